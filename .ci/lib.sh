@@ -1,0 +1,88 @@
+# What .ci/run stands on: steps with a name and a time, packages, and Debian's own Rust.
+# To be sourced.
+
+# The oldest supported Rust is the one Debian 12 carries in its main archive (as rustc-web). The
+# same packages bring a standard library for armhf, so one compiler serves both checks.
+rust_oldest=1.85
+arm_target=armv7-unknown-linux-gnueabihf
+
+# step NAME COMMAND...: runs COMMAND under a header and says how long it took.
+# COMMAND must not be called inside `if` or `||`: bash would ignore `set -e` in it.
+step() {
+  current=$1
+  local start=$SECONDS
+  shift
+  printf '\n=== %s\n' "$current"
+  "$@"
+  printf -- '--- %s: ok after %d s (%d s in all)\n' "$current" $((SECONDS - start)) "$SECONDS"
+}
+
+# The last word, whatever ended the script.
+verdict() {
+  local code=$?
+  if ((code == 0)); then
+    printf '\n=== all steps passed in %d s\n' "$SECONDS"
+  else
+    printf '\n=== FAILED at step "%s" with exit code %d after %d s\n' "$current" "$code" "$SECONDS" >&2
+  fi
+}
+
+# retry COMMAND...: for what depends on a network. Five attempts in about a minute.
+retry() {
+  local attempt
+  for attempt in 1 2 3 4 5; do
+    "$@" && return
+    printf 'attempt %d failed: %s\n' "$attempt" "$*" >&2
+    sleep $((attempt * 4))
+  done
+  return 1
+}
+
+apt() {
+  DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300 "$@"
+}
+
+# unpack PACKAGE DIR: its files without its installation, so that it neither starts a service nor
+# conflicts with its sibling for another architecture.
+unpack() {
+  local downloads
+  downloads=$(mktemp -d)
+  (cd "$downloads" && retry apt -o APT::Architectures::=armhf -o APT::Sandbox::User=root download "$1")
+  mkdir -p "$2"
+  dpkg -x "$downloads"/*.deb "$2"
+  rm -r "$downloads"
+}
+
+# Without `--no-upgrade` this would also replace a running systemd.
+install_packages() {
+  retry apt update
+  retry apt install -y --no-install-recommends --no-upgrade \
+    jq systemd \
+    "cargo-web=$rust_oldest.*" "rustc-web=$rust_oldest.*" "libstd-rust-web-dev=$rust_oldest.*" \
+    gcc-arm-linux-gnueabihf libc6-dev-armhf-cross qemu-user-static
+  unpack prometheus "$tools"
+  export PATH="$PATH:$tools/usr/bin"
+  promtool --version
+}
+
+# The armhf lists are fetched for these two commands only; the machine stays of one architecture.
+# An incomplete update is no failure here: only the main archive matters, and the download shows
+# whether it came.
+install_arm_std() {
+  local version
+  version=$(dpkg-query -W -f '${Version}' rustc-web)
+  apt -o APT::Architectures::=armhf update || echo 'some armhf lists are missing'
+  unpack "libstd-rust-web-dev:armhf=$version" "$tools"
+  mkdir -p /usr/lib/rustlib
+  cp -r "$tools/usr/lib/rustlib/$arm_target" /usr/lib/rustlib/
+}
+
+# cargo_oldest ARGUMENTS...: Debian's cargo and rustc, out of reach of rustup and of whatever the
+# caller's environment says about compilers. Its own target directory, or the two compilers would
+# undo each other's work.
+cargo_oldest() {
+  env -u RUSTC_WRAPPER -u RUSTC_WORKSPACE_WRAPPER -u RUSTFLAGS -u RUSTDOCFLAGS -u RUSTUP_TOOLCHAIN \
+    PATH=/usr/sbin:/usr/bin:/sbin:/bin RUSTC=/usr/bin/rustc CARGO_TARGET_DIR=target/msrv \
+    CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER=arm-linux-gnueabihf-gcc \
+    /usr/bin/cargo "$@"
+}

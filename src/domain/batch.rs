@@ -1,0 +1,158 @@
+//! Batches: consecutive segments offered to a sink in one request, and the `packed` form of one.
+//!
+//! A packed batch stands for itself: it names the device and epoch, describes every sensor its
+//! segments refer to and dates their boots. Its layout is postcard of [`Batch`], in field order.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::boots::Anchor;
+use super::reading::{Sensor, Stamp, TimeBase};
+use super::segment::{ReadingView, Segment, SegmentError};
+
+/// Delivery class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lane {
+    Alarm,
+    Live,
+    Backfill,
+}
+
+impl Lane {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Alarm => "alarm",
+            Self::Live => "live",
+            Self::Backfill => "backfill",
+        }
+    }
+}
+
+/// A committed segment, as it stands in the log and as it travels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredSegment {
+    pub first_seq: u64,
+    pub count: u32,
+    pub lane: Lane,
+    /// The number of the boot that times on the boot base count from.
+    pub boot: u32,
+    /// CRC-32 of the body.
+    pub crc: u32,
+    pub body: Vec<u8>,
+}
+
+impl StoredSegment {
+    pub fn last_seq(&self) -> u64 {
+        self.first_seq + u64::from(self.count) - 1
+    }
+
+    pub fn decode(&self) -> Result<Segment, SegmentError> {
+        if crc32fast::hash(&self.body) != self.crc {
+            return Err(SegmentError::Malformed);
+        }
+        Segment::decode(&self.body, self.count as usize)
+    }
+}
+
+/// What a sink is offered at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    pub device: String,
+    pub epoch: u64,
+    pub lane: Lane,
+    /// The sensors the segments refer to, by number.
+    pub sensors: Vec<(u32, Sensor)>,
+    /// The boots the segments refer to, by number; a boot whose clock was never read has no anchor.
+    pub boots: Vec<(u32, Option<Anchor>)>,
+    /// Never empty, ascending.
+    pub segments: Vec<StoredSegment>,
+}
+
+/// A reading with everything it refers to.
+#[derive(Debug)]
+pub struct Dated<'a> {
+    pub reading: ReadingView<'a>,
+    pub sensor: &'a Sensor,
+    /// Unix milliseconds; without an anchor, the time since boot.
+    pub time_ms: i64,
+    /// Whether the device knew the date.
+    pub clock_set: bool,
+}
+
+/// The idempotency key of a batch: the same readings always have the same one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BatchId(String);
+
+impl fmt::Display for BatchId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl Batch {
+    pub fn first_seq(&self) -> u64 {
+        self.segments.first().map_or(0, |segment| segment.first_seq)
+    }
+
+    pub fn last_seq(&self) -> u64 {
+        self.segments.last().map_or(0, StoredSegment::last_seq)
+    }
+
+    pub fn readings(&self) -> u64 {
+        self.segments.iter().map(|segment| u64::from(segment.count)).sum()
+    }
+
+    pub fn id(&self) -> BatchId {
+        let (first, last) = (self.first_seq(), self.last_seq());
+        BatchId(format!("{}-{:x}-{first}-{last}", self.device, self.epoch))
+    }
+
+    pub fn to_packed(&self) -> Result<Vec<u8>, postcard::Error> {
+        postcard::to_stdvec(self)
+    }
+
+    /// Reads a packed batch; nothing in it is believed until a segment is decoded.
+    pub fn from_packed(bytes: &[u8]) -> Result<Self, postcard::Error> {
+        postcard::from_bytes(bytes)
+    }
+
+    /// Visits every reading in order. Fails before the first visit of a segment that is damaged.
+    pub fn for_each(&self, mut visit: impl FnMut(Dated<'_>)) -> Result<(), SegmentError> {
+        for stored in &self.segments {
+            let segment = stored.decode()?;
+            let anchor = self.anchor(stored.boot);
+            let mut known = true;
+            segment.for_each(stored.first_seq, |reading| {
+                let Some(sensor) = self.sensor(reading.sensor) else {
+                    known = false;
+                    return;
+                };
+                let (time_ms, clock_set) = date(reading.stamp, anchor);
+                visit(Dated { reading, sensor, time_ms, clock_set });
+            });
+            if !known {
+                return Err(SegmentError::Malformed);
+            }
+        }
+        Ok(())
+    }
+
+    fn sensor(&self, id: u32) -> Option<&Sensor> {
+        let at = self.sensors.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        Some(&self.sensors[at].1)
+    }
+
+    fn anchor(&self, number: u32) -> Option<Anchor> {
+        self.boots.iter().find(|(boot, _)| *boot == number).and_then(|(_, anchor)| *anchor)
+    }
+}
+
+fn date(stamp: Stamp, anchor: Option<Anchor>) -> (i64, bool) {
+    match (stamp.base, anchor) {
+        (TimeBase::Unix, _) => (stamp.ms, true),
+        (TimeBase::Boot, Some(anchor)) => (anchor.date(stamp.ms), anchor.set),
+        (TimeBase::Boot, None) => (stamp.ms, false),
+    }
+}

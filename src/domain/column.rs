@@ -1,0 +1,453 @@
+//! One column of a segment: the times of a sensor, or the values of one of its channels.
+//!
+//! Numbers are predicted from their past, and only the surprise is coded. Which prediction is
+//! cheapest depends on the signal (a clock is a line, a temperature resembles its last value,
+//! vibration resembles its mean), so each column tries all and names the winner. Floats that are
+//! short decimals, as nearly all sensor output is, become integers of a common scale: 21.37 is
+//! 2137 at scale 2. Others are coded as the bits that changed.
+
+use super::coder::{Byte, Decoder, Encoder, Number, zigzag};
+use super::reading::{Value, ValueType};
+
+/// A predictor is chosen on this many values: the cost of choosing stays flat.
+const TRIAL: usize = 256;
+/// Decimal places tried before a float counts as binary noise.
+const SCALE_MAX: u8 = 9;
+/// Beyond 2^53 an integer no longer survives the way through a double.
+const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+/// A decoded text is at most this long; encoders are held to it as well.
+pub const TEXT_MAX: usize = 4096;
+
+const POWERS: [f64; SCALE_MAX as usize + 1] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Predictor {
+    /// The mean: noise around a level.
+    Level,
+    /// The value before: a slow signal.
+    Previous,
+    /// The value before plus the step before: a ramp, a counter, a steady clock.
+    Slope,
+    /// The straight line from first to last: a periodic clock with jitter.
+    Line,
+}
+
+const PREDICTORS: [Predictor; 4] =
+    [Predictor::Level, Predictor::Previous, Predictor::Slope, Predictor::Line];
+
+/// A predictor at work: says what comes next, is told what came.
+struct Forecast {
+    predictor: Predictor,
+    base: i64,
+    span: i64,
+    count: i64,
+    previous: i64,
+    step: i64,
+}
+
+impl Forecast {
+    fn new(predictor: Predictor, base: i64, span: i64, count: usize) -> Self {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        Self { predictor, base, span, count, previous: base, step: 0 }
+    }
+
+    fn of(predictor: Predictor, values: &[i64]) -> Self {
+        let (first, last) = (values[0], values[values.len() - 1]);
+        match predictor {
+            Predictor::Level => Self::new(predictor, mean(values), 0, values.len()),
+            Predictor::Line => Self::new(predictor, first, last.wrapping_sub(first), values.len()),
+            _ => Self::new(predictor, first, 0, values.len()),
+        }
+    }
+
+    /// The base is itself a value, except where it is a mean.
+    fn starts_at(&self) -> usize {
+        usize::from(self.predictor != Predictor::Level)
+    }
+
+    fn at(&self, index: usize) -> i64 {
+        match self.predictor {
+            Predictor::Level => self.base,
+            Predictor::Previous => self.previous,
+            Predictor::Slope => self.previous.wrapping_add(self.step),
+            Predictor::Line => {
+                let index = i64::try_from(index).unwrap_or(0);
+                let way = self.span.wrapping_mul(index) / (self.count - 1).max(1);
+                self.base.wrapping_add(way)
+            }
+        }
+    }
+
+    fn observe(&mut self, value: i64) {
+        self.step = value.wrapping_sub(self.previous);
+        self.previous = value;
+    }
+
+    /// Roughly how many bits the surprises of these values take.
+    fn cost(mut self, values: &[i64]) -> u64 {
+        let mut bits = 0;
+        for (index, &value) in values.iter().enumerate().skip(self.starts_at()) {
+            let surprise = zigzag(value.wrapping_sub(self.at(index)));
+            bits += u64::from(64 - surprise.leading_zeros());
+            self.observe(value);
+        }
+        bits
+    }
+}
+
+fn mean(values: &[i64]) -> i64 {
+    let sum: i128 = values.iter().map(|&value| i128::from(value)).sum();
+    let count = i128::try_from(values.len()).unwrap_or(1).max(1);
+    i64::try_from(sum / count).unwrap_or(0)
+}
+
+fn cheapest(values: &[i64]) -> Predictor {
+    let trial = &values[..values.len().min(TRIAL)];
+    let cost = |&predictor: &Predictor| Forecast::of(predictor, trial).cost(trial);
+    PREDICTORS.into_iter().min_by_key(cost).unwrap_or(Predictor::Previous)
+}
+
+/// The models of one kind of integer column, and where the last such column began.
+#[derive(Debug)]
+pub struct Ints {
+    predictor: Number,
+    base: Number,
+    span: Number,
+    surprise: Number,
+    origin: i64,
+}
+
+impl Ints {
+    pub const NEW: Self = Self {
+        predictor: Number::NEW,
+        base: Number::NEW,
+        span: Number::NEW,
+        surprise: Number::NEW,
+        origin: 0,
+    };
+
+    pub fn put(&mut self, encoder: &mut Encoder, values: &[i64]) {
+        if values.is_empty() {
+            return;
+        }
+        let predictor = cheapest(values);
+        let mut forecast = Forecast::of(predictor, values);
+        self.predictor.put(encoder, predictor as u64);
+        self.base.put_signed(encoder, forecast.base.wrapping_sub(self.origin));
+        self.origin = forecast.base;
+        if predictor == Predictor::Line {
+            self.span.put_signed(encoder, forecast.span);
+        }
+        for (index, &value) in values.iter().enumerate().skip(forecast.starts_at()) {
+            self.surprise.put_signed(encoder, value.wrapping_sub(forecast.at(index)));
+            forecast.observe(value);
+        }
+    }
+
+    pub fn get(&mut self, decoder: &mut Decoder<'_>, count: usize) -> Vec<i64> {
+        if count == 0 {
+            return Vec::new();
+        }
+        let predictor = PREDICTORS[(self.predictor.get(decoder) & 3) as usize];
+        self.origin = self.origin.wrapping_add(self.base.get_signed(decoder));
+        let span = if predictor == Predictor::Line { self.span.get_signed(decoder) } else { 0 };
+        let mut forecast = Forecast::new(predictor, self.origin, span, count);
+        let mut values = Vec::with_capacity(count);
+        if forecast.starts_at() == 1 {
+            values.push(self.origin);
+        }
+        while values.len() < count {
+            let surprise = self.surprise.get_signed(decoder);
+            let value = forecast.at(values.len()).wrapping_add(surprise);
+            forecast.observe(value);
+            values.push(value);
+        }
+        values
+    }
+}
+
+/// How the values of a column are written; the number is part of the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layout {
+    Bool,
+    Int,
+    F64,
+    F32,
+    Text,
+    Decimal64(u8),
+    Decimal32(u8),
+}
+
+impl Layout {
+    fn code(self) -> u64 {
+        match self {
+            Self::Bool => 0,
+            Self::Int => 1,
+            Self::F64 => 2,
+            Self::F32 => 3,
+            Self::Text => 4,
+            Self::Decimal64(scale) => 5 + 2 * u64::from(scale),
+            Self::Decimal32(scale) => 6 + 2 * u64::from(scale),
+        }
+    }
+
+    fn from_code(code: u64) -> Option<Self> {
+        Some(match code {
+            0 => Self::Bool,
+            1 => Self::Int,
+            2 => Self::F64,
+            3 => Self::F32,
+            4 => Self::Text,
+            _ => {
+                let scale =
+                    u8::try_from((code - 5) / 2).ok().filter(|scale| *scale <= SCALE_MAX)?;
+                if code % 2 == 1 { Self::Decimal64(scale) } else { Self::Decimal32(scale) }
+            }
+        })
+    }
+}
+
+/// The models of value columns. Sensors of one kind share them by channel position: ten equal
+/// thermometers teach one model, ten channels of one station each have their own.
+#[derive(Debug)]
+pub struct Values {
+    layout: Number,
+    ints: Ints,
+    index: Number,
+    length: Number,
+    bytes: Box<[Byte; 8]>,
+}
+
+impl Values {
+    pub fn new() -> Self {
+        Self {
+            layout: Number::NEW,
+            ints: Ints::NEW,
+            index: Number::NEW,
+            length: Number::NEW,
+            bytes: Box::new([Byte::NEW; 8]),
+        }
+    }
+
+    /// Writes the column; `scratch` is reused between columns.
+    pub fn put(&mut self, encoder: &mut Encoder, values: &[Value], scratch: &mut Vec<i64>) {
+        let layout = layout_of(values, scratch);
+        self.layout.put(encoder, layout.code());
+        match layout {
+            Layout::Text => self.put_texts(encoder, values),
+            Layout::F64 => self.put_floats(encoder, values, 8, |value| as_f64(value).to_bits()),
+            Layout::F32 => {
+                self.put_floats(encoder, values, 4, |value| u64::from(as_f32(value).to_bits()));
+            }
+            _ => self.ints.put(encoder, scratch),
+        }
+    }
+
+    /// Reads `count` values, or says that no encoder wrote this.
+    pub fn get(&mut self, decoder: &mut Decoder<'_>, count: usize) -> Option<Vec<Value>> {
+        let layout = Layout::from_code(self.layout.get(decoder))?;
+        Some(match layout {
+            Layout::Text => return self.get_texts(decoder, count),
+            Layout::F64 => {
+                self.get_floats(decoder, count, 8, |bits| Value::F64(f64::from_bits(bits)))
+            }
+            Layout::F32 => self.get_floats(decoder, count, 4, |bits| {
+                Value::F32(f32::from_bits(u32::try_from(bits).unwrap_or(0)))
+            }),
+            _ => {
+                self.ints.get(decoder, count).into_iter().map(|int| from_int(layout, int)).collect()
+            }
+        })
+    }
+
+    fn put_floats(
+        &mut self,
+        encoder: &mut Encoder,
+        values: &[Value],
+        width: usize,
+        bits: impl Fn(&Value) -> u64,
+    ) {
+        let mut previous = 0;
+        for value in values {
+            let now = bits(value);
+            for (at, model) in self.bytes[..width].iter_mut().enumerate() {
+                model.put(encoder, (now ^ previous).to_le_bytes()[at]);
+            }
+            previous = now;
+        }
+    }
+
+    fn get_floats(
+        &mut self,
+        decoder: &mut Decoder<'_>,
+        count: usize,
+        width: usize,
+        value: impl Fn(u64) -> Value,
+    ) -> Vec<Value> {
+        let mut previous = 0;
+        let mut next = || {
+            let mut changed = [0; 8];
+            for (byte, model) in changed.iter_mut().zip(&mut self.bytes[..width]) {
+                *byte = model.get(decoder);
+            }
+            previous ^= u64::from_le_bytes(changed);
+            value(previous)
+        };
+        (0..count).map(|_| next()).collect()
+    }
+
+    /// Each distinct text is spelled once; later ones say which it was.
+    fn put_texts(&mut self, encoder: &mut Encoder, values: &[Value]) {
+        let mut known: Vec<std::borrow::Cow<'_, str>> = Vec::new();
+        for value in values {
+            let text = as_text(value);
+            if let Some(at) = known.iter().position(|known| *known == text) {
+                self.index.put(encoder, at as u64 + 1);
+                continue;
+            }
+            self.index.put(encoder, 0);
+            self.length.put(encoder, text.len() as u64);
+            for byte in text.bytes() {
+                self.bytes[0].put(encoder, byte);
+            }
+            known.push(text);
+        }
+    }
+
+    fn get_texts(&mut self, decoder: &mut Decoder<'_>, count: usize) -> Option<Vec<Value>> {
+        let mut known: Vec<Box<str>> = Vec::new();
+        let mut values = Vec::with_capacity(count);
+        for _ in 0..count {
+            let index = usize::try_from(self.index.get(decoder)).ok()?;
+            if index == 0 {
+                let length = usize::try_from(self.length.get(decoder)).ok()?;
+                known.push(self.spell(decoder, length)?);
+            }
+            let text = if index == 0 { known.last()? } else { known.get(index - 1)? };
+            values.push(Value::Text(text.clone()));
+        }
+        Some(values)
+    }
+
+    fn spell(&mut self, decoder: &mut Decoder<'_>, length: usize) -> Option<Box<str>> {
+        if length > TEXT_MAX {
+            return None;
+        }
+        let bytes = (0..length).map(|_| self.bytes[0].get(decoder)).collect();
+        String::from_utf8(bytes).ok().map(String::into_boxed_str)
+    }
+}
+
+/// The narrowest layout that holds every value exactly; integers land in `ints`.
+/// A channel that mixes types (`20`, then `20.5`) takes the one that holds both.
+fn layout_of(values: &[Value], ints: &mut Vec<i64>) -> Layout {
+    ints.clear();
+    let all = |kinds: &[ValueType]| values.iter().all(|value| kinds.contains(&value.kind()));
+    if all(&[ValueType::Bool]) {
+        ints.extend(values.iter().map(|value| i64::from(*value == Value::Bool(true))));
+        Layout::Bool
+    } else if all(&[ValueType::Bool, ValueType::Int]) {
+        ints.extend(values.iter().map(|value| match value {
+            Value::Int(int) => *int,
+            other => i64::from(*other == Value::Bool(true)),
+        }));
+        Layout::Int
+    } else if all(&[ValueType::F32]) {
+        decimals(values, ints, |value, power| as_decimal32(as_f32(value), power))
+            .map_or(Layout::F32, Layout::Decimal32)
+    } else if !values.iter().any(|value| value.kind() == ValueType::Text) {
+        decimals(values, ints, |value, power| as_decimal64(as_f64(value), power))
+            .map_or(Layout::F64, Layout::Decimal64)
+    } else {
+        Layout::Text
+    }
+}
+
+/// The smallest scale at which every value is a whole number, with those numbers in `ints`.
+fn decimals(
+    values: &[Value],
+    ints: &mut Vec<i64>,
+    exact: impl Fn(&Value, f64) -> Option<i64>,
+) -> Option<u8> {
+    let mut scale = 0;
+    'again: loop {
+        ints.clear();
+        for value in values {
+            let Some(int) = exact(value, POWERS[usize::from(scale)]) else {
+                scale += 1;
+                if scale > SCALE_MAX {
+                    return None;
+                }
+                continue 'again;
+            };
+            ints.push(int);
+        }
+        return Some(scale);
+    }
+}
+
+/// A decimal that divides back to the very same bits (so not −0, not NaN), or none.
+fn as_decimal64(value: f64, power: f64) -> Option<i64> {
+    let whole = rounded(value * power)?;
+    #[expect(clippy::cast_precision_loss, reason = "at most 2^53, exact in a double")]
+    let back = whole as f64 / power;
+    (back.to_bits() == value.to_bits()).then_some(whole)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "narrowing back to the type it came from")]
+fn as_decimal32(value: f32, power: f64) -> Option<i64> {
+    let whole = rounded(f64::from(value) * power)?;
+    #[expect(clippy::cast_precision_loss, reason = "at most 2^53, exact in a double")]
+    let back = (whole as f64 / power) as f32;
+    (back.to_bits() == value.to_bits()).then_some(whole)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "bounded by EXACT_MAX just above")]
+fn rounded(scaled: f64) -> Option<i64> {
+    (scaled.abs() <= EXACT_MAX).then(|| scaled.round_ties_even() as i64)
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "the inverse of `as_decimal64` and `as_decimal32`"
+)]
+fn from_int(layout: Layout, int: i64) -> Value {
+    match layout {
+        Layout::Bool => Value::Bool(int != 0),
+        Layout::Decimal64(scale) => Value::F64(int as f64 / POWERS[usize::from(scale)]),
+        Layout::Decimal32(scale) => Value::F32((int as f64 / POWERS[usize::from(scale)]) as f32),
+        _ => Value::Int(int),
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a channel that mixes integers and floats is a float"
+)]
+fn as_f64(value: &Value) -> f64 {
+    match value {
+        Value::F64(float) => *float,
+        Value::F32(float) => f64::from(*float),
+        Value::Int(int) => *int as f64,
+        Value::Bool(bool) => f64::from(u8::from(*bool)),
+        Value::Text(_) => f64::NAN,
+    }
+}
+
+fn as_f32(value: &Value) -> f32 {
+    match value {
+        Value::F32(float) => *float,
+        _ => f32::NAN,
+    }
+}
+
+fn as_text(value: &Value) -> std::borrow::Cow<'_, str> {
+    match value {
+        Value::Text(text) => text.as_ref().into(),
+        Value::Bool(bool) => bool.to_string().into(),
+        Value::Int(int) => int.to_string().into(),
+        Value::F32(float) => float.to_string().into(),
+        Value::F64(float) => float.to_string().into(),
+    }
+}

@@ -1,0 +1,103 @@
+//! What one sink has acknowledged: a set of sequence numbers, kept as few intervals.
+//!
+//! Sequence numbers are shared by all lanes, so one set serves them all: while lanes overtake each
+//! other it has a few intervals, and when everything is delivered it is a single one.
+
+use serde::{Deserialize, Serialize};
+
+/// Disjoint, ascending, non-adjacent closed intervals of sequence numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntervalSet(Vec<(u64, u64)>);
+
+impl IntervalSet {
+    /// Adds `first..=last` and says how many numbers were new.
+    pub fn insert(&mut self, first: u64, last: u64) -> u64 {
+        assert!(first <= last, "an interval runs forward");
+        // Everything that overlaps or touches the new interval becomes part of it.
+        let from = self.0.partition_point(|(_, end)| end.saturating_add(1) < first);
+        let to = self.0.partition_point(|(start, _)| *start <= last.saturating_add(1));
+        let touched = &self.0[from..to];
+        let before: u64 = touched.iter().map(|(start, end)| end - start + 1).sum();
+        let merged = (
+            touched.first().map_or(first, |(start, _)| first.min(*start)),
+            touched.last().map_or(last, |(_, end)| last.max(*end)),
+        );
+        self.0.splice(from..to, [merged]);
+        merged.1 - merged.0 + 1 - before
+    }
+
+    pub fn contains(&self, seq: u64) -> bool {
+        let at = self.0.partition_point(|(_, end)| *end < seq);
+        self.0.get(at).is_some_and(|(start, _)| *start <= seq)
+    }
+
+    /// The first number at or after `from` that is not in the set.
+    pub fn first_gap(&self, from: u64) -> u64 {
+        let at = self.0.partition_point(|(_, end)| *end < from);
+        match self.0.get(at) {
+            Some((start, end)) if *start <= from => end + 1,
+            _ => from,
+        }
+    }
+
+    pub fn count(&self) -> u64 {
+        self.0.iter().map(|(start, end)| end - start + 1).sum()
+    }
+
+    /// How many of the numbers lie in `first..=last`.
+    pub fn count_within(&self, first: u64, last: u64) -> u64 {
+        let overlap =
+            |(start, end): &(u64, u64)| (last.min(*end) + 1).saturating_sub(first.max(*start));
+        self.0.iter().map(overlap).sum()
+    }
+
+    pub fn last(&self) -> Option<u64> {
+        self.0.last().map(|(_, end)| *end)
+    }
+
+    pub fn intervals(&self) -> &[(u64, u64)] {
+        &self.0
+    }
+
+    /// The numbers between the first and the last interval that are missing.
+    pub fn gaps(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.0.windows(2).map(|pair| (pair[0].1 + 1, pair[1].0 - 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn behaves_like_a_plain_set(inserts in prop::collection::vec((1u64..200, 0u64..20), 0..60)) {
+            let (mut set, mut plain) = (IntervalSet::default(), BTreeSet::new());
+            for (first, length) in inserts {
+                let new = (first..=first + length).filter(|seq| plain.insert(*seq)).count();
+                prop_assert_eq!(set.insert(first, first + length), new as u64);
+                prop_assert_eq!(set.count(), plain.len() as u64);
+                prop_assert_eq!(set.count_within(50, 99), plain.range(50..=99).count() as u64);
+                let ordered = set.intervals().windows(2).all(|pair| pair[0].1 + 1 < pair[1].0);
+                prop_assert!(ordered, "coalesced: {:?}", set);
+            }
+            for seq in 0..230 {
+                prop_assert_eq!(set.contains(seq), plain.contains(&seq));
+                let gap = (seq..).find(|at| !plain.contains(at));
+                prop_assert_eq!(Some(set.first_gap(seq)), gap);
+            }
+        }
+    }
+
+    #[test]
+    fn gaps_lie_between_intervals() {
+        let mut set = IntervalSet::default();
+        set.insert(1, 3);
+        set.insert(7, 9);
+        assert_eq!(set.gaps().collect::<Vec<_>>(), [(4, 6)]);
+    }
+}

@@ -1,0 +1,22 @@
+//! The pure heart: every noun that crosses a stage and every decision.
+//!
+//! Nothing here awaits, logs, reads a clock or touches a file; time and randomness are arguments.
+//! `tests/tidy.rs` holds it to that.
+
+// The nouns, in the order of the flow.
+pub mod batch;
+pub mod boots;
+pub mod coder;
+pub mod column;
+pub mod delivery;
+pub mod event;
+pub mod ledger;
+pub mod reading;
+pub mod registry;
+pub mod segment;
+
+// The decisions.
+pub mod backoff;
+pub mod breaker;
+pub mod health;
+pub mod restart;

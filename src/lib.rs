@@ -1,0 +1,2 @@
+//! outstation
+pub mod domain;
