@@ -1,5 +1,6 @@
 # What .ci/run stands on: steps with a name and a time, packages, and Debian's own Rust.
-# To be sourced.
+# To be sourced, with $tools naming a directory to unpack into.
+# shellcheck shell=bash disable=SC2154
 
 # The oldest supported Rust is the one Debian 12 carries in its main archive (as rustc-web). The
 # same packages bring a standard library for armhf, so one compiler serves both checks.

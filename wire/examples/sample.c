@@ -159,6 +159,9 @@ static void ow_value_f32(struct ow_frame *f, uint16_t id, float x)
     ow_little_endian(f, bits, 4);
 }
 
+/* Does not compile where a double has 4 bytes (AVR): leave it out there. */
+typedef char ow_double_has_8_bytes[sizeof(double) == 8 ? 1 : -1];
+
 static void ow_value_f64(struct ow_frame *f, uint16_t id, double x)
 {
     uint64_t bits;

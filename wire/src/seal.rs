@@ -20,8 +20,8 @@ pub const DELIMITER: u8 = 0;
 /// Room for a [`Hello`](crate::Hello) of some 40 channels; one second at 9600
 /// baud, the longest a line should be taken by one message; a receive buffer
 /// that an 8 KiB microcontroller can afford too; and short enough for CRC-32 to
-/// detect any three wrong bits. A sender needs a buffer for its own longest
-/// frame only.
+/// detect any three wrong bits of what it covers. A sender needs a buffer for
+/// its own longest frame only.
 pub const MAX_FRAME: usize = 1024;
 
 /// CRC-32 (IEEE), one table: 1 KiB of flash and one lookup per byte.
@@ -40,7 +40,10 @@ pub(crate) struct Sealer<'b> {
 
 impl<'b> Sealer<'b> {
     pub(crate) fn try_new(buf: &'b mut [u8]) -> postcard::Result<Self> {
-        let mut sealer = Sealer { stuffed: Cobs::try_new(Slice::new(buf))?, digest: CRC.digest() };
+        let mut sealer = Sealer {
+            stuffed: Cobs::try_new(Slice::new(buf))?,
+            digest: CRC.digest(),
+        };
         sealer.try_push(VERSION)?;
         Ok(sealer)
     }
@@ -59,7 +62,8 @@ impl<'b> Flavor for Sealer<'b> {
     }
 
     fn finalize(mut self) -> postcard::Result<Self::Output> {
-        self.stuffed.try_extend(&self.digest.finalize().to_le_bytes())?;
+        self.stuffed
+            .try_extend(&self.digest.finalize().to_le_bytes())?;
         self.stuffed.finalize()
     }
 }
