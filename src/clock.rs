@@ -32,8 +32,10 @@ impl Clock {
     /// The device's own clocks. A kernel that hides the boot id gets a fresh one per process:
     /// times since boot then cannot be compared across restarts, and are not.
     pub fn system() -> Self {
-        let boot_id = std::fs::read_to_string(BOOT_ID)
-            .map_or_else(|_| format!("process-{:016x}", Self::entropy()), |id| id.trim().to_owned());
+        let boot_id = std::fs::read_to_string(BOOT_ID).map_or_else(
+            |_| format!("process-{:016x}", Self::entropy()),
+            |id| id.trim().to_owned(),
+        );
         Self { started: Instant::now(), boot_id: boot_id.into(), source: Source::System }
     }
 

@@ -48,8 +48,18 @@ impl StoredSegment {
         self.first_seq + u64::from(self.count) - 1
     }
 
+    /// Whether the body is what was written.
+    pub fn is_sound(&self) -> bool {
+        crc32fast::hash(&self.body) == self.crc
+    }
+
+    /// The sensors it refers to, ascending; none if it is damaged.
+    pub fn sensors(&self) -> Vec<u32> {
+        Segment::sensors(&self.body, self.count as usize).unwrap_or_default()
+    }
+
     pub fn decode(&self) -> Result<Segment, SegmentError> {
-        if crc32fast::hash(&self.body) != self.crc {
+        if !self.is_sound() {
             return Err(SegmentError::Malformed);
         }
         Segment::decode(&self.body, self.count as usize)

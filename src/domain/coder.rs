@@ -275,11 +275,11 @@ impl Number {
 
 /// Small magnitudes of either sign become small numbers: 0, -1, 1, -2 → 0, 1, 2, 3.
 pub fn zigzag(value: i64) -> u64 {
-    ((value << 1) ^ (value >> 63)).cast_unsigned()
+    u64::from_ne_bytes(((value << 1) ^ (value >> 63)).to_ne_bytes())
 }
 
 fn unzigzag(value: u64) -> i64 {
-    (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
+    i64::from_ne_bytes(((value >> 1) ^ (value & 1).wrapping_neg()).to_ne_bytes())
 }
 
 /// An adaptive model of bytes without structure between them: text, and the parts of a float.

@@ -218,8 +218,8 @@ pub struct Values {
     bytes: Box<[Byte; 8]>,
 }
 
-impl Values {
-    pub fn new() -> Self {
+impl Default for Values {
+    fn default() -> Self {
         Self {
             layout: Number::NEW,
             ints: Ints::NEW,
@@ -228,7 +228,9 @@ impl Values {
             bytes: Box::new([Byte::NEW; 8]),
         }
     }
+}
 
+impl Values {
     /// Writes the column; `scratch` is reused between columns.
     pub fn put(&mut self, encoder: &mut Encoder, values: &[Value], scratch: &mut Vec<i64>) {
         let layout = layout_of(values, scratch);

@@ -51,6 +51,24 @@ impl IntervalSet {
         self.0.iter().map(overlap).sum()
     }
 
+    /// The numbers in both sets.
+    pub fn intersection(&self, other: &Self) -> Self {
+        let (mut left, mut right) = (self.0.iter().peekable(), other.0.iter().peekable());
+        let mut common = Vec::new();
+        while let (Some(&&a), Some(&&b)) = (left.peek(), right.peek()) {
+            let (first, last) = (a.0.max(b.0), a.1.min(b.1));
+            if first <= last {
+                common.push((first, last));
+            }
+            if a.1 < b.1 {
+                left.next()
+            } else {
+                right.next()
+            };
+        }
+        Self(common)
+    }
+
     pub fn last(&self) -> Option<u64> {
         self.0.last().map(|(_, end)| *end)
     }
@@ -89,6 +107,27 @@ mod tests {
                 prop_assert_eq!(set.contains(seq), plain.contains(&seq));
                 let gap = (seq..).find(|at| !plain.contains(at));
                 prop_assert_eq!(Some(set.first_gap(seq)), gap);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_intersection_holds_what_both_hold(
+            left in prop::collection::vec((1u64..100, 0u64..9), 0..20),
+            right in prop::collection::vec((1u64..100, 0u64..9), 0..20),
+        ) {
+            let set = |inserts: &[(u64, u64)]| {
+                let mut set = IntervalSet::default();
+                for (first, length) in inserts {
+                    set.insert(*first, first + length);
+                }
+                set
+            };
+            let (left, right) = (set(&left), set(&right));
+            let both = left.intersection(&right);
+            for seq in 0..120 {
+                prop_assert_eq!(both.contains(seq), left.contains(seq) && right.contains(seq));
             }
         }
     }

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::boots::Anchor;
-use super::ledger::Intake;
+use super::ledger::{Intake, Loss};
 use super::reading::Sensor;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,10 @@ pub enum Event {
     ClockAnchored { boot: u32, anchor: Anchor },
     /// `ledger`: what a port took in since the last such event.
     TookIn { port: String, intake: Intake },
+    /// `ledger`: stored readings were lost.
+    Lost { loss: Loss, first: u64, last: u64 },
+    /// `delivery/<sink>`: the sink is owed everything from here on.
+    SinkAdded { from: u64 },
     /// `delivery/<sink>`: the sink has these readings.
     Acknowledged { first: u64, last: u64 },
     /// `port/<name>`: the port delivers bytes.
@@ -37,11 +41,18 @@ impl Event {
             Self::BootStarted { .. } => "boot_started",
             Self::ClockAnchored { .. } => "clock_anchored",
             Self::TookIn { .. } => "took_in",
+            Self::Lost { .. } => "lost",
+            Self::SinkAdded { .. } => "sink_added",
             Self::Acknowledged { .. } => "acknowledged",
             Self::PortOpened => "port_opened",
             Self::PortLost { .. } => "port_lost",
             Self::BreakerMoved { .. } => "breaker_moved",
         }
+    }
+
+    /// Whether an aggregate is rebuilt from it, so that only a snapshot may replace it.
+    pub fn is_aggregated(&self) -> bool {
+        !matches!(self, Self::PortOpened | Self::PortLost { .. } | Self::BreakerMoved { .. })
     }
 }
 

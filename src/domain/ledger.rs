@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::delivery::IntervalSet;
+
 /// Where in the pipeline a fault stands, and so which equation it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -157,19 +159,55 @@ impl Loss {
     }
 }
 
-/// The aggregate of the `ledger` stream: what each port took in over the life of the log.
+/// The aggregate of the `ledger` stream: what came in over the life of the log, and what of it
+/// was lost after it was stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Intakes(pub BTreeMap<String, Intake>);
+pub struct Books {
+    pub ports: BTreeMap<String, Intake>,
+    pub evicted: IntervalSet,
+    pub damaged: IntervalSet,
+}
 
-impl Intakes {
-    pub fn add(&mut self, port: &str, intake: &Intake) {
-        self.0.entry(port.to_owned()).or_default().merge(intake);
+impl Books {
+    pub fn took_in(&mut self, port: &str, intake: &Intake) {
+        self.ports.entry(port.to_owned()).or_default().merge(intake);
     }
 
-    pub fn total(&self) -> Intake {
+    pub fn lost(&mut self, loss: Loss, first: u64, last: u64) {
+        match loss {
+            Loss::Evicted => self.evicted.insert(first, last),
+            Loss::Damaged => self.damaged.insert(first, last),
+            Loss::Overflow => unreachable!("overflow is lost before it has a number"),
+        };
+    }
+
+    pub fn intake(&self) -> Intake {
         let mut total = Intake::default();
-        self.0.values().for_each(|intake| total.merge(intake));
+        self.ports.values().for_each(|intake| total.merge(intake));
         total
+    }
+
+    /// The first number at or after `from` that is neither delivered nor lost.
+    pub fn first_owed(&self, delivered: &IntervalSet, from: u64) -> u64 {
+        let next = self.damaged.first_gap(self.evicted.first_gap(delivered.first_gap(from)));
+        if next == from { from } else { self.first_owed(delivered, next) }
+    }
+
+    /// The whole account, given how far the log goes and what every sink has.
+    pub fn ledger(&self, head: u64, uncommitted: u64, delivered: &IntervalSet) -> Ledger {
+        let undelivered = |lost: &IntervalSet| lost.count() - lost.intersection(delivered).count();
+        let (evicted, damaged) = (undelivered(&self.evicted), undelivered(&self.damaged));
+        let gone = delivered.count() + evicted + damaged;
+        Ledger {
+            intake: self.intake(),
+            uncommitted,
+            stored: head,
+            delivered: delivered.count(),
+            pending: head.saturating_sub(gone),
+            quarantined: 0,
+            evicted,
+            damaged,
+        }
     }
 }
 

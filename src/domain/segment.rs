@@ -86,9 +86,9 @@ impl Segment {
         self.count == 0
     }
 
-    /// Whether another reading with this many values still fits.
-    pub fn has_room(&self, cells: usize) -> bool {
-        self.count < READINGS_MAX && self.cells + cells <= CELLS_MAX
+    /// How many values the readings have together.
+    pub fn cells(&self) -> usize {
+        self.cells
     }
 
     pub fn push(&mut self, sensor: u32, stamp: Stamp, cells: impl Iterator<Item = (u16, Value)>) {
@@ -256,7 +256,7 @@ impl Models {
     fn values(&mut self, place: usize) -> &mut Values {
         let place = place % MODELS_MAX;
         while self.values.len() <= place {
-            self.values.push(Values::new());
+            self.values.push(Values::default());
         }
         &mut self.values[place]
     }

@@ -13,24 +13,9 @@ const RELATIVE_HUMIDITY: u16 = 2;
 const DOOR_OPEN: u16 = 3;
 
 const CHANNELS: [Channel<'static>; 3] = [
-    Channel {
-        id: AIR_TEMPERATURE,
-        name: "air_temperature",
-        unit: "Cel",
-        kind: ValueType::F32,
-    },
-    Channel {
-        id: RELATIVE_HUMIDITY,
-        name: "relative_humidity",
-        unit: "%",
-        kind: ValueType::F32,
-    },
-    Channel {
-        id: DOOR_OPEN,
-        name: "door_open",
-        unit: "",
-        kind: ValueType::Bool,
-    },
+    Channel { id: AIR_TEMPERATURE, name: "air_temperature", unit: "Cel", kind: ValueType::F32 },
+    Channel { id: RELATIVE_HUMIDITY, name: "relative_humidity", unit: "%", kind: ValueType::F32 },
+    Channel { id: DOOR_OPEN, name: "door_open", unit: "", kind: ValueType::Bool },
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -49,12 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 pub(crate) fn hello(buf: &mut [u8]) -> Result<&[u8], EncodeError> {
-    Hello {
-        firmware: "greenhouse",
-        version: "1.4.0",
-        channels: (&CHANNELS).into(),
-    }
-    .encode(buf)
+    Hello { firmware: "greenhouse", version: "1.4.0", channels: (&CHANNELS).into() }.encode(buf)
 }
 
 pub(crate) fn sample(buf: &mut [u8], seq: u32, uptime_ms: u32) -> Result<&[u8], EncodeError> {
@@ -63,18 +43,9 @@ pub(crate) fn sample(buf: &mut [u8], seq: u32, uptime_ms: u32) -> Result<&[u8], 
         (RELATIVE_HUMIDITY, Value::F32(48.25)),
         (DOOR_OPEN, Value::Bool(false)),
     ];
-    Sample {
-        seq,
-        uptime_ms,
-        values: (&values).into(),
-    }
-    .encode(buf)
+    Sample { seq, uptime_ms, values: (&values).into() }.encode(buf)
 }
 
 pub(crate) fn log<'b>(buf: &'b mut [u8], text: &str) -> Result<&'b [u8], EncodeError> {
-    Log {
-        level: Level::Warn,
-        text,
-    }
-    .encode(buf)
+    Log { level: Level::Warn, text }.encode(buf)
 }

@@ -35,11 +35,7 @@ pub struct Received<'a> {
 impl Deframer {
     /// A deframer that has seen nothing yet.
     pub const fn new() -> Self {
-        Deframer {
-            held: [0; MAX_FRAME - 1],
-            pending_bytes: 0,
-            padding_bytes: 0,
-        }
+        Deframer { held: [0; MAX_FRAME - 1], pending_bytes: 0, padding_bytes: 0 }
     }
 
     /// Consumes `input` up to the end of the next frame or fault, or all of it,
@@ -57,10 +53,7 @@ impl Deframer {
             self.padding_bytes += 1;
         }
         let pending_bytes = mem::take(&mut self.pending_bytes);
-        Some(Received {
-            bytes: pending_bytes + 1,
-            frame: self.open(pending_bytes),
-        })
+        Some(Received { bytes: pending_bytes + 1, frame: self.open(pending_bytes) })
     }
 
     /// Forgets an unfinished frame and returns how many bytes it had. For when
@@ -92,9 +85,7 @@ impl Deframer {
     }
 
     fn open(&mut self, bytes: u64) -> Result<Frame<'_>, Fault> {
-        let held = usize::try_from(bytes)
-            .ok()
-            .and_then(|bytes| self.held.get_mut(..bytes));
+        let held = usize::try_from(bytes).ok().and_then(|bytes| self.held.get_mut(..bytes));
         let body = seal::open(held.ok_or(Fault::TooLong)?)?;
         Frame::from_body(body).map_err(|_| Fault::Malformed)
     }

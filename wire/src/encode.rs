@@ -67,19 +67,13 @@ mod tests {
     use crate::Level;
 
     fn log_of(text: &str) -> Log<'_> {
-        Log {
-            level: Level::Info,
-            text,
-        }
+        Log { level: Level::Info, text }
     }
 
     #[test]
     fn a_frame_fits_a_buffer_of_exactly_its_length_and_none_smaller() {
         let mut buf = [0; 64];
-        let needed = log_of("pump on")
-            .encode(&mut buf)
-            .expect("fits 64 bytes")
-            .len();
+        let needed = log_of("pump on").encode(&mut buf).expect("fits 64 bytes").len();
         assert!(log_of("pump on").encode(&mut buf[..needed]).is_ok());
         for bytes in 0..needed {
             let refused = log_of("pump on").encode(&mut buf[..bytes]);
@@ -101,10 +95,7 @@ mod tests {
 
     #[test]
     fn errors_name_the_operation_and_its_limit() {
-        let texts = [
-            EncodeError::TooLong,
-            EncodeError::BufferTooSmall { bytes: 8 },
-        ];
+        let texts = [EncodeError::TooLong, EncodeError::BufferTooSmall { bytes: 8 }];
         assert_eq!(
             texts.map(|error| error.to_string()),
             [

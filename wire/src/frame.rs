@@ -150,11 +150,7 @@ impl<'a> Frame<'a> {
             }),
             Kind::Log => Frame::Log(take(body)?),
         };
-        if rest.is_empty() {
-            Ok(frame)
-        } else {
-            Err(postcard::Error::DeserializeBadEncoding)
-        }
+        if rest.is_empty() { Ok(frame) } else { Err(postcard::Error::DeserializeBadEncoding) }
     }
 }
 

@@ -40,10 +40,7 @@ pub(crate) struct Sealer<'b> {
 
 impl<'b> Sealer<'b> {
     pub(crate) fn try_new(buf: &'b mut [u8]) -> postcard::Result<Self> {
-        let mut sealer = Sealer {
-            stuffed: Cobs::try_new(Slice::new(buf))?,
-            digest: CRC.digest(),
-        };
+        let mut sealer = Sealer { stuffed: Cobs::try_new(Slice::new(buf))?, digest: CRC.digest() };
         sealer.try_push(VERSION)?;
         Ok(sealer)
     }
@@ -62,8 +59,7 @@ impl<'b> Flavor for Sealer<'b> {
     }
 
     fn finalize(mut self) -> postcard::Result<Self::Output> {
-        self.stuffed
-            .try_extend(&self.digest.finalize().to_le_bytes())?;
+        self.stuffed.try_extend(&self.digest.finalize().to_le_bytes())?;
         self.stuffed.finalize()
     }
 }

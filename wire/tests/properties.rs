@@ -11,13 +11,8 @@ use outstation_wire::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-const KINDS: [ValueType; 5] = [
-    ValueType::Bool,
-    ValueType::Int,
-    ValueType::F32,
-    ValueType::F64,
-    ValueType::Text,
-];
+const KINDS: [ValueType; 5] =
+    [ValueType::Bool, ValueType::Int, ValueType::F32, ValueType::F64, ValueType::Text];
 const LEVELS: [Level; 4] = [Level::Error, Level::Warn, Level::Info, Level::Debug];
 
 /// A frame on the line, and how it prints: that is how frames are compared here,
@@ -32,10 +27,7 @@ impl Sent {
     fn new(frame: Frame<'_>) -> Option<Sent> {
         let mut buf = [0; MAX_FRAME];
         let line = frame.encode(&mut buf).ok()?.to_vec();
-        Some(Sent {
-            printed: format!("{frame:?}"),
-            line,
-        })
+        Some(Sent { printed: format!("{frame:?}"), line })
     }
 }
 
@@ -59,29 +51,18 @@ impl Outcome {
             assert!(input.is_empty(), "nothing is left over");
         };
         let mut rest = stream;
-        for cut in cuts
-            .iter()
-            .cycle()
-            .take(if cuts.is_empty() { 0 } else { stream.len() })
-        {
+        for cut in cuts.iter().cycle().take(if cuts.is_empty() { 0 } else { stream.len() }) {
             let (chunk, later) = rest.split_at((*cut).min(rest.len()));
             feed(chunk);
             rest = later;
         }
         feed(rest);
         let (padding_bytes, pending_bytes) = (deframer.padding_bytes(), deframer.pending_bytes());
-        Outcome {
-            items,
-            padding_bytes,
-            pending_bytes,
-        }
+        Outcome { items, padding_bytes, pending_bytes }
     }
 
     fn frames(&self) -> Vec<&str> {
-        self.items
-            .iter()
-            .filter_map(|(_, printed)| printed.as_deref())
-            .collect()
+        self.items.iter().filter_map(|(_, printed)| printed.as_deref()).collect()
     }
 
     fn bytes(&self) -> u64 {
@@ -99,32 +80,15 @@ fn frame() -> impl Strategy<Value = Sent> {
 }
 
 fn hello() -> impl Strategy<Value = Option<Sent>> {
-    let channel = (
-        any::<u16>(),
-        text(20),
-        text(6),
-        prop::sample::select(&KINDS[..]),
-    );
+    let channel = (any::<u16>(), text(20), text(6), prop::sample::select(&KINDS[..]));
     let channels = vec(channel, 0..30);
     (text(20), text(10), channels).prop_map(|(firmware, version, channels)| {
         let channels: Vec<_> = channels
             .iter()
-            .map(|(id, name, unit, kind)| Channel {
-                id: *id,
-                name,
-                unit,
-                kind: *kind,
-            })
+            .map(|(id, name, unit, kind)| Channel { id: *id, name, unit, kind: *kind })
             .collect();
         let channels = channels.as_slice().into();
-        Sent::new(
-            Hello {
-                firmware: &firmware,
-                version: &version,
-                channels,
-            }
-            .into(),
-        )
+        Sent::new(Hello { firmware: &firmware, version: &version, channels }.into())
     })
 }
 
@@ -138,14 +102,7 @@ fn sample() -> impl Strategy<Value = Option<Sent>> {
     ];
     let values = vec((any::<u16>(), value), 0..80);
     (any::<u32>(), any::<u32>(), values).prop_map(|(seq, uptime_ms, values)| {
-        Sent::new(
-            Sample {
-                seq,
-                uptime_ms,
-                values: values.as_slice().into(),
-            }
-            .into(),
-        )
+        Sent::new(Sample { seq, uptime_ms, values: values.as_slice().into() }.into())
     })
 }
 

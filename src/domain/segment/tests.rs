@@ -4,7 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn cells(segment: &Segment, first_seq: u64) -> Vec<(u64, u32, Stamp, Vec<(u16, Value)>)> {
+type Reading = (u64, u32, Stamp, Vec<(u16, Value)>);
+
+fn cells(segment: &Segment, first_seq: u64) -> Vec<Reading> {
     let mut all = Vec::new();
     segment.for_each(first_seq, |reading| {
         let cells = reading.cells.iter().map(|(channel, value)| (*channel, (*value).clone()));

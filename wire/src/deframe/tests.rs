@@ -8,16 +8,10 @@ use super::*;
 use crate::seal::Sealer;
 use crate::{Channel, Hello, Level, Log, Sample, Value, ValueType};
 
-const LOG: Frame<'static> = Frame::Log(Log {
-    level: Level::Warn,
-    text: "door open",
-});
+const LOG: Frame<'static> = Frame::Log(Log { level: Level::Warn, text: "door open" });
 
 fn line(frame: Frame<'_>) -> Vec<u8> {
-    frame
-        .encode(&mut [0; MAX_FRAME])
-        .expect("test frames fit")
-        .to_vec()
+    frame.encode(&mut [0; MAX_FRAME]).expect("test frames fit").to_vec()
 }
 
 /// A frame with a valid envelope around any body.
@@ -40,19 +34,8 @@ fn fault_of(bytes: &[u8]) -> Fault {
 
 #[test]
 fn every_kind_of_frame_and_value_arrives_as_it_was_sent() {
-    let kinds = [
-        ValueType::Bool,
-        ValueType::Int,
-        ValueType::F32,
-        ValueType::F64,
-        ValueType::Text,
-    ];
-    let channels = kinds.map(|kind| Channel {
-        id: 300,
-        name: "flow",
-        unit: "m3/h",
-        kind,
-    });
+    let kinds = [ValueType::Bool, ValueType::Int, ValueType::F32, ValueType::F64, ValueType::Text];
+    let channels = kinds.map(|kind| Channel { id: 300, name: "flow", unit: "m3/h", kind });
     let values = [
         (0, Value::Bool(true)),
         (1, Value::Int(i64::MIN)),
@@ -61,46 +44,23 @@ fn every_kind_of_frame_and_value_arrives_as_it_was_sent() {
         (u16::MAX, Value::Text("tag 04:A2:€")),
     ];
     assert_eq!(values.map(|(_, value)| value.value_type()), kinds);
-    let sample = Sample {
-        seq: u32::MAX,
-        uptime_ms: 0,
-        values: (&values).into(),
-    };
-    let hello = Hello {
-        firmware: "pump",
-        version: "2.0",
-        channels: (&channels).into(),
-    };
+    let sample = Sample { seq: u32::MAX, uptime_ms: 0, values: (&values).into() };
+    let hello = Hello { firmware: "pump", version: "2.0", channels: (&channels).into() };
     for sent in [Frame::Hello(hello), Frame::Sample(sample), LOG] {
         let mut deframer = Deframer::new();
         let bytes = line(sent);
         let received = deframer.next(&mut bytes.as_slice()).expect("is complete");
-        assert_eq!(
-            received,
-            Received {
-                bytes: bytes.len() as u64,
-                frame: Ok(sent)
-            }
-        );
+        assert_eq!(received, Received { bytes: bytes.len() as u64, frame: Ok(sent) });
     }
 }
 
 #[test]
 fn a_received_list_knows_its_length_and_can_be_sent_on() {
     let values = [(1, Value::Int(1)), (2, Value::Text("two"))];
-    let bytes = line(
-        Sample {
-            seq: 1,
-            uptime_ms: 2,
-            values: (&values).into(),
-        }
-        .into(),
-    );
+    let bytes = line(Sample { seq: 1, uptime_ms: 2, values: (&values).into() }.into());
     let mut deframer = Deframer::new();
     let received = deframer.next(&mut bytes.as_slice()).expect("is complete");
-    let Ok(Frame::Sample(sample)) = received.frame else {
-        panic!("is a sample")
-    };
+    let Ok(Frame::Sample(sample)) = received.frame else { panic!("is a sample") };
     assert_eq!((sample.values.len(), sample.values.is_empty()), (2, false));
     assert!(sample.values.iter().eq(values));
     assert_eq!(line(sample.into()), bytes);
@@ -116,13 +76,7 @@ fn a_frame_may_come_byte_by_byte() {
     }
     assert_eq!(deframer.pending_bytes(), first.len() as u64);
     let received = deframer.next(&mut &[*last][..]).expect("is complete");
-    assert_eq!(
-        received,
-        Received {
-            bytes: bytes.len() as u64,
-            frame: Ok(LOG)
-        }
-    );
+    assert_eq!(received, Received { bytes: bytes.len() as u64, frame: Ok(LOG) });
 }
 
 #[test]
@@ -130,10 +84,7 @@ fn lone_delimiters_are_skipped_and_counted_as_padding() {
     let mut deframer = Deframer::new();
     let bytes = [&[0, 0], line(LOG).as_slice(), &[0]].concat();
     let mut input = bytes.as_slice();
-    assert_eq!(
-        deframer.next(&mut input).map(|received| received.frame),
-        Some(Ok(LOG))
-    );
+    assert_eq!(deframer.next(&mut input).map(|received| received.frame), Some(Ok(LOG)));
     assert_eq!(deframer.next(&mut input), None);
     assert_eq!((deframer.padding_bytes(), deframer.pending_bytes()), (3, 0));
 }
@@ -157,15 +108,9 @@ fn an_over_long_frame_is_one_fault_and_the_next_frame_arrives() {
         }
         let bytes = [&[0], line(LOG).as_slice()].concat();
         let mut input = bytes.as_slice();
-        let fault = Received {
-            bytes: overlong as u64 + 1,
-            frame: Err(Fault::TooLong),
-        };
+        let fault = Received { bytes: overlong as u64 + 1, frame: Err(Fault::TooLong) };
         assert_eq!(deframer.next(&mut input), Some(fault));
-        assert_eq!(
-            deframer.next(&mut input).map(|received| received.frame),
-            Some(Ok(LOG))
-        );
+        assert_eq!(deframer.next(&mut input).map(|received| received.frame), Some(Ok(LOG)));
     }
 }
 
@@ -190,10 +135,7 @@ fn each_fault_has_its_own_reason() {
 fn another_version_is_told_apart_from_a_damaged_frame() {
     // A version, no body, a checksum of it: wrong, then right.
     assert_eq!(fault_of(&[6, 2, 0xA1, 0x8E, 0x0C, 0x3D, 0]).reason(), "crc");
-    assert_eq!(
-        fault_of(&[6, 2, 0xA1, 0x8E, 0x0C, 0x3C, 0]),
-        Fault::Version(2)
-    );
+    assert_eq!(fault_of(&[6, 2, 0xA1, 0x8E, 0x0C, 0x3C, 0]), Fault::Version(2));
 }
 
 #[test]
@@ -215,20 +157,10 @@ fn a_body_that_is_not_exactly_one_message_is_malformed() {
 
 #[test]
 fn faults_read_as_what_failed_and_why() {
-    let crc = Fault::Crc {
-        stated: 0xBEEF,
-        computed: 1,
-    };
+    let crc = Fault::Crc { stated: 0xBEEF, computed: 1 };
     assert_eq!(
-        [
-            Fault::Cobs,
-            Fault::TooShort,
-            Fault::TooLong,
-            crc,
-            Fault::Version(2),
-            Fault::Malformed
-        ]
-        .map(|fault| fault.to_string()),
+        [Fault::Cobs, Fault::TooShort, Fault::TooLong, crc, Fault::Version(2), Fault::Malformed]
+            .map(|fault| fault.to_string()),
         [
             "failed to unstuff frame: a COBS code points past its end",
             "failed to open frame: it ends before its checksum",

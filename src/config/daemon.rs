@@ -1,0 +1,172 @@
+//! The sections about the daemon itself: `[device]`, `[log]`, `[http]`, `[telemetry]`, `[supervisor]`.
+//! Every key has a default; a file without these sections is complete.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::filter::{self, LogFilter};
+use super::kind::{Kind, Names, choice, duration, integer, listen, name, path};
+use super::print::Printer;
+use super::section::Section;
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Device {
+    /// `None`: derived from the machine id.
+    pub id: Option<String>,
+}
+
+impl Device {
+    pub(super) fn read(from: &Section<'_>) -> Self {
+        Self { id: from.optional("id", &name(64)) }
+    }
+
+    pub(super) fn print(&self, to: &mut Printer) {
+        to.section("[device]");
+        match &self.id {
+            Some(id) => to.text("id", id),
+            None => to.unset("id", "derived from the machine id"),
+        }
+    }
+}
+
+/// The event log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    pub path: PathBuf,
+    pub commit_interval: Duration,
+    pub commit_readings: usize,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            path: PathBuf::from("/var/lib/outstation/log.db"),
+            commit_interval: Duration::from_secs(1),
+            commit_readings: 16_384,
+        }
+    }
+}
+
+impl Log {
+    pub(super) fn read(from: &Section<'_>) -> Self {
+        let default = Self::default();
+        // Below 10 ms the flash wears for nothing; past an hour a power cut costs too much.
+        let interval = duration(Duration::from_millis(10)..=Duration::from_secs(3600));
+        Self {
+            path: from.or("path", default.path, &path()),
+            commit_interval: from.or("commit_interval", default.commit_interval, &interval),
+            // Half of what a segment can hold.
+            commit_readings: from.or(
+                "commit_readings",
+                default.commit_readings,
+                &integer(1..=32_768),
+            ),
+        }
+    }
+
+    pub(super) fn print(&self, to: &mut Printer) {
+        to.section("[log]");
+        to.path("path", &self.path);
+        to.duration("commit_interval", self.commit_interval);
+        to.bare("commit_readings", self.commit_readings);
+    }
+}
+
+/// The local port for health, metrics and status.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Http {
+    /// `None`: there is no local port.
+    pub listen: Option<SocketAddr>,
+    pub connections_max: usize,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: Some((Ipv4Addr::LOCALHOST, 9437).into()), connections_max: 16 }
+    }
+}
+
+impl Http {
+    pub(super) fn read(from: &Section<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            listen: from.or("listen", default.listen, &listen()),
+            connections_max: from.or("connections_max", default.connections_max, &integer(1..=256)),
+        }
+    }
+
+    pub(super) fn print(&self, to: &mut Printer) {
+        to.section("[http]");
+        match self.listen {
+            Some(address) => to.text("listen", address),
+            None => to.text("listen", "off"),
+        }
+        to.bare("connections_max", self.connections_max);
+    }
+}
+
+/// What the daemon says about itself, and how.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Telemetry {
+    pub level: LogFilter,
+    pub log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// journald when systemd started us with its stderr there, otherwise text.
+    #[default]
+    Auto,
+    Journald,
+    Text,
+    Json,
+}
+
+const LOG_FORMATS: Names<LogFormat> = &[
+    ("auto", LogFormat::Auto),
+    ("journald", LogFormat::Journald),
+    ("text", LogFormat::Text),
+    ("json", LogFormat::Json),
+];
+
+impl Telemetry {
+    pub(super) fn read(from: &Section<'_>) -> Self {
+        let default = Self::default();
+        let level = Kind::text(filter::ALLOWED, |text| text.parse().ok());
+        Self {
+            level: from.or("level", default.level, &level),
+            log_format: from.or("log_format", default.log_format, &choice(LOG_FORMATS)),
+        }
+    }
+
+    pub(super) fn print(&self, to: &mut Printer) {
+        to.section("[telemetry]");
+        to.text("level", &self.level);
+        to.name("log_format", &self.log_format, LOG_FORMATS);
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Supervisor {
+    pub shutdown_deadline: Duration,
+}
+
+impl Default for Supervisor {
+    fn default() -> Self {
+        Self { shutdown_deadline: Duration::from_secs(5) }
+    }
+}
+
+impl Supervisor {
+    pub(super) fn read(from: &Section<'_>) -> Self {
+        let deadline = duration(Duration::from_millis(100)..=Duration::from_secs(300));
+        let default = Self::default().shutdown_deadline;
+        Self { shutdown_deadline: from.or("shutdown_deadline", default, &deadline) }
+    }
+
+    pub(super) fn print(&self, to: &mut Printer) {
+        to.section("[supervisor]");
+        to.duration("shutdown_deadline", self.shutdown_deadline);
+    }
+}

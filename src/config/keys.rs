@@ -1,0 +1,105 @@
+//! Every key there is: where it stands, its default, and what it means in one line.
+//!
+//! Whatever is not here is refused, with the nearest of these as advice.
+
+/// `default` is as written in TOML, `required`, or in words what holds without the key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// `log.path`; for the keys of a list such as `[[port]]`, `port.baud`.
+    pub path: &'static str,
+    pub default: &'static str,
+    pub meaning: &'static str,
+}
+
+#[rustfmt::skip]
+pub const KEYS: &[Key] = &[
+    key("device.id", "derived from the machine id", "name of this board in every reading"),
+    key("log.path", "\"/var/lib/outstation/log.db\"", "file of the event log"),
+    key("log.commit_interval", "\"1s\"", "longest time before readings are committed; what a power cut may cost"),
+    key("log.commit_readings", "16384", "commit earlier once this many readings wait"),
+    key("http.listen", "\"127.0.0.1:9437\"", "address of health, metrics and status, or \"off\""),
+    key("http.connections_max", "16", "connections served at once; more are closed"),
+    key("telemetry.level", "\"info\"", "least severe level logged, with exceptions by target"),
+    key("telemetry.log_format", "\"auto\"", "where and how logs are written"),
+    key("supervisor.shutdown_deadline", "\"5s\"", "time to drain after SIGTERM"),
+    key("port.name", "required", "name of the port in readings, metrics and logs"),
+    key("port.path", "required", "serial device; one under /dev/serial/by-id survives replugging"),
+    key("port.baud", "115200", "bits per second"),
+    key("port.data_bits", "8", "bits per character"),
+    key("port.parity", "\"none\"", "parity bit"),
+    key("port.stop_bits", "1", "stop bits per character"),
+    key("port.flow_control", "\"none\"", "hardware is RTS and CTS, software XON and XOFF"),
+    key("port.framing", "required", "frames of outstation-wire, or lines of text"),
+    key("port.format", "required with framing = \"lines\"", "what a line is"),
+    key("port.sensor_key", "the port's name names the sensor", "field that names the sensor"),
+    key("port.time_key", "dated when the line arrives", "field with the time, as a number since 1970"),
+    key("port.time_unit", "\"s\"", "unit of the field time_key names"),
+    key("port.sequence_key", "gaps are not detected", "field that counts lines, so that gaps show"),
+    key("port.columns", "required with format = \"csv\"", "names of the columns, from the left"),
+    key("port.delimiter", "\",\"", "character between columns"),
+    key("port.line_max", "4096", "longest line in bytes; a longer one is counted and skipped"),
+    key("sink.name", "required", "name of the sink in metrics, logs and its delivery state"),
+    key("sink.kind", "required", "protocol of the sink"),
+    key("sink.url", "required", "where batches are posted"),
+    key("sink.encoding", "\"packed\"", "stored segments as they are, or one JSON object per reading"),
+    key("sink.token_file", "no token is sent", "file with a bearer token"),
+    key("sink.ca_file", "the built-in Mozilla roots", "file of certificates in PEM to trust instead"),
+    key("sink.timeout", "\"30s\"", "longest time for one request"),
+    key("sink.batch_readings", "65536", "most readings in one request"),
+    key("sink.batch_bytes", "262144", "most bytes in one request, as an integer or such as \"256 KiB\""),
+    key("sink.retries", "2", "repeats of a failed request before the batch is offered anew"),
+];
+
+const fn key(path: &'static str, default: &'static str, meaning: &'static str) -> Key {
+    Key { path, default, meaning }
+}
+
+/// The keys of a section such as `log` or `port[1]`; those of the root are the sections.
+pub(super) fn of(section: &str) -> impl Iterator<Item = &'static str> + '_ {
+    let list = section.split('[').next().unwrap_or(section);
+    let mut previous = "";
+    KEYS.iter().filter_map(move |key| {
+        let (parent, leaf) = key.path.split_once('.')?;
+        let repeats = std::mem::replace(&mut previous, parent) == parent;
+        match list {
+            "" => (!repeats).then_some(parent),
+            list => (parent == list).then_some(leaf),
+        }
+    })
+}
+
+/// What was probably meant: a similar key here, else the same key elsewhere, else what there is.
+pub(super) fn advice(section: &str, unknown: &str) -> String {
+    let leaf = |key: &Key| key.path.split_once('.').map(|(_, leaf)| leaf);
+    let mut same = KEYS.iter().filter(|key| leaf(key) == Some(unknown)).map(|key| key.path);
+    // A `name` is in several sections, so it tells nothing about which was meant.
+    let elsewhere = same.next().filter(|_| same.next().is_none());
+    match nearest(of(section), unknown).or(elsewhere) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("allowed: {}", of(section).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+fn nearest(known: impl Iterator<Item = &'static str>, unknown: &str) -> Option<&'static str> {
+    // One slip in three letters is a slip; more is another word. `baudrate` means `baud`.
+    let similar = |key: &&str| {
+        let (key, near) = (*key, key.len().max(unknown.len()) / 3);
+        let begins = unknown.len() > 2 && (key.starts_with(unknown) || unknown.starts_with(key));
+        begins || distance(key, unknown) <= near.max(1)
+    };
+    known.filter(similar).min_by_key(|key| distance(key, unknown))
+}
+
+/// Levenshtein: how many letters to insert, drop or change.
+fn distance(left: &str, right: &str) -> usize {
+    let mut row: Vec<usize> = (0..=right.chars().count()).collect();
+    for (above, l) in left.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], above + 1);
+        for (at, r) in right.chars().enumerate() {
+            let change = diagonal + usize::from(l != r);
+            diagonal = row[at + 1];
+            row[at + 1] = change.min(diagonal + 1).min(row[at] + 1);
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}

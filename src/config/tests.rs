@@ -1,0 +1,258 @@
+//! Invariants checked: what ships is the defaults and mentions every key; what is printed parses to
+//! what was meant; every mistake is reported, in exactly these words; no text makes parsing panic.
+
+use std::error::Error as _;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn file(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn shipped() -> String {
+    file("config/outstation.toml")
+}
+
+/// The shipped file with every line that starts with `#: ` put to use.
+fn shipped_with_examples() -> String {
+    let lines = shipped();
+    let used = lines.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line));
+    used.collect::<Vec<_>>().join("\n")
+}
+
+fn parse(text: &str) -> Config {
+    Config::parse(text, "test.toml").unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn problems(text: &str) -> Vec<String> {
+    match Config::parse(text, "test.toml") {
+        Err(ConfigError::Invalid { problems, .. }) => {
+            problems.iter().map(ToString::to_string).collect()
+        }
+        other => panic!("should be invalid: {other:?}"),
+    }
+}
+
+fn sink(rest: &str) -> String {
+    format!("[[sink]]\nname = \"cloud\"\nkind = \"http\"\n{rest}\n")
+}
+
+#[test]
+fn what_ships_is_the_defaults() {
+    assert_eq!(parse(&shipped()), Config::default());
+    assert_eq!(parse(""), Config::default());
+}
+
+#[test]
+fn what_ships_mentions_every_key_under_its_section_with_its_default() {
+    let text = shipped_with_examples();
+    for key in KEYS {
+        let (section, leaf) = key.path.split_once('.').expect("a section and a key");
+        let mut current = "";
+        let mut values = text.lines().filter_map(|line| {
+            current = line.strip_prefix('[').map_or(current, |head| head.trim_matches(['[', ']']));
+            let (found, value) = line.split_once(" = ")?;
+            (current == section && found == leaf).then_some(value)
+        });
+        let value = values.next().unwrap_or_else(|| panic!("{} is not mentioned", key.path));
+        let is_literal = key.default.starts_with(|c: char| c == '"' || c.is_ascii_digit());
+        // The examples show `time_unit` and `delimiter` with another value than the default.
+        if is_literal && !["port.time_unit", "port.delimiter"].contains(&key.path) {
+            assert_eq!(value, key.default, "{}", key.path);
+        }
+    }
+}
+
+#[test]
+fn the_examples_of_what_ships_hold_when_put_to_use() {
+    let config = parse(&shipped_with_examples());
+    assert_eq!(config.device.id.as_deref(), Some("pump-7"));
+    assert_eq!((config.ports.len(), config.sinks.len()), (3, 1));
+    assert_eq!(config.ports[0].framing, Framing::Postcard);
+    assert_eq!(config.ports[0].line, LineSettings::default());
+    assert_eq!(config.warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn a_port_and_a_sink_need_only_their_required_keys() {
+    let text = sink("url = \"http://[::1]:9438/v1/readings\"")
+        + "[[port]]\nname = \"m\"\npath = \"/dev/ttyS1\"\nframing = \"lines\"\nformat = \"csv\"\n\
+           columns = [\"a\"]\n";
+    let config = parse(&text);
+    let format = Format::Csv { columns: vec!["a".to_owned()], delimiter: b',' };
+    let lines = Lines { format, sensor_key: None, time: None, sequence_key: None, line_max: 4096 };
+    assert_eq!(config.ports[0].framing, Framing::Lines(lines));
+    let sink = &config.sinks[0];
+    assert_eq!(sink.timeout, Duration::from_secs(30));
+    assert_eq!((sink.batch_readings, sink.batch_bytes, sink.retries), (65_536, 262_144, 2));
+    let SinkKind::Http(http) = &sink.kind;
+    assert_eq!((http.encoding, &http.token_file), (Encoding::Packed, &None));
+    assert_eq!(parse(&config.to_toml()), config);
+}
+
+#[test]
+fn the_effective_configuration_parses_to_itself() {
+    let odd = "[log]\npath = \"/tmp/\\\"quoted\\\" \\\\ \\u0007.db\"\ncommit_interval = \"1m 0.5s\"\n\
+               [http]\nlisten = \"off\"\n[telemetry]\nlevel = \" warn , outstation::upload=trace\"\n"
+        .to_owned()
+        + &sink("url = \"https://example.com\"\nbatch_bytes = \"1 MiB\"\nencoding = \"json\"");
+    for text in [String::new(), shipped_with_examples(), odd] {
+        let config = parse(&text);
+        assert_eq!(parse(&config.to_toml()), config, "{}", config.to_toml());
+    }
+}
+
+#[test]
+fn the_effective_configuration_names_every_key() {
+    let printed = parse(&shipped_with_examples()).to_toml();
+    for (_, leaf) in KEYS.iter().filter_map(|key| key.path.split_once('.')) {
+        assert!(printed.lines().any(|line| line.starts_with(&format!("{leaf} = "))), "{leaf}");
+    }
+    let defaults = Config::default().to_toml();
+    assert!(defaults.contains("# id is not set: derived from the machine id"), "{defaults}");
+}
+
+#[test]
+fn every_mistake_is_reported_at_once_and_in_these_words() {
+    let error = Config::parse(&file("tests/golden/bad-config.toml"), "bad-config.toml")
+        .expect_err("it is full of mistakes")
+        .to_string();
+    let golden = file("tests/golden/bad-config.txt");
+    assert_eq!(error.trim_end(), golden.trim_end(), "\n--- the message is now:\n{error}\n");
+    assert!(!error.contains("sec/ret") && !error.contains("secret"), "a secret shows: {error}");
+}
+
+#[test]
+fn broken_toml_is_reported_with_line_and_column() {
+    let found =
+        problems("[log]\npath = \"a\nörtlich = = 1\n[http]\nlisten = \"off\"\nlisten = \"off\"\n");
+    assert_eq!(
+        found,
+        [
+            "line 2, column 10: not TOML: invalid basic string, expected `\"`",
+            "line 3, column 11: not TOML: extra `=`, expected nothing",
+            "line 6, column 1: not TOML: duplicate key",
+        ]
+    );
+}
+
+#[test]
+fn a_table_of_the_wrong_shape_says_which_brackets_it_needs() {
+    assert_eq!(
+        problems("sink = [1]\n[port]\nname = \"a\"\n[[log]]\n"),
+        [
+            "line 1: sink[0]: found 1; allowed: [[sink]]",
+            "line 2: port: found a table; allowed: [[port]], in double brackets",
+            "line 4: log: found a list; allowed: one [log]",
+        ]
+    );
+}
+
+#[test]
+fn an_unknown_key_brings_the_nearest_known_one() {
+    let cases = [
+        ("[telemetry]\nlogformat = 1", "did you mean `log_format`?"),
+        ("[device]\nlisten = 1", "did you mean `http.listen`?"),
+        ("[supervisor]\ndeadline_seconds = 1", "allowed: shutdown_deadline"),
+        ("[telemetrie]", "did you mean `telemetry`?"),
+    ];
+    for (text, advice) in cases {
+        let found = problems(text);
+        assert!(found[0].ends_with(advice), "{found:?} should end with {advice}");
+    }
+}
+
+#[test]
+fn urls_that_cannot_be_posted_to_are_refused() {
+    let bad =
+        ["", "/v1", "example.com", "example.com:80", "https://", "https://:80/", "http://h:0/"];
+    let more =
+        ["http://h:99999/", "http://h:/", "https://h/#part", "HTTPS//h", "http://h/ x", "u:p@h"];
+    for url in bad.into_iter().chain(more) {
+        let found = problems(&sink(&format!("url = {url:?}")));
+        assert!(found[0].starts_with("line 4: sink[0].url: found"), "{url}: {found:?}");
+    }
+    for url in
+        ["https://h", "http://10.0.0.1:8080/a/@b?c=d@e", "HTTPS://Example.com/", "http://[::1]:1"]
+    {
+        parse(&sink(&format!("url = {url:?}")));
+    }
+}
+
+#[test]
+fn misspelt_log_filters_are_refused() {
+    for level in ["", "inof", "info,", "a=b=info", "=info", "a=", "a b=info", "outstation=verbose"]
+    {
+        assert_eq!(problems(&format!("[telemetry]\nlevel = {level:?}")).len(), 1, "{level}");
+    }
+    assert_eq!("info".parse(), Ok(LogFilter::default()));
+}
+
+#[test]
+fn warnings_name_what_is_legal_but_hardly_meant() {
+    let text = "[log]\npath = \"log.db\"\n".to_owned()
+        + &sink("url = \"http://10.1.2.3/\"\ntoken_file = \"/t\"\nca_file = \"/c\"");
+    let warnings = parse(&text).warnings();
+    let starts =
+        ["there is no [[port]]", "log.path `log.db`", "sink `cloud` sends its token to `10.1"];
+    assert_eq!(warnings.len(), 4);
+    assert!(starts.iter().zip(&warnings).all(|(start, warning)| warning.starts_with(start)));
+    assert_eq!(Config::default().warnings().len(), 2);
+    for host in ["localhost", "127.1.2.3:80", "[::1]:80"] {
+        let text = sink(&format!("url = \"http://{host}/\"\ntoken_file = \"/t\""));
+        assert_eq!(
+            parse(&text).warnings().len(),
+            1,
+            "{host} is loopback; only the port is missing"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_says_what_to_do_next() {
+    let error = Config::load(Path::new("/no/such/outstation.toml")).expect_err("it is missing");
+    assert_eq!(
+        error.to_string(),
+        "failed to read configuration `/no/such/outstation.toml`; name the file with --config FILE, \
+         or copy config/outstation.toml there"
+    );
+    assert!(error.source().is_some(), "the cause is kept for the chain");
+    assert_eq!(error.code(), "config_unreadable");
+    for device in ["/dev/zero", "/"] {
+        let error = Config::load(Path::new(device)).expect_err("it is no file of text");
+        assert_eq!(error.code(), "config_unreadable", "{device}");
+    }
+}
+
+#[test]
+fn durations_too_long_to_add_up_are_refused_without_a_panic() {
+    let text = "[log]\ncommit_interval = \"18446744073709551615s 1000000000ns\"";
+    assert_eq!(problems(text).len(), 1);
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_configuration_or_named_mistakes(text in "(?s).{0,200}") {
+        let _ = Config::parse(&text, "any").map_err(|error| error.to_string());
+    }
+
+    #[test]
+    fn any_value_of_any_key_is_a_configuration_or_named_mistakes(
+        key in 0..KEYS.len(),
+        value in "(\"[ -!#-\\[\\]-~µ]{0,40}\"|-?[0-9]{1,25}|\\[[a-z\", ]{0,20}\\]|[0-9a-fx_:.-]{1,20})",
+    ) {
+        let (section, leaf) = KEYS[key].path.split_once('.').expect("a section and a key");
+        for head in [format!("[{section}]"), format!("[[{section}]]")] {
+            let text = format!("{head}\n{leaf} = {value}\n");
+            if let Ok(config) = Config::parse(&text, "any") {
+                prop_assert_eq!(parse(&config.to_toml()), config);
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The durable log: sole owner of the database.
+//!
+//! ```text
+//!  ingest ──Append──▶ ┌───────────────────────────┐ ◀──next──  upload
+//!                     │ LogActor (own thread)     │ ──batch──▶
+//!  sinks, ports ─────▶│ open segment, aggregates  │ ◀──ack───
+//!          record     │ └─ one commit per interval│
+//!                     └─────────────┬─────────────┘
+//!                          watch: LogStatus ──▶ uploaders, /status, /metrics
+//! ```
+//!
+//! Two handles: an [`Appender`] can only append, a [`Reader`] can only read and acknowledge.
+//! Both mailboxes are bounded, and the log never sends into anybody's mailbox, so nothing can
+//! deadlock. A reading is *accepted* when its message is taken and *stored* after the commit.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::domain::batch::Batch;
+use crate::domain::event::{Event, Stream};
+use crate::domain::ledger::{Intake, Ledger};
+use crate::domain::reading::Readings;
+
+pub mod actor;
+mod aggregates;
+pub mod sqlite;
+
+/// Messages in flight to the log. A message is at most one ingest buffer, and a port waits for its
+/// place, so this only has to cover every port having one under way while a commit is running.
+const APPENDS_MAX: usize = 64;
+/// Each sink asks one thing at a time.
+const REQUESTS_MAX: usize = 16;
+
+/// The log's actor is gone; it is being restarted or the process is ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the log is closed")]
+pub struct LogClosed;
+
+/// What a port hands over at once.
+#[derive(Debug, Default)]
+pub struct Append {
+    pub port: String,
+    pub readings: Readings,
+    /// What the port took in since its last message.
+    pub intake: Intake,
+    pub events: Vec<(Stream, Event)>,
+}
+
+#[derive(Debug)]
+enum Request {
+    Next { sink: String, limits: Limits, answer: oneshot::Sender<Option<Batch>> },
+    Acknowledge { sink: String, first: u64, last: u64, answer: oneshot::Sender<()> },
+}
+
+/// How much a batch may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub readings_max: u64,
+    pub bytes_max: usize,
+}
+
+/// Can append, and nothing else.
+#[derive(Clone, Debug)]
+pub struct Appender(mpsc::Sender<Append>);
+
+impl Appender {
+    /// Waits for a place in the log's mailbox. Cancel-safe: a place not taken is given back.
+    pub async fn place(&self) -> Result<mpsc::Permit<'_, Append>, LogClosed> {
+        self.0.reserve().await.map_err(|_| LogClosed)
+    }
+
+    /// Notes an operational fact.
+    pub async fn record(&self, stream: Stream, event: Event) -> Result<(), LogClosed> {
+        let append = Append { events: vec![(stream, event)], ..Append::default() };
+        self.place().await?.send(append);
+        Ok(())
+    }
+}
+
+/// Can read and acknowledge for one sink, and nothing else.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    sink: String,
+    requests: mpsc::Sender<Request>,
+    status: watch::Receiver<LogStatus>,
+}
+
+impl Reader {
+    /// Wakes when the log's status changes, new readings included.
+    pub fn status(&self) -> watch::Receiver<LogStatus> {
+        self.status.clone()
+    }
+
+    /// The next readings this sink does not have, or none.
+    pub async fn next(&self, limits: Limits) -> Result<Option<Batch>, LogClosed> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request::Next { sink: self.sink.clone(), limits, answer };
+        self.requests.send(request).await.map_err(|_| LogClosed)?;
+        answered.await.map_err(|_| LogClosed)
+    }
+
+    /// The sink has `first..=last`. Answered once noted; durable with the next commit, so that a
+    /// crash in between repeats a delivery and never skips one.
+    pub async fn acknowledge(&self, first: u64, last: u64) -> Result<(), LogClosed> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request::Acknowledge { sink: self.sink.clone(), first, last, answer };
+        self.requests.send(request).await.map_err(|_| LogClosed)?;
+        answered.await.map_err(|_| LogClosed)
+    }
+}
+
+/// What one sink has and lacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    pub delivered: u64,
+    pub pending: u64,
+}
+
+/// The log as others see it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogStatus {
+    /// Whether the log is open and its last commit succeeded.
+    pub accepting: bool,
+    /// Why not, as an error chain.
+    pub trouble: Option<String>,
+    pub path: String,
+    pub epoch: u64,
+    /// The last committed sequence number.
+    pub head: u64,
+    pub bytes: u64,
+    pub commits: u64,
+    pub sensors: usize,
+    pub clock_set: bool,
+    pub ports: BTreeMap<String, Intake>,
+    pub sinks: BTreeMap<String, Progress>,
+    pub ledger: Ledger,
+}
+
+/// The sending ends, from which handles are made.
+#[derive(Clone, Debug)]
+pub struct LogHandle {
+    appends: mpsc::Sender<Append>,
+    requests: mpsc::Sender<Request>,
+    status: watch::Receiver<LogStatus>,
+}
+
+/// The receiving ends. They outlive a crashed actor, so that its successor takes up its mail.
+#[derive(Debug)]
+pub struct Mailbox {
+    appends: mpsc::Receiver<Append>,
+    requests: mpsc::Receiver<Request>,
+    status: watch::Sender<LogStatus>,
+}
+
+/// The two ends of a log that is not running yet.
+pub fn channel() -> (LogHandle, Mailbox) {
+    let (append_sender, appends) = mpsc::channel(APPENDS_MAX);
+    let (request_sender, requests) = mpsc::channel(REQUESTS_MAX);
+    let (status_sender, status) = watch::channel(LogStatus::default());
+    let handle = LogHandle { appends: append_sender, requests: request_sender, status };
+    (handle, Mailbox { appends, requests, status: status_sender })
+}
+
+impl LogHandle {
+    pub fn appender(&self) -> Appender {
+        Appender(self.appends.clone())
+    }
+
+    pub fn reader(&self, sink: &str) -> Reader {
+        Reader {
+            sink: sink.to_owned(),
+            requests: self.requests.clone(),
+            status: self.status.clone(),
+        }
+    }
+
+    pub fn status(&self) -> watch::Receiver<LogStatus> {
+        self.status.clone()
+    }
+}

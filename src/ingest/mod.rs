@@ -1,0 +1,154 @@
+//! From bytes to readings: one ingest actor per port.
+//!
+//! ```text
+//!  tty ─bytes▶ Decoder ─────────────────readings▶ Outbox ─Append▶ log
+//!              ├ postcard: deframe, describe        └ bounded; what overflows is counted
+//!              └ lines: split, parse (json | key-value | csv)
+//! ```
+//!
+//! A port that is absent or vanishes is weather: the actor waits and tries again, and no other
+//! port notices. Faults are counted by reason and never stop the line.
+
+use std::sync::Arc;
+
+use crate::domain::ledger::{Fault, Intake};
+use crate::domain::reading::{Readings, Sensor, Stamp, Value};
+
+pub mod actor;
+mod formats;
+mod lines;
+mod postcard;
+mod sensor_clock;
+pub mod serial;
+
+pub use lines::LinesDecoder;
+pub use postcard::PostcardDecoder;
+
+/// Readings a port holds while the log is busy. At 115,200 baud it covers some ten seconds.
+const PENDING_READINGS_MAX: usize = 8192;
+/// Values it holds, for sensors with very many channels.
+const PENDING_CELLS_MAX: usize = 65_536;
+
+/// Where a port stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortState {
+    /// Not opened yet, or lost; `reason` says why and what to do.
+    Absent {
+        reason: String,
+    },
+    Open,
+}
+
+/// A port as others see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortStatus {
+    pub name: String,
+    pub path: String,
+    pub state: PortState,
+    pub opened_once: bool,
+    /// Since the process started; the log keeps the account of its whole life.
+    pub intake: Intake,
+    /// Bytes of a frame still incomplete.
+    pub open_bytes: u64,
+    /// Frames that wait for their sensor to introduce itself.
+    pub open_frames: u64,
+    pub last_reading_ms: Option<i64>,
+}
+
+/// What a decoder fills and the log is sent.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    pub readings: Readings,
+    pub intake: Intake,
+    cells: usize,
+    /// What the sensor itself had to say: (level, text).
+    pub said: Vec<(outstation_wire::Level, String)>,
+}
+
+impl Outbox {
+    pub fn is_full(&self) -> bool {
+        self.readings.len() >= PENDING_READINGS_MAX || self.cells >= PENDING_CELLS_MAX
+    }
+
+    /// One reading more; with no room left it is counted as lost to overflow.
+    pub fn push(
+        &mut self,
+        sensor: &Arc<Sensor>,
+        stamp: Stamp,
+        cells: impl ExactSizeIterator<Item = (u16, Value)>,
+    ) {
+        self.intake.accepted += 1;
+        if self.is_full() {
+            self.intake.overflow += 1;
+            return;
+        }
+        self.cells += cells.len();
+        self.readings.push(sensor, stamp, cells);
+    }
+
+    /// A whole frame or line, delimiter included.
+    fn framed(&mut self, bytes: u64) {
+        self.intake.frames += 1;
+        self.intake.frame_bytes += bytes;
+    }
+
+    /// Bytes that are no frame.
+    fn misframed(&mut self, fault: Fault, bytes: u64) {
+        self.intake.faults.add(fault, 1);
+        self.intake.fault_bytes += bytes;
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        self.intake.faults.add(fault, 1);
+    }
+
+    fn notice(&mut self, fault: Fault, count: u64) {
+        self.intake.faults.add(fault, count);
+    }
+
+    /// Takes the content, leaving an empty outbox.
+    pub fn take(&mut self) -> (Readings, Intake) {
+        self.cells = 0;
+        (std::mem::take(&mut self.readings), std::mem::take(&mut self.intake))
+    }
+}
+
+/// The framing of one port.
+#[derive(Debug)]
+pub enum Decoder {
+    Postcard(Box<PostcardDecoder>),
+    Lines(Box<LinesDecoder>),
+}
+
+impl Decoder {
+    /// Takes bytes that arrived at `at_ms` since boot; whatever they are, only counts can go wrong.
+    pub fn feed(&mut self, bytes: &[u8], at_ms: i64, out: &mut Outbox) {
+        out.intake.bytes += bytes.len() as u64;
+        match self {
+            Self::Postcard(decoder) => decoder.feed(bytes, at_ms, out),
+            Self::Lines(decoder) => decoder.feed(bytes, at_ms, out),
+        }
+    }
+
+    /// The line was interrupted: what stands half read will never be completed.
+    pub fn interrupted(&mut self, out: &mut Outbox) {
+        match self {
+            Self::Postcard(decoder) => decoder.interrupted(out),
+            Self::Lines(decoder) => decoder.interrupted(out),
+        }
+    }
+
+    pub fn open_bytes(&self) -> u64 {
+        match self {
+            Self::Postcard(decoder) => decoder.open_bytes(),
+            Self::Lines(decoder) => decoder.open_bytes(),
+        }
+    }
+
+    pub fn open_frames(&self) -> u64 {
+        match self {
+            Self::Postcard(decoder) => decoder.open_frames(),
+            Self::Lines(_) => 0,
+        }
+    }
+}

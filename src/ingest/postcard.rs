@@ -1,0 +1,328 @@
+//! Decodes the frames of a microcontroller that speaks `outstation-wire`.
+//!
+//! The sensor describes itself with a hello. If we start after it did, its samples are held until
+//! the next hello comes round, and keep their time.
+
+use std::sync::Arc;
+
+use outstation_wire::{
+    Deframer, Fault as WireFault, Frame, Hello, Sample, Value as WireValue, ValueType as WireType,
+};
+
+use super::Outbox;
+use super::sensor_clock::SensorClock;
+use crate::domain::ledger::Fault;
+use crate::domain::reading::{CHANNELS_MAX, Channel, NAME_MAX, Sensor, Stamp, Value, ValueType};
+
+/// Samples held until the first hello. Sensors repeat it every ten seconds: this is 100 Hz.
+const HELD_MAX: usize = 1024;
+/// What a sensor says per message to the log; a chatty one is cut, not multiplied.
+const SAID_MAX: usize = 16;
+
+#[derive(Debug)]
+struct Observation {
+    seq: u32,
+    uptime_ms: u32,
+    arrived_ms: i64,
+    values: Vec<(u16, Value)>,
+}
+
+#[derive(Debug)]
+pub struct PostcardDecoder {
+    deframer: Deframer,
+    padding_seen: u64,
+    sensor: Arc<Sensor>,
+    /// (channel id on the wire, index in `sensor.channels`), ascending.
+    channels: Vec<(u16, u16)>,
+    introduced: bool,
+    held: Vec<Observation>,
+    clock: SensorClock,
+    next_seq: Option<u32>,
+}
+
+impl PostcardDecoder {
+    pub fn new(port: &str) -> Self {
+        let sensor = Sensor { port: port.into(), name: port.into(), channels: Vec::new() };
+        Self {
+            deframer: Deframer::new(),
+            padding_seen: 0,
+            sensor: Arc::new(sensor),
+            channels: Vec::new(),
+            introduced: false,
+            held: Vec::new(),
+            clock: SensorClock::default(),
+            next_seq: None,
+        }
+    }
+
+    pub(super) fn feed(&mut self, mut bytes: &[u8], at_ms: i64, out: &mut Outbox) {
+        // The deframer lends out its frames, so it steps aside while they are acted on.
+        let mut deframer = std::mem::take(&mut self.deframer);
+        while let Some(received) = deframer.next(&mut bytes) {
+            match received.frame {
+                Ok(frame) => {
+                    out.framed(received.bytes);
+                    self.take(&frame, at_ms, out);
+                }
+                Err(fault) => out.misframed(framing_fault(fault), received.bytes),
+            }
+        }
+        let padding = deframer.padding_bytes();
+        out.intake.padding_bytes += padding - self.padding_seen;
+        self.padding_seen = padding;
+        self.deframer = deframer;
+    }
+
+    pub(super) fn interrupted(&mut self, out: &mut Outbox) {
+        let abandoned = self.deframer.reset();
+        if abandoned > 0 {
+            out.misframed(Fault::TooShort, abandoned);
+        }
+        for _ in self.held.drain(..) {
+            out.fault(Fault::UnknownChannel);
+        }
+        // Behind a port that came back there may be another sensor.
+        self.introduced = false;
+        self.next_seq = None;
+        self.clock = SensorClock::default();
+    }
+
+    pub(super) fn open_bytes(&self) -> u64 {
+        self.deframer.pending_bytes()
+    }
+
+    pub(super) fn open_frames(&self) -> u64 {
+        self.held.len() as u64
+    }
+
+    fn take(&mut self, frame: &Frame<'_>, at_ms: i64, out: &mut Outbox) {
+        match frame {
+            Frame::Hello(hello) => {
+                out.intake.control += 1;
+                self.introduce(hello);
+            }
+            Frame::Log(log) => {
+                out.intake.control += 1;
+                if out.said.len() < SAID_MAX {
+                    out.said.push((log.level, log.text.to_owned()));
+                }
+            }
+            Frame::Sample(sample) => self.observe(Observation::new(sample, at_ms), out),
+        }
+    }
+
+    /// A hello speaks for the channels it lists; a long description comes as several.
+    fn introduce(&mut self, hello: &Hello<'_>) {
+        self.introduced = true;
+        let mut sensor = Sensor::clone(&self.sensor);
+        for channel in hello.channels {
+            let described = Channel {
+                name: clipped(channel.name),
+                unit: clipped(channel.unit),
+                kind: value_type(channel.kind),
+            };
+            // Samples that name a channel beyond the limit are counted as unknown.
+            let Some(index) = place(&mut sensor.channels, described) else { continue };
+            match self.channels.binary_search_by_key(&channel.id, |(id, _)| *id) {
+                Ok(at) => self.channels[at].1 = index,
+                Err(at) => self.channels.insert(at, (channel.id, index)),
+            }
+        }
+        if sensor != *self.sensor {
+            self.sensor = Arc::new(sensor);
+        }
+    }
+
+    fn observe(&mut self, observation: Observation, out: &mut Outbox) {
+        if !self.introduced {
+            if self.held.len() >= HELD_MAX {
+                self.held.remove(0);
+                out.fault(Fault::UnknownChannel);
+            }
+            self.held.push(observation);
+            return;
+        }
+        for held in std::mem::take(&mut self.held) {
+            self.accept(held, out);
+        }
+        self.accept(observation, out);
+    }
+
+    fn accept(&mut self, observation: Observation, out: &mut Outbox) {
+        let Observation { seq, uptime_ms, arrived_ms, mut values } = observation;
+        let taken = self.clock.read(uptime_ms, arrived_ms);
+        self.count_gap(seq, taken.restarted, out);
+        if values.is_empty() {
+            out.fault(Fault::NoValue);
+            return;
+        }
+        for (channel, _) in &mut values {
+            let known = self.channels.binary_search_by_key(channel, |(id, _)| *id);
+            let Ok(at) = known else {
+                out.fault(Fault::UnknownChannel);
+                return;
+            };
+            *channel = self.channels[at].1;
+        }
+        out.push(&self.sensor, Stamp::boot(taken.at_ms), values.into_iter());
+    }
+
+    fn count_gap(&mut self, seq: u32, restarted: bool, out: &mut Outbox) {
+        let missing = self.next_seq.map_or(0, |next| seq.wrapping_sub(next));
+        self.next_seq = Some(seq.wrapping_add(1));
+        if restarted {
+            out.notice(Fault::SensorRestart, 1);
+        } else if missing > 0 && missing < u32::MAX / 2 {
+            out.notice(Fault::SequenceGap, u64::from(missing));
+        }
+    }
+}
+
+impl Observation {
+    fn new(sample: &Sample<'_>, arrived_ms: i64) -> Self {
+        let values = sample.values.iter().map(|(id, value)| (id, value_of(&value)));
+        Self { seq: sample.seq, uptime_ms: sample.uptime_ms, arrived_ms, values: values.collect() }
+    }
+}
+
+/// The index of a channel by name, described as now stated.
+fn place(channels: &mut Vec<Channel>, described: Channel) -> Option<u16> {
+    let known = channels.iter().position(|channel| channel.name == described.name);
+    let at = match known {
+        Some(at) => at,
+        None if channels.len() >= CHANNELS_MAX => return None,
+        None => {
+            channels.push(described.clone());
+            channels.len() - 1
+        }
+    };
+    channels[at] = described;
+    u16::try_from(at).ok()
+}
+
+fn clipped(name: &str) -> String {
+    name.chars()
+        .scan(0, |bytes, char| {
+            *bytes += char.len_utf8();
+            (*bytes <= NAME_MAX).then_some(char)
+        })
+        .collect()
+}
+
+fn framing_fault(fault: WireFault) -> Fault {
+    match fault {
+        WireFault::TooLong => Fault::TooLong,
+        WireFault::Cobs => Fault::Cobs,
+        WireFault::TooShort => Fault::TooShort,
+        WireFault::Crc { .. } => Fault::Crc,
+        WireFault::Version(_) => Fault::Version,
+        WireFault::Malformed => Fault::Malformed,
+    }
+}
+
+fn value_type(kind: WireType) -> ValueType {
+    match kind {
+        WireType::Bool => ValueType::Bool,
+        WireType::Int => ValueType::Int,
+        WireType::F32 => ValueType::F32,
+        WireType::F64 => ValueType::F64,
+        WireType::Text => ValueType::Text,
+    }
+}
+
+fn value_of(value: &WireValue<'_>) -> Value {
+    match *value {
+        WireValue::Bool(value) => Value::Bool(value),
+        WireValue::Int(value) => Value::Int(value),
+        WireValue::F32(value) => Value::F32(value),
+        WireValue::F64(value) => Value::F64(value),
+        WireValue::Text(value) => Value::Text(value.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use outstation_wire as wire;
+
+    use super::*;
+    use crate::domain::ledger::{Books, Stage};
+
+    fn hello() -> Vec<u8> {
+        let channels = [wire::Channel { id: 7, name: "t", unit: "Cel", kind: WireType::F32 }];
+        let hello = Hello { firmware: "fw", version: "1", channels: (&channels).into() };
+        hello.encode(&mut [0; 1024]).expect("fits").to_vec()
+    }
+
+    fn sample(seq: u32, uptime_ms: u32, id: u16) -> Vec<u8> {
+        let values = [(id, WireValue::F32(21.5))];
+        let sample = Sample { seq, uptime_ms, values: (&values).into() };
+        sample.encode(&mut [0; 1024]).expect("fits").to_vec()
+    }
+
+    fn feed(chunks: &[Vec<u8>]) -> (Outbox, PostcardDecoder) {
+        let (mut out, mut decoder) = (Outbox::default(), PostcardDecoder::new("mcu"));
+        for (chunk, at) in chunks.iter().zip((10_000..).step_by(100)) {
+            out.intake.bytes += chunk.len() as u64;
+            decoder.feed(chunk, at, &mut out);
+        }
+        (out, decoder)
+    }
+
+    fn balanced(out: &Outbox, decoder: &PostcardDecoder) {
+        let mut books = Books::default();
+        books.took_in("mcu", &out.intake);
+        let uncommitted = out.intake.accepted - out.intake.overflow;
+        let ledger = books.ledger(0, uncommitted, &Default::default());
+        assert_eq!(
+            ledger.imbalances(decoder.open_bytes(), decoder.open_frames()),
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn samples_before_the_first_hello_are_held_and_keep_their_time() {
+        let (mut out, decoder) =
+            feed(&[sample(0, 0, 7), sample(1, 100, 7), hello(), sample(2, 300, 7)]);
+        balanced(&out, &decoder);
+        let mut times = Vec::new();
+        out.readings.drain(|_, stamp, _| times.push(stamp));
+        assert_eq!(times, [Stamp::boot(10_000), Stamp::boot(10_100), Stamp::boot(10_300)]);
+    }
+
+    #[test]
+    fn a_channel_nobody_described_is_a_counted_fault() {
+        let (out, decoder) = feed(&[hello(), sample(0, 0, 8), sample(1, 100, 7)]);
+        assert_eq!(out.intake.faults.get(Fault::UnknownChannel), 1);
+        assert_eq!(out.readings.len(), 1);
+        balanced(&out, &decoder);
+    }
+
+    #[test]
+    fn gaps_and_restarts_are_noticed() {
+        let (out, decoder) =
+            feed(&[hello(), sample(5, 500, 7), sample(9, 600, 7), sample(0, 3, 7)]);
+        assert_eq!(out.intake.faults.get(Fault::SequenceGap), 3);
+        assert_eq!(out.intake.faults.get(Fault::SensorRestart), 1);
+        assert_eq!(out.readings.len(), 3);
+        balanced(&out, &decoder);
+    }
+
+    #[test]
+    fn garbage_between_frames_disturbs_nothing_else() {
+        let garbage = vec![9, 9, 9, 0, 0, 1, 0];
+        let (out, decoder) = feed(&[hello(), garbage, sample(0, 0, 7), vec![1, 2, 3]]);
+        assert_eq!(out.readings.len(), 1);
+        assert!(out.intake.faults.total(Stage::Framing) >= 1);
+        assert_eq!(decoder.open_bytes(), 3);
+        balanced(&out, &decoder);
+    }
+
+    #[test]
+    fn an_interrupted_line_accounts_for_what_was_half_read() {
+        let (mut out, mut decoder) = feed(&[sample(0, 0, 7), vec![1, 2, 3]]);
+        assert_eq!(decoder.open_frames(), 1);
+        decoder.interrupted(&mut out);
+        assert_eq!((decoder.open_bytes(), decoder.open_frames()), (0, 0));
+        balanced(&out, &decoder);
+    }
+}

@@ -1,0 +1,207 @@
+//! Serial ports: the only place that knows the serial crate.
+//!
+//! A port is opened raw and exclusive, keeps what waits in its buffer, and is checked to have
+//! taken the settings it was given: some drivers silently use others.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use tokio::io::AsyncReadExt;
+use tokio_serial::{
+    DataBits as TtyDataBits, ErrorKind, FlowControl as TtyFlowControl, Parity as TtyParity,
+    SerialPort, SerialPortBuilderExt, SerialStream, StopBits as TtyStopBits,
+};
+
+use crate::config::{DataBits, FlowControl, LineSettings, Parity, StopBits};
+
+/// Character device majors of Unix98 pseudo-terminal slaves (Linux `Documentation/admin-guide/devices.txt`).
+const PTY_MAJORS: std::ops::RangeInclusive<u32> = 136..=143;
+
+/// Why a port does not open, with the next step for a person.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "`{path}` does not exist; is the device plugged in? `ls -l /dev/serial/by-id` lists what is"
+    )]
+    Absent { path: String },
+    #[error("`{path}` is not a serial port; `outstation check` shows the configured path")]
+    NotATty { path: String },
+    #[error("no permission to open `{path}`; add the user to the group `{group}`")]
+    Permission { path: String, group: String },
+    #[error("`{path}` is in use by another program; `fuser -v {path}` names it")]
+    Busy { path: String },
+    #[error("`{path}` does not support {setting}: the driver set {actual}; change `{key}`")]
+    Unsupported { path: String, key: &'static str, setting: String, actual: String },
+    #[error("failed to open `{path}`")]
+    Io { path: String, source: io::Error },
+}
+
+impl OpenError {
+    /// The label in logs and metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Absent { .. } => "absent",
+            Self::NotATty { .. } => "not_a_tty",
+            Self::Permission { .. } => "permission",
+            Self::Busy { .. } => "busy",
+            Self::Unsupported { .. } => "unsupported",
+            Self::Io { .. } => "io",
+        }
+    }
+}
+
+/// An open port.
+#[derive(Debug)]
+pub struct Port {
+    stream: SerialStream,
+    /// Whether the sender waits while we do not read, so that waiting loses nothing.
+    pub sender_waits: bool,
+}
+
+impl Port {
+    pub fn open(path: &Path, line: &LineSettings) -> Result<Self, OpenError> {
+        let name = path.display().to_string();
+        let stream = tokio_serial::new(name.clone(), line.baud)
+            .data_bits(data_bits(line.data_bits))
+            .parity(parity(line.parity))
+            .stop_bits(stop_bits(line.stop_bits))
+            .flow_control(flow_control(line.flow_control))
+            .open_native_async()
+            .map_err(|error| explain(path, error))?;
+        verify(&stream, &name, line)?;
+        let sender_waits = line.flow_control != FlowControl::None || is_pty(path);
+        Ok(Self { stream, sender_waits })
+    }
+
+    /// Reads what has arrived; nothing at all means that the port is gone. Cancel-safe.
+    pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.read(buffer).await
+    }
+
+    /// Reads more if it is already there.
+    pub fn try_read(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        self.stream.try_read(buffer).ok().filter(|count| *count > 0)
+    }
+}
+
+fn is_pty(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| PTY_MAJORS.contains(&rustix::fs::major(meta.rdev())))
+}
+
+/// Compares what the driver says it set with what was asked for.
+fn verify(stream: &SerialStream, path: &str, line: &LineSettings) -> Result<(), OpenError> {
+    let io =
+        |error: tokio_serial::Error| OpenError::Io { path: path.to_owned(), source: error.into() };
+    let unsupported = |key, setting: String, actual: String| {
+        Err(OpenError::Unsupported { path: path.to_owned(), key, setting, actual })
+    };
+    let baud = stream.baud_rate().map_err(io)?;
+    // A receiver tolerates about 3 % (half a bit over ten), and dividers rarely hit exactly.
+    if u64::from(baud.abs_diff(line.baud)) * 100 > u64::from(line.baud) * 3 {
+        return unsupported("baud", format!("{} baud", line.baud), format!("{baud} baud"));
+    }
+    let data = stream.data_bits().map_err(io)?;
+    if data != data_bits(line.data_bits) {
+        return unsupported(
+            "data_bits",
+            format!("{} data bits", data_bits(line.data_bits)),
+            data.to_string(),
+        );
+    }
+    let actual = stream.parity().map_err(io)?;
+    if actual != parity(line.parity) {
+        return unsupported(
+            "parity",
+            format!("{} parity", parity(line.parity)),
+            actual.to_string(),
+        );
+    }
+    let stop = stream.stop_bits().map_err(io)?;
+    if stop != stop_bits(line.stop_bits) {
+        return unsupported(
+            "stop_bits",
+            format!("{} stop bits", stop_bits(line.stop_bits)),
+            stop.to_string(),
+        );
+    }
+    let flow = stream.flow_control().map_err(io)?;
+    if flow != flow_control(line.flow_control) {
+        let wanted = format!("{} flow control", flow_control(line.flow_control));
+        return unsupported("flow_control", wanted, flow.to_string());
+    }
+    Ok(())
+}
+
+/// Turns the crate's error into what a technician needs to know.
+fn explain(path: &Path, error: tokio_serial::Error) -> OpenError {
+    let name = path.display().to_string();
+    let Ok(meta) = std::fs::metadata(path) else {
+        return match error.kind() {
+            ErrorKind::Io(io::ErrorKind::PermissionDenied) => permission(path, name),
+            _ => OpenError::Absent { path: name },
+        };
+    };
+    match error.kind() {
+        ErrorKind::Io(io::ErrorKind::PermissionDenied) => permission(path, name),
+        _ if !is_character_device(&meta) => OpenError::NotATty { path: name },
+        ErrorKind::NoDevice => OpenError::Busy { path: name },
+        _ => match io::Error::from(error) {
+            source if source.to_string().contains("Not a typewriter") => {
+                OpenError::NotATty { path: name }
+            }
+            source => OpenError::Io { path: name, source },
+        },
+    }
+}
+
+fn is_character_device(meta: &std::fs::Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_char_device(&meta.file_type())
+}
+
+fn permission(path: &Path, name: String) -> OpenError {
+    let group = std::fs::metadata(path).ok().and_then(|meta| group_name(meta.gid()));
+    OpenError::Permission { path: name, group: group.unwrap_or_else(|| "dialout".into()) }
+}
+
+/// `/etc/group` is all a field board has.
+fn group_name(gid: u32) -> Option<String> {
+    let groups = std::fs::read_to_string("/etc/group").ok()?;
+    groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(gid)).then(|| name.to_owned())
+    })
+}
+
+fn data_bits(bits: DataBits) -> TtyDataBits {
+    match bits {
+        DataBits::Five => TtyDataBits::Five,
+        DataBits::Six => TtyDataBits::Six,
+        DataBits::Seven => TtyDataBits::Seven,
+        DataBits::Eight => TtyDataBits::Eight,
+    }
+}
+
+fn parity(parity: Parity) -> TtyParity {
+    match parity {
+        Parity::None => TtyParity::None,
+        Parity::Odd => TtyParity::Odd,
+        Parity::Even => TtyParity::Even,
+    }
+}
+
+fn stop_bits(bits: StopBits) -> TtyStopBits {
+    match bits {
+        StopBits::One => TtyStopBits::One,
+        StopBits::Two => TtyStopBits::Two,
+    }
+}
+
+fn flow_control(flow: FlowControl) -> TtyFlowControl {
+    match flow {
+        FlowControl::None => TtyFlowControl::None,
+        FlowControl::Hardware => TtyFlowControl::Hardware,
+        FlowControl::Software => TtyFlowControl::Software,
+    }
+}

@@ -1,0 +1,98 @@
+//! Proof of progress: rounds that every actor answers from its own loop.
+//!
+//! The supervisor calls a round now and then; an actor answers by polling [`Pulse::called`] among
+//! its other work. A stuck actor does not answer, and neither a timer nor a thread that still
+//! runs can answer for it. Idle actors wake once per round and not otherwise.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::domain::health::is_stuck;
+
+/// One actor's end.
+#[derive(Clone, Debug)]
+pub struct Pulse {
+    round: watch::Receiver<u64>,
+    answered: Arc<AtomicU64>,
+}
+
+impl Pulse {
+    /// Resolves when a round is called, having answered it. Cancel-safe.
+    pub async fn called(&mut self) {
+        if self.round.changed().await.is_err() {
+            // Nobody calls rounds any more: the process is ending.
+            std::future::pending::<()>().await;
+        }
+        self.answered.store(*self.round.borrow_and_update(), Ordering::Relaxed);
+    }
+}
+
+/// The supervisor's end, which handlers of `/health` share.
+#[derive(Clone, Debug)]
+pub struct Rounds {
+    round: watch::Sender<u64>,
+    actors: Arc<Mutex<Vec<(String, Arc<AtomicU64>)>>>,
+}
+
+impl Rounds {
+    pub(super) fn new() -> Self {
+        Self { round: watch::channel(0).0, actors: Arc::default() }
+    }
+
+    /// A pulse for an actor; a restarted actor takes over its predecessor's.
+    pub(super) fn register(&self, name: &str) -> Pulse {
+        let answered = Arc::new(AtomicU64::new(*self.round.borrow()));
+        let mut actors = self.actors.lock().unwrap_or_else(PoisonError::into_inner);
+        actors.retain(|(known, _)| known != name);
+        actors.push((name.to_owned(), Arc::clone(&answered)));
+        Pulse { round: self.round.subscribe(), answered }
+    }
+
+    /// An actor that has ended owes no answers.
+    pub(super) fn retire(&self, name: &str) {
+        let mut actors = self.actors.lock().unwrap_or_else(PoisonError::into_inner);
+        actors.retain(|(known, _)| known != name);
+    }
+
+    pub(super) fn call(&self) {
+        self.round.send_modify(|round| *round += 1);
+    }
+
+    /// The actors that make no progress.
+    pub fn stuck(&self) -> Vec<String> {
+        let called = *self.round.borrow();
+        let actors = self.actors.lock().unwrap_or_else(PoisonError::into_inner);
+        let late = actors
+            .iter()
+            .filter(|(_, answered)| is_stuck(called, answered.load(Ordering::Relaxed)));
+        late.map(|(name, _)| name.clone()).collect()
+    }
+}
+
+impl Pulse {
+    /// A pulse that nobody takes, for actors run without a supervisor.
+    pub fn unwatched() -> Self {
+        Rounds::new().register("unwatched")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_actor_that_does_not_answer_is_named() {
+        let rounds = Rounds::new();
+        let mut busy = rounds.register("busy");
+        let _stuck = rounds.register("stuck");
+        for _ in 0..2 {
+            rounds.call();
+            busy.called().await;
+        }
+        assert_eq!(rounds.stuck(), ["stuck"]);
+        rounds.retire("stuck");
+        assert!(rounds.stuck().is_empty());
+    }
+}

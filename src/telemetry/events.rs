@@ -1,0 +1,359 @@
+//! Everything the daemon says in its log, one struct each, with a constant message and a stable
+//! message id by which journald's catalog and alerting rules know it.
+//!
+//! Field names are what journald shows in capitals: PORT, SINK, REASON, COUNT, FIRST_SEQ.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use super::error_chain;
+use crate::domain::breaker::State;
+use crate::domain::ledger::FaultCounts;
+
+/// A thing worth saying.
+pub trait Report {
+    fn report(&self);
+}
+
+pub(super) const PANICKED: &str = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1000";
+
+#[derive(Debug)]
+pub struct Started<'a> {
+    pub version: &'a str,
+    pub device: &'a str,
+}
+
+impl Report for Started<'_> {
+    fn report(&self) {
+        info!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1001",
+            version = self.version,
+            device = self.device,
+            "started"
+        );
+    }
+}
+
+#[derive(Debug)]
+pub struct Stopped;
+
+impl Report for Stopped {
+    fn report(&self) {
+        info!(message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1002", "stopped");
+    }
+}
+
+#[derive(Debug)]
+pub struct ConfigDoubtful<'a> {
+    pub warning: &'a str,
+}
+
+impl Report for ConfigDoubtful<'_> {
+    fn report(&self) {
+        warn!(message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1003", "configuration: {}", self.warning);
+    }
+}
+
+#[derive(Debug)]
+pub struct LogOpened<'a> {
+    pub path: &'a Path,
+    pub epoch: u64,
+    pub next_seq: u64,
+}
+
+impl Report for LogOpened<'_> {
+    fn report(&self) {
+        info!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1010",
+            path = %self.path.display(),
+            epoch = format_args!("{:x}", self.epoch),
+            next_seq = self.next_seq,
+            "log opened"
+        );
+    }
+}
+
+#[derive(Debug)]
+pub struct LogTrouble<'a> {
+    pub path: &'a Path,
+    pub error: &'a (dyn std::error::Error + 'static),
+}
+
+impl Report for LogTrouble<'_> {
+    fn report(&self) {
+        error!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1011",
+            path = %self.path.display(),
+            reason = error_chain(self.error),
+            "log cannot be written; readings are held in memory until it can"
+        );
+    }
+}
+
+#[derive(Debug)]
+pub struct LogHealed<'a> {
+    pub path: &'a Path,
+}
+
+impl Report for LogHealed<'_> {
+    fn report(&self) {
+        info!(message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1012", path = %self.path.display(), "log can be written again");
+    }
+}
+
+#[derive(Debug)]
+pub struct SegmentDamaged {
+    pub first: u64,
+    pub last: u64,
+}
+
+impl Report for SegmentDamaged {
+    fn report(&self) {
+        error!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1013",
+            first_seq = self.first,
+            last_seq = self.last,
+            count = self.last - self.first + 1,
+            "stored readings are damaged and lost"
+        );
+    }
+}
+
+#[derive(Debug)]
+pub struct PortOpened<'a> {
+    pub port: &'a str,
+    pub path: &'a Path,
+}
+
+impl Report for PortOpened<'_> {
+    fn report(&self) {
+        info!(message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1020", port = self.port, path = %self.path.display(), "port opened");
+    }
+}
+
+#[derive(Debug)]
+pub struct PortAbsent<'a> {
+    pub port: &'a str,
+    pub reason: &'a str,
+    pub detail: &'a str,
+}
+
+impl Report for PortAbsent<'_> {
+    fn report(&self) {
+        warn!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1021",
+            port = self.port,
+            reason = self.reason,
+            "port not open, retrying: {}",
+            self.detail
+        );
+    }
+}
+
+#[derive(Debug)]
+pub struct PortFaults<'a> {
+    pub port: &'a str,
+    pub since_last: &'a FaultCounts,
+}
+
+impl Report for PortFaults<'_> {
+    fn report(&self) {
+        let counts: Vec<String> = self
+            .since_last
+            .seen()
+            .map(|(fault, count)| format!("{} {count}", fault.reason()))
+            .collect();
+        let meaning = self.since_last.seen().next().map_or("", |(fault, _)| fault.meaning());
+        warn!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1022",
+            port = self.port,
+            reason = counts.join(", "),
+            "port delivers faults: {meaning}"
+        );
+    }
+}
+
+#[derive(Debug)]
+pub struct ReadingsOverflowed<'a> {
+    pub port: &'a str,
+    pub count: u64,
+}
+
+impl Report for ReadingsOverflowed<'_> {
+    fn report(&self) {
+        error!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1023",
+            port = self.port,
+            count = self.count,
+            reason = "overflow",
+            "readings lost: the log does not keep up"
+        );
+    }
+}
+
+#[derive(Debug)]
+pub struct SensorSaid<'a> {
+    pub port: &'a str,
+    pub level: outstation_wire::Level,
+    pub text: &'a str,
+}
+
+impl Report for SensorSaid<'_> {
+    fn report(&self) {
+        // A sensor's error is its own: nothing of ours is lost by it.
+        let id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1024";
+        let text = self.text.escape_debug();
+        match self.level {
+            outstation_wire::Level::Error | outstation_wire::Level::Warn => {
+                warn!(message_id = id, port = self.port, "sensor says: {text}");
+            }
+            outstation_wire::Level::Info | outstation_wire::Level::Debug => {
+                info!(message_id = id, port = self.port, "sensor says: {text}");
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct BreakerMoved<'a> {
+    pub sink: &'a str,
+    pub to: &'a State,
+    pub retry_in: Option<Duration>,
+    pub detail: &'a str,
+}
+
+impl Report for BreakerMoved<'_> {
+    fn report(&self) {
+        let id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1030";
+        let (state, cause) = (self.to.name(), self.to.cause().map_or("", |cause| cause.name()));
+        let retry_in_s = self.retry_in.map_or(0.0, |wait| wait.as_secs_f64());
+        match self.to {
+            State::Closed { .. } => {
+                info!(message_id = id, sink = self.sink, breaker = state, "sink accepts again");
+            }
+            State::Open { attempt: 0, .. } => warn!(
+                message_id = id,
+                sink = self.sink,
+                breaker = state,
+                reason = cause,
+                retry_in_s,
+                "sink does not accept, readings are kept: {}",
+                self.detail
+            ),
+            // Each further probe is the same news; one line per outage is enough.
+            _ => tracing::debug!(
+                message_id = id,
+                sink = self.sink,
+                breaker = state,
+                reason = cause,
+                retry_in_s,
+                "sink still does not accept: {}",
+                self.detail
+            ),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct SinkMisconfigured<'a> {
+    pub sink: &'a str,
+    pub detail: &'a str,
+}
+
+impl Report for SinkMisconfigured<'_> {
+    fn report(&self) {
+        error!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1031",
+            sink = self.sink,
+            reason = "misconfigured",
+            "sink refuses until a person changes something, readings are kept: {}",
+            self.detail
+        );
+    }
+}
+
+#[derive(Debug)]
+pub struct BatchRejected<'a> {
+    pub sink: &'a str,
+    pub first: u64,
+    pub last: u64,
+    pub detail: &'a str,
+}
+
+impl Report for BatchRejected<'_> {
+    fn report(&self) {
+        error!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1032",
+            sink = self.sink,
+            first_seq = self.first,
+            last_seq = self.last,
+            reason = "rejected",
+            "sink rejects these readings, they are kept and offered again: {}",
+            self.detail
+        );
+    }
+}
+
+#[derive(Debug)]
+pub struct ActorCrashed<'a> {
+    pub actor: &'a str,
+    pub cause: &'a str,
+    pub restart_in: Option<Duration>,
+}
+
+impl Report for ActorCrashed<'_> {
+    fn report(&self) {
+        metrics::counter!(super::metrics::ACTOR_RESTARTS, "actor" => self.actor.to_owned())
+            .increment(1);
+        let id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1040";
+        match self.restart_in {
+            Some(wait) => error!(
+                message_id = id,
+                actor = self.actor,
+                restart_in_s = wait.as_secs_f64(),
+                "actor crashed and is restarted: {}",
+                self.cause
+            ),
+            None => error!(
+                message_id = id,
+                actor = self.actor,
+                "actor crashed too often and is given up: {}",
+                self.cause
+            ),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct ActorStuck<'a> {
+    pub actor: &'a str,
+}
+
+impl Report for ActorStuck<'_> {
+    fn report(&self) {
+        error!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1041",
+            actor = self.actor,
+            "actor makes no progress"
+        );
+    }
+}
+
+#[derive(Debug)]
+pub struct StageLate<'a> {
+    pub late: &'a [String],
+    pub deadline: Duration,
+}
+
+impl Report for StageLate<'_> {
+    fn report(&self) {
+        error!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1042",
+            actors = self.late.join(", "),
+            deadline_s = self.deadline.as_secs_f64(),
+            "shutdown deadline passed"
+        );
+    }
+}

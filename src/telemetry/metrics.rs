@@ -1,0 +1,2 @@
+//! stub
+pub const ACTOR_RESTARTS: &str = "outstation_actor_restarts_total";

@@ -1,0 +1,96 @@
+//! Logs and metrics: where they go, and the named events they are made of.
+//!
+//! Under systemd records go to journald with structured fields; elsewhere to stderr, as text for
+//! people or JSON for machines. WARN: nothing was lost. ERROR: something was, or a person is needed.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::debug_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
+
+use crate::config::LogFormat;
+
+pub mod events;
+pub mod metrics;
+
+/// Overrides the configured level.
+pub const LEVEL_VARIABLE: &str = "OUTSTATION_LOG";
+
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    #[error(
+        "failed to read the log level `{level}`; write for example `info` or `info,outstation::upload=debug`"
+    )]
+    Level { level: String, source: tracing_subscriber::filter::ParseError },
+    #[error(
+        "failed to connect to journald; set `telemetry.log_format` to `text` or start journald"
+    )]
+    Journald(#[source] std::io::Error),
+    #[error("failed to install logging: {0}")]
+    Installed(#[source] tracing_subscriber::util::TryInitError),
+}
+
+/// Installs logging for the whole process.
+pub fn init(level: &str, format: LogFormat) -> Result<(), TelemetryError> {
+    let level = std::env::var(LEVEL_VARIABLE).unwrap_or_else(|_| level.to_owned());
+    let targets: Targets =
+        level.parse().map_err(|source| TelemetryError::Level { level: level.clone(), source })?;
+    let layer = layer(format)?.with_filter(targets);
+    tracing_subscriber::registry().with(layer).try_init().map_err(TelemetryError::Installed)?;
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!(message_id = events::PANICKED, "panic: {panic}");
+    }));
+    Ok(())
+}
+
+fn layer(format: LogFormat) -> Result<Box<dyn Layer<Registry> + Send + Sync>, TelemetryError> {
+    // systemd sets JOURNAL_STREAM when stderr goes to the journal.
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    Ok(match format {
+        LogFormat::Auto if journal => tracing_journald::layer()
+            .map_or_else(|_| text(), |layer| layer.with_field_prefix(None).boxed()),
+        LogFormat::Journald => tracing_journald::layer()
+            .map_err(TelemetryError::Journald)?
+            .with_field_prefix(None)
+            .boxed(),
+        LogFormat::Json => tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_writer(std::io::stderr)
+            .boxed(),
+        LogFormat::Auto | LogFormat::Text => text(),
+    })
+}
+
+/// For people: message first, then fields; the message id means nothing to them.
+fn text() -> Box<dyn Layer<Registry> + Send + Sync> {
+    let fields = debug_fn(|writer, field, value| match field.name() {
+        "message_id" => Ok(()),
+        "message" => write!(writer, "{value:?}"),
+        name => write!(writer, " {name}={value:?}"),
+    });
+    tracing_subscriber::fmt::layer()
+        .fmt_fields(fields)
+        .with_target(false)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .boxed()
+}
+
+/// An error and its causes on one line, each said once.
+pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut chain = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !chain.ends_with(&text) {
+            chain.push_str(": ");
+            chain.push_str(&text);
+        }
+        cause = error.source();
+    }
+    chain
+}
