@@ -24,6 +24,13 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 pub struct NotAFilter;
 
 impl LogFilter {
+    /// Warnings and errors only, for commands whose output is for people.
+    #[must_use]
+    pub fn warnings() -> Self {
+        let targets = Targets::new().with_default(tracing_subscriber::filter::LevelFilter::WARN);
+        Self { text: "warn".to_owned(), targets }
+    }
+
     #[must_use]
     pub fn targets(&self) -> Targets {
         self.targets.clone()

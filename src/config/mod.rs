@@ -30,7 +30,7 @@ use std::path::Path;
 
 pub use daemon::{Device, Http, Log, LogFormat, Supervisor, Telemetry};
 pub use error::{ConfigError, Problem};
-pub use filter::LogFilter;
+pub use filter::{LogFilter, NotAFilter};
 pub use framing::{Format, Framing, Lines, TimeKey, TimeUnit};
 pub use keys::{KEYS, Key};
 pub use port::{DataBits, FlowControl, LineSettings, Parity, Port, StopBits};

@@ -50,15 +50,33 @@ pub enum Encoding {
 const KINDS: Names<fn(&Section<'_>) -> Option<SinkKind>> = &[("http", read_http)];
 const ENCODINGS: Names<Encoding> = &[("packed", Encoding::Packed), ("json", Encoding::Json)];
 
+const TIMEOUT: Duration = Duration::from_secs(30);
+const BATCH_READINGS: u64 = 65_536;
+const BATCH_BYTES: usize = 256 << 10;
+const RETRIES: u32 = 2;
+
 impl Sink {
+    /// A packed sink with every other setting at its default.
+    pub fn http(name: &str, url: Uri) -> Self {
+        let http = HttpSink { url, encoding: Encoding::default(), token_file: None, ca_file: None };
+        Self {
+            name: name.to_owned(),
+            kind: SinkKind::Http(http),
+            timeout: TIMEOUT,
+            batch_readings: BATCH_READINGS,
+            batch_bytes: BATCH_BYTES,
+            retries: RETRIES,
+        }
+    }
+
     pub(super) fn read(from: &Section<'_>) -> Option<Self> {
         let timeout = duration(Duration::from_millis(100)..=Duration::from_secs(600));
         let name = from.required("name", &name(32));
         let kind = from.required("kind", &choice(KINDS)).and_then(|read| read(from));
-        let timeout = from.or("timeout", Duration::from_secs(30), &timeout);
-        let batch_readings = from.or("batch_readings", 65_536, &integer(1..=65_536));
-        let batch_bytes = from.or("batch_bytes", 256 << 10, &bytes(1024..=16 << 20));
-        let retries = from.or("retries", 2, &integer(0..=10));
+        let timeout = from.or("timeout", TIMEOUT, &timeout);
+        let batch_readings = from.or("batch_readings", BATCH_READINGS, &integer(1..=65_536));
+        let batch_bytes = from.or("batch_bytes", BATCH_BYTES, &bytes(1024..=16 << 20));
+        let retries = from.or("retries", RETRIES, &integer(0..=10));
         Some(Self { name: name?, kind: kind?, timeout, batch_readings, batch_bytes, retries })
     }
 

@@ -6,6 +6,9 @@
 //! short decimals, as nearly all sensor output is, become integers of a common scale: 21.37 is
 //! 2137 at scale 2. Others are coded as the bits that changed.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use super::coder::{Byte, Decoder, Encoder, Number, zigzag};
 use super::reading::{Value, ValueType};
 
@@ -245,11 +248,17 @@ impl Values {
         }
     }
 
-    /// Reads `count` values, or says that no encoder wrote this.
-    pub fn get(&mut self, decoder: &mut Decoder<'_>, count: usize) -> Option<Vec<Value>> {
+    /// Reads `count` values, or says that no encoder wrote this. Distinct texts are paid for out
+    /// of `text_budget`, in bytes.
+    pub fn get(
+        &mut self,
+        decoder: &mut Decoder<'_>,
+        count: usize,
+        text_budget: &mut usize,
+    ) -> Option<Vec<Value>> {
         let layout = Layout::from_code(self.layout.get(decoder))?;
         Some(match layout {
-            Layout::Text => return self.get_texts(decoder, count),
+            Layout::Text => return self.get_texts(decoder, count, text_budget),
             Layout::F64 => {
                 self.get_floats(decoder, count, 8, |bits| Value::F64(f64::from_bits(bits)))
             }
@@ -300,43 +309,46 @@ impl Values {
 
     /// Each distinct text is spelled once; later ones say which it was.
     fn put_texts(&mut self, encoder: &mut Encoder, values: &[Value]) {
-        let mut known: Vec<std::borrow::Cow<'_, str>> = Vec::new();
+        let mut known = HashMap::new();
         for value in values {
             let text = as_text(value);
-            if let Some(at) = known.iter().position(|known| *known == text) {
-                self.index.put(encoder, at as u64 + 1);
-                continue;
+            let next = known.len() as u64 + 1;
+            let at = *known.entry(text.clone()).or_insert(next);
+            self.index.put(encoder, if at == next { 0 } else { at });
+            if at == next {
+                self.length.put(encoder, text.len() as u64);
+                text.bytes().for_each(|byte| self.bytes[0].put(encoder, byte));
             }
-            self.index.put(encoder, 0);
-            self.length.put(encoder, text.len() as u64);
-            for byte in text.bytes() {
-                self.bytes[0].put(encoder, byte);
-            }
-            known.push(text);
         }
     }
 
-    fn get_texts(&mut self, decoder: &mut Decoder<'_>, count: usize) -> Option<Vec<Value>> {
-        let mut known: Vec<Box<str>> = Vec::new();
+    fn get_texts(
+        &mut self,
+        decoder: &mut Decoder<'_>,
+        count: usize,
+        budget: &mut usize,
+    ) -> Option<Vec<Value>> {
+        let mut known: Vec<Arc<str>> = Vec::new();
         let mut values = Vec::with_capacity(count);
         for _ in 0..count {
             let index = usize::try_from(self.index.get(decoder)).ok()?;
             if index == 0 {
                 let length = usize::try_from(self.length.get(decoder)).ok()?;
+                *budget = budget.checked_sub(length)?;
                 known.push(self.spell(decoder, length)?);
             }
             let text = if index == 0 { known.last()? } else { known.get(index - 1)? };
-            values.push(Value::Text(text.clone()));
+            values.push(Value::Text(Arc::clone(text)));
         }
         Some(values)
     }
 
-    fn spell(&mut self, decoder: &mut Decoder<'_>, length: usize) -> Option<Box<str>> {
+    fn spell(&mut self, decoder: &mut Decoder<'_>, length: usize) -> Option<Arc<str>> {
         if length > TEXT_MAX {
             return None;
         }
         let bytes = (0..length).map(|_| self.bytes[0].get(decoder)).collect();
-        String::from_utf8(bytes).ok().map(String::into_boxed_str)
+        String::from_utf8(bytes).ok().map(Arc::from)
     }
 }
 

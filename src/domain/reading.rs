@@ -49,7 +49,8 @@ pub enum Value {
     Int(i64),
     F32(f32),
     F64(f64),
-    Text(Box<str>),
+    /// Shared, because a state repeats: `ok`, `ok`, `ok`.
+    Text(Arc<str>),
 }
 
 impl Value {

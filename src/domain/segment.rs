@@ -28,6 +28,11 @@ pub const READINGS_MAX: usize = 65_536;
 /// The most values of one segment, for the same reason.
 pub const CELLS_MAX: usize = 16 * READINGS_MAX;
 
+/// The most bytes of distinct text in one segment. Encoders stay far below: see [`Segment::cells`].
+const TEXT_BYTES_MAX: usize = 16 << 20;
+/// So many bytes of text weigh as much as one value.
+const TEXT_BYTES_PER_CELL: usize = 16;
+
 /// Value models are shared by channel position up to here; later channels wrap around.
 const MODELS_MAX: usize = 16;
 
@@ -86,7 +91,7 @@ impl Segment {
         self.count == 0
     }
 
-    /// How many values the readings have together.
+    /// How many values the readings have together; long texts weigh as several.
     pub fn cells(&self) -> usize {
         self.cells
     }
@@ -97,9 +102,8 @@ impl Segment {
         section.times.push(stamp.ms);
         for (place, (channel, value)) in cells.enumerate() {
             let column = column_of(&mut section.columns, place, channel);
-            column.rows.push(row);
-            column.values.push(value);
-            self.cells += 1;
+            self.cells += weight(&value);
+            column.set(row, value);
         }
         self.count += 1;
     }
@@ -181,6 +185,26 @@ impl Section {
                 *next += 1;
             }
         }
+    }
+}
+
+impl Column {
+    /// A channel given twice in one reading has the last of its values.
+    fn set(&mut self, row: u32, value: Value) {
+        match self.values.last_mut() {
+            Some(last) if self.rows.last() == Some(&row) => *last = value,
+            _ => {
+                self.rows.push(row);
+                self.values.push(value);
+            }
+        }
+    }
+}
+
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => 1 + text.len() / TEXT_BYTES_PER_CELL,
+        _ => 1,
     }
 }
 
@@ -318,9 +342,11 @@ impl Models {
 
     fn get_sections(&mut self, decoder: &mut Decoder<'_>, heads: Vec<Head>) -> Option<Segment> {
         let mut segment = Segment::default();
+        let mut text_budget = TEXT_BYTES_MAX;
         for Head { sensor, base, rows } in heads {
             let times = self.times.get(decoder, rows);
-            let columns = self.get_columns(decoder, rows, CELLS_MAX - segment.cells)?;
+            let columns =
+                self.get_columns(decoder, rows, CELLS_MAX - segment.cells, &mut text_budget)?;
             segment.count += rows;
             segment.cells += columns.iter().map(|column| column.rows.len()).sum::<usize>();
             segment.sections.push(Section { sensor, base, times, columns });
@@ -333,6 +359,7 @@ impl Models {
         decoder: &mut Decoder<'_>,
         rows: usize,
         cells_max: usize,
+        text_budget: &mut usize,
     ) -> Option<Vec<Column>> {
         let count = usize::try_from(self.columns.get(decoder)).ok()?;
         if count > CHANNELS_MAX {
@@ -344,10 +371,11 @@ impl Models {
             last = channel;
             let own = self.get_presence(decoder, rows);
             cells += own.len();
-            if cells > cells_max {
+            // A column without rows would cost a hostile sender nothing and us its allocation.
+            if own.is_empty() || cells > cells_max {
                 return None;
             }
-            let values = self.values(place).get(decoder, own.len())?;
+            let values = self.values(place).get(decoder, own.len(), text_budget)?;
             columns.push(Column { channel: u16::try_from(channel).ok()?, rows: own, values });
         }
         Some(columns)

@@ -60,18 +60,6 @@ pub struct LogActor {
     commits: u64,
 }
 
-/// Runs the log until its handles are gone.
-pub async fn run(
-    config: LogConfig,
-    clock: Clock,
-    mailbox: Arc<Mutex<Mailbox>>,
-    pulse: Pulse,
-) -> Result<(), StorageError> {
-    let mut mailbox = mailbox.lock().await;
-    let actor = LogActor::open(config, clock)?;
-    actor.run(&mut mailbox, pulse).await
-}
-
 impl LogActor {
     pub fn open(config: LogConfig, clock: Clock) -> Result<Self, StorageError> {
         // 52 bits: exact in a JSON number, and no device has enough lives to meet one twice.
@@ -101,7 +89,15 @@ impl LogActor {
         Ok(actor)
     }
 
-    async fn run(mut self, mailbox: &mut Mailbox, mut pulse: Pulse) -> Result<(), StorageError> {
+    /// Runs until its handles are gone. The mailbox is shared, so that the next incarnation finds
+    /// what a crashed one left.
+    pub async fn run(
+        mut self,
+        mailbox: Arc<Mutex<Mailbox>>,
+        mut pulse: Pulse,
+    ) -> Result<(), StorageError> {
+        let mut mailbox = mailbox.lock().await;
+        let mailbox = &mut *mailbox;
         self.publish(mailbox);
         let (mut appending, mut reading) = (true, true);
         while appending || reading {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::sqlite::{Database, EVENTS_PER_SNAPSHOT, StorageError, Versioned};
+use super::sqlite::{Database, EVENTS_PER_SNAPSHOT, History, StorageError, Versioned};
 use crate::domain::boots::Boots;
 use crate::domain::delivery::IntervalSet;
 use crate::domain::event::{Event, Stream};
@@ -37,7 +37,7 @@ impl Aggregates {
     }
 
     fn replay(&mut self, database: &Database, stream: Stream) -> Result<(), StorageError> {
-        let (snapshot, events) = database.stream(&stream)?;
+        let History { snapshot, events } = database.stream(&stream)?;
         let mut version = 0;
         if let Some((at, data)) = snapshot {
             self.restore(&stream, &data)

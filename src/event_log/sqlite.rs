@@ -84,6 +84,13 @@ pub struct Versioned {
     pub event: Event,
 }
 
+/// What a stream's aggregate is rebuilt from, each part with the version it brings it to.
+#[derive(Debug)]
+pub struct History {
+    pub snapshot: Option<(u64, Vec<u8>)>,
+    pub events: Vec<(u64, Event)>,
+}
+
 /// Everything that becomes durable at once.
 #[derive(Debug, Default)]
 pub struct Commit {
@@ -170,7 +177,7 @@ impl Database {
     }
 
     /// The latest snapshot of a stream, if any, and the events after it.
-    pub fn stream(&self, stream: &Stream) -> Result<(Option<(u64, Vec<u8>)>, Vec<(u64, Event)>)> {
+    pub fn stream(&self, stream: &Stream) -> Result<History> {
         let snapshot = self.snapshot(stream).map_err(sql("read a snapshot"))?;
         let after = snapshot.as_ref().map_or(0, |(version, _)| *version);
         let rows: Vec<(u64, Vec<u8>)> =
@@ -180,7 +187,7 @@ impl Database {
                 .map_err(|source| StorageError::Encoding { what: "event", source })?;
             Ok((version, event))
         };
-        Ok((snapshot, rows.into_iter().map(decode).collect::<Result<_>>()?))
+        Ok(History { snapshot, events: rows.into_iter().map(decode).collect::<Result<_>>()? })
     }
 
     /// The first sequence number still in the log, or the next one if it is empty.

@@ -32,7 +32,8 @@ const PENDING_CELLS_MAX: usize = 65_536;
 /// Where a port stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortState {
-    /// Not opened yet, or lost; `reason` says why and what to do.
+    Untried,
+    /// Could not be opened, or was lost; `reason` says why and what to do.
     Absent {
         reason: String,
     },
@@ -53,6 +54,21 @@ pub struct PortStatus {
     /// Frames that wait for their sensor to introduce itself.
     pub open_frames: u64,
     pub last_reading_ms: Option<i64>,
+}
+
+impl PortStatus {
+    pub fn new(name: &str, path: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            path: path.to_owned(),
+            state: PortState::Untried,
+            opened_once: false,
+            intake: Intake::default(),
+            open_bytes: 0,
+            open_frames: 0,
+            last_reading_ms: None,
+        }
+    }
 }
 
 /// What a decoder fills and the log is sent.

@@ -132,15 +132,16 @@ impl Supervisor {
     }
 
     /// Keeps everything running until `stop` resolves or an actor is given up, then stops in
-    /// order. `hurry` ends the wait at once.
+    /// order; `ready` says when to tell systemd so, `hurry` ends the wait at once.
     pub async fn run(
         mut self,
+        ready: impl Future<Output = ()>,
         stop: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
         deadline: Duration,
-        notifier: &mut Notifier,
+        notifier: &Notifier,
     ) -> Result<(), SupervisorError> {
-        let ended = self.watch_over(stop, notifier).await;
+        let ended = self.watch_over(ready, stop, notifier).await;
         notifier.stopping();
         tokio::select! {
             stopped = self.stop_in_order(deadline) => ended.and(stopped),
@@ -150,10 +151,12 @@ impl Supervisor {
 
     async fn watch_over(
         &mut self,
+        ready: impl Future<Output = ()>,
         stop: impl Future<Output = ()>,
-        notifier: &mut Notifier,
+        notifier: &Notifier,
     ) -> Result<(), SupervisorError> {
-        tokio::pin!(stop);
+        tokio::pin!(ready, stop);
+        let mut waiting = true;
         let mut rounds = interval(ROUND.min(notifier.watchdog_interval()));
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -162,7 +165,10 @@ impl Supervisor {
                 () = &mut stop => return Ok(()),
                 _ = rounds.tick() => self.call_round(notifier),
                 Some(ended) = self.guards.join_next_with_id() => self.note_end(ended)?,
-                () = notifier.changed() => notifier.notify(),
+                () = &mut ready, if waiting => {
+                    waiting = false;
+                    notifier.ready();
+                }
             }
         }
     }
@@ -172,9 +178,7 @@ impl Supervisor {
         for actor in &stuck {
             ActorStuck { actor }.report();
         }
-        if stuck.is_empty() {
-            notifier.alive();
-        }
+        notifier.tell(stuck.is_empty());
         self.rounds.call();
     }
 

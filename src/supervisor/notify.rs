@@ -2,28 +2,28 @@
 //!
 //! Without systemd (no `NOTIFY_SOCKET`) every call does nothing.
 
+use std::fmt;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::sync::watch;
 
-/// What systemd shows in `systemctl status`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    pub ready: bool,
-    pub line: String,
-}
+/// Says in one line, for `systemctl status`, how things are.
+type Summary = Box<dyn Fn() -> String + Send>;
 
-#[derive(Debug)]
 pub struct Notifier {
-    summary: watch::Receiver<Summary>,
-    said_ready: bool,
+    summary: Summary,
     watchdog: Option<Duration>,
 }
 
+impl fmt::Debug for Notifier {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Notifier").field("watchdog", &self.watchdog).finish_non_exhaustive()
+    }
+}
+
 impl Notifier {
-    pub fn new(summary: watch::Receiver<Summary>) -> Self {
-        Self { summary, said_ready: false, watchdog: sd_notify::watchdog_enabled() }
+    pub fn new(summary: impl Fn() -> String + Send + 'static) -> Self {
+        Self { summary: Box::new(summary), watchdog: sd_notify::watchdog_enabled() }
     }
 
     /// How often to prove life: twice in the time systemd allows.
@@ -31,25 +31,14 @@ impl Notifier {
         self.watchdog.map_or(Duration::MAX, |limit| limit / 2)
     }
 
-    /// Resolves when there is something new to say. Cancel-safe.
-    pub(super) async fn changed(&mut self) {
-        if self.summary.changed().await.is_err() {
-            std::future::pending::<()>().await;
-        }
+    pub(super) fn ready(&self) {
+        send(&[NotifyState::Ready, NotifyState::Status(&(self.summary)())]);
     }
 
-    pub(super) fn notify(&mut self) {
-        let summary = self.summary.borrow_and_update().clone();
-        if summary.ready && !self.said_ready {
-            self.said_ready = true;
-            send(&[NotifyState::Ready, NotifyState::Status(&summary.line)]);
-        } else {
-            send(&[NotifyState::Status(&summary.line)]);
-        }
-    }
-
-    pub(super) fn alive(&self) {
-        if self.watchdog.is_some() {
+    /// Told once a round; the watchdog is fed only while every actor makes progress.
+    pub(super) fn tell(&self, alive: bool) {
+        send(&[NotifyState::Status(&(self.summary)())]);
+        if alive && self.watchdog.is_some() {
             send(&[NotifyState::Watchdog]);
         }
     }

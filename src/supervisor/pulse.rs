@@ -33,8 +33,11 @@ impl Pulse {
 #[derive(Clone, Debug)]
 pub struct Rounds {
     round: watch::Sender<u64>,
-    actors: Arc<Mutex<Vec<(String, Arc<AtomicU64>)>>>,
+    actors: Arc<Mutex<Vec<Actor>>>,
 }
+
+/// An actor's name and the last round it answered.
+type Actor = (String, Arc<AtomicU64>);
 
 impl Rounds {
     pub(super) fn new() -> Self {

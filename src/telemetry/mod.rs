@@ -5,13 +5,12 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
-use crate::config::LogFormat;
+use crate::config::{LogFilter, LogFormat, NotAFilter};
 
 pub mod events;
 pub mod metrics;
@@ -22,9 +21,9 @@ pub const LEVEL_VARIABLE: &str = "OUTSTATION_LOG";
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     #[error(
-        "failed to read the log level `{level}`; write for example `info` or `info,outstation::upload=debug`"
+        "failed to read `{LEVEL_VARIABLE}={level}`; write for example `info` or `info,outstation::upload=debug`"
     )]
-    Level { level: String, source: tracing_subscriber::filter::ParseError },
+    Level { level: String, source: NotAFilter },
     #[error(
         "failed to connect to journald; set `telemetry.log_format` to `text` or start journald"
     )]
@@ -34,11 +33,12 @@ pub enum TelemetryError {
 }
 
 /// Installs logging for the whole process.
-pub fn init(level: &str, format: LogFormat) -> Result<(), TelemetryError> {
-    let level = std::env::var(LEVEL_VARIABLE).unwrap_or_else(|_| level.to_owned());
-    let targets: Targets =
-        level.parse().map_err(|source| TelemetryError::Level { level: level.clone(), source })?;
-    let layer = layer(format)?.with_filter(targets);
+pub fn init(level: &LogFilter, format: LogFormat) -> Result<(), TelemetryError> {
+    let level = match std::env::var(LEVEL_VARIABLE) {
+        Ok(level) => level.parse().map_err(|source| TelemetryError::Level { level, source })?,
+        Err(_) => level.clone(),
+    };
+    let layer = layer(format)?.with_filter(level.targets());
     tracing_subscriber::registry().with(layer).try_init().map_err(TelemetryError::Installed)?;
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(message_id = events::PANICKED, "panic: {panic}");

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -58,23 +58,24 @@ pub enum SetupError {
 #[derive(Clone, Debug)]
 pub struct HttpSink(Arc<Inner>);
 
+type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
 #[derive(Debug)]
 struct Inner {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     config: HttpSinkConfig,
-    authorization: Option<HeaderValue>,
+    /// Made at first use: a missing certificate file must not keep readings from being recorded.
+    client: OnceLock<HttpClient>,
 }
 
 impl HttpSink {
-    pub fn new(config: &HttpSinkConfig) -> Result<Self, SetupError> {
-        let authorization = config.token_file.as_deref().map(read_token).transpose()?;
-        let connector = connector(config.ca_file.as_deref())?;
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE_MAX)
-            .pool_timer(TokioTimer::new())
-            .pool_max_idle_per_host(1)
-            .build(connector);
-        Ok(Self(Arc::new(Inner { client, config: config.clone(), authorization })))
+    pub fn new(config: &HttpSinkConfig) -> Self {
+        Self(Arc::new(Inner { config: config.clone(), client: OnceLock::new() }))
+    }
+
+    /// What would keep this sink from ever sending.
+    pub fn check(config: &HttpSinkConfig) -> Result<(), SetupError> {
+        config.token_file.as_deref().map(read_token).transpose()?;
+        connector(config.ca_file.as_deref()).map(drop)
     }
 }
 
@@ -97,9 +98,9 @@ impl Inner {
     async fn send(&self, batch: &Batch) -> Result<Receipt, Refusal> {
         let body = encode(batch, self.config.encoding)?;
         let bytes = body.len() as u64;
-        let request = self.request(batch, body);
-        let response =
-            self.client.request(request).await.map_err(|error| refused_by_link(&error))?;
+        let request = self.request(batch, body).map_err(refused_by_setup)?;
+        let client = self.client().map_err(refused_by_setup)?;
+        let response = client.request(request).await.map_err(|error| refused_by_link(&error))?;
         if response.status().is_success() {
             // Read to the end, so that the connection can be used again; its content is no matter.
             drop(Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await);
@@ -108,7 +109,20 @@ impl Inner {
         Err(refused_by_server(response).await)
     }
 
-    fn request(&self, batch: &Batch, body: Vec<u8>) -> Request<Full<Bytes>> {
+    fn client(&self) -> Result<&HttpClient, SetupError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE_MAX)
+            .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(1)
+            .build(connector(self.config.ca_file.as_deref())?);
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    /// The token is read for each request, so that it can be replaced while the daemon runs.
+    fn request(&self, batch: &Batch, body: Vec<u8>) -> Result<Request<Full<Bytes>>, SetupError> {
         let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.config.url.clone();
@@ -128,10 +142,10 @@ impl Inner {
         if let Ok(id) = HeaderValue::from_str(&batch.id().to_string()) {
             headers.insert(HeaderName::from_static("idempotency-key"), id);
         }
-        if let Some(authorization) = &self.authorization {
-            headers.insert(AUTHORIZATION, authorization.clone());
+        if let Some(path) = &self.config.token_file {
+            headers.insert(AUTHORIZATION, read_token(path)?);
         }
-        request
+        Ok(request)
     }
 }
 
@@ -150,13 +164,17 @@ fn encode(batch: &Batch, encoding: Encoding) -> Result<Vec<u8>, Refusal> {
     }
 }
 
+fn refused_by_setup(error: SetupError) -> Refusal {
+    Refusal::Retry { cause: Cause::Misconfigured, after: None, detail: error_chain(&error) }
+}
+
 /// No answer at all. A certificate that is not accepted is a person's business, the rest weather.
 fn refused_by_link(error: &hyper_util::client::legacy::Error) -> Refusal {
     let detail = error_chain(error);
     let tls = std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| {
         error.source()
     })
-    .any(|error| is_tls(error));
+    .any(is_tls);
     let cause = if tls { Cause::Misconfigured } else { Cause::LinkDown };
     Refusal::Retry { cause, after: None, detail }
 }

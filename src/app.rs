@@ -1,0 +1,214 @@
+//! The composition root: the only file that names every concrete type.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, watch};
+
+use crate::clock::Clock;
+use crate::config::{Config, HttpSink as HttpSinkConfig, Sink, SinkKind};
+use crate::device::{self, DeviceError};
+use crate::domain::breaker::Policy;
+use crate::event_log::actor::{LogActor, LogConfig};
+use crate::event_log::sqlite::StorageError;
+use crate::event_log::{self, Limits, LogHandle};
+use crate::http::status::StatusBoard;
+use crate::http::{HttpError, LocalPort};
+use crate::ingest::actor::{self as ingest, Ingest};
+use crate::ingest::{PortState, PortStatus};
+use crate::supervisor::notify::Notifier;
+use crate::supervisor::{Place, Stage, Supervisor, SupervisorError};
+use crate::telemetry::events::{ConfigDoubtful, Report, Started, Stopped};
+use crate::telemetry::metrics::Metrics;
+use crate::upload::actor::{self as upload, Upload};
+use crate::upload::breaker::SharedBreaker;
+use crate::upload::http_sink::HttpSink;
+use crate::upload::{SinkStatus, stack};
+
+/// Why the daemon does not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error(transparent)]
+    Log(#[from] StorageError),
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    #[error(transparent)]
+    Supervisor(#[from] SupervisorError),
+}
+
+/// A daemon that is running.
+#[derive(Debug)]
+pub struct App {
+    config: Config,
+    supervisor: Supervisor,
+    board: StatusBoard,
+    local_addr: Option<SocketAddr>,
+}
+
+impl App {
+    /// Starts everything, backwards along the flow: log, local port, uploads, ports.
+    pub async fn start(config: Config, clock: Clock) -> Result<Self, AppError> {
+        let device = device::id(&config.device)?;
+        Started { version: env!("CARGO_PKG_VERSION"), device: &device }.report();
+        for warning in config.warnings() {
+            ConfigDoubtful { warning: &warning }.report();
+        }
+        let mut supervisor = Supervisor::new(clock.clone());
+        let log = start_log(&mut supervisor, &config, &device, &clock)?;
+        let ports: Vec<_> = config.ports.iter().map(port_status).collect();
+        let sinks: Vec<_> = config.sinks.iter().map(sink_status).collect();
+        let board = StatusBoard {
+            device: device.into(),
+            version: env!("CARGO_PKG_VERSION"),
+            clock: clock.clone(),
+            rounds: supervisor.rounds(),
+            log: log.status(),
+            ports: ports.iter().map(watch::Sender::subscribe).collect(),
+            sinks: sinks.iter().map(watch::Sender::subscribe).collect(),
+        };
+        let local_addr = start_http(&mut supervisor, &config, &board).await?;
+        for (sink, status) in config.sinks.iter().zip(sinks) {
+            start_upload(&mut supervisor, sink, &log, &clock, status);
+        }
+        for (port, status) in config.ports.iter().zip(ports) {
+            start_port(&mut supervisor, port.clone(), &log, &clock, status);
+        }
+        Ok(Self { config, supervisor, board, local_addr })
+    }
+
+    /// What every part reports of itself.
+    pub fn board(&self) -> StatusBoard {
+        self.board.clone()
+    }
+
+    /// Where the local port listens, unless it is off.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.local_addr
+    }
+
+    /// Runs until `stop` resolves, then drains in order; `hurry` cuts that short.
+    pub async fn run(
+        self,
+        stop: impl Future<Output = ()>,
+        hurry: impl Future<Output = ()>,
+    ) -> Result<(), AppError> {
+        let (summary, board) = (self.board.clone(), self.board);
+        let notifier = Notifier::new(move || summary.summary_line());
+        let deadline = self.config.supervisor.shutdown_deadline;
+        let ready = ready(board);
+        self.supervisor.run(ready, stop, hurry, deadline, &notifier).await?;
+        Stopped.report();
+        Ok(())
+    }
+}
+
+/// Resolves when the log accepts and every port was tried.
+async fn ready(mut board: StatusBoard) {
+    drop(board.log.wait_for(|log| log.accepting).await);
+    for port in &mut board.ports {
+        drop(port.wait_for(|port| port.state != PortState::Untried).await);
+    }
+}
+
+/// The first log is opened here, so that a log that cannot be is an error at start and not a crash.
+fn start_log(
+    supervisor: &mut Supervisor,
+    config: &Config,
+    device: &str,
+    clock: &Clock,
+) -> Result<LogHandle, AppError> {
+    let (handle, mailbox) = event_log::channel();
+    let config = LogConfig {
+        device: device.to_owned(),
+        path: config.log.path.clone(),
+        commit_interval: config.log.commit_interval,
+        commit_readings: config.log.commit_readings,
+        sinks: config.sinks.iter().map(|sink| sink.name.clone()).collect(),
+    };
+    let mut first = Some(LogActor::open(config.clone(), clock.clone())?);
+    let (clock, mailbox) = (clock.clone(), Arc::new(Mutex::new(mailbox)));
+    supervisor.start(Stage::Log, "log", Place::Thread, move |pulse| {
+        let actor = first.take().map_or_else(|| LogActor::open(config.clone(), clock.clone()), Ok);
+        let mailbox = Arc::clone(&mailbox);
+        async move { actor?.run(mailbox, pulse).await }
+    });
+    Ok(handle)
+}
+
+async fn start_http(
+    supervisor: &mut Supervisor,
+    config: &Config,
+    board: &StatusBoard,
+) -> Result<Option<SocketAddr>, AppError> {
+    let Some(listen) = config.http.listen else { return Ok(None) };
+    let local = Arc::new(LocalPort::bind(listen, config.http.connections_max).await?);
+    let (address, board, metrics) = (local.local_addr(), board.clone(), Metrics::install());
+    let stop = supervisor.stop_of(Stage::Http);
+    supervisor.start(Stage::Http, "http", Place::Here, move |pulse| {
+        Arc::clone(&local).run(board.clone(), metrics.clone(), stop.clone(), pulse)
+    });
+    Ok(Some(address))
+}
+
+fn start_upload(
+    supervisor: &mut Supervisor,
+    sink: &Sink,
+    log: &LogHandle,
+    clock: &Clock,
+    status: watch::Sender<SinkStatus>,
+) {
+    let SinkKind::Http(http) = &sink.kind;
+    let seed = Clock::entropy();
+    let breaker = SharedBreaker::new(Policy::default(), seed, clock.clone(), status.clone());
+    let (name, http, log, clock) =
+        (sink.name.clone(), HttpSink::new(http), log.clone(), clock.clone());
+    let (timeout, retries) = (sink.timeout, sink.retries);
+    let limits = Limits { readings_max: sink.batch_readings, bytes_max: sink.batch_bytes };
+    let stop = supervisor.stop_of(Stage::Uploads);
+    supervisor.start(Stage::Uploads, format!("sink {name}"), Place::Here, move |pulse| {
+        upload::run(Upload {
+            sink: name.clone(),
+            stack: stack::stack(http.clone(), timeout, retries, breaker.clone(), seed),
+            reader: log.reader(&name),
+            appender: log.appender(),
+            limits,
+            clock: clock.clone(),
+            status: status.clone(),
+            stop: stop.clone(),
+            pulse,
+        })
+    });
+}
+
+fn start_port(
+    supervisor: &mut Supervisor,
+    config: crate::config::Port,
+    log: &LogHandle,
+    clock: &Clock,
+    status: watch::Sender<PortStatus>,
+) {
+    let (appender, clock) = (log.appender(), clock.clone());
+    let stop = supervisor.stop_of(Stage::Ports);
+    supervisor.start(Stage::Ports, format!("port {}", config.name), Place::Here, move |pulse| {
+        ingest::run(Ingest {
+            config: config.clone(),
+            appender: appender.clone(),
+            clock: clock.clone(),
+            status: status.clone(),
+            stop: stop.clone(),
+            pulse,
+        })
+    });
+}
+
+fn port_status(port: &crate::config::Port) -> watch::Sender<PortStatus> {
+    watch::channel(PortStatus::new(&port.name, &port.path.display().to_string())).0
+}
+
+fn sink_status(sink: &Sink) -> watch::Sender<SinkStatus> {
+    let SinkKind::Http(HttpSinkConfig { url, .. }) = &sink.kind;
+    watch::channel(SinkStatus::new(&sink.name, &url.to_string())).0
+}

@@ -1,0 +1,34 @@
+//! `outstation check`: is this configuration right, and what does it come to?
+
+use std::path::PathBuf;
+
+use super::{CONFIG_PATH, CliError, complain, say};
+use crate::config::{Config, SinkKind};
+use crate::telemetry::error_chain;
+use crate::upload::http_sink::HttpSink;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The configuration file.
+    #[arg(long, default_value = CONFIG_PATH)]
+    config: PathBuf,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
+    let config = Config::load(&args.config)?;
+    say(config.to_toml().trim_end());
+    for warning in config.warnings() {
+        complain(&format!("warning: {warning}"));
+    }
+    let faults: Vec<String> = config
+        .sinks
+        .iter()
+        .enumerate()
+        .filter_map(|(index, sink)| {
+            let SinkKind::Http(http) = &sink.kind;
+            let error = HttpSink::check(http).err()?;
+            Some(format!("sink[{index}] (`{}`): {}", sink.name, error_chain(&error)))
+        })
+        .collect();
+    if faults.is_empty() { Ok(()) } else { Err(CliError::Sinks(faults)) }
+}

@@ -1,0 +1,52 @@
+//! `outstation collect`: the reference receiver.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::{CliError, LogFormatArg, Signals, runtime, say};
+use crate::collect::{Collector, CollectorConfig, Store};
+use crate::config::LogFilter;
+use crate::telemetry;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:9438")]
+    listen: SocketAddr,
+    /// The SQLite file that keeps the readings; without it they are gone when this ends.
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+    /// A file with the bearer token that senders must show.
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// How log records are written.
+    #[arg(long, value_enum, default_value = "auto")]
+    log_format: LogFormatArg,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
+    telemetry::init(&LogFilter::default(), args.log_format.into())?;
+    let token = args.token_file.as_ref().map(|path| {
+        let text = std::fs::read_to_string(path);
+        text.map(|text| text.trim().to_owned()).map_err(|source| CliError::File {
+            operation: "read the token file",
+            path: path.clone(),
+            source,
+        })
+    });
+    let config = CollectorConfig { listen: args.listen, token: token.transpose()? };
+    let store = Store::open(args.store.as_deref())?;
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let collector = Collector::bind(config, store).await?;
+        say(&format!(
+            "listening on http://{}/v1/readings, counts at /stats",
+            collector.local_addr()
+        ));
+        collector.run(signals.next()).await;
+        Ok(())
+    });
+    runtime.shutdown_background();
+    ended
+}

@@ -1,0 +1,142 @@
+//! `outstation status`: what a running daemon says of itself, for a person or a script.
+
+use serde_json::Value;
+
+use super::{CliError, runtime, say};
+use crate::http::fetch::{self, FetchError};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The daemon's local port.
+    #[arg(long, default_value = "http://127.0.0.1:9437")]
+    url: String,
+    /// Print the JSON as it is.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error("`{url}` answered {status}; is this the local port of an outstation?")]
+    Answer { url: String, status: hyper::StatusCode },
+    #[error("`{url}` did not answer with JSON; is this the local port of an outstation?")]
+    Json { url: String, source: serde_json::Error },
+}
+
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
+    let status = runtime()?.block_on(fetch(&args.url))?;
+    if args.json {
+        say(&status.to_string());
+    } else {
+        lines(&status).iter().for_each(|line| say(line));
+    }
+    Ok(())
+}
+
+async fn fetch(url: &str) -> Result<Value, StatusError> {
+    let url = format!("{}/status", url.trim_end_matches('/').trim_end_matches("/status"));
+    let (status, body) = fetch::get(&url).await?;
+    if !status.is_success() {
+        return Err(StatusError::Answer { url, status });
+    }
+    serde_json::from_slice(&body).map_err(|source| StatusError::Json { url, source })
+}
+
+/// The page of a person: device, ports, log, sinks, ledger.
+fn lines(status: &Value) -> Vec<String> {
+    let mut lines = vec![format!(
+        "{}  outstation {}  up {}",
+        text(&status["device"]),
+        text(&status["version"]),
+        duration(&status["uptime_s"])
+    )];
+    lines.extend(rows(&status["ports"]).map(port));
+    lines.push(log(&status["log"], &status["clock"]));
+    lines.extend(rows(&status["sinks"]).map(sink));
+    lines.extend(ledger(&status["ledger"]));
+    lines
+}
+
+fn port(port: &Value) -> String {
+    let (name, state) = (text(&port["name"]), text(&port["state"]));
+    let faults = counts(&port["faults"]);
+    let reason = if port["reason"].is_null() {
+        String::new()
+    } else {
+        format!(": {}", text(&port["reason"]))
+    };
+    format!(
+        "port {name:<12} {state}{reason}  {} readings, last {} ago{}",
+        text(&port["accepted"]),
+        duration(&port["last_reading_age_s"]),
+        if faults.is_empty() { String::new() } else { format!(", faults: {faults}") },
+    )
+}
+
+fn log(log: &Value, clock: &Value) -> String {
+    let state = if log["accepting"] == true {
+        "accepting".to_owned()
+    } else {
+        format!("TROUBLE: {}", text(&log["trouble"]))
+    };
+    let clock = if clock["set"] == true { "" } else { "  CLOCK NOT SET" };
+    format!(
+        "log  {:<12} {state}  {} bytes, head {}{clock}",
+        text(&log["path"]),
+        text(&log["bytes"]),
+        text(&log["head"])
+    )
+}
+
+fn sink(sink: &Value) -> String {
+    let error = if sink["last_error"].is_null() {
+        String::new()
+    } else {
+        format!("  last error: {}", text(&sink["last_error"]))
+    };
+    format!(
+        "sink {:<12} breaker {}  {} delivered, {} pending, last {} ago{error}",
+        text(&sink["name"]),
+        text(&sink["breaker"]),
+        text(&sink["delivered"]),
+        text(&sink["pending"]),
+        duration(&sink["last_delivery_age_s"]),
+    )
+}
+
+fn ledger(ledger: &Value) -> Vec<String> {
+    let books = ["accepted", "stored", "delivered", "pending", "quarantined"];
+    let line: Vec<String> =
+        books.iter().map(|name| format!("{name} {}", text(&ledger[name]))).collect();
+    let balanced = if ledger["balanced"] == true { "balanced" } else { "NOT BALANCED" };
+    vec![format!("ledger {}  lost: {}  {balanced}", line.join(", "), counts(&ledger["lost"]))]
+}
+
+fn rows(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
+
+fn counts(value: &Value) -> String {
+    let counts = value.as_object().into_iter().flatten();
+    let texts: Vec<String> =
+        counts.map(|(name, count)| format!("{name} {}", text(count))).collect();
+    texts.join(", ")
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn duration(value: &Value) -> String {
+    let Some(seconds) = value.as_f64().filter(|seconds| *seconds >= 0.0) else {
+        return "-".to_owned();
+    };
+    let whole = std::time::Duration::from_secs_f64(seconds.round());
+    humantime::format_duration(whole).to_string()
+}

@@ -1,0 +1,128 @@
+//! Packed batches: the stored segments of a device, described by the batch itself.
+
+use std::io::Read;
+
+use super::decode::{self, Cells, Malformed, READINGS_MAX};
+use super::intake::Intake;
+use super::refusal::Refusal;
+use crate::domain::batch::{Batch, Dated, StoredSegment};
+use crate::domain::reading::{CHANNELS_MAX, Sensor};
+
+/// The most bytes of a batch. It stands in memory whole, and what it lists may take twenty times
+/// its bytes there; as segments hardly compress, a body within the server's limit needs no more.
+const BYTES_MAX: usize = 16 << 20;
+/// As many as there could be of one reading each in the largest batch anybody sends.
+const LIST_MAX: usize = 65_536;
+
+pub(super) fn feed(body: impl Read, intake: &mut Intake<'_>) -> Result<(), Refusal> {
+    let batch = parse(&read(body)?)?;
+    decode::check_device(&batch.device)?;
+    check_segments(&batch.segments)?;
+    intake.device(&batch.device, batch.epoch)?;
+    let mut sensors = Sensors::introduce(&batch.sensors, intake)?;
+    let mut cells = Cells::default();
+    let mut outcome = Ok(());
+    // Decodes one segment at a time.
+    let decoded = batch.for_each(|dated| {
+        if outcome.is_ok() {
+            outcome = store(&dated, &mut sensors, &mut cells, intake);
+        }
+    });
+    decoded.map_err(Malformed::Segments)?;
+    outcome
+}
+
+fn read(body: impl Read) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    let mut reader = body.take(BYTES_MAX as u64 + 1);
+    reader.read_to_end(&mut bytes).map_err(Malformed::Compression)?;
+    if bytes.len() > BYTES_MAX {
+        return Err(decode::too_large(BYTES_MAX));
+    }
+    Ok(bytes)
+}
+
+fn parse(bytes: &[u8]) -> Result<Batch, Malformed> {
+    let (batch, rest) = postcard::take_from_bytes::<Batch>(bytes).map_err(Malformed::Batch)?;
+    // A second batch behind the first would be answered with 200 and be lost.
+    if !rest.is_empty() {
+        return Err(Malformed::Trailing(rest.len()));
+    }
+    let longest = batch.segments.len().max(batch.sensors.len()).max(batch.boots.len());
+    if longest > LIST_MAX { Err(Malformed::Crowd) } else { Ok(batch) }
+}
+
+/// Ascending and apart, within the numbers that are allowed: nothing computed later overflows.
+fn check_segments(segments: &[StoredSegment]) -> Result<(), Malformed> {
+    let (mut next, mut readings) = (1, 0);
+    for segment in segments {
+        decode::check_seq(segment.first_seq)?;
+        if segment.count == 0 || segment.first_seq < next {
+            return Err(Malformed::Order(segment.first_seq));
+        }
+        decode::check_seq(segment.last_seq())?;
+        next = segment.last_seq() + 1;
+        readings += u64::from(segment.count);
+    }
+    if readings > READINGS_MAX { Err(Malformed::Crowd) } else { Ok(()) }
+}
+
+/// The sensors of a batch as the store knows them, and the one last looked up: a segment holds
+/// its readings by sensor.
+struct Sensors {
+    known: Vec<KnownSensor>,
+    at: usize,
+}
+
+struct KnownSensor {
+    number: u32,
+    row: i64,
+    keys: Vec<Vec<u8>>,
+}
+
+impl Sensors {
+    fn introduce(sensors: &[(u32, Sensor)], intake: &mut Intake<'_>) -> Result<Self, Refusal> {
+        if !sensors.is_sorted_by(|(a, _), (b, _)| a < b) {
+            return Err(Malformed::Sensors.into());
+        }
+        let known = sensors.iter().map(|(number, sensor)| {
+            check_sensor(sensor)?;
+            let row = intake.sensor(&sensor.port, &sensor.name, Some(&sensor.channels))?;
+            let keys = sensor.channels.iter().map(|channel| decode::key(&channel.name)).collect();
+            Ok(KnownSensor { number: *number, row, keys })
+        });
+        Ok(Self { known: known.collect::<Result<_, Refusal>>()?, at: 0 })
+    }
+
+    fn get(&mut self, number: u32) -> Option<&KnownSensor> {
+        if self.known.get(self.at).is_none_or(|sensor| sensor.number != number) {
+            self.at = self.known.binary_search_by_key(&number, |sensor| sensor.number).ok()?;
+        }
+        self.known.get(self.at)
+    }
+}
+
+fn check_sensor(sensor: &Sensor) -> Result<(), Malformed> {
+    if sensor.channels.len() > CHANNELS_MAX {
+        return Err(Malformed::Channels);
+    }
+    let channels = sensor.channels.iter().map(|channel| channel.name.as_str());
+    channels.chain([sensor.port.as_str(), sensor.name.as_str()]).try_for_each(decode::check_name)
+}
+
+fn store(
+    dated: &Dated<'_>,
+    sensors: &mut Sensors,
+    cells: &mut Cells,
+    intake: &mut Intake<'_>,
+) -> Result<(), Refusal> {
+    let reading = &dated.reading;
+    let unknown = || Malformed::Channel(reading.seq);
+    let sensor = sensors.get(reading.sensor).ok_or_else(unknown)?;
+    cells.clear();
+    for (channel, value) in reading.cells {
+        let key = sensor.keys.get(usize::from(*channel)).ok_or_else(unknown)?;
+        cells.push(key, Some(value));
+    }
+    intake.reading(reading.seq, sensor.row, dated.time_ms, dated.clock_set, cells.finish())
+}

@@ -1,0 +1,112 @@
+//! Who may send, what, and how much: from a request's headers and body to an [`Upload`].
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use hyper::header::{self, HeaderMap, HeaderValue};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::decode::{Encoding, Upload};
+use super::refusal::Refusal;
+
+const BODY_BYTES_MAX: usize = 16 << 20;
+/// All bodies that are in memory at once, or 64 connections could hold a gigabyte.
+const BODIES_BYTES_MAX: usize = 64 << 20;
+/// What is read and dropped of a refused body: a client that is still writing when the connection
+/// closes sees a reset and not the reason.
+const DRAIN_BYTES_MAX: u64 = 64 << 20;
+
+const PACKED: &str = "application/vnd.outstation.packed";
+const LINES: &str = "application/x-ndjson";
+
+const BEARER: &[u8] = b"Bearer ";
+
+#[derive(Debug)]
+pub(super) struct Reception {
+    token: Option<String>,
+    room: Arc<Semaphore>,
+}
+
+impl Reception {
+    pub(super) fn new(token: Option<String>) -> Self {
+        Self { token, room: Arc::new(Semaphore::new(BODIES_BYTES_MAX)) }
+    }
+
+    /// Checks what the headers say, then takes the body in, within its share of memory.
+    pub(super) async fn take(
+        &self,
+        headers: &HeaderMap,
+        body: &mut Incoming,
+    ) -> Result<(Upload, OwnedSemaphorePermit), Refusal> {
+        self.admit(headers)?;
+        let encoding = encoding(headers)?;
+        let announced = body.size_hint().lower();
+        check_size(announced)?;
+        let mut room = self.room_for(0)?;
+        let mut bytes = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame.map_err(Refusal::Cut)?.into_data() else { continue };
+            check_size((bytes.len() + data.len()) as u64)?;
+            room.merge(self.room_for(data.len())?);
+            bytes.extend_from_slice(&data);
+        }
+        Ok((Upload { encoding, body: bytes.freeze() }, room))
+    }
+
+    fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+        let bytes = u32::try_from(bytes).map_err(|_| Refusal::Busy)?;
+        Arc::clone(&self.room).try_acquire_many_owned(bytes).map_err(|_| Refusal::Busy)
+    }
+
+    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        let Some(token) = &self.token else { return Ok(()) };
+        let shown = headers.get(header::AUTHORIZATION).map_or(&[][..], HeaderValue::as_bytes);
+        let shown = match shown.split_at_checked(BEARER.len()) {
+            Some((scheme, shown)) if scheme.eq_ignore_ascii_case(BEARER) => shown,
+            _ => return Err(Refusal::Token),
+        };
+        if same(shown, token.as_bytes()) { Ok(()) } else { Err(Refusal::Token) }
+    }
+}
+
+/// Takes the same time wherever the two differ, so that a token cannot be guessed byte by byte.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    let differ = a.iter().zip(b).fold(0, |differ, (a, b)| std::hint::black_box(differ | (a ^ b)));
+    a.len() == b.len() && differ == 0
+}
+
+fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
+    let plain = |name| {
+        let value = headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let value = value.unwrap_or("").split(';').next().unwrap_or("");
+        value.trim().to_ascii_lowercase()
+    };
+    let compression = plain(header::CONTENT_ENCODING);
+    match (plain(header::CONTENT_TYPE).as_str(), compression.as_str()) {
+        (PACKED, "" | "zstd") => Ok(Encoding::Packed),
+        (LINES, "" | "identity") => Ok(Encoding::Lines),
+        (LINES, "zstd") => Ok(Encoding::CompressedLines),
+        (PACKED | LINES, _) => Err(Refusal::Encoding),
+        _ => Err(Refusal::MediaType),
+    }
+}
+
+fn check_size(bytes: u64) -> Result<(), Refusal> {
+    if bytes > BODY_BYTES_MAX as u64 {
+        return Err(Refusal::TooLarge { what: "body", bytes_max: BODY_BYTES_MAX });
+    }
+    Ok(())
+}
+
+pub(super) async fn drain(mut body: Incoming) {
+    let mut left = DRAIN_BYTES_MAX;
+    while let Some(Ok(frame)) = body.frame().await {
+        let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+        match left.checked_sub(length) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}

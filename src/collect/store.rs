@@ -1,0 +1,121 @@
+//! The SQLite store: readings, and per device the sequence numbers received.
+//!
+//! One upload is one transaction, `synchronous=FULL`: it is on the medium when it returns. What was
+//! received is kept as intervals beside each device and moves in the same transaction, so telling
+//! a repeat from news costs no look-up per row, and no state can outrun the file.
+//!
+//! This file opens the database and draws the transaction; what is written in it is `intake`'s
+//! business, and what the bytes of an upload mean is `decode`'s.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::{Mutex, watch};
+use tokio::task::spawn_blocking;
+
+use super::decode::{self, Upload};
+use super::intake::{self, AccountRow, Intake, Receipt};
+use super::refusal::Refusal;
+use super::stats::{DeviceStats, Stats};
+
+/// "OUTC": tells this database from the log of a daemon, and from anybody else's.
+const APPLICATION_ID: i64 = 0x4F55_5443;
+const VERSION: i64 = 1;
+/// A person's shell may hold the file for a moment.
+const BUSY_MAX: Duration = Duration::from_secs(5);
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("failed to open the collection `{}`", .path.display())]
+    Open { path: PathBuf, source: rusqlite::Error },
+    #[error(
+        "`{}` is not a collection this program knows; choose another path (the file was not touched)",
+        .path.display()
+    )]
+    Foreign { path: PathBuf },
+    #[error("failed to read the accounts in the collection `{}`", .path.display())]
+    Accounts { path: PathBuf, source: serde_json::Error },
+}
+
+/// A handle on the store; clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Waited for asynchronously, so that queued uploads hold no thread.
+    connection: Arc<Mutex<Connection>>,
+    stats: Arc<watch::Sender<Stats>>,
+}
+
+impl Store {
+    /// Opens or creates the file; without a path the store lives in memory, as long as a handle.
+    pub fn open(path: Option<&Path>) -> Result<Self, StoreError> {
+        let shown = path.unwrap_or(Path::new(":memory:"));
+        let failed = |source| StoreError::Open { path: shown.to_owned(), source };
+        let connection = path.map_or_else(Connection::open_in_memory, Connection::open);
+        let connection = connection.map_err(failed)?;
+        if !prepare(&connection).map_err(failed)? {
+            return Err(StoreError::Foreign { path: shown.to_owned() });
+        }
+        let rows = intake::account_rows(&connection).map_err(failed)?;
+        let devices = rows.into_iter().map(AccountRow::read).collect::<Result<Vec<_>, _>>();
+        let unreadable = |source| StoreError::Accounts { path: shown.to_owned(), source };
+        let mut stats = Stats::default();
+        stats.update(devices.map_err(unreadable)?);
+        let (connection, stats) = (Arc::new(Mutex::new(connection)), watch::Sender::new(stats));
+        Ok(Self { connection, stats: Arc::new(stats) })
+    }
+
+    pub fn stats(&self) -> watch::Receiver<Stats> {
+        self.stats.subscribe()
+    }
+
+    /// Stores all readings of an upload, or nothing of it. One at a time, so the memory of decoding
+    /// is that of one upload. Cancelled, it either never began or completes by itself.
+    pub(super) async fn accept(&self, upload: Upload) -> Result<Receipt, Refusal> {
+        let mut connection = Arc::clone(&self.connection).lock_owned().await;
+        let stats = Arc::clone(&self.stats);
+        // The blocking pool and not a thread of our own: there is nothing to run between uploads,
+        // and a panic comes back through the handle that is awaited here.
+        let work = spawn_blocking(move || {
+            let (receipt, devices) = commit(&mut connection, &upload)?;
+            stats.send_modify(|stats| stats.update(devices));
+            Ok(receipt)
+        });
+        work.await.map_err(Refusal::Crashed)?
+    }
+}
+
+/// Makes the schema if need be; says whether the file is ours.
+fn prepare(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.busy_timeout(BUSY_MAX)?;
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let tables = "SELECT count(*) FROM sqlite_schema";
+    let tables: i64 = connection.query_row(tables, [], |row| row.get(0))?;
+    let known = (pragma("application_id")?, pragma("user_version")?) == (APPLICATION_ID, VERSION);
+    if !known && tables > 0 {
+        return Ok(false);
+    }
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    if !known {
+        connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {} PRAGMA application_id = {APPLICATION_ID}; \
+             PRAGMA user_version = {VERSION}; COMMIT;",
+            include_str!("schema.sql")
+        ))?;
+    }
+    Ok(true)
+}
+
+fn commit(
+    connection: &mut Connection,
+    upload: &Upload,
+) -> Result<(Receipt, Vec<DeviceStats>), Refusal> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut intake = Intake::new(&transaction)?;
+    decode::feed(upload, &mut intake)?;
+    let outcome = intake.finish()?;
+    transaction.commit()?;
+    Ok(outcome)
+}

@@ -1,0 +1,270 @@
+//! The demonstration: simulated sensors on pseudo-terminals, the real daemon, the reference
+//! collector, and a scripted outage, in one process and one temporary folder.
+//!
+//! ```text
+//!  sensors ─pty▶ daemon (ingest ▶ log ▶ upload) ─http▶ collector
+//!                   └ local port                      └ gone during the outage
+//! ```
+//!
+//! It ends by balancing the ledger against what the sensors sent and the collector holds.
+
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, sleep_until, timeout};
+
+use crate::app::{App, AppError};
+use crate::clock::Clock;
+use crate::collect::{CollectError, Collector, CollectorConfig, Store, StoreError};
+use crate::config::{Config, Format, Framing, LineSettings, Lines, Port, Sink};
+use crate::event_log::LogStatus;
+use crate::http::status::StatusBoard;
+
+pub mod pty;
+mod report;
+mod sensors;
+
+use pty::Pty;
+pub use report::Outcome;
+use sensors::{Sensor, Speech};
+
+/// How long the drain may take once the sensors are silent.
+const DRAIN_MAX: Duration = Duration::from_secs(60);
+
+/// What to play.
+#[derive(Clone, Debug)]
+pub struct Script {
+    pub length: Duration,
+    pub sensors: usize,
+    /// Readings per second per sensor.
+    pub rate: u32,
+    /// When the collector is away, from the start.
+    pub outage: Option<(Duration, Duration)>,
+    pub listen: SocketAddr,
+    /// Where the log and the collector's database go.
+    pub folder: PathBuf,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    #[error("failed to open a pseudo-terminal; is /dev/pts mounted?")]
+    Pty(#[source] io::Error),
+    #[error("a simulated sensor failed to send")]
+    Sensor(#[source] io::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Collect(#[from] CollectError),
+    #[error(transparent)]
+    App(#[from] AppError),
+    #[error("the daemon ended before the demo did")]
+    Early(#[source] Option<AppError>),
+}
+
+/// What is going on, once a second.
+#[derive(Clone, Debug)]
+pub struct Glimpse {
+    pub elapsed: Duration,
+    pub produced: u64,
+    /// Produced in the last second.
+    pub rate: u64,
+    pub delivered: u64,
+    pub pending: u64,
+    pub breaker: &'static str,
+    pub collector_up: bool,
+}
+
+/// Plays the script: `started` learns where the local port is, `glance` how it goes once a second,
+/// and `cut` ends the sensors' part early.
+pub async fn play(
+    script: &Script,
+    started: impl FnOnce(Option<SocketAddr>),
+    glance: impl FnMut(Glimpse),
+    cut: impl Future<Output = ()>,
+) -> Result<Outcome, DemoError> {
+    let store = Store::open(Some(&script.folder.join("collector.db")))?;
+    let collector = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), &store).await?;
+    let sensors = make_sensors(script)?;
+    let app = App::start(config(script, &sensors, collector.local_addr()), Clock::system()).await?;
+    started(app.local_addr());
+
+    let (up, collector_up) = watch::channel(true);
+    let produced = sensors.iter().map(|sensor| sensor.produced.subscribe()).collect();
+    let stage = Stage { produced, board: app.board(), collector_up, began: Instant::now() };
+    let (stop_app, app_stopped) = oneshot::channel::<()>();
+    let running = app.run(async { drop(app_stopped.await) }, std::future::pending());
+    let upstream = upstream(collector, &store, script.outage, &up);
+    let scene = stage.play(script, sensors, glance, cut);
+    tokio::pin!(running, upstream);
+    // Whichever ends first ends the demo, so that it does not matter where the others were.
+    tokio::select! {
+        played = scene => played?,
+        ended = &mut running => return Err(DemoError::Early(ended.err())),
+        lost = &mut upstream => return Err(lost.into()),
+    }
+    drop(stop_app);
+    tokio::select! {
+        ended = &mut running => ended?,
+        lost = &mut upstream => return Err(lost.into()),
+    }
+    let stats = store.stats().borrow().clone();
+    Ok(Outcome::new(stage.produced(), &stage.board, &stats))
+}
+
+/// The collector: there, away during the outage, there again at the same place. Ends only by
+/// failing.
+async fn upstream(
+    collector: Collector,
+    store: &Store,
+    outage: Option<(Duration, Duration)>,
+    up: &watch::Sender<bool>,
+) -> CollectError {
+    let (address, began) = (collector.local_addr(), Instant::now());
+    let Some((start, end)) = outage else {
+        collector.run(std::future::pending()).await;
+        return std::future::pending().await;
+    };
+    collector.run(sleep_until(began + start)).await;
+    up.send_replace(false);
+    sleep_until(began + end).await;
+    match bind(address, store).await {
+        Ok(collector) => {
+            up.send_replace(true);
+            collector.run(std::future::pending()).await;
+            std::future::pending().await
+        }
+        Err(error) => error,
+    }
+}
+
+async fn bind(listen: SocketAddr, store: &Store) -> Result<Collector, CollectError> {
+    Collector::bind(CollectorConfig { listen, token: None }, store.clone()).await
+}
+
+/// What can be watched while it plays.
+struct Stage {
+    produced: Vec<watch::Receiver<u64>>,
+    board: StatusBoard,
+    collector_up: watch::Receiver<bool>,
+    began: Instant,
+}
+
+impl Stage {
+    fn produced(&self) -> u64 {
+        self.produced.iter().map(|produced| *produced.borrow()).sum()
+    }
+
+    /// Lets the sensors speak for the script's length, then waits until everything has arrived.
+    async fn play(
+        &self,
+        script: &Script,
+        sensors: Vec<Sensor>,
+        mut glance: impl FnMut(Glimpse),
+        cut: impl Future<Output = ()>,
+    ) -> Result<(), DemoError> {
+        let (silence, silent) = watch::channel(false);
+        let mut speaking = JoinSet::new();
+        for sensor in sensors {
+            speaking.spawn(sensor.run(silent.clone()));
+        }
+        let mut ticks = interval(Duration::from_secs(1));
+        let act = async {
+            // Both arms are cancel-safe: waiting is all they do.
+            tokio::select! {
+                () = sleep_until(self.began + script.length) => {}
+                () = cut => {}
+            }
+            silence.send_replace(true);
+            // A sensor's pty stays open until its readings were taken in.
+            let mut ptys = Vec::new();
+            while let Some(ended) = speaking.join_next().await {
+                ptys.push(
+                    ended
+                        .map_err(|error| DemoError::Sensor(error.into()))?
+                        .map_err(DemoError::Sensor)?,
+                );
+            }
+            drop(timeout(DRAIN_MAX, self.drained()).await);
+            Ok(())
+        };
+        tokio::pin!(act);
+        let mut before = 0;
+        loop {
+            // Cancel-safe: a tick is only waited for, and `act` lives on outside the loop.
+            tokio::select! {
+                ended = &mut act => return ended,
+                _ = ticks.tick() => {
+                    glance(self.glimpse(before));
+                    before = self.produced();
+                }
+            }
+        }
+    }
+
+    async fn drained(&self) {
+        let (produced, mut log) = (self.produced(), self.board.log.clone());
+        let drained = |log: &LogStatus| {
+            log.ledger.intake.accepted >= produced
+                && log.ledger.uncommitted + log.ledger.pending == 0
+        };
+        drop(log.wait_for(drained).await);
+    }
+
+    fn glimpse(&self, before: u64) -> Glimpse {
+        let ledger = self.board.log.borrow().ledger.clone();
+        let breaker = self.board.sinks.first().map_or("none", |sink| sink.borrow().breaker.name());
+        Glimpse {
+            elapsed: self.began.elapsed(),
+            produced: self.produced(),
+            rate: self.produced() - before,
+            delivered: ledger.delivered,
+            pending: ledger.pending,
+            breaker,
+            collector_up: *self.collector_up.borrow(),
+        }
+    }
+}
+
+/// Every other sensor speaks frames, the others lines.
+fn make_sensors(script: &Script) -> Result<Vec<Sensor>, DemoError> {
+    let make = |index: usize| {
+        let speech = if index % 2 == 0 { Speech::Postcard } else { Speech::Lines };
+        let pty = Pty::open().map_err(DemoError::Pty)?;
+        Ok(Sensor { speech, pty, rate: script.rate, produced: watch::channel(0).0 })
+    };
+    (0..script.sensors).map(make).collect()
+}
+
+fn config(script: &Script, sensors: &[Sensor], collector: SocketAddr) -> Config {
+    let mut config = Config::default();
+    config.device.id = Some("demo".into());
+    config.log.path = script.folder.join("log.db");
+    config.http.listen = Some(script.listen);
+    config.ports = sensors.iter().enumerate().map(|(index, sensor)| port(index, sensor)).collect();
+    let url = format!("http://{collector}/v1/readings").parse().expect("an address makes a URL");
+    config.sinks = vec![Sink::http("collector", url)];
+    config
+}
+
+fn port(index: usize, sensor: &Sensor) -> Port {
+    let framing = match sensor.speech {
+        Speech::Postcard => Framing::Postcard,
+        Speech::Lines => Framing::Lines(Lines {
+            format: Format::Json,
+            sensor_key: None,
+            time: None,
+            sequence_key: Some("seq".into()),
+            line_max: 256,
+        }),
+    };
+    let name = match sensor.speech {
+        Speech::Postcard => format!("mcu{index}"),
+        Speech::Lines => format!("text{index}"),
+    };
+    Port { name, path: sensor.pty.path().to_owned(), line: LineSettings::default(), framing }
+}

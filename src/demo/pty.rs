@@ -1,0 +1,45 @@
+//! A pseudo-terminal whose far end plays a sensor. The near end is a real tty to the daemon.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use tokio::io::AsyncWriteExt;
+use tokio::net::unix::pipe::Sender;
+
+/// The sensor's end.
+#[derive(Debug)]
+pub struct Pty {
+    // Written to like a pipe, which is all the far end of a line has to be.
+    master: Sender,
+    path: PathBuf,
+}
+
+impl Pty {
+    pub fn open() -> io::Result<Self> {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+        grantpt(&master)?;
+        unlockpt(&master)?;
+        // Raw from the start: what is sent before the daemon opens the port must not be echoed.
+        let mut settings = tcgetattr(&master)?;
+        settings.make_raw();
+        tcsetattr(&master, OptionalActions::Now, &settings)?;
+        fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
+        let name = ptsname(&master, Vec::new())?;
+        let path = PathBuf::from(name.to_string_lossy().into_owned());
+        Ok(Self { master: Sender::from_file_unchecked(File::from(master))?, path })
+    }
+
+    /// What to configure as the port's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Sends all of it, waiting while the line is full. Not cancel-safe: part may be sent.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.master.write_all(bytes).await
+    }
+}

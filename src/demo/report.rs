@@ -1,0 +1,109 @@
+//! The demo's end: the books of sensors, daemon and collector side by side.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::collect::Stats;
+use crate::domain::ledger::{Ledger, Loss};
+use crate::http::status::StatusBoard;
+
+/// How the demo ended; its JSON form is stable.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    pub produced: u64,
+    pub accepted: u64,
+    pub stored: u64,
+    pub delivered: u64,
+    pub pending: u64,
+    pub quarantined: u64,
+    pub lost: BTreeMap<&'static str, u64>,
+    pub faults: BTreeMap<&'static str, u64>,
+    pub collector: Received,
+    pub balanced: bool,
+    /// What does not add up, in words.
+    #[serde(skip)]
+    pub complaints: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Received {
+    pub unique: u64,
+    pub repeats: u64,
+    pub missing: u64,
+}
+
+impl Outcome {
+    pub fn new(produced: u64, board: &StatusBoard, collected: &Stats) -> Self {
+        let ledger = board.log.borrow().ledger.clone();
+        let half_read = board.ports.iter().map(|port| port.borrow().clone());
+        let (bytes, frames) = half_read.fold((0, 0), |(bytes, frames), port| {
+            (bytes + port.open_bytes, frames + port.open_frames)
+        });
+        let mut complaints = ledger.imbalances(bytes, frames);
+        complaints.extend(differences(produced, &ledger, collected));
+        Self {
+            produced,
+            accepted: ledger.intake.accepted,
+            stored: ledger.stored,
+            delivered: ledger.delivered,
+            pending: ledger.pending,
+            quarantined: ledger.quarantined,
+            lost: Loss::ALL.iter().map(|loss| (loss.reason(), ledger.lost(*loss))).collect(),
+            faults: ledger
+                .intake
+                .faults
+                .seen()
+                .map(|(fault, count)| (fault.reason(), count))
+                .collect(),
+            collector: Received {
+                unique: collected.unique,
+                repeats: collected.repeats,
+                missing: collected.missing,
+            },
+            balanced: complaints.is_empty(),
+            complaints,
+        }
+    }
+}
+
+/// Every reading produced must have arrived, exactly once in effect.
+fn differences(produced: u64, ledger: &Ledger, collected: &Stats) -> Vec<String> {
+    let equations = [
+        ("produced = accepted", produced, ledger.intake.accepted),
+        ("produced = delivered", produced, ledger.delivered),
+        ("produced = unique at the collector", produced, collected.unique),
+        ("missing at the collector = 0", collected.missing, 0),
+    ];
+    let broken = equations.into_iter().filter(|(_, left, right)| left != right);
+    broken.map(|(name, left, right)| format!("{name}: {left} is not {right}")).collect()
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lost: u64 = self.lost.values().sum();
+        writeln!(formatter, "ledger")?;
+        for (name, count) in [
+            ("produced by the sensors", self.produced),
+            ("accepted", self.accepted),
+            ("stored", self.stored),
+            ("delivered", self.delivered),
+            ("pending", self.pending),
+            ("quarantined", self.quarantined),
+            ("lost", lost),
+            ("at the collector, unique", self.collector.unique),
+            ("at the collector, repeats", self.collector.repeats),
+            ("at the collector, missing", self.collector.missing),
+        ] {
+            writeln!(formatter, "  {name:<26} {count:>12}")?;
+        }
+        for (fault, count) in &self.faults {
+            writeln!(formatter, "  {:<26} {count:>12}", format!("fault: {fault}"))?;
+        }
+        for complaint in &self.complaints {
+            writeln!(formatter, "  does not hold: {complaint}")?;
+        }
+        write!(formatter, "{}", if self.balanced { "balanced" } else { "NOT BALANCED" })
+    }
+}

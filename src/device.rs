@@ -1,0 +1,57 @@
+//! Who we are: the configured device id, or one derived from the machine id.
+
+use std::path::Path;
+
+use crate::config;
+
+const MACHINE_ID: &str = "/etc/machine-id";
+
+#[derive(Debug, thiserror::Error)]
+#[error("failed to derive a device id from `{MACHINE_ID}`; set `device.id`")]
+pub struct DeviceError {
+    source: std::io::Error,
+}
+
+/// The device id. The machine id itself is confidential (machine-id(5)), so what is derived from
+/// it is a hash bound to this program, short enough to read out over a telephone.
+pub fn id(config: &config::Device) -> Result<String, DeviceError> {
+    match &config.id {
+        Some(id) => Ok(id.clone()),
+        None => derived(Path::new(MACHINE_ID)).map_err(|source| DeviceError { source }),
+    }
+}
+
+fn derived(path: &Path) -> std::io::Result<String> {
+    let machine = std::fs::read_to_string(path)?;
+    let machine = machine.trim();
+    if machine.is_empty() {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is empty"));
+    }
+    let bound = format!("outstation:{machine}");
+    let digest = ring::digest::digest(&ring::digest::SHA256, bound.as_bytes());
+    let hex: String = digest.as_ref()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("os-{hex}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configured_id_wins() {
+        let config = config::Device { id: Some("pump-7".into()) };
+        assert_eq!(id(&config).expect("configured"), "pump-7");
+    }
+
+    #[test]
+    fn a_derived_id_is_stable_and_hides_the_machine_id() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("machine-id");
+        std::fs::write(&path, "0123456789abcdef0123456789abcdef\n").expect("written");
+        let id = derived(&path).expect("derived");
+        assert_eq!(id, derived(&path).expect("derived"));
+        assert!(id.len() == 15 && !id.contains("0123456789ab"), "{id}");
+        std::fs::write(&path, "\n").expect("written");
+        assert!(derived(&path).is_err(), "an empty machine id is none");
+    }
+}
