@@ -25,6 +25,8 @@ use crate::domain::reading::Readings;
 pub mod actor;
 mod aggregates;
 pub mod sqlite;
+#[cfg(test)]
+mod tests;
 
 /// Messages in flight to the log. A message is at most one ingest buffer, and a port waits for its
 /// place, so this only has to cover every port having one under way while a commit is running.

@@ -1,1 +1,120 @@
-//! t
+//! Restarts, budgets and the order of stopping, on stepped time.
+
+use std::sync::{Arc, Mutex};
+
+use super::*;
+
+type Journal = Arc<Mutex<Vec<String>>>;
+
+fn note(journal: &Journal, line: impl Into<String>) {
+    journal.lock().expect("no panic").push(line.into());
+}
+
+fn lines(journal: &Journal) -> Vec<String> {
+    journal.lock().expect("no panic").clone()
+}
+
+fn supervisor() -> Supervisor {
+    Supervisor::new(Clock::simulated("boot", 0))
+}
+
+async fn run_until(
+    supervisor: Supervisor,
+    stop: impl Future<Output = ()>,
+) -> Result<(), SupervisorError> {
+    let notifier = Notifier::new(String::new);
+    let never = std::future::pending::<()>;
+    supervisor.run(never(), stop, never(), Duration::from_secs(5), &notifier).await
+}
+
+/// An actor that notes its end.
+fn start_patient(supervisor: &mut Supervisor, stage: Stage, name: &'static str, journal: &Journal) {
+    let (stop, journal) = (supervisor.stop_of(stage), Arc::clone(journal));
+    supervisor.start(stage, name, Place::Here, move |_| {
+        let (mut stop, journal) = (stop.clone(), Arc::clone(&journal));
+        async move {
+            stop.requested().await;
+            note(&journal, name);
+            Ok::<(), BoxError>(())
+        }
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn stages_stop_along_the_flow() {
+    let (mut supervisor, journal) = (supervisor(), Journal::default());
+    for (stage, name) in [
+        (Stage::Log, "log"),
+        (Stage::Http, "http"),
+        (Stage::Uploads, "sink"),
+        (Stage::Ports, "port"),
+    ] {
+        start_patient(&mut supervisor, stage, name, &journal);
+    }
+    run_until(supervisor, sleep(Duration::from_secs(1))).await.expect("clean");
+    assert_eq!(lines(&journal), ["port", "sink", "log", "http"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_restarts_one_actor_and_no_other() {
+    let (mut supervisor, journal) = (supervisor(), Journal::default());
+    start_patient(&mut supervisor, Stage::Log, "log", &journal);
+    let (stop, own) = (supervisor.stop_of(Stage::Ports), Arc::clone(&journal));
+    supervisor.start(Stage::Ports, "shaky", Place::Here, move |_| {
+        let (mut stop, journal) = (stop.clone(), Arc::clone(&own));
+        async move {
+            note(&journal, "started");
+            assert!(lines(&journal).len() > 2, "the first two times");
+            stop.requested().await;
+            Ok::<(), BoxError>(())
+        }
+    });
+    run_until(supervisor, sleep(Duration::from_secs(30))).await.expect("clean");
+    assert_eq!(lines(&journal), ["started", "started", "started", "log"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_loop_ends_the_daemon_after_stopping_the_others() {
+    let (mut supervisor, journal) = (supervisor(), Journal::default());
+    start_patient(&mut supervisor, Stage::Log, "log", &journal);
+    supervisor.start(Stage::Ports, "broken", Place::Here, |_| async {
+        Err::<(), _>(BoxError::from("broken"))
+    });
+    let ended = run_until(supervisor, std::future::pending()).await.expect_err("given up");
+    assert_eq!(ended.to_string(), "`broken` crashed again and again and is given up");
+    assert_eq!(lines(&journal), ["log"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_late_is_named() {
+    let (mut supervisor, journal) = (supervisor(), Journal::default());
+    start_patient(&mut supervisor, Stage::Ports, "port", &journal);
+    supervisor.start(Stage::Uploads, "deaf", Place::Here, |_| {
+        std::future::pending::<Result<(), BoxError>>()
+    });
+    let ended = run_until(supervisor, async {}).await.expect_err("late");
+    assert_eq!(ended.to_string(), "shutdown did not finish within 5s; still running: deaf");
+}
+
+#[tokio::test]
+async fn a_thread_that_panics_is_restarted_too() {
+    let (mut supervisor, journal) = (supervisor(), Journal::default());
+    let (again, mut seen) = (watch::channel(0).0, 0);
+    let mut started = again.subscribe();
+    let own = Arc::clone(&journal);
+    let stop = supervisor.stop_of(Stage::Log);
+    supervisor.start(Stage::Log, "thread", Place::Thread, move |_| {
+        seen += 1;
+        again.send_replace(seen);
+        let (first, mut stop, journal) = (seen == 1, stop.clone(), Arc::clone(&own));
+        async move {
+            assert!(!first, "the first time");
+            note(&journal, std::thread::current().name().unwrap_or_default());
+            stop.requested().await;
+            Ok::<(), BoxError>(())
+        }
+    });
+    let stop = async { drop(started.wait_for(|count| *count == 2).await) };
+    run_until(supervisor, stop).await.expect("clean");
+    assert_eq!(lines(&journal), ["thread"]);
+}

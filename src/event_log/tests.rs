@@ -1,0 +1,304 @@
+//! The log as its users meet it: on tokio's stepped clock, on a real SQLite file.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+
+use super::actor::{LogActor, LogConfig};
+use super::sqlite::StorageError;
+use super::*;
+use crate::clock::Clock;
+use crate::domain::ledger::Loss;
+use crate::domain::reading::{Channel, Sensor, Stamp, Value, ValueType};
+use crate::supervisor::pulse::Pulse;
+
+const NOW: i64 = 1_800_000_000_000;
+const SECOND: Duration = Duration::from_secs(1);
+const ALL: Limits = Limits { readings_max: u64::MAX, bytes_max: usize::MAX };
+
+fn config(folder: &Path, sinks: &[&str]) -> LogConfig {
+    LogConfig {
+        device: "d".into(),
+        path: folder.join("log.db"),
+        commit_interval: SECOND,
+        commit_readings: 100,
+        sinks: sinks.iter().map(|sink| (*sink).to_owned()).collect(),
+    }
+}
+
+/// A running log; dropping the handle ends it after a last commit.
+struct Rig {
+    handle: LogHandle,
+    running: JoinSet<Result<(), StorageError>>,
+}
+
+impl Rig {
+    fn start(folder: &Path, sinks: &[&str]) -> Self {
+        Self::try_start(config(folder, sinks)).expect("the log opens")
+    }
+
+    fn try_start(config: LogConfig) -> Result<Self, StorageError> {
+        let actor = LogActor::open(config, Clock::simulated("boot", NOW))?;
+        let (handle, mailbox) = channel();
+        let mut running = JoinSet::new();
+        running.spawn(actor.run(Arc::new(Mutex::new(mailbox)), Pulse::unwatched()));
+        Ok(Self { handle, running })
+    }
+
+    async fn append(&self, count: i64) {
+        let channels = vec![Channel { name: "t".into(), unit: "Cel".into(), kind: ValueType::Int }];
+        let sensor = Arc::new(Sensor { port: "p".into(), name: "s".into(), channels });
+        let mut append = Append { port: "p".into(), ..Append::default() };
+        for number in 0..count {
+            append.readings.push(&sensor, Stamp::boot(number), [(0, Value::Int(number))]);
+        }
+        append.intake.accepted = count.unsigned_abs();
+        append.intake.frames = count.unsigned_abs();
+        self.handle.appender().place().await.expect("open").send(append);
+    }
+
+    /// Waits until everything appended is stored.
+    async fn stored(&self, head: u64) -> LogStatus {
+        let mut status = self.handle.status();
+        status.wait_for(|status| status.head == head).await.expect("open").clone()
+    }
+
+    async fn next(&self, sink: &str) -> Option<(u64, u64)> {
+        let batch = self.handle.reader(sink).next(ALL).await.expect("open")?;
+        Some((batch.first_seq(), batch.last_seq()))
+    }
+
+    async fn acknowledge(&self, sink: &str, first: u64, last: u64) {
+        self.handle.reader(sink).acknowledge(first, last).await.expect("open");
+    }
+
+    /// Ends it as a shutdown does, and gives its last word.
+    async fn end(self) -> LogStatus {
+        let Self { handle, mut running } = self;
+        let status = handle.status();
+        drop(handle);
+        running.join_next().await.expect("running").expect("no panic").expect("no error");
+        let last = status.borrow().clone();
+        last
+    }
+
+    /// Ends it as a kill does: between any two things it awaits.
+    async fn kill(mut self) {
+        self.running.shutdown().await;
+    }
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+#[tokio::test(start_paused = true)]
+async fn readings_are_stored_within_the_interval_and_not_before() {
+    let folder = folder();
+    let rig = Rig::start(folder.path(), &["a"]);
+    rig.append(3).await;
+    tokio::time::sleep(SECOND * 9 / 10).await;
+    assert_eq!(rig.handle.status().borrow().head, 0);
+    assert_eq!(rig.next("a").await, None, "an uncommitted reading is shown to nobody");
+    let before = tokio::time::Instant::now();
+    let status = rig.stored(3).await;
+    assert!(before.elapsed() <= SECOND / 5);
+    assert_eq!(status.ledger.imbalances(0, 0), Vec::<String>::new());
+    assert_eq!(rig.next("a").await, Some((1, 3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_group_is_stored_at_once() {
+    let folder = folder();
+    let rig = Rig::start(folder.path(), &["a"]);
+    let before = tokio::time::Instant::now();
+    rig.append(100).await;
+    rig.stored(100).await;
+    assert_eq!(before.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_stores_what_was_accepted() {
+    let folder = folder();
+    let rig = Rig::start(folder.path(), &["a"]);
+    rig.append(5).await;
+    let last = rig.end().await;
+    assert_eq!((last.head, last.ledger.uncommitted, last.ledger.intake.accepted), (5, 0, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_acknowledged_is_not_offered_again_and_what_was_not_is() {
+    let folder = folder();
+    let rig = Rig::start(folder.path(), &["a"]);
+    for head in [10, 20, 30] {
+        rig.append(10).await;
+        rig.stored(head).await;
+    }
+    rig.acknowledge("a", 1, 10).await;
+    assert_eq!(rig.next("a").await, Some((11, 30)));
+    rig.acknowledge("a", 11, 20).await;
+    let before = rig.end().await;
+    let rig = Rig::start(folder.path(), &["a"]);
+    assert_eq!(rig.next("a").await, Some((21, 30)));
+    let after = rig.end().await;
+    assert_eq!(
+        (after.ledger, after.ports, after.sinks),
+        (before.ledger, before.ports, before.sinks)
+    );
+    assert_eq!(
+        (after.epoch, after.head, after.sensors),
+        (before.epoch, before.head, before.sensors)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_loses_nothing_that_was_stored_and_repeats_at_most_the_last_acknowledgement() {
+    let folder = folder();
+    let rig = Rig::start(folder.path(), &["a"]);
+    rig.append(10).await;
+    rig.stored(10).await;
+    rig.acknowledge("a", 1, 10).await;
+    rig.kill().await;
+    let rig = Rig::start(folder.path(), &["a"]);
+    assert_eq!(rig.next("a").await, Some((1, 10)), "offered again: the receiver drops repeats");
+}
+
+#[tokio::test(start_paused = true)]
+async fn aggregates_rebuilt_from_snapshots_equal_those_that_wrote_them() {
+    let folder = folder();
+    let rig = Rig::start(folder.path(), &["a"]);
+    // More commits than events per snapshot, so that replay starts from one.
+    for head in 1..=200 {
+        rig.append(1).await;
+        rig.stored(head).await;
+        rig.acknowledge("a", head, head).await;
+    }
+    let before = rig.end().await;
+    let after = Rig::start(folder.path(), &["a"]).end().await;
+    assert_eq!(
+        (after.ledger.clone(), after.ports, after.sinks),
+        (before.ledger, before.ports, before.sinks)
+    );
+    assert_eq!((after.ledger.stored, after.ledger.delivered), (200, 200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn numbers_go_on_after_everything_was_delivered_and_trimmed() {
+    let folder = folder();
+    let rig = Rig::start(folder.path(), &["a"]);
+    for head in [10, 20] {
+        rig.append(10).await;
+        rig.stored(head).await;
+        rig.acknowledge("a", head - 9, head).await;
+    }
+    rig.end().await;
+    let rig = Rig::start(folder.path(), &["a"]);
+    rig.append(1).await;
+    rig.stored(21).await;
+    assert_eq!(rig.next("a").await, Some((21, 21)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_sink_keeps_its_own_progress_and_a_new_one_is_owed_what_is_left() {
+    let folder = folder();
+    let rig = Rig::start(folder.path(), &["a"]);
+    for head in [10, 20, 30] {
+        rig.append(10).await;
+        rig.stored(head).await;
+    }
+    rig.acknowledge("a", 1, 10).await;
+    rig.end().await; // trims 1..=10
+    let rig = Rig::start(folder.path(), &["a", "b"]);
+    rig.acknowledge("a", 11, 30).await;
+    assert_eq!((rig.next("a").await, rig.next("b").await), (None, Some((11, 30))));
+    let last = rig.end().await;
+    assert_eq!((last.ledger.delivered, last.ledger.pending), (10, 20), "delivered means: to all");
+    assert_eq!(last.sinks["b"].pending, 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_keeps_its_limits_and_describes_what_it_refers_to() {
+    let folder = folder();
+    let rig = Rig::start(folder.path(), &["a"]);
+    for head in [10, 20, 30] {
+        rig.append(10).await;
+        rig.stored(head).await;
+    }
+    let limits = Limits { readings_max: 25, bytes_max: usize::MAX };
+    let batch = rig.handle.reader("a").next(limits).await.expect("open").expect("pending");
+    assert_eq!((batch.first_seq(), batch.last_seq()), (1, 20));
+    let mut seen = Vec::new();
+    batch
+        .for_each(|dated| {
+            seen.push((
+                dated.reading.seq,
+                dated.sensor.name.clone(),
+                dated.time_ms,
+                dated.clock_set,
+            ))
+        })
+        .expect("sound");
+    assert_eq!(seen.len(), 20);
+    assert_eq!(seen[3], (4, "s".to_owned(), NOW + 3, true));
+    let one = Limits { readings_max: 1, bytes_max: 1 };
+    let batch = rig.handle.reader("a").next(one).await.expect("open").expect("pending");
+    assert_eq!(batch.segments.len(), 1, "a segment larger than the limits still goes out");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_segment_is_counted_as_lost_and_passed_by() {
+    let folder = folder();
+    let rig = Rig::start(folder.path(), &["a"]);
+    for head in [10, 20, 30] {
+        rig.append(10).await;
+        rig.stored(head).await;
+    }
+    rig.end().await;
+    let database = rusqlite::Connection::open(folder.path().join("log.db")).expect("opens");
+    let damage = "UPDATE segments SET body = zeroblob(length(body)) WHERE first_seq = 11";
+    assert_eq!(database.execute(damage, []).expect("damaged"), 1);
+    drop(database);
+    let rig = Rig::start(folder.path(), &["a"]);
+    assert_eq!(rig.next("a").await, Some((1, 10)));
+    rig.acknowledge("a", 1, 10).await;
+    assert_eq!(rig.next("a").await, Some((21, 30)));
+    rig.acknowledge("a", 21, 30).await;
+    let last = rig.end().await;
+    assert_eq!(
+        (last.ledger.delivered, last.ledger.pending, last.ledger.lost(Loss::Damaged)),
+        (20, 0, 10)
+    );
+    assert_eq!(last.ledger.imbalances(0, 0), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_daemon_on_the_same_log_is_refused() {
+    let folder = folder();
+    let _first = Rig::start(folder.path(), &["a"]);
+    let second = Rig::try_start(config(folder.path(), &["a"])).err().expect("refused");
+    assert!(matches!(second, StorageError::InUse { .. }), "{second}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_log_and_a_foreign_database_are_refused_untouched() {
+    let folder = folder();
+    Rig::start(folder.path(), &["a"]).end().await;
+    let path = folder.path().join("log.db");
+    let change = |pragma: &str, value: i64| {
+        let database = rusqlite::Connection::open(&path).expect("opens");
+        database.pragma_update(None, pragma, value).expect("changed");
+    };
+    change("user_version", 99);
+    let bytes = std::fs::read(&path).expect("readable");
+    let refused = Rig::try_start(config(folder.path(), &["a"])).err().expect("refused");
+    let text = refused.to_string();
+    assert!(text.contains("version 99") && text.contains("up to 1"), "{text}");
+    assert_eq!(std::fs::read(&path).expect("readable"), bytes);
+    change("user_version", 1);
+    change("application_id", 7);
+    let refused = Rig::try_start(config(folder.path(), &["a"])).err().expect("refused");
+    assert!(matches!(refused, StorageError::Foreign { .. }), "{refused}");
+}
