@@ -1,19 +1,16 @@
 //! One column of a segment: the times of a sensor, or the values of one of its channels.
 //!
-//! Numbers are predicted from their past, and only the surprise is coded. Which prediction is
-//! cheapest depends on the signal (a clock is a line, a temperature resembles its last value,
-//! vibration resembles its mean), so each column tries all and names the winner. Floats that are
+//! Numbers are forecast from their past, and only the surprise is coded. Floats that are
 //! short decimals, as nearly all sensor output is, become integers of a common scale: 21.37 is
 //! 2137 at scale 2. Others are coded as the bits that changed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::coder::{Byte, Decoder, Encoder, Number, zigzag};
+use super::coder::{Byte, Decoder, Encoder, Number};
+use super::forecast::{Forecast, PREDICTORS, Predictor, cheapest};
 use super::reading::{Value, ValueType};
 
-/// A predictor is chosen on this many values: the cost of choosing stays flat.
-const TRIAL: usize = 256;
 /// Decimal places tried before a float counts as binary noise.
 const SCALE_MAX: u8 = 9;
 /// Beyond 2^53 an integer no longer survives the way through a double.
@@ -22,93 +19,6 @@ const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 pub const TEXT_MAX: usize = 4096;
 
 const POWERS: [f64; SCALE_MAX as usize + 1] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Predictor {
-    /// The mean: noise around a level.
-    Level,
-    /// The value before: a slow signal.
-    Previous,
-    /// The value before plus the step before: a ramp, a counter, a steady clock.
-    Slope,
-    /// The straight line from first to last: a periodic clock with jitter.
-    Line,
-}
-
-const PREDICTORS: [Predictor; 4] =
-    [Predictor::Level, Predictor::Previous, Predictor::Slope, Predictor::Line];
-
-/// A predictor at work: says what comes next, is told what came.
-struct Forecast {
-    predictor: Predictor,
-    base: i64,
-    span: i64,
-    count: i64,
-    previous: i64,
-    step: i64,
-}
-
-impl Forecast {
-    fn new(predictor: Predictor, base: i64, span: i64, count: usize) -> Self {
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        Self { predictor, base, span, count, previous: base, step: 0 }
-    }
-
-    fn of(predictor: Predictor, values: &[i64]) -> Self {
-        let (first, last) = (values[0], values[values.len() - 1]);
-        match predictor {
-            Predictor::Level => Self::new(predictor, mean(values), 0, values.len()),
-            Predictor::Line => Self::new(predictor, first, last.wrapping_sub(first), values.len()),
-            _ => Self::new(predictor, first, 0, values.len()),
-        }
-    }
-
-    /// The base is itself a value, except where it is a mean.
-    fn starts_at(&self) -> usize {
-        usize::from(self.predictor != Predictor::Level)
-    }
-
-    fn at(&self, index: usize) -> i64 {
-        match self.predictor {
-            Predictor::Level => self.base,
-            Predictor::Previous => self.previous,
-            Predictor::Slope => self.previous.wrapping_add(self.step),
-            Predictor::Line => {
-                let index = i64::try_from(index).unwrap_or(0);
-                let way = self.span.wrapping_mul(index) / (self.count - 1).max(1);
-                self.base.wrapping_add(way)
-            }
-        }
-    }
-
-    fn observe(&mut self, value: i64) {
-        self.step = value.wrapping_sub(self.previous);
-        self.previous = value;
-    }
-
-    /// Roughly how many bits the surprises of these values take.
-    fn cost(mut self, values: &[i64]) -> u64 {
-        let mut bits = 0;
-        for (index, &value) in values.iter().enumerate().skip(self.starts_at()) {
-            let surprise = zigzag(value.wrapping_sub(self.at(index)));
-            bits += u64::from(64 - surprise.leading_zeros());
-            self.observe(value);
-        }
-        bits
-    }
-}
-
-fn mean(values: &[i64]) -> i64 {
-    let sum: i128 = values.iter().map(|&value| i128::from(value)).sum();
-    let count = i128::try_from(values.len()).unwrap_or(1).max(1);
-    i64::try_from(sum / count).unwrap_or(0)
-}
-
-fn cheapest(values: &[i64]) -> Predictor {
-    let trial = &values[..values.len().min(TRIAL)];
-    let cost = |&predictor: &Predictor| Forecast::of(predictor, trial).cost(trial);
-    PREDICTORS.into_iter().min_by_key(cost).unwrap_or(Predictor::Previous)
-}
 
 /// The models of one kind of integer column, and where the last such column began.
 #[derive(Debug)]

@@ -10,6 +10,7 @@ pub mod coder;
 pub mod column;
 pub mod delivery;
 pub mod event;
+pub mod forecast;
 pub mod ledger;
 pub mod reading;
 pub mod registry;

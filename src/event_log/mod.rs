@@ -24,6 +24,7 @@ use crate::domain::reading::Readings;
 
 pub mod actor;
 mod aggregates;
+mod schema;
 pub mod sqlite;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,225 @@
+//! The architecture as a test: rules that no compiler holds, each with its reason.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// Every Rust file below a folder: (path relative to the repository, text).
+fn sources(folder: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(ROOT).join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a readable folder") {
+            let path = entry.expect("a readable entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push((relative(&path), fs::read_to_string(&path).expect("readable")));
+            }
+        }
+    }
+    found.sort();
+    assert!(!found.is_empty(), "`{folder}` has sources");
+    found
+}
+
+fn relative(path: &Path) -> String {
+    path.strip_prefix(ROOT).expect("inside the repository").display().to_string()
+}
+
+/// Code without comments, as far as words are concerned.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(|line| line.split("//").next().unwrap_or_default())
+}
+
+/// The files outside `allowed` whose code contains one of `words`.
+fn offenders(folder: &str, words: &[&str], allowed: &[&str]) -> Vec<String> {
+    let is_allowed = |path: &str| allowed.iter().any(|prefix| path.starts_with(prefix));
+    let mut found = Vec::new();
+    for (path, text) in sources(folder).into_iter().filter(|(path, _)| !is_allowed(path)) {
+        for word in words {
+            if code(&text).any(|line| line.contains(word)) {
+                found.push(format!("{path} says `{word}`"));
+            }
+        }
+    }
+    found
+}
+
+fn assert_none(found: &[String], rule: &str) {
+    assert!(found.is_empty(), "{rule}:\n  {}", found.join("\n  "));
+}
+
+#[test]
+fn the_domain_is_pure() {
+    let words = [
+        "tokio",
+        "tracing",
+        "std::fs",
+        "std::net",
+        "std::io",
+        "std::thread",
+        "SystemTime",
+        "Instant",
+        "async ",
+        ".await",
+        "rusqlite",
+        "hyper",
+        "crate::ingest",
+        "crate::event_log",
+        "crate::upload",
+        "crate::clock",
+        "crate::telemetry",
+        "crate::config",
+        "crate::supervisor",
+    ];
+    assert_none(
+        &offenders("src/domain", &words, &[]),
+        "`domain` decides; it neither waits, logs nor touches anything",
+    );
+}
+
+#[test]
+fn each_device_is_known_in_one_place() {
+    let rules: [(&[&str], &[&str], &str); 5] = [
+        (
+            &["rusqlite"],
+            &[
+                "src/event_log/sqlite.rs",
+                "src/event_log/schema.rs",
+                "src/event_log/tests.rs",
+                "src/collect/",
+            ],
+            "SQL belongs to `event_log/{sqlite,schema}.rs`, and the receiver has a database of its own",
+        ),
+        (
+            &["tokio_serial"],
+            &["src/ingest/serial.rs"],
+            "the serial crate belongs to `ingest/serial.rs`",
+        ),
+        (
+            &["client::legacy", "hyper_rustls", "rustls::"],
+            &["src/upload/http_sink.rs", "src/collect/tests"],
+            "the HTTP client belongs to `upload/http_sink.rs`",
+        ),
+        (
+            &["sd_notify"],
+            &["src/supervisor/notify.rs"],
+            "systemd belongs to `supervisor/notify.rs`",
+        ),
+        (
+            &["tracing_journald", "tracing_subscriber"],
+            &["src/telemetry/", "src/config/filter.rs"],
+            "where logs go belongs to `telemetry`",
+        ),
+    ];
+    for (words, allowed, rule) in rules {
+        assert_none(&offenders("src", words, allowed), rule);
+    }
+}
+
+#[test]
+fn time_is_read_by_the_clock_alone() {
+    let words = ["SystemTime::now", "std::time::Instant", "clock_gettime", "boot_id\""];
+    assert_none(&offenders("src", &words, &["src/clock.rs"]), "only `clock.rs` reads clocks");
+}
+
+#[test]
+fn ingest_and_upload_do_not_know_each_other() {
+    assert_none(&offenders("src/ingest", &["crate::upload"], &[]), "ingest only knows the log");
+    assert_none(&offenders("src/upload", &["crate::ingest"], &[]), "upload only knows the log");
+    let wide = ["crate::ingest", "crate::upload", "crate::http", "crate::app"];
+    assert_none(&offenders("src/event_log", &wide, &[]), "the log knows neither end");
+    assert_none(&offenders("src/supervisor", &wide, &[]), "the supervisor knows no actor");
+}
+
+#[test]
+fn handlers_never_wait_for_an_actor() {
+    let words = ["Appender", "Reader", "LogHandle", "mpsc::", "oneshot::"];
+    assert_none(
+        &offenders("src/http", &words, &[]),
+        "a scrape reads watched status, never a mailbox",
+    );
+}
+
+#[test]
+fn no_queue_is_unbounded_and_the_process_ends_in_main() {
+    let words = ["unbounded_channel", "process::exit", "process::abort"];
+    assert_none(
+        &offenders("src", &words, &[]),
+        "queues have a bound, and `main` alone ends the process",
+    );
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let files = ["src", "wire/src", "tests"].into_iter().flat_map(sources);
+    let silent: Vec<String> =
+        files.filter(|(_, text)| !text.starts_with("//!")).map(|(path, _)| path).collect();
+    assert_none(&silent, "a file opens with what it is for");
+}
+
+#[test]
+fn folders_are_two_deep_and_files_are_short() {
+    let mut found = Vec::new();
+    for (path, text) in sources("src") {
+        let depth = path.matches('/').count();
+        if depth > 2 && !path.ends_with("tests.rs") {
+            found.push(format!("{path} is {depth} deep"));
+        }
+        let lines = text.lines().take_while(|line| *line != "#[cfg(test)]").count();
+        if lines > 400 && !path.ends_with("tests.rs") {
+            found.push(format!("{path} has {lines} lines"));
+        }
+    }
+    assert_none(&found, "a reader finds any behaviour in two hops, in a file of readable size");
+}
+
+#[test]
+fn every_configuration_key_is_documented_in_the_shipped_file() {
+    let shipped =
+        fs::read_to_string(Path::new(ROOT).join("config/outstation.toml")).expect("shipped");
+    let keys = outstation::config::KEYS.iter().map(|key| key.path);
+    let missing: Vec<String> = keys
+        .filter(|path| !shipped.contains(path.rsplit('.').next().unwrap_or(path)))
+        .map(str::to_owned)
+        .collect();
+    assert_none(&missing, "`config/outstation.toml` shows every key");
+}
+
+#[test]
+fn the_unit_file_agrees_with_the_defaults() {
+    let unit =
+        fs::read_to_string(Path::new(ROOT).join("systemd/outstation.service")).expect("shipped");
+    let log = outstation::config::Config::default().log.path;
+    assert_eq!(log, PathBuf::from("/var/lib/outstation/log.db"));
+    assert!(
+        unit.lines().any(|line| line == "StateDirectory=outstation"),
+        "/var/lib/outstation is made by systemd"
+    );
+    assert!(
+        unit.contains("--config /etc/outstation/outstation.toml"),
+        "the path that `run` defaults to"
+    );
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let readme = fs::read_to_string(Path::new(ROOT).join("README.md")).expect("a README");
+    let metrics =
+        fs::read_to_string(Path::new(ROOT).join("src/telemetry/metrics.rs")).expect("the metrics");
+    let names = metrics.split('"').filter(|word| {
+        word.starts_with("outstation_")
+            && word.chars().all(|char| char.is_ascii_lowercase() || char == '_')
+    });
+    let missing: Vec<String> =
+        names.filter(|name| !readme.contains(*name)).map(str::to_owned).collect();
+    assert_none(&missing, "the README lists every metric");
+}
+
+#[test]
+fn the_changelog_names_this_version() {
+    let changelog = fs::read_to_string(Path::new(ROOT).join("CHANGELOG.md")).expect("a changelog");
+    assert!(changelog.contains(&format!("## {}", env!("CARGO_PKG_VERSION"))));
+}
