@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::collect::{CollectError, Collector, CollectorConfig, Store, StoreError};
 use crate::config::{Config, Format, Framing, LineSettings, Lines, Port, Sink};
 use crate::event_log::LogStatus;
-use crate::http::status::StatusBoard;
+use crate::telemetry::board::StatusBoard;
 
 pub mod pty;
 mod report;

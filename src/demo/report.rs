@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::collect::Stats;
 use crate::domain::ledger::{Ledger, Loss};
-use crate::http::status::StatusBoard;
+use crate::telemetry::board::StatusBoard;
 
 /// How the demo ended; its JSON form is stable.
 #[derive(Clone, Debug, Serialize)]
@@ -37,11 +37,7 @@ pub struct Received {
 impl Outcome {
     pub fn new(produced: u64, board: &StatusBoard, collected: &Stats) -> Self {
         let ledger = board.log.borrow().ledger.clone();
-        let half_read = board.ports.iter().map(|port| port.borrow().clone());
-        let (bytes, frames) = half_read.fold((0, 0), |(bytes, frames), port| {
-            (bytes + port.open_bytes, frames + port.open_frames)
-        });
-        let mut complaints = ledger.imbalances(bytes, frames);
+        let mut complaints = ledger.imbalances();
         complaints.extend(differences(produced, &ledger, collected));
         Self {
             produced,

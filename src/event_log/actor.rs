@@ -98,6 +98,7 @@ impl LogActor {
     ) -> Result<(), StorageError> {
         let mut mailbox = mailbox.lock().await;
         let mailbox = &mut *mailbox;
+        self.commits = mailbox.status.borrow().commits;
         self.publish(mailbox);
         let (mut appending, mut reading) = (true, true);
         while appending || reading {

@@ -1,47 +1,17 @@
-//! stub
+//! The local port: `/health`, `/ready`, `/metrics` and `/status` over HTTP.
+//!
+//! ```text
+//!  client ─▶ LocalPort ─▶ routes ─▶ one Snapshot of the board ─▶ page
+//!            └ connections, times and sizes are bounded here
+//! ```
+//!
+//! A request reads what the actors have published and waits for nobody, so that a scrape cannot
+//! block the pipeline and a stuck pipeline can still be looked at. Nothing can be changed here.
+//! `fetch` is the other end, for our own command line.
+
 pub mod fetch;
-pub mod status {
-    use crate::event_log::LogStatus;
-    use crate::ingest::PortStatus;
-    use crate::upload::SinkStatus;
-    use std::sync::Arc;
-    use tokio::sync::watch;
-    #[derive(Clone, Debug)]
-    pub struct StatusBoard {
-        pub device: Arc<str>,
-        pub version: &'static str,
-        pub clock: crate::clock::Clock,
-        pub rounds: crate::supervisor::pulse::Rounds,
-        pub log: watch::Receiver<LogStatus>,
-        pub ports: Vec<watch::Receiver<PortStatus>>,
-        pub sinks: Vec<watch::Receiver<SinkStatus>>,
-    }
-    impl StatusBoard {
-        pub fn summary_line(&self) -> String {
-            String::new()
-        }
-    }
-}
-#[derive(Debug, thiserror::Error)]
-#[error("x")]
-pub struct HttpError;
-#[derive(Debug)]
-pub struct LocalPort;
-impl LocalPort {
-    pub async fn bind(_: std::net::SocketAddr, _: usize) -> Result<Self, HttpError> {
-        Ok(Self)
-    }
-    pub fn local_addr(&self) -> std::net::SocketAddr {
-        ([127, 0, 0, 1], 1).into()
-    }
-    pub async fn run(
-        self: std::sync::Arc<Self>,
-        _: status::StatusBoard,
-        _: crate::telemetry::metrics::Metrics,
-        mut stop: crate::supervisor::Stop,
-        _: crate::supervisor::pulse::Pulse,
-    ) -> Result<(), HttpError> {
-        stop.requested().await;
-        Ok(())
-    }
-}
+mod routes;
+mod server;
+mod status;
+
+pub use server::{HttpError, LocalPort};

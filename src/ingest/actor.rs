@@ -180,15 +180,13 @@ impl Actor {
     }
 
     fn take_outbox(&mut self) -> Append {
-        let (readings, intake) = self.outbox.take();
+        let (readings, intake) = self.outbox.take(self.decoder.open());
         self.untold.merge(&intake.faults);
         self.overflow_untold += intake.overflow;
         self.tell_unless_recent();
         let now = self.ingest.clock.since_boot_ms();
-        let (open_bytes, open_frames) = (self.decoder.open_bytes(), self.decoder.open_frames());
         self.ingest.status.send_modify(|status| {
             status.intake.merge(&intake);
-            (status.open_bytes, status.open_frames) = (open_bytes, open_frames);
             if !readings.is_empty() {
                 status.last_reading_ms = Some(now);
             }

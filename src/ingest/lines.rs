@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::Outbox;
 use super::formats::{Fields, parse_csv, parse_json, parse_key_value};
+use super::{Open, Outbox};
 use crate::config::{Format, Lines};
 use crate::domain::ledger::Fault;
 use crate::domain::reading::{CHANNELS_MAX, Channel, SENSORS_MAX, Sensor, Stamp, ValueType};
@@ -66,7 +66,7 @@ impl LinesDecoder {
     }
 
     pub(super) fn interrupted(&mut self, out: &mut Outbox) {
-        let abandoned = self.open_bytes();
+        let abandoned = self.open().bytes;
         if abandoned > 0 {
             out.misframed(Fault::TooShort, abandoned);
         }
@@ -75,8 +75,8 @@ impl LinesDecoder {
         self.sources.iter_mut().for_each(|source| source.next_sequence = None);
     }
 
-    pub(super) fn open_bytes(&self) -> u64 {
-        self.partial.len() as u64 + self.skipped
+    pub(super) fn open(&self) -> Open {
+        Open { bytes: self.partial.len() as u64 + self.skipped, frames: 0 }
     }
 
     /// Keeps part of a line, or once it is too long only counts it.

@@ -49,10 +49,6 @@ pub struct PortStatus {
     pub opened_once: bool,
     /// Since the process started; the log keeps the account of its whole life.
     pub intake: Intake,
-    /// Bytes of a frame still incomplete.
-    pub open_bytes: u64,
-    /// Frames that wait for their sensor to introduce itself.
-    pub open_frames: u64,
     pub last_reading_ms: Option<i64>,
 }
 
@@ -64,8 +60,6 @@ impl PortStatus {
             state: PortState::Untried,
             opened_once: false,
             intake: Intake::default(),
-            open_bytes: 0,
-            open_frames: 0,
             last_reading_ms: None,
         }
     }
@@ -77,6 +71,9 @@ pub struct Outbox {
     pub readings: Readings,
     pub intake: Intake,
     cells: usize,
+    /// Bytes and frames half read at the last hand-over: they enter the books when they are whole,
+    /// so that the equations hold in every commit.
+    open: Open,
     /// What the sensor itself had to say: (level, text).
     pub said: Vec<(outstation_wire::Level, String)>,
 }
@@ -122,11 +119,24 @@ impl Outbox {
         self.intake.faults.add(fault, count);
     }
 
-    /// Takes the content, leaving an empty outbox.
-    pub fn take(&mut self) -> (Readings, Intake) {
+    /// Takes the content, leaving an empty outbox; `open` is what is half read now.
+    pub fn take(&mut self, open: Open) -> (Readings, Intake) {
+        let before = std::mem::replace(&mut self.open, open);
+        let mut intake = std::mem::take(&mut self.intake);
+        intake.bytes = intake.bytes + before.bytes - open.bytes;
+        intake.frames = intake.frames + before.frames - open.frames;
         self.cells = 0;
-        (std::mem::take(&mut self.readings), std::mem::take(&mut self.intake))
+        (std::mem::take(&mut self.readings), intake)
     }
+}
+
+/// What a decoder has begun and not finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Open {
+    /// Bytes of a frame still incomplete.
+    pub bytes: u64,
+    /// Frames that wait for their sensor to introduce itself.
+    pub frames: u64,
 }
 
 /// The framing of one port.
@@ -154,17 +164,11 @@ impl Decoder {
         }
     }
 
-    pub fn open_bytes(&self) -> u64 {
+    /// What stands half read.
+    pub fn open(&self) -> Open {
         match self {
-            Self::Postcard(decoder) => decoder.open_bytes(),
-            Self::Lines(decoder) => decoder.open_bytes(),
-        }
-    }
-
-    pub fn open_frames(&self) -> u64 {
-        match self {
-            Self::Postcard(decoder) => decoder.open_frames(),
-            Self::Lines(_) => 0,
+            Self::Postcard(decoder) => decoder.open(),
+            Self::Lines(decoder) => decoder.open(),
         }
     }
 }

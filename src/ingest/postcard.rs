@@ -9,8 +9,8 @@ use outstation_wire::{
     Deframer, Fault as WireFault, Frame, Hello, Sample, Value as WireValue, ValueType as WireType,
 };
 
-use super::Outbox;
 use super::sensor_clock::SensorClock;
+use super::{Open, Outbox};
 use crate::domain::ledger::Fault;
 use crate::domain::reading::{CHANNELS_MAX, Channel, NAME_MAX, Sensor, Stamp, Value, ValueType};
 
@@ -87,12 +87,8 @@ impl PostcardDecoder {
         self.clock = SensorClock::default();
     }
 
-    pub(super) fn open_bytes(&self) -> u64 {
-        self.deframer.pending_bytes()
-    }
-
-    pub(super) fn open_frames(&self) -> u64 {
-        self.held.len() as u64
+    pub(super) fn open(&self) -> Open {
+        Open { bytes: self.deframer.pending_bytes(), frames: self.held.len() as u64 }
     }
 
     fn take(&mut self, frame: &Frame<'_>, at_ms: i64, out: &mut Outbox) {
@@ -246,6 +242,7 @@ mod tests {
 
     use super::*;
     use crate::domain::ledger::{Books, Stage};
+    use crate::domain::reading::Readings;
 
     fn hello() -> Vec<u8> {
         let channels = [wire::Channel { id: 7, name: "t", unit: "Cel", kind: WireType::F32 }];
@@ -268,61 +265,58 @@ mod tests {
         (out, decoder)
     }
 
-    fn balanced(out: &Outbox, decoder: &PostcardDecoder) {
+    fn balanced(out: &mut Outbox, decoder: &PostcardDecoder) -> Readings {
+        let (readings, intake) = out.take(decoder.open());
         let mut books = Books::default();
-        books.took_in("mcu", &out.intake);
-        let uncommitted = out.intake.accepted - out.intake.overflow;
-        let ledger = books.ledger(0, uncommitted, &Default::default());
-        assert_eq!(
-            ledger.imbalances(decoder.open_bytes(), decoder.open_frames()),
-            Vec::<String>::new()
-        );
+        books.took_in("mcu", &intake);
+        let ledger = books.ledger(0, intake.accepted - intake.overflow, &Default::default());
+        assert_eq!(ledger.imbalances(), Vec::<String>::new());
+        readings
     }
 
     #[test]
     fn samples_before_the_first_hello_are_held_and_keep_their_time() {
-        let (mut out, decoder) =
-            feed(&[sample(0, 0, 7), sample(1, 100, 7), hello(), sample(2, 300, 7)]);
-        balanced(&out, &decoder);
+        let chunks = [sample(0, 0, 7), sample(1, 100, 7), hello(), sample(2, 300, 7)];
+        let (mut out, decoder) = feed(&chunks);
+        let mut readings = balanced(&mut out, &decoder);
         let mut times = Vec::new();
-        out.readings.drain(|_, stamp, _| times.push(stamp));
+        readings.drain(|_, stamp, _| times.push(stamp));
         assert_eq!(times, [Stamp::boot(10_000), Stamp::boot(10_100), Stamp::boot(10_300)]);
     }
 
     #[test]
     fn a_channel_nobody_described_is_a_counted_fault() {
-        let (out, decoder) = feed(&[hello(), sample(0, 0, 8), sample(1, 100, 7)]);
+        let (mut out, decoder) = feed(&[hello(), sample(0, 0, 8), sample(1, 100, 7)]);
         assert_eq!(out.intake.faults.get(Fault::UnknownChannel), 1);
-        assert_eq!(out.readings.len(), 1);
-        balanced(&out, &decoder);
+        assert_eq!(balanced(&mut out, &decoder).len(), 1);
     }
 
     #[test]
     fn gaps_and_restarts_are_noticed() {
-        let (out, decoder) =
+        let (mut out, decoder) =
             feed(&[hello(), sample(5, 500, 7), sample(9, 600, 7), sample(0, 3, 7)]);
         assert_eq!(out.intake.faults.get(Fault::SequenceGap), 3);
         assert_eq!(out.intake.faults.get(Fault::SensorRestart), 1);
         assert_eq!(out.readings.len(), 3);
-        balanced(&out, &decoder);
+        balanced(&mut out, &decoder);
     }
 
     #[test]
     fn garbage_between_frames_disturbs_nothing_else() {
         let garbage = vec![9, 9, 9, 0, 0, 1, 0];
-        let (out, decoder) = feed(&[hello(), garbage, sample(0, 0, 7), vec![1, 2, 3]]);
+        let (mut out, decoder) = feed(&[hello(), garbage, sample(0, 0, 7), vec![1, 2, 3]]);
         assert_eq!(out.readings.len(), 1);
         assert!(out.intake.faults.total(Stage::Framing) >= 1);
-        assert_eq!(decoder.open_bytes(), 3);
-        balanced(&out, &decoder);
+        assert_eq!(decoder.open().bytes, 3);
+        balanced(&mut out, &decoder);
     }
 
     #[test]
     fn an_interrupted_line_accounts_for_what_was_half_read() {
         let (mut out, mut decoder) = feed(&[sample(0, 0, 7), vec![1, 2, 3]]);
-        assert_eq!(decoder.open_frames(), 1);
+        assert_eq!(decoder.open().frames, 1);
         decoder.interrupted(&mut out);
-        assert_eq!((decoder.open_bytes(), decoder.open_frames()), (0, 0));
-        balanced(&out, &decoder);
+        assert_eq!(decoder.open(), Open::default());
+        balanced(&mut out, &decoder);
     }
 }

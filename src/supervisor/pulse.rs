@@ -63,6 +63,12 @@ impl Rounds {
         self.round.send_modify(|round| *round += 1);
     }
 
+    /// The actors that are running.
+    pub fn actors(&self) -> Vec<String> {
+        let actors = self.actors.lock().unwrap_or_else(PoisonError::into_inner);
+        actors.iter().map(|(name, _)| name.clone()).collect()
+    }
+
     /// The actors that make no progress.
     pub fn stuck(&self) -> Vec<String> {
         let called = *self.round.borrow();
@@ -95,6 +101,7 @@ mod tests {
             busy.called().await;
         }
         assert_eq!(rounds.stuck(), ["stuck"]);
+        assert_eq!(rounds.actors(), ["busy", "stuck"]);
         rounds.retire("stuck");
         assert!(rounds.stuck().is_empty());
     }

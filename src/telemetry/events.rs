@@ -357,3 +357,35 @@ impl Report for StageLate<'_> {
         );
     }
 }
+
+#[derive(Debug)]
+pub struct LocalPortOpened {
+    pub address: std::net::SocketAddr,
+}
+
+impl Report for LocalPortOpened {
+    fn report(&self) {
+        info!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1050",
+            address = %self.address,
+            "local port listens"
+        );
+    }
+}
+
+#[derive(Debug)]
+pub struct LocalPortRefuses<'a> {
+    pub address: std::net::SocketAddr,
+    pub error: &'a std::io::Error,
+}
+
+impl Report for LocalPortRefuses<'_> {
+    fn report(&self) {
+        warn!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1051",
+            address = %self.address,
+            reason = %self.error,
+            "local port cannot take a connection, retrying"
+        );
+    }
+}

@@ -1,9 +1,253 @@
-//! stub
-pub const ACTOR_RESTARTS: &str = "outstation_actor_restarts_total";
+//! Every metric there is: its name, its kind, what it means, and where its value comes from.
+//!
+//! ```text
+//!  statuses ──snapshot──▶ refresh ──┐
+//!                                   ├──▶ recorder ──▶ page
+//!  events ──metrics::counter!───────┘
+//! ```
+//!
+//! What a status already counts is read from it when a page is asked for, so the data path pays
+//! nothing for metrics. Only what nobody keeps count of is counted where it happens, by the events.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+
+use super::board::Snapshot;
+use super::process::Process;
+use crate::domain::breaker::Cause;
+use crate::domain::ledger::{Fault, Ledger, Loss};
+use crate::event_log::LogStatus;
+use crate::ingest::{PortState, PortStatus};
+use crate::upload::SinkStatus;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+}
+
+/// One line of the documentation.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub help: &'static str,
+}
+
+macro_rules! table {
+    ($($id:ident $kind:ident $name:literal $help:literal,)+) => {
+        $(#[doc = $help] pub(super) const $id: &str = $name;)+
+
+        /// All of them, in reading order.
+        pub const ALL: &[Metric] =
+            &[$(Metric { name: $name, kind: Kind::$kind, help: $help }),+];
+    };
+}
+
+// Ports and sinks count from the start of the process, readings over the whole life of the log.
+// Ages and not timestamps: a board's wall clock may be wrong, or set in between.
+table! {
+    BUILD_INFO Gauge "outstation_build_info" "Always 1; the label says which version runs.",
+    UPTIME Gauge "outstation_uptime_seconds" "Time since the daemon started.",
+    CLOCK_SET Gauge "outstation_clock_set" "Whether the wall clock was set since the device booted (1) or readings still await their dates (0).",
+    ACTOR_RESTARTS Counter "outstation_actor_restarts_total" "Crashes of an actor, each followed by a restart while the budget lasts.",
+    ACTOR_STUCK Gauge "outstation_actor_stuck" "Whether an actor makes no progress (1).",
+
+    LOG_ACCEPTING Gauge "outstation_log_accepting" "Whether the log is open and its last commit succeeded (1).",
+    LOG_BYTES Gauge "outstation_log_bytes" "Size of the log on flash.",
+    LOG_COMMITS Counter "outstation_log_commits_total" "Commits since the log was opened.",
+    LOG_HEAD Gauge "outstation_log_head" "Last committed sequence number.",
+    LOG_SENSORS Gauge "outstation_log_sensors" "Sensors the log knows.",
+
+    PORT_OPEN Gauge "outstation_port_open" "Whether the port is open (1) or absent (0).",
+    PORT_BYTES Counter "outstation_port_received_bytes_total" "Bytes received from the port.",
+    PORT_FRAMES Counter "outstation_port_frames_total" "Whole frames or lines received from the port.",
+    PORT_FAULTS Counter "outstation_port_faults_total" "What was wrong with what the port delivered, by reason.",
+    PORT_READINGS Counter "outstation_port_readings_total" "Readings decoded from what the port delivered.",
+    PORT_AGE Gauge "outstation_port_last_reading_age_seconds" "Time since the port's last reading; absent before the first.",
+
+    ACCEPTED Counter "outstation_readings_accepted_total" "Readings accepted over the life of the log.",
+    UNCOMMITTED Gauge "outstation_readings_uncommitted" "Readings accepted that the next commit will store.",
+    STORED Counter "outstation_readings_stored_total" "Readings stored over the life of the log.",
+    DELIVERED Counter "outstation_readings_delivered_total" "Readings delivered to every sink over the life of the log.",
+    PENDING Gauge "outstation_readings_pending" "Readings stored that some sink does not have yet.",
+    QUARANTINED Gauge "outstation_readings_quarantined" "Readings set aside because a sink rejected them.",
+    LOST Counter "outstation_readings_lost_total" "Readings lost over the life of the log, by reason.",
+    BALANCED Gauge "outstation_ledger_balanced" "Whether every accepted reading is stored, uncommitted or lost, and every stored one delivered, pending, quarantined or lost (1).",
+
+    SINK_BREAKER Gauge "outstation_sink_breaker_state" "1 for the state the sink's circuit breaker is in, 0 for the others.",
+    SINK_CAUSE Gauge "outstation_sink_breaker_cause" "1 for the cause for which the sink's circuit breaker is not closed, 0 for the others.",
+    SINK_REQUESTS Counter "outstation_sink_requests_total" "Requests made to the sink.",
+    SINK_FAILURES Counter "outstation_sink_failures_total" "Requests to the sink that did not succeed; nothing is lost by them.",
+    SINK_BATCHES Counter "outstation_sink_batches_total" "Batches the sink accepted.",
+    SINK_READINGS Counter "outstation_sink_readings_total" "Readings the sink accepted.",
+    SINK_BYTES Counter "outstation_sink_sent_bytes_total" "Bytes of accepted request bodies.",
+    SINK_PENDING Gauge "outstation_sink_pending_readings" "Readings the sink does not have yet.",
+    SINK_AGE Gauge "outstation_sink_last_delivery_age_seconds" "Time since the sink last accepted a batch; absent before the first.",
+
+    RESIDENT Gauge "process_resident_memory_bytes" "Resident memory size in bytes.",
+    CPU Counter "process_cpu_seconds_total" "Total user and system CPU time spent in seconds.",
+    OPEN_FDS Gauge "process_open_fds" "Number of open file descriptors.",
+    START_TIME Gauge "process_start_time_seconds" "Start time of the process since unix epoch in seconds, as the wall clock stands now.",
+}
+
+const BREAKER_STATES: [&str; 3] = ["closed", "open", "half_open"];
+const CAUSES: [Cause; 3] = [Cause::LinkDown, Cause::ServerBusy, Cause::Misconfigured];
+
+/// One daemon's metrics. Clones share them.
 #[derive(Clone, Debug)]
-pub struct Metrics;
+pub struct Metrics {
+    recorder: Arc<PrometheusRecorder>,
+    handle: PrometheusHandle,
+}
+
 impl Metrics {
+    /// Each daemon has a recorder of its own and renders only that, so that several in one process
+    /// (tests, a demo) do not mix their ports and sinks. What events count goes to the recorder of
+    /// the process, which is the first daemon's: in a real process that is the only one.
     pub fn install() -> Self {
-        Self
+        let recorder = Arc::new(PrometheusBuilder::new().build_recorder());
+        drop(metrics::set_global_recorder(Arc::clone(&recorder)));
+        with_local_recorder(&recorder, || ALL.iter().for_each(describe));
+        Self { handle: recorder.handle(), recorder }
+    }
+
+    /// The page, in Prometheus's text format.
+    pub fn render(&self, now: &Snapshot) -> String {
+        let process = Process::read();
+        with_local_recorder(&self.recorder, || refresh(now, &process));
+        let mut page = sorted(&self.handle.render());
+        page.push_str(&cpu_block(&process));
+        page
     }
 }
+
+fn describe(metric: &Metric) {
+    match metric.kind {
+        Kind::Counter => describe_counter!(metric.name, metric.help),
+        Kind::Gauge => describe_gauge!(metric.name, metric.help),
+    }
+}
+
+/// The exporter renders in the order of a hash map; a person who reads two pages wants one order.
+/// Within a block `#` sorts before every name, and HELP before TYPE.
+fn sorted(page: &str) -> String {
+    let in_order = |block: &str| {
+        let mut lines: Vec<&str> = block.lines().collect();
+        lines.sort_unstable();
+        lines.join("\n") + "\n\n"
+    };
+    let mut blocks: Vec<String> = page.split_terminator("\n\n").map(in_order).collect();
+    blocks.sort_unstable();
+    blocks.concat()
+}
+
+/// Written by hand, because the facade's counters are whole numbers.
+fn cpu_block(process: &Process) -> String {
+    let mut block = String::new();
+    if let (Some(seconds), Some(cpu)) = (process.cpu_seconds, named(CPU)) {
+        let _ = writeln!(block, "# HELP {CPU} {}\n# TYPE {CPU} counter\n{CPU} {seconds}", cpu.help);
+    }
+    block
+}
+
+fn named(name: &str) -> Option<&'static Metric> {
+    ALL.iter().find(|metric| metric.name == name)
+}
+
+fn refresh(now: &Snapshot, process: &Process) {
+    gauge!(BUILD_INFO, "version" => now.version).set(1);
+    gauge!(UPTIME).set(now.uptime.as_secs_f64());
+    for actor in &now.actors {
+        // Zero adds nothing, but a series that starts at 1 hides the first restart from `increase`.
+        counter!(ACTOR_RESTARTS, "actor" => actor.clone()).increment(0);
+        gauge!(ACTOR_STUCK, "actor" => actor.clone()).set(flag(now.stuck.contains(actor)));
+    }
+    refresh_log(&now.log);
+    refresh_ledger(&now.log.ledger);
+    now.ports.iter().for_each(|port| refresh_port(now, port));
+    now.sinks.iter().for_each(|sink| refresh_sink(now, sink));
+    refresh_process(now, process);
+}
+
+fn refresh_log(log: &LogStatus) {
+    gauge!(CLOCK_SET).set(flag(log.clock_set));
+    gauge!(LOG_ACCEPTING).set(flag(log.accepting));
+    gauge!(LOG_BYTES).set(log.bytes as f64);
+    counter!(LOG_COMMITS).absolute(log.commits);
+    gauge!(LOG_HEAD).set(log.head as f64);
+    gauge!(LOG_SENSORS).set(log.sensors as f64);
+}
+
+fn refresh_ledger(ledger: &Ledger) {
+    counter!(ACCEPTED).absolute(ledger.intake.accepted);
+    gauge!(UNCOMMITTED).set(ledger.uncommitted as f64);
+    counter!(STORED).absolute(ledger.stored);
+    counter!(DELIVERED).absolute(ledger.delivered);
+    gauge!(PENDING).set(ledger.pending as f64);
+    gauge!(QUARANTINED).set(ledger.quarantined as f64);
+    for loss in Loss::ALL {
+        counter!(LOST, "reason" => loss.reason()).absolute(ledger.lost(loss));
+    }
+    gauge!(BALANCED).set(flag(ledger.imbalances().is_empty()));
+}
+
+fn refresh_port(now: &Snapshot, port: &PortStatus) {
+    let labels = [("port", port.name.clone())];
+    gauge!(PORT_OPEN, &labels).set(flag(port.state == PortState::Open));
+    counter!(PORT_BYTES, &labels).absolute(port.intake.bytes);
+    counter!(PORT_FRAMES, &labels).absolute(port.intake.frames);
+    counter!(PORT_READINGS, &labels).absolute(port.intake.accepted);
+    for fault in Fault::ALL {
+        let labels = [("port", port.name.clone()), ("reason", fault.reason().to_owned())];
+        counter!(PORT_FAULTS, &labels).absolute(port.intake.faults.get(*fault));
+    }
+    if let Some(at) = port.last_reading_ms {
+        gauge!(PORT_AGE, &labels).set(now.age_s(at));
+    }
+}
+
+fn refresh_sink(now: &Snapshot, sink: &SinkStatus) {
+    let labels = [("sink", sink.name.clone())];
+    counter!(SINK_REQUESTS, &labels).absolute(sink.requests);
+    counter!(SINK_FAILURES, &labels).absolute(sink.failures);
+    counter!(SINK_BATCHES, &labels).absolute(sink.batches);
+    counter!(SINK_READINGS, &labels).absolute(sink.readings);
+    counter!(SINK_BYTES, &labels).absolute(sink.bytes);
+    gauge!(SINK_PENDING, &labels).set(now.progress(sink).pending as f64);
+    if let Some(at) = sink.last_delivery_ms {
+        gauge!(SINK_AGE, &labels).set(now.age_s(at));
+    }
+    for state in BREAKER_STATES {
+        let labels = [("sink", sink.name.clone()), ("state", state.to_owned())];
+        gauge!(SINK_BREAKER, &labels).set(flag(sink.breaker.name() == state));
+    }
+    for cause in CAUSES {
+        let labels = [("sink", sink.name.clone()), ("cause", cause.name().to_owned())];
+        gauge!(SINK_CAUSE, &labels).set(flag(sink.breaker.cause() == Some(cause)));
+    }
+}
+
+fn refresh_process(now: &Snapshot, process: &Process) {
+    if let Some(bytes) = process.resident_bytes {
+        gauge!(RESIDENT).set(bytes as f64);
+    }
+    if let Some(open) = process.open_fds {
+        gauge!(OPEN_FDS).set(open as f64);
+    }
+    if let Some(since_boot) = process.started_seconds {
+        // Whole seconds: the two clocks are not read at the same instant.
+        let booted = (now.wall_ms - now.since_boot_ms) as f64 / 1000.0;
+        gauge!(START_TIME).set((booted + since_boot).round());
+    }
+}
+
+fn flag(is: bool) -> f64 {
+    f64::from(u8::from(is))
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,8 +12,10 @@ use tracing_subscriber::{Layer, Registry};
 
 use crate::config::{LogFilter, LogFormat, NotAFilter};
 
+pub mod board;
 pub mod events;
 pub mod metrics;
+mod process;
 
 /// Overrides the configured level.
 pub const LEVEL_VARIABLE: &str = "OUTSTATION_LOG";

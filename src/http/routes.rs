@@ -1,0 +1,170 @@
+//! Which path answers what. Only GET and HEAD are understood: nothing can be changed here.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Response, StatusCode};
+use serde::Serialize;
+
+use super::status::Status;
+use crate::telemetry::board::{Snapshot, StatusBoard};
+use crate::telemetry::metrics::Metrics;
+
+const INDEX: &str = "\
+outstation: this board's local port
+
+/health   whether every actor makes progress (200) or not (503)
+/ready    whether the log accepts and every port was open once (200) or not (503), with reasons
+/status   ports, log, sinks and ledger, as JSON
+/metrics  the same for Prometheus
+";
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
+/// The version of Prometheus's text format, not ours.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(super) type Answer = Response<Full<Bytes>>;
+
+/// Answers HEAD like GET; hyper leaves the body out.
+pub(super) fn answer(
+    method: &Method,
+    path: &str,
+    board: &StatusBoard,
+    metrics: &Metrics,
+) -> Answer {
+    match *method {
+        Method::GET | Method::HEAD => page(path, &board.snapshot(), metrics),
+        _ => not_allowed(),
+    }
+}
+
+fn page(path: &str, now: &Snapshot, metrics: &Metrics) -> Answer {
+    match path {
+        "/" => text(StatusCode::OK, TEXT, INDEX),
+        "/health" => {
+            let health = now.health();
+            json(verdict(health.alive), &health)
+        }
+        "/ready" => {
+            let readiness = now.readiness();
+            json(verdict(readiness.ready), &readiness)
+        }
+        "/status" => json(StatusCode::OK, &Status::of(now)),
+        "/metrics" => text(StatusCode::OK, PROMETHEUS, metrics.render(now)),
+        _ => text(StatusCode::NOT_FOUND, TEXT, "there is no such page; / lists them\n"),
+    }
+}
+
+fn verdict(good: bool) -> StatusCode {
+    if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+fn not_allowed() -> Answer {
+    let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD work here\n");
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    answer
+}
+
+/// Indented, because people read it with curl.
+fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+    let mut body = serde_json::to_vec_pretty(value).expect("its keys are text and nothing fails");
+    body.push(b'\n');
+    text(status, JSON, body)
+}
+
+fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    // Every answer is about now.
+    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::board::tests::{Site, site};
+    use http_body_util::BodyExt;
+
+    async fn ask(site: &Site, method: Method, path: &str) -> (StatusCode, String) {
+        told(answer(&method, path, &site.board, &Metrics::install())).await
+    }
+
+    async fn told(answer: Answer) -> (StatusCode, String) {
+        let status = answer.status();
+        let body = answer.into_body().collect().await.expect("the body is in memory").to_bytes();
+        (status, String::from_utf8(body.to_vec()).expect("pages are text"))
+    }
+
+    fn compact(page: &str) -> String {
+        serde_json::from_str::<serde_json::Value>(page).expect("it is JSON").to_string()
+    }
+
+    #[tokio::test]
+    async fn a_stuck_actor_is_503_and_named() {
+        let site = site();
+        let (status, page) = ask(&site, Method::GET, "/health").await;
+        assert_eq!(
+            (status, compact(&page).as_str()),
+            (StatusCode::OK, r#"{"alive":true,"stuck":[]}"#)
+        );
+        let mut now = site.board.snapshot();
+        now.stuck = vec!["log".into()];
+        let (status, body) = told(page_of(&now)).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(compact(&body), r#"{"alive":false,"stuck":["log"]}"#);
+    }
+
+    fn page_of(now: &Snapshot) -> Answer {
+        page("/health", now, &Metrics::install())
+    }
+
+    #[tokio::test]
+    async fn readiness_comes_with_a_reason_per_dependency() {
+        let site = site();
+        assert_eq!(ask(&site, Method::GET, "/ready").await.0, StatusCode::OK);
+        site.port.send_modify(|port| port.opened_once = false);
+        site.unplug();
+        let (status, page) = ask(&site, Method::GET, "/ready").await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(
+            compact(&page),
+            r#"{"dependencies":[{"name":"log","ready":true,"reason":"accepts readings"},{"name":"port mcu","ready":false,"reason":"`/dev/ttyUSB0` is gone; is it unplugged?"}],"ready":false}"#
+        );
+    }
+
+    #[tokio::test]
+    async fn the_index_names_every_page_and_every_page_is_there() {
+        let site = site();
+        let (_, index) = ask(&site, Method::GET, "/").await;
+        let paths: Vec<&str> =
+            index.split_whitespace().filter(|word| word.starts_with('/')).collect();
+        assert_eq!(paths, ["/health", "/ready", "/status", "/metrics"]);
+        for path in paths {
+            assert_eq!(ask(&site, Method::GET, path).await.0, StatusCode::OK, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn other_paths_are_404_and_other_methods_405() {
+        let site = site();
+        for path in ["/nothing", "/health/", "//health", "*", ""] {
+            assert_eq!(ask(&site, Method::GET, path).await.0, StatusCode::NOT_FOUND, "{path}");
+        }
+        for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE] {
+            let answer = answer(&method, "/health", &site.board, &Metrics::install());
+            assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED, "{method}");
+            assert_eq!(answer.headers()[ALLOW], "GET, HEAD");
+        }
+    }
+
+    #[tokio::test]
+    async fn metrics_say_which_format_they_are_in() {
+        let site = site();
+        let answer = answer(&Method::GET, "/metrics", &site.board, &Metrics::install());
+        assert_eq!(answer.headers()[CONTENT_TYPE], PROMETHEUS);
+        assert!(told(answer).await.1.contains("outstation_build_info{version=\"0.1.0\"} 1"));
+    }
+}

@@ -1,0 +1,269 @@
+//! The `/status` page: everything a technician asks for, as one JSON object.
+//!
+//! Ports and sinks count from the start of the process, the ledger over the life of the log.
+//! The names are a promise to scripts: add, never rename.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::domain::breaker::Cause;
+use crate::domain::ledger::{FaultCounts, Ledger, Loss};
+use crate::event_log::LogStatus;
+use crate::ingest::{PortState, PortStatus};
+use crate::telemetry::board::Snapshot;
+use crate::upload::SinkStatus;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Status<'a> {
+    device: &'a str,
+    version: &'a str,
+    uptime_s: f64,
+    clock: Clock,
+    log: Log<'a>,
+    ports: Vec<Port<'a>>,
+    sinks: Vec<Sink<'a>>,
+    ledger: Books,
+}
+
+impl<'a> Status<'a> {
+    pub(super) fn of(now: &'a Snapshot) -> Self {
+        Self {
+            device: &now.device,
+            version: now.version,
+            uptime_s: seconds(now.uptime),
+            clock: Clock { set: now.log.clock_set },
+            log: Log::of(&now.log),
+            ports: now.ports.iter().map(|port| Port::of(now, port)).collect(),
+            sinks: now.sinks.iter().map(|sink| Sink::of(now, sink)).collect(),
+            ledger: Books::of(&now.log.ledger),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Clock {
+    /// Whether the wall clock was set since the device booted.
+    set: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Log<'a> {
+    accepting: bool,
+    trouble: Option<&'a str>,
+    path: &'a str,
+    epoch: u64,
+    head: u64,
+    bytes: u64,
+    commits: u64,
+    sensors: usize,
+}
+
+impl<'a> Log<'a> {
+    fn of(log: &'a LogStatus) -> Self {
+        Self {
+            accepting: log.accepting,
+            trouble: log.trouble.as_deref(),
+            path: &log.path,
+            epoch: log.epoch,
+            head: log.head,
+            bytes: log.bytes,
+            commits: log.commits,
+            sensors: log.sensors,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Port<'a> {
+    name: &'a str,
+    path: &'a str,
+    state: &'static str,
+    reason: Option<&'a str>,
+    opened_once: bool,
+    bytes: u64,
+    frames: u64,
+    accepted: u64,
+    overflow: u64,
+    faults: Faults,
+    last_reading_age_s: Option<f64>,
+}
+
+impl<'a> Port<'a> {
+    fn of(now: &Snapshot, port: &'a PortStatus) -> Self {
+        let (state, reason) = match &port.state {
+            PortState::Open => ("open", None),
+            PortState::Untried => ("absent", Some("not tried yet")),
+            PortState::Absent { reason } => ("absent", Some(reason.as_str())),
+        };
+        Self {
+            name: &port.name,
+            path: &port.path,
+            state,
+            reason,
+            opened_once: port.opened_once,
+            bytes: port.intake.bytes,
+            frames: port.intake.frames,
+            accepted: port.intake.accepted,
+            overflow: port.intake.overflow,
+            faults: faults(&port.intake.faults),
+            last_reading_age_s: port.last_reading_ms.map(|at| now.age_s(at)),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Sink<'a> {
+    name: &'a str,
+    url: &'a str,
+    breaker: &'static str,
+    cause: Option<&'static str>,
+    retry_in_s: Option<f64>,
+    last_error: Option<&'a str>,
+    requests: u64,
+    failures: u64,
+    batches: u64,
+    delivered: u64,
+    pending: u64,
+    readings: u64,
+    bytes: u64,
+    last_delivery_age_s: Option<f64>,
+}
+
+impl<'a> Sink<'a> {
+    fn of(now: &Snapshot, sink: &'a SinkStatus) -> Self {
+        let progress = now.progress(sink);
+        Self {
+            name: &sink.name,
+            url: without_query(&sink.url),
+            breaker: sink.breaker.name(),
+            cause: sink.breaker.cause().map(Cause::name),
+            retry_in_s: sink.retry_at.map(|at| seconds(at.saturating_sub(now.uptime))),
+            last_error: sink.last_error.as_deref(),
+            requests: sink.requests,
+            failures: sink.failures,
+            batches: sink.batches,
+            delivered: progress.delivered,
+            pending: progress.pending,
+            readings: sink.readings,
+            bytes: sink.bytes,
+            last_delivery_age_s: sink.last_delivery_ms.map(|at| now.age_s(at)),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Books {
+    bytes: u64,
+    frames: u64,
+    accepted: u64,
+    uncommitted: u64,
+    stored: u64,
+    delivered: u64,
+    pending: u64,
+    quarantined: u64,
+    lost: BTreeMap<&'static str, u64>,
+    faults: Faults,
+    balanced: bool,
+    imbalances: Vec<String>,
+}
+
+impl Books {
+    /// Judged by the equations over readings alone: the others need what the ports hold half read,
+    /// and that was looked at in another moment.
+    fn of(ledger: &Ledger) -> Self {
+        let imbalances = ledger.imbalances();
+        Self {
+            bytes: ledger.intake.bytes,
+            frames: ledger.intake.frames,
+            accepted: ledger.intake.accepted,
+            uncommitted: ledger.uncommitted,
+            stored: ledger.stored,
+            delivered: ledger.delivered,
+            pending: ledger.pending,
+            quarantined: ledger.quarantined,
+            lost: Loss::ALL.iter().map(|loss| (loss.reason(), ledger.lost(*loss))).collect(),
+            faults: faults(&ledger.intake.faults),
+            balanced: imbalances.is_empty(),
+            imbalances,
+        }
+    }
+}
+
+/// Those that occurred.
+type Faults = BTreeMap<&'static str, u64>;
+
+fn faults(counts: &FaultCounts) -> Faults {
+    counts.seen().map(|(fault, count)| (fault.reason(), count)).collect()
+}
+
+/// A query may carry a key, and the page may be open to the whole network.
+fn without_query(url: &str) -> &str {
+    url.split_once('?').map_or(url, |(before, _)| before)
+}
+
+/// To the millisecond: more digits would only be harder to read.
+fn seconds(duration: std::time::Duration) -> f64 {
+    duration.as_millis() as f64 / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::board::tests::{Site, site};
+    use serde_json::{Value, json};
+
+    fn status(site: &Site) -> Value {
+        serde_json::to_value(Status::of(&site.board.snapshot())).expect("it is JSON")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_page_has_this_shape() {
+        let site = site();
+        tokio::time::advance(std::time::Duration::from_millis(1500)).await;
+        let expected = json!({
+            "device": "pump-7", "version": "0.1.0", "uptime_s": 1.5, "clock": {"set": true},
+            "log": {
+                "accepting": true, "trouble": null, "path": "/var/lib/outstation/log.db",
+                "epoch": 9, "head": 7, "bytes": 8192, "commits": 3, "sensors": 1,
+            },
+            "ports": [{
+                "name": "mcu", "path": "/dev/ttyUSB0", "state": "open", "reason": null,
+                "opened_once": true, "bytes": 120, "frames": 10, "accepted": 10, "overflow": 2,
+                "faults": {"crc": 1}, "last_reading_age_s": 1.5,
+            }],
+            "sinks": [{
+                "name": "cloud", "url": "https://example.com/v1/readings", "breaker": "closed",
+                "cause": null, "retry_in_s": null, "last_error": null, "requests": 2,
+                "failures": 1, "batches": 1, "delivered": 4, "pending": 3, "readings": 4,
+                "bytes": 99, "last_delivery_age_s": null,
+            }],
+            "ledger": {
+                "bytes": 120, "frames": 10, "accepted": 10, "uncommitted": 1, "stored": 7,
+                "delivered": 4, "pending": 3, "quarantined": 0,
+                "lost": {"overflow": 2, "evicted": 0, "damaged": 0}, "faults": {"crc": 1},
+                "balanced": true, "imbalances": [],
+            },
+        });
+        assert_eq!(status(&site), expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_wrong_is_said() {
+        let site = site();
+        site.unplug();
+        site.take_link_down();
+        site.log.send_modify(|log| log.ledger.pending += 1);
+        tokio::time::advance(std::time::Duration::from_secs(10)).await;
+        let status = status(&site);
+        assert_eq!(status["ports"][0]["state"], "absent");
+        assert_eq!(status["ports"][0]["reason"], "`/dev/ttyUSB0` is gone; is it unplugged?");
+        assert_eq!(status["sinks"][0]["breaker"], "open");
+        assert_eq!(status["sinks"][0]["cause"], "link_down");
+        assert_eq!(status["sinks"][0]["retry_in_s"], 20.0);
+        assert_eq!(status["sinks"][0]["last_error"], "failed to connect");
+        assert_eq!(status["ledger"]["balanced"], false);
+        let broken = "stored = delivered + pending + quarantined + lost: 7 is not 8";
+        assert_eq!(status["ledger"]["imbalances"], json!([broken]));
+    }
+}
