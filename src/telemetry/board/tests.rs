@@ -81,8 +81,15 @@ fn sink_status() -> SinkStatus {
 }
 
 fn intake() -> Intake {
-    let mut intake =
-        Intake { bytes: 120, frames: 10, accepted: 10, overflow: 2, ..Intake::default() };
+    let mut intake = Intake {
+        bytes: 120,
+        frame_bytes: 110,
+        fault_bytes: 10,
+        frames: 10,
+        accepted: 10,
+        overflow: 2,
+        ..Intake::default()
+    };
     intake.faults.add(Fault::Crc, 1);
     intake
 }
