@@ -13,13 +13,13 @@ use crate::domain::breaker::Policy;
 use crate::event_log::actor::{LogActor, LogConfig};
 use crate::event_log::sqlite::StorageError;
 use crate::event_log::{self, Limits, LogHandle};
-use crate::http::{HttpError, LocalPort};
+use crate::http::LocalPort;
 use crate::ingest::actor::{self as ingest, Ingest};
 use crate::ingest::{PortState, PortStatus};
 use crate::supervisor::notify::Notifier;
 use crate::supervisor::{Place, Stage, Supervisor, SupervisorError};
 use crate::telemetry::board::StatusBoard;
-use crate::telemetry::events::{ConfigDoubtful, Report, Started, Stopped};
+use crate::telemetry::events::{ConfigDoubtful, LocalPortAbsent, Report, Started, Stopped};
 use crate::telemetry::metrics::Metrics;
 use crate::upload::actor::{self as upload, Upload};
 use crate::upload::breaker::SharedBreaker;
@@ -33,8 +33,6 @@ pub enum AppError {
     Device(#[from] DeviceError),
     #[error(transparent)]
     Log(#[from] StorageError),
-    #[error(transparent)]
-    Http(#[from] HttpError),
     #[error(transparent)]
     Supervisor(#[from] SupervisorError),
 }
@@ -69,7 +67,7 @@ impl App {
             ports: ports.iter().map(watch::Sender::subscribe).collect(),
             sinks: sinks.iter().map(watch::Sender::subscribe).collect(),
         };
-        let local_addr = start_http(&mut supervisor, &config, &board).await?;
+        let local_addr = start_http(&mut supervisor, &config, &board).await;
         for (sink, status) in config.sinks.iter().zip(sinks) {
             start_upload(&mut supervisor, sink, &log, &clock, status);
         }
@@ -138,19 +136,38 @@ fn start_log(
     Ok(handle)
 }
 
+/// A local port that cannot be had yet must not keep readings from being recorded.
 async fn start_http(
     supervisor: &mut Supervisor,
     config: &Config,
     board: &StatusBoard,
-) -> Result<Option<SocketAddr>, AppError> {
-    let Some(listen) = config.http.listen else { return Ok(None) };
-    let local = Arc::new(LocalPort::bind(listen, config.http.connections_max).await?);
-    let (address, board, metrics) = (local.local_addr(), board.clone(), Metrics::install());
-    let stop = supervisor.stop_of(Stage::Http);
-    supervisor.start(Stage::Http, "http", Place::Here, move |pulse| {
-        Arc::clone(&local).run(board.clone(), metrics.clone(), stop.clone(), pulse)
+) -> Option<SocketAddr> {
+    let (listen, most) = (config.http.listen?, config.http.connections_max);
+    let bound = LocalPort::bind(listen, most).await;
+    if let Err(error) = &bound {
+        LocalPortAbsent { error }.report();
+    }
+    let bound = bound.ok().map(Arc::new);
+    let address = bound.as_ref().map(|port| port.local_addr());
+    let (board, metrics, stop) =
+        (board.clone(), Metrics::install(), supervisor.stop_of(Stage::Http));
+    supervisor.start(Stage::Http, "http", Place::Here, move |mut pulse| {
+        let (bound, board, metrics, mut stop) =
+            (bound.clone(), board.clone(), metrics.clone(), stop.clone());
+        async move {
+            let bound = match bound {
+                Some(port) => Some(port),
+                None => LocalPort::bind_when_free(listen, most, &mut stop, &mut pulse)
+                    .await
+                    .map(Arc::new),
+            };
+            match bound {
+                Some(port) => port.run(board, metrics, stop, pulse).await,
+                None => Ok(()),
+            }
+        }
     });
-    Ok(Some(address))
+    address
 }
 
 fn start_upload(

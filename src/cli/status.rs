@@ -67,10 +67,12 @@ fn port(port: &Value) -> String {
     } else {
         format!(": {}", text(&port["reason"]))
     };
+    let last = &port["last_reading_age_s"];
+    let last =
+        if last.is_null() { String::new() } else { format!(", last {} ago", duration(last)) };
     format!(
-        "port {name:<12} {state}{reason}  {} readings, last {} ago{}",
+        "port {name:<12} {state}{reason}  {} readings{last}{}",
         text(&port["accepted"]),
-        duration(&port["last_reading_age_s"]),
         if faults.is_empty() { String::new() } else { format!(", faults: {faults}") },
     )
 }
@@ -91,18 +93,20 @@ fn log(log: &Value, clock: &Value) -> String {
 }
 
 fn sink(sink: &Value) -> String {
+    let last = &sink["last_delivery_age_s"];
+    let last =
+        if last.is_null() { String::new() } else { format!(", last {} ago", duration(last)) };
     let error = if sink["last_error"].is_null() {
         String::new()
     } else {
         format!("  last error: {}", text(&sink["last_error"]))
     };
     format!(
-        "sink {:<12} breaker {}  {} delivered, {} pending, last {} ago{error}",
+        "sink {:<12} breaker {}  {} delivered, {} pending{last}{error}",
         text(&sink["name"]),
         text(&sink["breaker"]),
         text(&sink["delivered"]),
         text(&sink["pending"]),
-        duration(&sink["last_delivery_age_s"]),
     )
 }
 

@@ -23,7 +23,9 @@ use crate::domain::registry::Mapping;
 use crate::domain::segment::{CELLS_MAX, Segment};
 use crate::supervisor::pulse::Pulse;
 use crate::telemetry::error_chain;
-use crate::telemetry::events::{LogHealed, LogOpened, LogTrouble, Report, SegmentDamaged};
+use crate::telemetry::events::{
+    LogHealed, LogOpened, LogTrouble, ReadingsUnsaved, Report, SegmentDamaged,
+};
 
 /// What the actor needs to know; see the configuration for the meaning of each.
 #[derive(Clone, Debug)]
@@ -131,7 +133,11 @@ impl LogActor {
                 self.commit(mailbox)?;
             }
         }
-        self.commit(mailbox)
+        self.commit(mailbox)?;
+        if !self.open.is_empty() {
+            ReadingsUnsaved { count: self.open.len() as u64 }.report();
+        }
+        Ok(())
     }
 
     /// While commits fail, the open segment fills and then the mailbox: ports count the overflow.

@@ -35,6 +35,8 @@ const CONNECTION_TIME_MAX: Duration = Duration::from_secs(60);
 const LAST_ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
 /// The largest head; hyper's smallest buffer.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
+/// Between attempts to listen.
+const BIND_PAUSE: Duration = Duration::from_secs(10);
 /// Out of file descriptors: trying again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -73,6 +75,31 @@ impl LocalPort {
         let address = listener.local_addr().map_err(failed)?;
         LocalPortOpened { address }.report();
         Ok(Self { listener, address, connections_max })
+    }
+
+    /// Binds as soon as the address can be had: an interface may get its address late, another
+    /// program may go away. None when stopped before that.
+    pub async fn bind_when_free(
+        address: SocketAddr,
+        connections_max: usize,
+        stop: &mut Stop,
+        pulse: &mut Pulse,
+    ) -> Option<Self> {
+        loop {
+            if let Ok(port) = Self::bind(address, connections_max).await {
+                return Some(port);
+            }
+            let pause = sleep(BIND_PAUSE);
+            tokio::pin!(pause);
+            loop {
+                // All arms are cancel-safe.
+                tokio::select! {
+                    () = &mut pause => break,
+                    () = stop.requested() => return None,
+                    () = pulse.called() => {}
+                }
+            }
+        }
     }
 
     /// Where it listens; with port 0 asked for, the one the kernel chose.

@@ -105,6 +105,8 @@ impl Actor {
             self.rest(REOPEN.wait(attempt, &mut rng)).await;
             attempt += 1;
         }
+        // What was read of a frame and will not be completed by us is on the books as such.
+        self.decoder.interrupted(&mut self.outbox);
         self.hand_over().await
     }
 
@@ -140,7 +142,9 @@ impl Actor {
                     Ok(0) => return Ok(Left::Lost(io::ErrorKind::UnexpectedEof.into())),
                     Ok(count) => {
                         self.decode(&buffer[..count]);
-                        self.read_more(&mut port, &mut buffer);
+                        if count >= READ_BYTES / 2 {
+                            self.read_more(&mut port, &mut buffer);
+                        }
                     }
                     Err(error) => return Ok(Left::Lost(error)),
                 },
@@ -153,6 +157,7 @@ impl Actor {
         self.decoder.feed(bytes, now, &mut self.outbox);
     }
 
+    /// Behind a read that came back nearly full there is probably more.
     fn read_more(&mut self, port: &mut Port, buffer: &mut [u8]) {
         for _ in 0..READS_PER_TURN {
             if self.outbox.readings.len() >= HAND_OVER_READINGS {

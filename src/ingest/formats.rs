@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::config::TimeUnit;
 use crate::domain::column::TEXT_MAX;
@@ -189,7 +189,7 @@ pub(super) fn parse_json(line: &str, fields: &mut Fields) -> Result<(), Fault> {
     }
 }
 
-/// The top-level object: names are looked up without copying them.
+/// The top-level object.
 struct Object<'f> {
     fields: &'f mut Fields,
     fault: &'f mut Option<Fault>,
@@ -203,21 +203,50 @@ impl<'de> Visitor<'de> for Object<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key::<Cow<'_, str>>()? {
-            map.next_value_seed(Field {
-                name: &name,
-                depth: 0,
-                fields: self.fields,
-                fault: self.fault,
-            })?;
+        while let Some(place) = map.next_key_seed(Name(self.fields))? {
+            match place {
+                Ok(place) => map.next_value_seed(Field {
+                    place,
+                    depth: 0,
+                    fields: self.fields,
+                    fault: self.fault,
+                })?,
+                Err(fault) => {
+                    self.fault.get_or_insert(fault);
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
         }
         Ok(())
     }
 }
 
+/// A field's name, looked up where it stands in the line: no copy is made of a known one.
+struct Name<'f>(&'f mut Fields);
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = Result<usize, Fault>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = Result<usize, Fault>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.place(name))
+    }
+}
+
 /// One field: a value in its role, or something nested to flatten.
 struct Field<'f> {
-    name: &'f str,
+    place: usize,
     depth: usize,
     fields: &'f mut Fields,
     fault: &'f mut Option<Fault>,
@@ -225,18 +254,23 @@ struct Field<'f> {
 
 impl Field<'_> {
     fn put<E>(self, raw: Raw<'_>) -> Result<(), E> {
-        let put = self.fields.place(self.name).and_then(|place| self.fields.put(place, raw));
-        if let Err(fault) = put {
+        if let Err(fault) = self.fields.put(self.place, raw) {
             self.fault.get_or_insert(fault);
         }
         Ok(())
     }
 
-    fn nested(&mut self, name: impl fmt::Display) -> (String, usize) {
-        if self.depth >= DEPTH_MAX {
-            self.fault.get_or_insert(Fault::Unparsable);
-        }
-        (format!("{}.{name}", self.name), self.depth + 1)
+    /// The field nested in this one under `name`, unless that goes too far.
+    fn nested(&mut self, name: impl fmt::Display) -> Option<Field<'_>> {
+        let name = format!("{}.{name}", self.fields.names[self.place].0);
+        let place = match self.fields.place(&name) {
+            Ok(place) if self.depth < DEPTH_MAX => place,
+            other => {
+                self.fault.get_or_insert(other.err().unwrap_or(Fault::Unparsable));
+                return None;
+            }
+        };
+        Some(Field { place, depth: self.depth + 1, fields: self.fields, fault: self.fault })
     }
 }
 
@@ -281,23 +315,22 @@ impl<'de> Visitor<'de> for Field<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some(key) = map.next_key::<Cow<'_, str>>()? {
-            let (name, depth) = self.nested(key);
-            map.next_value_seed(Field {
-                name: &name,
-                depth,
-                fields: self.fields,
-                fault: self.fault,
-            })?;
+        while let Some(key) = map.next_key::<String>()? {
+            match self.nested(key) {
+                Some(field) => map.next_value_seed(field)?,
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
         }
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
         for index in 0.. {
-            let (name, depth) = self.nested(index);
-            let item = Field { name: &name, depth, fields: self.fields, fault: self.fault };
-            if items.next_element_seed(item)?.is_none() {
+            let more = match self.nested(index) {
+                Some(field) => items.next_element_seed(field)?.is_some(),
+                None => items.next_element::<IgnoredAny>()?.is_some(),
+            };
+            if !more {
                 break;
             }
         }

@@ -389,3 +389,33 @@ impl Report for LocalPortRefuses<'_> {
         );
     }
 }
+
+#[derive(Debug)]
+pub struct LocalPortAbsent<'a> {
+    pub error: &'a (dyn std::error::Error + 'static),
+}
+
+impl Report for LocalPortAbsent<'_> {
+    fn report(&self) {
+        warn!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1052",
+            reason = error_chain(self.error),
+            "local port not open, retrying; readings are recorded meanwhile"
+        );
+    }
+}
+
+#[derive(Debug)]
+pub struct ReadingsUnsaved {
+    pub count: u64,
+}
+
+impl Report for ReadingsUnsaved {
+    fn report(&self) {
+        error!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1014",
+            count = self.count,
+            "readings lost: the log ended and could not be written"
+        );
+    }
+}

@@ -21,6 +21,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use tokio::time::timeout;
 use tower::Service;
 
 use super::{Offer, Receipt, Refusal, json};
@@ -35,6 +36,8 @@ pub const PACKED: &str = "application/vnd.outstation.packed";
 pub const NDJSON: &str = "application/x-ndjson";
 /// How much of an answer is read: enough for a reason, too little to be a burden.
 const ANSWER_BYTES_MAX: usize = 4096;
+/// How long the body of an answer is waited for once its status is known.
+const BODY_PATIENCE: Duration = Duration::from_secs(1);
 /// A connection unused for this long is closed: most routers forget it soon after.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Segments are compressed already; this level catches what repeats between them.
@@ -102,11 +105,13 @@ impl Inner {
         let client = self.client().map_err(refused_by_setup)?;
         let response = client.request(request).await.map_err(|error| refused_by_link(&error))?;
         if response.status().is_success() {
-            // Read to the end, so that the connection can be used again; its content is no matter.
-            drop(Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await);
+            // Read to the end, so that the connection can be used again; its content is no matter,
+            // and a body that never ends does not take the acceptance back.
+            let rest = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
+            drop(timeout(BODY_PATIENCE, rest).await);
             return Ok(Receipt { bytes });
         }
-        Err(refused_by_server(response).await)
+        Err(self.refused_by_server(response).await)
     }
 
     fn client(&self) -> Result<&HttpClient, SetupError> {
@@ -147,6 +152,34 @@ impl Inner {
         }
         Ok(request)
     }
+
+    async fn refused_by_server(&self, response: Response<Incoming>) -> Refusal {
+        let (status, after) = (response.status(), retry_after(response.headers()));
+        let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
+        let body = timeout(BODY_PATIENCE, body).await.ok().and_then(Result::ok);
+        let reason =
+            body.map(|body| excerpt(&body.to_bytes(), self.token().as_deref())).unwrap_or_default();
+        let detail = format!("the server answered {status}{reason}");
+        match status {
+            StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY => Refusal::Rejected { detail },
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
+                Refusal::Retry { cause: Cause::ServerBusy, after, detail }
+            }
+            _ if status.is_server_error() => {
+                Refusal::Retry { cause: Cause::ServerBusy, after, detail }
+            }
+            // Redirects too: the readings and the token go where they were configured to go.
+            _ => Refusal::Retry { cause: Cause::Misconfigured, after: None, detail },
+        }
+    }
+
+    /// The token, to keep it out of what is said about an answer.
+    fn token(&self) -> Option<String> {
+        let path = self.config.token_file.as_ref()?;
+        std::fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+    }
 }
 
 fn encode(batch: &Batch, encoding: Encoding) -> Result<Vec<u8>, Refusal> {
@@ -184,29 +217,17 @@ fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is::<rustls::Error>() || wrapped.is_some_and(|error| error.is::<rustls::Error>())
 }
 
-async fn refused_by_server(response: Response<Incoming>) -> Refusal {
-    let (status, after) = (response.status(), retry_after(response.headers()));
-    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
-    let reason = body.map(|body| excerpt(&body.to_bytes())).unwrap_or_default();
-    let detail = format!("the server answered {status}{reason}");
-    match status {
-        StatusCode::BAD_REQUEST
-        | StatusCode::PAYLOAD_TOO_LARGE
-        | StatusCode::UNPROCESSABLE_ENTITY => Refusal::Rejected { detail },
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
-            Refusal::Retry { cause: Cause::ServerBusy, after, detail }
-        }
-        _ if status.is_server_error() => Refusal::Retry { cause: Cause::ServerBusy, after, detail },
-        // Redirects too: the readings and the token go where they were configured to go.
-        _ => Refusal::Retry { cause: Cause::Misconfigured, after: None, detail },
-    }
-}
-
-/// The first line of an answer, fit for one line of our log.
-fn excerpt(body: &[u8]) -> String {
+/// The first line of an answer, fit for one line of our log. A server that echoes what it was sent
+/// must not put our token there.
+fn excerpt(body: &[u8], token: Option<&str>) -> String {
     let text = String::from_utf8_lossy(body);
-    let line: String = text.lines().next().unwrap_or_default().chars().take(200).collect();
-    if line.trim().is_empty() { String::new() } else { format!(": {}", line.trim().escape_debug()) }
+    let line: String = text.lines().next().unwrap_or_default().trim().to_owned();
+    let line = match token.filter(|token| !token.is_empty()) {
+        Some(token) => line.replace(token, "[token]"),
+        None => line,
+    };
+    let short: String = line.chars().take(200).collect();
+    if short.is_empty() { short } else { format!(": {}", short.escape_debug()) }
 }
 
 /// `Retry-After` in seconds or as a date.

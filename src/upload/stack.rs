@@ -78,6 +78,8 @@ impl RetryPolicy<Offer, Receipt, Refusal> for Again {
     }
 
     fn clone_request(&mut self, offer: &Offer) -> Option<Offer> {
+        // The clone that retries inherits the generator: each offer must draw its own waits.
+        self.rng = self.rng.fork();
         Some(offer.clone())
     }
 }
