@@ -1,16 +1,43 @@
-//! outstation
-pub mod app;
-pub mod bench;
-pub mod cli;
-pub mod clock;
-pub mod collect;
-pub mod config;
-pub mod demo;
-pub mod device;
+//! The field end of a telemetry system: reads serial sensors, keeps every reading in a durable log,
+//! delivers the log upstream whenever the link allows, and accounts for every reading.
+//!
+//! ```text
+//!  tty ─bytes▶ framer ─frames▶ decode ─readings▶ appender ▶ EVENT LOG ◀ reader ◀pull─ uploader ─batch▶ stack ─▶ sink ─▶ upstream
+//!              └──────── ingest (one per port) ─────────┘  own thread             └── upload (one per sink) ──┘
+//!                                                     watch: status ─────────────────▶ wakes the uploader
+//!                                   delivery state ◀── ack ◀── only on accepted
+//! ```
+//!
+//! | layer | modules | may use |
+//! |---|---|---|
+//! | domain | [`domain`] | nothing of ours, no I/O, no clock |
+//! | application | `*/actor.rs`, `upload/stack.rs`, [`supervisor`] | domain, tokio |
+//! | infrastructure | [`clock`], [`device`], [`config`], [`telemetry`], and the devices of each stage | its own external crate |
+//! | presentation | [`cli`], [`http`], `main.rs` | everything above |
+//!
+//! `ARCHITECTURE.md` argues the choices; `tests/tidy.rs` holds the code to them.
+
+// The nouns and the decisions.
 pub mod domain;
+
+// The stages, along the flow.
 pub mod event_log;
-pub mod http;
 pub mod ingest;
+pub mod upload;
+
+// What carries them.
+pub mod app;
+pub mod clock;
+pub mod config;
+pub mod device;
 pub mod supervisor;
 pub mod telemetry;
-pub mod upload;
+
+// What shows them.
+pub mod cli;
+pub mod http;
+
+// The other end of the wire, and two programs that play a whole site.
+pub mod bench;
+pub mod collect;
+pub mod demo;
