@@ -11,7 +11,7 @@ use crate::config::{Config, HttpSink as HttpSinkConfig, Sink, SinkKind};
 use crate::device::{self, DeviceError};
 use crate::domain::breaker::Policy;
 use crate::event_log::actor::{LogActor, LogConfig};
-use crate::event_log::sqlite::StorageError;
+use crate::event_log::error::StorageError;
 use crate::event_log::{self, Limits, LogHandle};
 use crate::http::LocalPort;
 use crate::ingest::actor::{self as ingest, Ingest};

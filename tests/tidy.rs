@@ -88,10 +88,11 @@ fn each_device_is_known_in_one_place() {
             &[
                 "src/event_log/sqlite.rs",
                 "src/event_log/schema.rs",
+                "src/event_log/error.rs",
                 "src/event_log/tests.rs",
                 "src/collect/",
             ],
-            "SQL belongs to `event_log/{sqlite,schema}.rs`, and the receiver has a database of its own",
+            "SQL belongs to `event_log/`'s storage files, and the receiver has a database of its own",
         ),
         (
             &["tokio_serial"],

@@ -11,7 +11,8 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
 use super::aggregates::Aggregates;
-use super::sqlite::{Commit, Database, NewSegment, StorageError};
+use super::error::StorageError;
+use super::sqlite::{Commit, Database, NewSegment};
 use super::{Append, Limits, LogStatus, Mailbox, Progress, Request};
 use crate::clock::Clock;
 use crate::domain::batch::{Batch, Lane, StoredSegment};

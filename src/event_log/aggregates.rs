@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::sqlite::{Database, EVENTS_PER_SNAPSHOT, History, StorageError, Versioned};
+use super::error::StorageError;
+use super::sqlite::{Database, EVENTS_PER_SNAPSHOT, History, Versioned};
 use crate::domain::boots::Boots;
 use crate::domain::delivery::IntervalSet;
 use crate::domain::event::{Event, Stream};

@@ -24,6 +24,7 @@ use crate::domain::reading::Readings;
 
 pub mod actor;
 mod aggregates;
+pub mod error;
 mod schema;
 pub mod sqlite;
 #[cfg(test)]

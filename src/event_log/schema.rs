@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use rustix::fs::{FlockOperation, flock};
 
-use super::sqlite::{Result, StorageError, signed, sql};
+use super::error::{Result, StorageError, signed, sql};
 
 /// One file per schema version, in order; `PRAGMA user_version` says how many were applied.
 const MIGRATIONS: &[&str] = &[include_str!("sql/0001_initial.sql")];

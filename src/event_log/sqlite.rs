@@ -4,11 +4,11 @@
 //! belongs together, readings, events and trimming, is one transaction.
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
+use super::error::{Result, StorageError, signed, sql, unsigned};
 use super::schema::{configure, create_private, lock, migrate, refuse_newer};
 use crate::domain::batch::{Lane, StoredSegment};
 use crate::domain::event::{Event, Stream};
@@ -17,39 +17,6 @@ use crate::domain::event::{Event, Stream};
 pub(super) const EVENTS_PER_SNAPSHOT: u64 = 64;
 /// Streams without an aggregate keep this many events.
 const EVENTS_KEPT: u64 = 256;
-
-#[derive(Debug, thiserror::Error)]
-pub enum StorageError {
-    #[error("failed to create the folder of the log `{}`", .path.display())]
-    Folder { path: PathBuf, source: io::Error },
-    #[error("failed to lock the log `{}`", .path.display())]
-    Lock { path: PathBuf, source: io::Error },
-    #[error("the log `{}` is in use by another outstation; stop that one or set another `log.path`", .path.display())]
-    InUse { path: PathBuf },
-    #[error(
-        "the log `{}` has format version {found}, and this program knows versions up to {known}; \
-         install the newer outstation or set another `log.path` (the file was not touched)",
-        .path.display()
-    )]
-    Newer { path: PathBuf, found: u32, known: u32 },
-    #[error("`{}` is a database of another program; set another `log.path` (the file was not touched)", .path.display())]
-    Foreign { path: PathBuf },
-    #[error("failed to open the log `{}`", .path.display())]
-    Open { path: PathBuf, source: rusqlite::Error },
-    #[error("failed to {operation}")]
-    Sql { operation: &'static str, source: rusqlite::Error },
-    #[error("stream `{stream}` is not at version {expected}: another writer was here")]
-    Conflict { stream: String, expected: u64 },
-    #[error("failed to read stored {what}: its encoding is damaged")]
-    Encoding { what: &'static str, source: postcard::Error },
-}
-
-pub(super) type Result<T> = std::result::Result<T, StorageError>;
-
-/// Names the operation of a failed statement.
-pub(super) fn sql(operation: &'static str) -> impl Fn(rusqlite::Error) -> StorageError {
-    move |source| StorageError::Sql { operation, source }
-}
 
 /// The open log file, held by this process alone.
 #[derive(Debug)]
@@ -373,13 +340,4 @@ fn lane_from(code: i64) -> Lane {
         1 => Lane::Live,
         _ => Lane::Backfill,
     }
-}
-
-/// SQLite's integers are signed; ours stay far below the sign.
-pub(super) fn signed(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-fn unsigned(value: i64) -> u64 {
-    u64::try_from(value).unwrap_or(0)
 }

@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::actor::{LogActor, LogConfig};
-use super::sqlite::StorageError;
+use super::error::StorageError;
 use super::*;
 use crate::clock::Clock;
 use crate::domain::ledger::Loss;
@@ -64,6 +64,14 @@ impl Rig {
     async fn stored(&self, head: u64) -> LogStatus {
         let mut status = self.handle.status();
         status.wait_for(|status| status.head == head).await.expect("open").clone()
+    }
+
+    /// Three segments of ten readings.
+    async fn store_thirty(&self) {
+        for head in [10, 20, 30] {
+            self.append(10).await;
+            self.stored(head).await;
+        }
     }
 
     async fn next(&self, sink: &str) -> Option<(u64, u64)> {
@@ -133,10 +141,7 @@ async fn a_shutdown_stores_what_was_accepted() {
 async fn what_was_acknowledged_is_not_offered_again_and_what_was_not_is() {
     let folder = folder();
     let rig = Rig::start(folder.path(), &["a"]);
-    for head in [10, 20, 30] {
-        rig.append(10).await;
-        rig.stored(head).await;
-    }
+    rig.store_thirty().await;
     rig.acknowledge("a", 1, 10).await;
     assert_eq!(rig.next("a").await, Some((11, 30)));
     rig.acknowledge("a", 11, 20).await;
@@ -205,10 +210,7 @@ async fn numbers_go_on_after_everything_was_delivered_and_trimmed() {
 async fn each_sink_keeps_its_own_progress_and_a_new_one_is_owed_what_is_left() {
     let folder = folder();
     let rig = Rig::start(folder.path(), &["a"]);
-    for head in [10, 20, 30] {
-        rig.append(10).await;
-        rig.stored(head).await;
-    }
+    rig.store_thirty().await;
     rig.acknowledge("a", 1, 10).await;
     rig.end().await; // trims 1..=10
     let rig = Rig::start(folder.path(), &["a", "b"]);
@@ -223,10 +225,7 @@ async fn each_sink_keeps_its_own_progress_and_a_new_one_is_owed_what_is_left() {
 async fn a_batch_keeps_its_limits_and_describes_what_it_refers_to() {
     let folder = folder();
     let rig = Rig::start(folder.path(), &["a"]);
-    for head in [10, 20, 30] {
-        rig.append(10).await;
-        rig.stored(head).await;
-    }
+    rig.store_thirty().await;
     let limits = Limits { readings_max: 25, bytes_max: usize::MAX };
     let batch = rig.handle.reader("a").next(limits).await.expect("open").expect("pending");
     assert_eq!((batch.first_seq(), batch.last_seq()), (1, 20));
@@ -252,10 +251,7 @@ async fn a_batch_keeps_its_limits_and_describes_what_it_refers_to() {
 async fn a_damaged_segment_is_counted_as_lost_and_passed_by() {
     let folder = folder();
     let rig = Rig::start(folder.path(), &["a"]);
-    for head in [10, 20, 30] {
-        rig.append(10).await;
-        rig.stored(head).await;
-    }
+    rig.store_thirty().await;
     rig.end().await;
     let database = rusqlite::Connection::open(folder.path().join("log.db")).expect("opens");
     let damage = "UPDATE segments SET body = zeroblob(length(body)) WHERE first_seq = 11";
