@@ -19,7 +19,9 @@ use crate::ingest::{PortState, PortStatus};
 use crate::supervisor::notify::Notifier;
 use crate::supervisor::{Place, Stage, Supervisor, SupervisorError};
 use crate::telemetry::board::StatusBoard;
-use crate::telemetry::events::{ConfigDoubtful, LocalPortAbsent, Report, Started, Stopped};
+use crate::telemetry::events::{
+    ConfigDoubtful, LocalPortAbsent, ReadingsUnsaved, Report, Started, Stopped,
+};
 use crate::telemetry::metrics::Metrics;
 use crate::upload::actor::{self as upload, Upload};
 use crate::upload::breaker::SharedBreaker;
@@ -93,11 +95,16 @@ impl App {
         stop: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> Result<(), AppError> {
-        let (summary, board) = (self.board.clone(), self.board);
+        let (summary, board, log) = (self.board.clone(), self.board.clone(), self.board.log);
         let notifier = Notifier::new(move || summary.summary_line());
         let deadline = self.config.supervisor.shutdown_deadline;
         let ready = ready(board);
-        self.supervisor.run(ready, stop, hurry, deadline, &notifier).await?;
+        let ended = self.supervisor.run(ready, stop, hurry, deadline, &notifier).await;
+        let count = log.borrow().ledger.uncommitted;
+        if count > 0 {
+            ReadingsUnsaved { count }.report();
+        }
+        ended?;
         Stopped.report();
         Ok(())
     }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{Mutex, watch};
 use tokio::task::spawn_blocking;
@@ -54,9 +55,13 @@ impl Store {
         let failed = |source| StoreError::Open { path: shown.to_owned(), source };
         let connection = path.map_or_else(Connection::open_in_memory, Connection::open);
         let connection = connection.map_err(failed)?;
+        // Closing moves the journal into the file, and a file that is refused must not be touched.
+        let untouched = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        connection.set_db_config(untouched, true).map_err(failed)?;
         if !prepare(&connection).map_err(failed)? {
             return Err(StoreError::Foreign { path: shown.to_owned() });
         }
+        connection.set_db_config(untouched, false).map_err(failed)?;
         let rows = intake::account_rows(&connection).map_err(failed)?;
         let devices = rows.into_iter().map(AccountRow::read).collect::<Result<Vec<_>, _>>();
         let unreadable = |source| StoreError::Accounts { path: shown.to_owned(), source };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::aggregates::Aggregates;
 use super::error::StorageError;
@@ -24,9 +24,7 @@ use crate::domain::registry::Mapping;
 use crate::domain::segment::{CELLS_MAX, Segment};
 use crate::supervisor::pulse::Pulse;
 use crate::telemetry::error_chain;
-use crate::telemetry::events::{
-    LogHealed, LogOpened, LogTrouble, ReadingsUnsaved, Report, SegmentDamaged,
-};
+use crate::telemetry::events::{LogHealed, LogOpened, LogTrouble, Report, SegmentDamaged};
 
 /// What the actor needs to know; see the configuration for the meaning of each.
 #[derive(Clone, Debug)]
@@ -134,9 +132,16 @@ impl LogActor {
                 self.commit(mailbox)?;
             }
         }
+        self.commit_last(mailbox).await
+    }
+
+    /// To end while storage fails would drop what was accepted. The supervisor's deadline ends the
+    /// attempts and names us, and the app says how many readings are gone.
+    async fn commit_last(&mut self, mailbox: &Mailbox) -> Result<(), StorageError> {
         self.commit(mailbox)?;
-        if !self.open.is_empty() {
-            ReadingsUnsaved { count: self.open.len() as u64 }.report();
+        while self.trouble.is_some() {
+            sleep(TROUBLE_RETRY).await;
+            self.commit(mailbox)?;
         }
         Ok(())
     }

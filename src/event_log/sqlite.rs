@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::error::{Result, StorageError, signed, sql, unsigned};
@@ -78,7 +79,11 @@ impl Database {
             .map_err(|source| StorageError::Lock { path: path.to_owned(), source })?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(open)?;
+        // Closing moves the journal into the file, and a log that is refused must not be touched.
+        let untouched = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        connection.set_db_config(untouched, true).map_err(open)?;
         migrate(&mut connection, path, new_epoch)?;
+        connection.set_db_config(untouched, false).map_err(open)?;
         configure(&connection).map_err(open)?;
         let epoch: i64 = connection
             .query_row("SELECT epoch FROM meta", [], |row| row.get(0))

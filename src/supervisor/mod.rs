@@ -74,6 +74,8 @@ impl Stop {
 pub enum SupervisorError {
     #[error("`{actor}` crashed again and again and is given up")]
     GaveUp { actor: String },
+    #[error("`{actor}` crashed while stopping")]
+    CrashedAtStop { actor: String },
     #[error("shutdown did not finish within {}; still running: {}", humantime::format_duration(*deadline), late.join(", "))]
     Late { deadline: Duration, late: Vec<String> },
     #[error("stopped at once by a second signal")]
@@ -255,6 +257,9 @@ impl Guard {
             let wait = budget.spend(self.clock.now(), &mut rng);
             ActorCrashed { actor: &self.name, cause: &cause, restart_in: wait }.report();
             let Some(wait) = wait else { return Err(SupervisorError::GaveUp { actor: self.name }) };
+            if self.stop.is_requested() {
+                return Err(SupervisorError::CrashedAtStop { actor: self.name });
+            }
             tokio::select! {
                 () = sleep(wait) => {}
                 () = self.stop.requested() => return Ok(()),

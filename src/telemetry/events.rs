@@ -9,51 +9,16 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::error_chain;
+pub use super::operation::{
+    ActorCrashed, ActorStuck, ConfigDoubtful, LocalPortAbsent, LocalPortOpened, LocalPortRefuses,
+    StageLate, Started, Stopped,
+};
 use crate::domain::breaker::State;
 use crate::domain::ledger::FaultCounts;
 
 /// A thing worth saying.
 pub trait Report {
     fn report(&self);
-}
-
-pub(super) const PANICKED: &str = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1000";
-
-#[derive(Debug)]
-pub struct Started<'a> {
-    pub version: &'a str,
-    pub device: &'a str,
-}
-
-impl Report for Started<'_> {
-    fn report(&self) {
-        info!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1001",
-            version = self.version,
-            device = self.device,
-            "started"
-        );
-    }
-}
-
-#[derive(Debug)]
-pub struct Stopped;
-
-impl Report for Stopped {
-    fn report(&self) {
-        info!(message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1002", "stopped");
-    }
-}
-
-#[derive(Debug)]
-pub struct ConfigDoubtful<'a> {
-    pub warning: &'a str,
-}
-
-impl Report for ConfigDoubtful<'_> {
-    fn report(&self) {
-        warn!(message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1003", "configuration: {}", self.warning);
-    }
 }
 
 #[derive(Debug)]
@@ -292,115 +257,6 @@ impl Report for BatchRejected<'_> {
             reason = "rejected",
             "sink rejects these readings, they are kept and offered again: {}",
             self.detail
-        );
-    }
-}
-
-#[derive(Debug)]
-pub struct ActorCrashed<'a> {
-    pub actor: &'a str,
-    pub cause: &'a str,
-    pub restart_in: Option<Duration>,
-}
-
-impl Report for ActorCrashed<'_> {
-    fn report(&self) {
-        metrics::counter!(super::metrics::ACTOR_RESTARTS, "actor" => self.actor.to_owned())
-            .increment(1);
-        let id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1040";
-        match self.restart_in {
-            Some(wait) => error!(
-                message_id = id,
-                actor = self.actor,
-                restart_in_s = wait.as_secs_f64(),
-                "actor crashed and is restarted: {}",
-                self.cause
-            ),
-            None => error!(
-                message_id = id,
-                actor = self.actor,
-                "actor crashed too often and is given up: {}",
-                self.cause
-            ),
-        }
-    }
-}
-
-#[derive(Debug)]
-pub struct ActorStuck<'a> {
-    pub actor: &'a str,
-}
-
-impl Report for ActorStuck<'_> {
-    fn report(&self) {
-        error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1041",
-            actor = self.actor,
-            "actor makes no progress"
-        );
-    }
-}
-
-#[derive(Debug)]
-pub struct StageLate<'a> {
-    pub late: &'a [String],
-    pub deadline: Duration,
-}
-
-impl Report for StageLate<'_> {
-    fn report(&self) {
-        error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1042",
-            actors = self.late.join(", "),
-            deadline_s = self.deadline.as_secs_f64(),
-            "shutdown deadline passed"
-        );
-    }
-}
-
-#[derive(Debug)]
-pub struct LocalPortOpened {
-    pub address: std::net::SocketAddr,
-}
-
-impl Report for LocalPortOpened {
-    fn report(&self) {
-        info!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1050",
-            address = %self.address,
-            "local port listens"
-        );
-    }
-}
-
-#[derive(Debug)]
-pub struct LocalPortRefuses<'a> {
-    pub address: std::net::SocketAddr,
-    pub error: &'a std::io::Error,
-}
-
-impl Report for LocalPortRefuses<'_> {
-    fn report(&self) {
-        warn!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1051",
-            address = %self.address,
-            reason = %self.error,
-            "local port cannot take a connection, retrying"
-        );
-    }
-}
-
-#[derive(Debug)]
-pub struct LocalPortAbsent<'a> {
-    pub error: &'a (dyn std::error::Error + 'static),
-}
-
-impl Report for LocalPortAbsent<'_> {
-    fn report(&self) {
-        warn!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1052",
-            reason = error_chain(self.error),
-            "local port not open, retrying; readings are recorded meanwhile"
         );
     }
 }

@@ -15,6 +15,7 @@ use crate::config::{LogFilter, LogFormat, NotAFilter};
 pub mod board;
 pub mod events;
 pub mod metrics;
+mod operation;
 mod process;
 
 /// Overrides the configured level.
@@ -43,7 +44,7 @@ pub fn init(level: &LogFilter, format: LogFormat) -> Result<(), TelemetryError> 
     let layer = layer(format)?.with_filter(level.targets());
     tracing_subscriber::registry().with(layer).try_init().map_err(TelemetryError::Installed)?;
     std::panic::set_hook(Box::new(|panic| {
-        tracing::error!(message_id = events::PANICKED, "panic: {panic}");
+        tracing::error!(message_id = operation::PANICKED, "panic: {panic}");
     }));
     Ok(())
 }

@@ -213,8 +213,9 @@ fn refused_by_link(error: &hyper_util::client::legacy::Error) -> Refusal {
 }
 
 fn is_tls(error: &(dyn std::error::Error + 'static)) -> bool {
+    // An I/O error keeps what it wraps out of `source`, and the connector wraps twice.
     let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    error.is::<rustls::Error>() || wrapped.is_some_and(|error| error.is::<rustls::Error>())
+    error.is::<rustls::Error>() || wrapped.is_some_and(|error| is_tls(error))
 }
 
 /// The first line of an answer, fit for one line of our log. A server that echoes what it was sent

@@ -51,13 +51,14 @@ fn write_reading(out: &mut Vec<u8>, dated: &Dated<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Numbers as short as they can be and still exact; what JSON cannot say is `null`.
+/// Numbers as short as they can be and still exact, floats always as such (`20.0`), so that a
+/// channel keeps its type at the receiver; what JSON cannot say is `null`.
 fn write_value(out: &mut Vec<u8>, value: &Value) -> io::Result<()> {
     match value {
         Value::Bool(value) => write!(out, "{value}"),
         Value::Int(value) => write!(out, "{value}"),
-        Value::F32(value) if value.is_finite() => write!(out, "{value}"),
-        Value::F64(value) if value.is_finite() => write!(out, "{value}"),
+        Value::F32(value) if value.is_finite() => write!(out, "{value:?}"),
+        Value::F64(value) if value.is_finite() => write!(out, "{value:?}"),
         Value::F32(_) | Value::F64(_) => write!(out, "null"),
         Value::Text(value) => write!(out, "{}", quoted(value)),
     }

@@ -1,0 +1,108 @@
+//! The reference receiver as a process of its own, and what stands in its database.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::Child;
+
+use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
+
+use crate::site::{Site, eventually, get, piped};
+
+/// Killed when dropped; another one goes on at the same place with the same store.
+#[derive(Debug)]
+pub(crate) struct Collector {
+    child: Child,
+    pub(crate) address: String,
+    store: PathBuf,
+}
+
+/// One reading as received.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) seq: i64,
+    pub(crate) port: String,
+    pub(crate) sensor: String,
+    pub(crate) time_ms: i64,
+    pub(crate) cells: Value,
+}
+
+impl Collector {
+    pub(crate) fn start(site: &Site) -> Self {
+        Self::start_at(site, "127.0.0.1:0", &[])
+    }
+
+    pub(crate) fn start_at(site: &Site, listen: &str, rest: &[&str]) -> Self {
+        let store = site.path("collector.db");
+        let path = store.display().to_string();
+        let args = ["collect", "--log-format", "text", "--listen", listen, "--store", &path];
+        let mut child = piped(&[&args, rest].concat());
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("its stdout");
+        BufReader::new(stdout).read_line(&mut line).expect("read its first line");
+        let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next());
+        let address = address.unwrap_or_else(|| panic!("it said `{line}`")).to_owned();
+        Self { child, address, store }
+    }
+
+    /// Ends it, as an outage would; gives back where it was.
+    pub(crate) fn away(self) -> String {
+        self.address.clone()
+    }
+
+    pub(crate) fn stats(&self) -> Value {
+        let (code, body) = get(&self.address, "/stats");
+        assert_eq!(code, 200, "{body}");
+        serde_json::from_str(&body).expect("stats are JSON")
+    }
+
+    /// Everything received, by sequence number.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        self.read_rows().expect("read the collector's database")
+    }
+
+    fn read_rows(&self) -> rusqlite::Result<Vec<Row>> {
+        let base = Connection::open_with_flags(&self.store, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let mut select = base.prepare(
+            "SELECT seq, port, name, time_ms, cells FROM readings \
+             JOIN sensors ON sensors.id = sensor_id ORDER BY seq",
+        )?;
+        let rows = select.query_map([], |row| {
+            let cells: String = row.get(4)?;
+            Ok(Row {
+                seq: row.get(0)?,
+                port: row.get(1)?,
+                sensor: row.get(2)?,
+                time_ms: row.get(3)?,
+                cells: serde_json::from_str(&cells).expect("cells are JSON"),
+            })
+        })?;
+        rows.collect()
+    }
+
+    /// Exactly `count` readings, numbered from one without a gap, each once. Says how often any
+    /// came again.
+    pub(crate) fn holds(&self, count: u64) -> u64 {
+        let what = format!("the collector holds {count}");
+        let stats = eventually(&what, || self.stats(), |stats| stats["unique"] == count);
+        assert_eq!(stats["missing"], 0, "{stats}");
+        assert_eq!(stats["devices"].as_array().map(Vec::len), Some(1), "{stats}");
+        let seqs: Vec<i64> = self.rows().iter().map(|row| row.seq).collect();
+        assert!(seqs.iter().copied().eq((1..).take(seqs.len())), "{seqs:?}");
+        assert_eq!(seqs.len() as u64, count);
+        stats["repeats"].as_u64().expect("a count")
+    }
+
+    /// What one port said, in order.
+    pub(crate) fn values(&self, port: &str) -> Vec<Value> {
+        let rows = self.rows().into_iter().filter(|row| row.port == port);
+        rows.map(|row| row.cells).collect()
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}

@@ -1,0 +1,144 @@
+//! A serial line whose far end the test plays: a pty behind a path that stays the same, as
+//! `/dev/serial/by-id` does.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use outstation_wire::{Channel, Hello, MAX_FRAME, Sample, Value, ValueType};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+
+use crate::site::{PATIENCE, PAUSE};
+
+/// Dropped, it is unplugged.
+#[derive(Debug)]
+pub(crate) struct Line {
+    master: File,
+    path: PathBuf,
+}
+
+impl Line {
+    /// Plugs a new device in at `path`.
+    pub(crate) fn plug(path: &Path) -> Self {
+        Self::open(path).expect("open a pty")
+    }
+
+    fn open(path: &Path) -> io::Result<Self> {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+        grantpt(&master)?;
+        unlockpt(&master)?;
+        // Raw from the start: what is sent before the daemon opens the port must not be echoed.
+        let mut settings = tcgetattr(&master)?;
+        settings.make_raw();
+        tcsetattr(&master, OptionalActions::Now, &settings)?;
+        fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
+        let name = ptsname(&master, Vec::new())?;
+        std::os::unix::fs::symlink(&*name.to_string_lossy(), path)?;
+        Ok(Self { master: File::from(master), path: path.to_owned() })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The settings as the near end left them.
+    pub(crate) fn settings(&self) -> Termios {
+        tcgetattr(&self.master).expect("read the settings of a pty")
+    }
+
+    /// Sends all of it, waiting while the line is full.
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        let deadline = Instant::now() + PATIENCE;
+        assert!(self.send_while(bytes, || Instant::now() < deadline), "nobody reads the line");
+    }
+
+    /// Sends all of it unless `going` ends while the line is full; says whether it did.
+    pub(crate) fn send_while(&mut self, bytes: impl AsRef<[u8]>, going: impl Fn() -> bool) -> bool {
+        let mut bytes = bytes.as_ref();
+        while !bytes.is_empty() {
+            match self.master.write(bytes) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !going() {
+                        return false;
+                    }
+                    std::thread::sleep(PAUSE);
+                }
+                Err(error) => panic!("failed to write to a pty: {error}"),
+            }
+        }
+        true
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        // The name goes first: its number may be another test's pty a moment later.
+        drop(std::fs::remove_file(&self.path));
+    }
+}
+
+/// Lines `{"n":…,"t":…}` for these numbers.
+pub(crate) fn json_lines(numbers: std::ops::Range<u64>) -> String {
+    numbers.map(|n| format!("{}\n", json(n))).collect()
+}
+
+/// What the `n`-th of them says, and so what must arrive.
+#[expect(clippy::cast_precision_loss, reason = "tests count to thousands")]
+pub(crate) fn json(n: u64) -> serde_json::Value {
+    serde_json::json!({"n": n, "t": n as f64 / 8.0 + 0.0625})
+}
+
+pub(crate) fn json_values(numbers: std::ops::Range<u64>) -> Vec<serde_json::Value> {
+    numbers.map(json).collect()
+}
+
+/// A sensor with one channel of each type introduces itself.
+pub(crate) fn hello() -> Vec<u8> {
+    let channel = |id, name, unit, kind| Channel { id, name, unit, kind };
+    let channels = [
+        channel(1, "temperature", "Cel", ValueType::F32),
+        channel(2, "position", "m", ValueType::F64),
+        channel(3, "count", "1", ValueType::Int),
+        channel(4, "open", "", ValueType::Bool),
+        channel(9, "card", "", ValueType::Text),
+    ];
+    let hello = Hello { firmware: "rig", version: "1.0", channels: (&channels).into() };
+    hello.encode(&mut [0; MAX_FRAME]).expect("a hello fits a frame").to_vec()
+}
+
+/// Its `seq`-th sample.
+#[expect(clippy::cast_precision_loss, reason = "tests count to thousands")]
+pub(crate) fn sample(seq: u32) -> Vec<u8> {
+    let card = format!("card \"{seq}\" é");
+    let values = [
+        (1, Value::F32(seq as f32 / 4.0 - 20.0)),
+        (2, Value::F64(f64::from(seq) * 0.1)),
+        (3, Value::Int(i64::from(seq) - 50)),
+        (4, Value::Bool(seq % 3 == 0)),
+        (9, Value::Text(&card)),
+    ];
+    let sample = Sample { seq, uptime_ms: 1000 + seq * 10, values: (&values).into() };
+    sample.encode(&mut [0; MAX_FRAME]).expect("a sample fits a frame").to_vec()
+}
+
+pub(crate) fn samples(numbers: std::ops::Range<u32>) -> Vec<u8> {
+    numbers.flat_map(sample).collect()
+}
+
+/// What it says, and so what must arrive.
+pub(crate) fn sample_values(numbers: std::ops::Range<u32>) -> Vec<serde_json::Value> {
+    let value = |seq: u32| {
+        serde_json::json!({
+            "temperature": f64::from(seq) / 4.0 - 20.0,
+            "position": f64::from(seq) * 0.1,
+            "count": i64::from(seq) - 50,
+            "open": seq % 3 == 0,
+            "card": format!("card \"{seq}\" é"),
+        })
+    };
+    numbers.map(value).collect()
+}

@@ -1,0 +1,100 @@
+//! An upstream that refuses until a person does something: it is said once, nothing is lost, and
+//! nothing goes where it should not.
+
+use crate::collector::Collector;
+use crate::line::{json_lines, json_values};
+use crate::site::{Site, get, json_port, sink};
+use crate::upstream::{Upstream, answer};
+
+#[test]
+fn a_wrong_token_is_said_once_as_an_error_and_shown_nowhere() {
+    let site = Site::new();
+    let token = site.write("token", "not-the-right-one\n");
+    let right = site.write("right", "the-right-one\n").display().to_string();
+    let collector = Collector::start_at(&site, "127.0.0.1:0", &["--token-file", &right]);
+    let mut line = site.plug("text");
+    let rest = format!("token_file = \"{}\"", token.display());
+    let config = json_port(&line) + &sink(&collector.address, &rest);
+    let daemon = site.start(&config);
+    line.send(json_lines(0..10));
+    daemon.stored(10);
+    let open = daemon.breaker("open");
+    assert_eq!((&open["cause"], &open["pending"]), (&"misconfigured".into(), &10.into()));
+    assert!(open["last_error"].as_str().is_some_and(|error| error.contains("401")), "{open}");
+    let said = daemon.said();
+    assert_eq!(said.matches("ERROR").count(), 1, "{said}");
+    let (_, metrics) = get(&daemon.address, "/metrics");
+    for text in [said, daemon.status().to_string(), metrics] {
+        assert!(!text.contains("right-one"), "{text}");
+    }
+    daemon.stop();
+    std::fs::write(&token, "the-right-one\n").expect("write the token");
+    let daemon = site.start(&config);
+    daemon.delivered(10);
+    daemon.stop();
+}
+
+#[test]
+fn a_token_file_that_is_missing_keeps_no_reading_from_being_recorded() {
+    let site = Site::new();
+    let collector = Collector::start(&site);
+    let mut line = site.plug("text");
+    let rest = format!("token_file = \"{}\"", site.path("nowhere").display());
+    let daemon = site.start(&(json_port(&line) + &sink(&collector.address, &rest)));
+    line.send(json_lines(0..10));
+    daemon.stored(10);
+    let open = daemon.breaker("open");
+    assert_eq!((&open["cause"], &open["pending"]), (&"misconfigured".into(), &10.into()));
+    assert!(open["last_error"].as_str().is_some_and(|e| e.contains("nowhere")), "{open}");
+    assert_eq!(collector.stats()["unique"], 0);
+    daemon.stop();
+}
+
+#[test]
+fn a_redirect_is_not_followed_and_the_token_goes_nowhere_else() {
+    let site = Site::new();
+    let elsewhere = Upstream::start([answer("200 OK", "", "")]);
+    let location = format!("Location: http://{}/v1/readings\r\n", elsewhere.address);
+    let upstream = Upstream::start([answer("302 Found", &location, "got Bearer s3cret")]);
+    let mut line = site.plug("text");
+    let token = site.write("token", "s3cret");
+    let rest = format!("token_file = \"{}\"", token.display());
+    let daemon = site.start(&(json_port(&line) + &sink(&upstream.address, &rest)));
+    line.send(json_lines(0..10));
+    daemon.stored(10);
+    let open = daemon.breaker("open");
+    assert_eq!((&open["cause"], &open["pending"]), (&"misconfigured".into(), &10.into()));
+    assert!(open["last_error"].as_str().is_some_and(|error| error.contains("302")), "{open}");
+    assert_eq!(upstream.requests()[0].header("authorization"), Some("Bearer s3cret"));
+    assert_eq!(elsewhere.requests().len(), 0);
+    let shown = daemon.said() + &daemon.status().to_string();
+    assert!(!shown.contains("s3cret"), "a server that echoes it does not publish it: {shown}");
+    daemon.stop();
+}
+
+#[test]
+fn a_batch_that_is_rejected_is_kept_and_not_offered_in_a_loop() {
+    let site = Site::new();
+    let upstream = Upstream::start([answer("400 Bad Request", "", "what is this?\nsecond line")]);
+    let mut line = site.plug("text");
+    let config = json_port(&line) + &sink(&upstream.address, "");
+    let daemon = site.start(&config);
+    for part in 0..20 {
+        line.send(json_lines(part * 10..part * 10 + 10));
+        daemon.stored(part * 10 + 10);
+    }
+    upstream.asked(1);
+    let sink = daemon.sink();
+    assert_eq!((&sink["pending"], &sink["delivered"]), (&200.into(), &0.into()));
+    assert!(upstream.requests().len() <= 2, "{} requests", upstream.requests().len());
+    let said = daemon.said();
+    assert!(said.contains("rejects these readings") && said.contains("what is this?"), "{said}");
+    daemon.stop();
+
+    let collector = Collector::start(&site);
+    let daemon = site.start(&(json_port(&line) + &crate::site::sink(&collector.address, "")));
+    daemon.delivered(200);
+    collector.holds(200);
+    assert_eq!(collector.values("text"), json_values(0..200));
+    daemon.stop();
+}

@@ -1,0 +1,284 @@
+//! A site: a folder with a configuration, a log and devices, and the daemon that runs on it.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::line::Line;
+
+/// Far beyond what anything takes here; who waits this long waits in vain.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PAUSE: Duration = Duration::from_millis(10);
+
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_outstation");
+
+/// Waits until what `look` sees is `good`, and gives it back.
+pub(crate) fn eventually<T: Display>(
+    what: &str,
+    mut look: impl FnMut() -> T,
+    good: impl Fn(&T) -> bool,
+) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let seen = look();
+        if good(&seen) {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "waited in vain until {what}; last seen: {seen}");
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Runs a command that ends by itself.
+pub(crate) fn outstation(args: &[&str]) -> Output {
+    Command::new(PROGRAM).args(args).env_remove("OUTSTATION_LOG").output().expect("run outstation")
+}
+
+#[derive(Debug)]
+pub(crate) struct Site {
+    folder: TempDir,
+    starts: AtomicU32,
+}
+
+impl Site {
+    pub(crate) fn new() -> Self {
+        let folder = TempDir::new().expect("make a folder");
+        Self { folder, starts: AtomicU32::new(0) }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path("log.db")
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        std::fs::write(self.path(name), text).expect("write a file");
+        self.path(name)
+    }
+
+    /// Plugs a serial device in.
+    pub(crate) fn plug(&self, name: &str) -> Line {
+        Line::plug(&self.path(name))
+    }
+
+    /// What every configuration here begins with; commits follow quickly, so that tests do.
+    pub(crate) fn configure(&self, rest: &str) -> PathBuf {
+        let log = self.log();
+        let text = format!(
+            "[device]\nid = \"site\"\n[log]\npath = \"{}\"\ncommit_interval = \"20ms\"\n\
+             [http]\nlisten = \"127.0.0.1:0\"\n{rest}",
+            log.display()
+        );
+        self.write("outstation.toml", &text)
+    }
+
+    /// The daemon, not waited for.
+    pub(crate) fn spawn(&self, rest: &str) -> Daemon {
+        let config = self.configure(rest);
+        let start = self.starts.fetch_add(1, Ordering::Relaxed);
+        let stderr = self.path(&format!("stderr.{start}"));
+        let notify = self.path(&format!("notify.{start}"));
+        let socket = UnixDatagram::bind(&notify).expect("bind the notify socket");
+        let child = Command::new(PROGRAM)
+            .args(["run", "--log-format", "text", "--config"])
+            .arg(config)
+            .env("NOTIFY_SOCKET", &notify)
+            .env("OUTSTATION_LOG", "info")
+            .stderr(File::create(&stderr).expect("make a file for stderr"))
+            .spawn()
+            .expect("start the daemon");
+        Daemon { child, address: String::new(), stderr, socket }
+    }
+
+    /// The daemon, once it has told its service manager, us, that it is ready.
+    pub(crate) fn start(&self, rest: &str) -> Daemon {
+        let mut daemon = self.spawn(rest);
+        daemon.told("READY=1");
+        daemon.address = daemon.listens_at();
+        daemon
+    }
+}
+
+pub(crate) fn port(name: &str, path: &Path, rest: &str) -> String {
+    format!("[[port]]\nname = \"{name}\"\npath = \"{}\"\n{rest}\n", path.display())
+}
+
+pub(crate) fn postcard_port(line: &Line) -> String {
+    port("mcu", line.path(), "framing = \"postcard\"")
+}
+
+pub(crate) fn json_port(line: &Line) -> String {
+    port("text", line.path(), "framing = \"lines\"\nformat = \"json\"")
+}
+
+/// A sink that gives its upstream half a second and leaves repeating to the breaker.
+pub(crate) fn sink(address: &str, rest: &str) -> String {
+    format!(
+        "[[sink]]\nname = \"cloud\"\nkind = \"http\"\nurl = \"http://{address}/v1/readings\"\n\
+         timeout = \"500ms\"\nretries = 0\n{rest}\n"
+    )
+}
+
+/// Killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    child: Child,
+    pub(crate) address: String,
+    stderr: PathBuf,
+    socket: UnixDatagram,
+}
+
+impl Daemon {
+    /// Waits until it has told its service manager this.
+    pub(crate) fn told(&self, news: &str) {
+        self.socket.set_read_timeout(Some(PATIENCE)).expect("set a timeout");
+        let mut message = [0; 4096];
+        loop {
+            let count = self.socket.recv(&mut message);
+            let count = count.unwrap_or_else(|error| panic!("no {news}: {error}\n{}", self.said()));
+            if message[..count].split(|byte| *byte == b'\n').any(|line| line == news.as_bytes()) {
+                return;
+            }
+        }
+    }
+
+    /// The address of the only socket it listens on, from `/proc`.
+    fn listens_at(&self) -> String {
+        let proc = PathBuf::from(format!("/proc/{}", self.child.id()));
+        let files = std::fs::read_dir(proc.join("fd")).expect("list open files");
+        let targets = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+        let names: Vec<_> = targets.map(|target| target.display().to_string()).collect();
+        let table = std::fs::read_to_string(proc.join("net/tcp")).expect("read the socket table");
+        let port = table.lines().skip(1).find_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let ours = names.contains(&format!("socket:[{}]", fields[9])) && fields[3] == "0A";
+            let port = fields[1].rsplit(':').next()?;
+            ours.then(|| u16::from_str_radix(port, 16).ok()).flatten()
+        });
+        format!("127.0.0.1:{}", port.unwrap_or_else(|| panic!("no port\n{}", self.said())))
+    }
+
+    /// All it logged so far.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(&self.stderr).expect("read stderr")
+    }
+
+    pub(crate) fn status(&self) -> Value {
+        let (code, body) = get(&self.address, "/status");
+        assert_eq!(code, 200, "{body}");
+        serde_json::from_str(&body).expect("the status is JSON")
+    }
+
+    /// The only sink.
+    pub(crate) fn sink(&self) -> Value {
+        self.status()["sinks"][0].clone()
+    }
+
+    pub(crate) fn port(&self, name: &str) -> Value {
+        let status = self.status();
+        let ports = status["ports"].as_array().expect("a list of ports");
+        ports.iter().find(|port| port["name"] == name).expect("the port is listed").clone()
+    }
+
+    /// Waits until the breaker is in this state.
+    pub(crate) fn breaker(&self, state: &str) -> Value {
+        eventually(&format!("the breaker is {state}"), || self.sink(), |s| s["breaker"] == state)
+    }
+
+    /// Waits until the log holds `count` readings for good, delivered or not.
+    pub(crate) fn stored(&self, count: u64) -> Value {
+        let stored = |status: &Value| {
+            let ledger = &status["ledger"];
+            ledger["accepted"] == count && ledger["stored"] == count && ledger["balanced"] == true
+        };
+        eventually(&format!("{count} readings are stored"), || self.status(), stored)
+    }
+
+    /// Waits until `count` readings were taken in and delivered, and nothing else happened to any.
+    pub(crate) fn delivered(&self, count: u64) -> Value {
+        let delivered = |status: &Value| {
+            let ledger = &status["ledger"];
+            ledger["balanced"] == true
+                && ["accepted", "stored", "delivered"].iter().all(|name| ledger[name] == count)
+        };
+        let what = format!("{count} readings are delivered");
+        let status = eventually(&what, || self.status(), delivered);
+        let ledger = &status["ledger"];
+        assert_eq!((&ledger["pending"], &ledger["uncommitted"]), (&0.into(), &0.into()));
+        let lost = ledger["lost"].as_object().expect("losses by reason");
+        assert!(!lost.is_empty() && lost.values().all(|count| *count == 0), "{ledger}");
+        status
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a pid"), signal).expect("send a signal");
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn end(&mut self) -> ExitStatus {
+        let mut status = None;
+        let ended = || {
+            status = self.child.try_wait().expect("wait for the daemon");
+            status.is_some()
+        };
+        eventually("the daemon ended", ended, |ended| *ended);
+        status.expect("it ended")
+    }
+
+    /// Asks it to stop; it must do so in good order.
+    pub(crate) fn stop(mut self) {
+        self.signal(Signal::TERM);
+        let status = self.end();
+        assert_eq!(status.code(), Some(0), "{}", self.said());
+    }
+
+    /// As a crash or the OOM killer ends it.
+    pub(crate) fn kill(mut self) {
+        self.signal(Signal::KILL);
+        self.end();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        if std::thread::panicking() {
+            let said = self.said();
+            drop(writeln!(std::io::stderr().lock(), "--- the daemon said:\n{said}---"));
+        }
+    }
+}
+
+/// One GET; status code and body.
+pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).expect("connect");
+    stream.set_read_timeout(Some(PATIENCE)).expect("set a timeout");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).expect("send a request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("read an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    let code = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    (code.expect("a status code"), body.to_owned())
+}
+
+/// A child whose stdout is read.
+pub(crate) fn piped(args: &[&str]) -> Child {
+    let mut command = Command::new(PROGRAM);
+    command.args(args).stdout(Stdio::piped()).spawn().expect("start outstation")
+}
