@@ -14,8 +14,9 @@ pub const SENSORS_MAX: usize = 1024;
 /// The longest name of a sensor or channel, in bytes.
 pub const NAME_MAX: usize = 64;
 
-/// What kind of value a channel carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What kind of value a channel carries, each wider than the one before: a channel that has shown
+/// several is of the widest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ValueType {
     Bool,

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::reading::{Channel, Sensor, ValueType};
+use super::reading::{Channel, Sensor};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registry {
@@ -98,23 +98,13 @@ fn merge(sensor: &mut Sensor, place: Option<usize>, channel: &Channel) {
 /// only widens, so that a line saying `20` and then `20.5` does not change it back and forth.
 fn combined(known: &Channel, seen: &Channel) -> Channel {
     let unit = if seen.unit.is_empty() { &known.unit } else { &seen.unit };
-    let kind = if width(seen.kind) > width(known.kind) { seen.kind } else { known.kind };
-    Channel { name: known.name.clone(), unit: unit.clone(), kind }
-}
-
-fn width(kind: ValueType) -> u8 {
-    match kind {
-        ValueType::Bool => 0,
-        ValueType::Int => 1,
-        ValueType::F32 => 2,
-        ValueType::F64 => 3,
-        ValueType::Text => 4,
-    }
+    Channel { name: known.name.clone(), unit: unit.clone(), kind: known.kind.max(seen.kind) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::reading::ValueType;
 
     fn sensor(channels: &[(&str, &str, ValueType)]) -> Sensor {
         let channels = channels.iter().map(|(name, unit, kind)| Channel {

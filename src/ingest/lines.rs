@@ -177,7 +177,8 @@ impl Source {
     fn channel(&mut self, place: u16, name: &str, kind: ValueType) -> Result<u16, Fault> {
         let place = usize::from(place);
         if let Some(Some(at)) = self.channels.get(place).copied() {
-            if self.sensor.channels[usize::from(at)].kind != kind {
+            // Only wider types are news: `20` after `20.5` is the same channel as before.
+            if self.sensor.channels[usize::from(at)].kind < kind {
                 Arc::make_mut(&mut self.sensor).channels[usize::from(at)].kind = kind;
             }
             return Ok(at);

@@ -174,6 +174,14 @@ fn sequence_gaps_and_restarts_are_noticed() {
 }
 
 #[test]
+fn a_channel_that_alternates_between_types_stays_one_sensor() {
+    let text = "{\"v\":20}\n{\"v\":20.5}\n".repeat(50);
+    let rig = Rig::new(&config(Format::Json)).feed(text.as_bytes());
+    assert_eq!(rig.out.readings.len(), 100);
+    assert!(rig.out.readings.sensors().len() <= 2, "{}", rig.out.readings.sensors().len());
+}
+
+#[test]
 fn names_without_end_are_refused_in_bounded_memory() {
     let mut rig = Rig::new(&keyed());
     for number in 0..2 * SENSORS_MAX {
