@@ -18,7 +18,7 @@ pub(super) struct Args {
     /// Length of W1 and of idling.
     #[arg(long, default_value_t = 20)]
     seconds: u64,
-    /// Where the log is written: the storage that is measured. The default is a temporary folder.
+    /// A folder on the storage to measure; the default is the system's temporary folder.
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
     /// Print JSON.
@@ -38,8 +38,9 @@ enum Workload {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
-    let fresh = || std::env::temp_dir().join(format!("outstation-bench-{:016x}", Clock::entropy()));
-    let folder = args.folder.clone().unwrap_or_else(fresh);
+    // A folder of our own inside the given one: it is removed in the end.
+    let parent = args.folder.clone().unwrap_or_else(std::env::temp_dir);
+    let folder = parent.join(format!("outstation-bench-{:016x}", Clock::entropy()));
     let length = Duration::from_secs(args.seconds);
     let wanted = |workload| args.workload == workload || args.workload == Workload::All;
     let measured = runtime()?.block_on(async {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{CliError, Signals, complain, runtime, say};
 use crate::config::{LogFilter, LogFormat};
-use crate::demo::{self, Glimpse, Script};
+use crate::demo::{self, DATABASES, Glimpse, Script};
 use crate::telemetry;
 
 #[derive(Debug, clap::Args)]
@@ -109,10 +109,16 @@ struct Temporary {
 impl Temporary {
     fn new(keep: Option<&Path>) -> Result<Self, CliError> {
         let fresh = || {
-            std::env::temp_dir()
-                .join(format!("outstation-demo-{:016x}", crate::clock::Clock::entropy()))
+            let name = format!("outstation-demo-{:016x}", crate::clock::Clock::entropy());
+            std::env::temp_dir().join(name)
         };
         let path = keep.map_or_else(fresh, Path::to_owned);
+        if let Some(old) = DATABASES.iter().find(|name| path.join(name).exists()) {
+            let path = path.display();
+            return Err(CliError::Usage(format!(
+                "`{path}` holds the `{old}` of an earlier demo; name another folder"
+            )));
+        }
         let create =
             |source| CliError::File { operation: "create the folder", path: path.clone(), source };
         std::fs::create_dir_all(&path).map_err(create)?;

@@ -33,6 +33,8 @@ use pty::Pty;
 pub use report::Outcome;
 use sensors::{Sensor, Speech};
 
+/// What a demo leaves in its folder: the daemon's log and the collector's readings.
+pub const DATABASES: [&str; 2] = ["log.db", "collector.db"];
 /// How long the drain may take once the sensors are silent.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
 
@@ -87,7 +89,7 @@ pub async fn play(
     glance: impl FnMut(Glimpse),
     cut: impl Future<Output = ()>,
 ) -> Result<Outcome, DemoError> {
-    let store = Store::open(Some(&script.folder.join("collector.db")))?;
+    let store = Store::open(Some(&script.folder.join(DATABASES[1])))?;
     let collector = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), &store).await?;
     let sensors = make_sensors(script)?;
     let app = App::start(config(script, &sensors, collector.local_addr()), Clock::system()).await?;
@@ -243,7 +245,7 @@ fn make_sensors(script: &Script) -> Result<Vec<Sensor>, DemoError> {
 fn config(script: &Script, sensors: &[Sensor], collector: SocketAddr) -> Config {
     let mut config = Config::default();
     config.device.id = Some("demo".into());
-    config.log.path = script.folder.join("log.db");
+    config.log.path = script.folder.join(DATABASES[0]);
     config.http.listen = Some(script.listen);
     config.ports = sensors.iter().enumerate().map(|(index, sensor)| port(index, sensor)).collect();
     let url = format!("http://{collector}/v1/readings").parse().expect("an address makes a URL");
