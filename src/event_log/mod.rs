@@ -51,6 +51,12 @@ pub struct Append {
     pub events: Vec<(Stream, Event)>,
 }
 
+impl Append {
+    pub fn is_empty(&self) -> bool {
+        self.readings.is_empty() && self.intake.is_empty() && self.events.is_empty()
+    }
+}
+
 #[derive(Debug)]
 enum Request {
     Next { sink: String, limits: Limits, answer: oneshot::Sender<Option<Batch>> },

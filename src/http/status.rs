@@ -102,7 +102,7 @@ impl<'a> Port<'a> {
             state,
             reason,
             opened_once: port.opened_once,
-            bytes: port.intake.bytes,
+            bytes: port.received_bytes(),
             frames: port.intake.frames,
             accepted: port.intake.accepted,
             overflow: port.intake.overflow,

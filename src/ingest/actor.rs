@@ -134,7 +134,10 @@ impl Actor {
                 }
                 () = self.ingest.pulse.called() => self.tell_unless_recent(),
                 place = appender.place(), if due => {
-                    place?.send(self.take_outbox());
+                    let (place, append) = (place?, self.take_outbox());
+                    if !append.is_empty() {
+                        place.send(append);
+                    }
                     hand_over_at = None;
                 }
                 () = sleep_until(at), if pending && !due => {}
@@ -178,20 +181,22 @@ impl Actor {
 
     async fn hand_over(&mut self) -> Result<(), LogClosed> {
         let append = self.take_outbox();
-        if !append.intake.is_empty() || !append.events.is_empty() {
+        if !append.is_empty() {
             self.ingest.appender.place().await?.send(append);
         }
         Ok(())
     }
 
     fn take_outbox(&mut self) -> Append {
-        let (readings, intake) = self.outbox.take(self.decoder.open());
+        let open = self.decoder.open();
+        let (readings, intake) = self.outbox.take(open);
         self.untold.merge(&intake.faults);
         self.overflow_untold += intake.overflow;
         self.tell_unless_recent();
         let now = self.ingest.clock.since_boot_ms();
         self.ingest.status.send_modify(|status| {
             status.intake.merge(&intake);
+            status.open = open;
             if !readings.is_empty() {
                 status.last_reading_ms = Some(now);
             }

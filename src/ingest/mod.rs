@@ -49,10 +49,18 @@ pub struct PortStatus {
     pub opened_once: bool,
     /// Since the process started; the log keeps the account of its whole life.
     pub intake: Intake,
+    /// What stands half read; it is not in `intake` yet.
+    pub open: Open,
     pub last_reading_ms: Option<i64>,
 }
 
 impl PortStatus {
+    /// Every byte that came, also when no frame or line has ended yet: at a wrong baud rate that
+    /// may be never.
+    pub fn received_bytes(&self) -> u64 {
+        self.intake.bytes + self.open.bytes
+    }
+
     pub fn new(name: &str, path: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -60,6 +68,7 @@ impl PortStatus {
             state: PortState::Untried,
             opened_once: false,
             intake: Intake::default(),
+            open: Open::default(),
             last_reading_ms: None,
         }
     }

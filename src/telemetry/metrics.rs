@@ -198,7 +198,7 @@ fn refresh_ledger(ledger: &Ledger) {
 fn refresh_port(now: &Snapshot, port: &PortStatus) {
     let labels = [("port", port.name.clone())];
     gauge!(PORT_OPEN, &labels).set(flag(port.state == PortState::Open));
-    counter!(PORT_BYTES, &labels).absolute(port.intake.bytes);
+    counter!(PORT_BYTES, &labels).absolute(port.received_bytes());
     counter!(PORT_FRAMES, &labels).absolute(port.intake.frames);
     counter!(PORT_READINGS, &labels).absolute(port.intake.accepted);
     for fault in Fault::ALL {
