@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, watch};
 
 use crate::clock::Clock;
-use crate::config::{Config, HttpSink as HttpSinkConfig, Sink, SinkKind};
+use crate::config::{Config, Encoding, HttpSink as HttpSinkConfig, Sink, SinkKind};
 use crate::device::{self, DeviceError};
 use crate::domain::breaker::Policy;
 use crate::event_log::actor::{LogActor, LogConfig};
@@ -38,6 +38,9 @@ pub enum AppError {
     #[error(transparent)]
     Supervisor(#[from] SupervisorError),
 }
+
+/// What a reading of one or two channels takes in the `json` encoding.
+const JSON_BYTES_PER_READING: u64 = 128;
 
 /// A daemon that is running.
 #[derive(Debug)]
@@ -136,9 +139,13 @@ fn start_log(
     let mut first = Some(LogActor::open(config.clone(), clock.clone())?);
     let (clock, mailbox) = (clock.clone(), Arc::new(Mutex::new(mailbox)));
     supervisor.start(Stage::Log, "log", Place::Thread, move |pulse| {
-        let actor = first.take().map_or_else(|| LogActor::open(config.clone(), clock.clone()), Ok);
+        let (first, config, clock) = (first.take(), config.clone(), clock.clone());
         let mailbox = Arc::clone(&mailbox);
-        async move { actor?.run(mailbox, pulse).await }
+        // Opening may take its time, so it happens on the log's thread too.
+        async move {
+            let actor = first.map_or_else(|| LogActor::open(config, clock), Ok)?;
+            actor.run(mailbox, pulse).await
+        }
     });
     Ok(handle)
 }
@@ -185,12 +192,12 @@ fn start_upload(
     status: watch::Sender<SinkStatus>,
 ) {
     let SinkKind::Http(http) = &sink.kind;
+    let limits = limits(sink, http);
     let seed = Clock::entropy();
     let breaker = SharedBreaker::new(Policy::default(), seed, clock.clone(), status.clone());
     let (name, http, log, clock) =
         (sink.name.clone(), HttpSink::new(http), log.clone(), clock.clone());
     let (timeout, retries) = (sink.timeout, sink.retries);
-    let limits = Limits { readings_max: sink.batch_readings, bytes_max: sink.batch_bytes };
     let stop = supervisor.stop_of(Stage::Uploads);
     supervisor.start(Stage::Uploads, format!("sink {name}"), Place::Here, move |pulse| {
         upload::run(Upload {
@@ -205,6 +212,17 @@ fn start_upload(
             pulse,
         })
     });
+}
+
+/// The log counts packed bytes. As JSON a reading takes some 128, so the same bound on the body
+/// means fewer readings.
+fn limits(sink: &Sink, http: &HttpSinkConfig) -> Limits {
+    let bytes = u64::try_from(sink.batch_bytes).unwrap_or(u64::MAX);
+    let readings_max = match http.encoding {
+        Encoding::Packed => sink.batch_readings,
+        Encoding::Json => sink.batch_readings.min(bytes / JSON_BYTES_PER_READING).max(1),
+    };
+    Limits { readings_max, bytes_max: sink.batch_bytes }
 }
 
 fn start_port(

@@ -3,6 +3,7 @@
 //! Everything else is handed a [`Clock`]. The virtual one follows tokio's clock, so that a test
 //! that steps time steps every timestamp with it.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
@@ -89,9 +90,9 @@ impl Clock {
         Anchor::new(self.wall_ms(), self.since_boot_ms())
     }
 
-    /// Unpredictable bits, seeded by the operating system.
+    /// Unpredictable bits: the standard library keys its hashers from the operating system.
     pub fn entropy() -> u64 {
-        fastrand::Rng::new().u64(..)
+        RandomState::new().build_hasher().finish()
     }
 }
 

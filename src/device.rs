@@ -24,8 +24,10 @@ pub fn id(config: &config::Device) -> Result<String, DeviceError> {
 fn derived(path: &Path) -> std::io::Result<String> {
     let machine = std::fs::read_to_string(path)?;
     let machine = machine.trim();
-    if machine.is_empty() {
-        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is empty"));
+    // An image may ship `uninitialized` or nothing: one id for a whole fleet.
+    if machine.len() != 32 || !machine.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let reason = "it does not hold 32 hexadecimal digits";
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, reason));
     }
     let bound = format!("outstation:{machine}");
     let digest = ring::digest::digest(&ring::digest::SHA256, bound.as_bytes());
@@ -51,7 +53,9 @@ mod tests {
         let id = derived(&path).expect("derived");
         assert_eq!(id, derived(&path).expect("derived"));
         assert!(id.len() == 15 && !id.contains("0123456789ab"), "{id}");
-        std::fs::write(&path, "\n").expect("written");
-        assert!(derived(&path).is_err(), "an empty machine id is none");
+        for none in ["\n", "uninitialized\n"] {
+            std::fs::write(&path, none).expect("written");
+            assert!(derived(&path).is_err(), "{none:?} is no machine id");
+        }
     }
 }

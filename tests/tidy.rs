@@ -178,18 +178,6 @@ fn folders_are_two_deep_and_files_are_short() {
 }
 
 #[test]
-fn every_configuration_key_is_documented_in_the_shipped_file() {
-    let shipped =
-        fs::read_to_string(Path::new(ROOT).join("config/outstation.toml")).expect("shipped");
-    let keys = outstation::config::KEYS.iter().map(|key| key.path);
-    let missing: Vec<String> = keys
-        .filter(|path| !shipped.contains(path.rsplit('.').next().unwrap_or(path)))
-        .map(str::to_owned)
-        .collect();
-    assert_none(&missing, "`config/outstation.toml` shows every key");
-}
-
-#[test]
 fn the_unit_file_agrees_with_the_defaults() {
     let unit =
         fs::read_to_string(Path::new(ROOT).join("systemd/outstation.service")).expect("shipped");

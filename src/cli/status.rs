@@ -141,6 +141,6 @@ fn duration(value: &Value) -> String {
     let Some(seconds) = value.as_f64().filter(|seconds| *seconds >= 0.0) else {
         return "-".to_owned();
     };
-    let whole = std::time::Duration::from_secs_f64(seconds.round());
-    humantime::format_duration(whole).to_string()
+    let whole = std::time::Duration::try_from_secs_f64(seconds.round());
+    whole.map_or_else(|_| "-".to_owned(), |whole| humantime::format_duration(whole).to_string())
 }

@@ -123,9 +123,7 @@ fn segment(first_seq: u64, count: u32) -> StoredSegment {
         let cells = [(0, Value::F64(20.5)), (1, Value::Bool(true))];
         segment.push(3, Stamp::boot(1_250 + row), cells.into_iter());
     }
-    let body = segment.encode();
-    let crc = crc32fast::hash(&body);
-    StoredSegment { first_seq, count, lane: Lane::Live, boot: 0, crc, body }
+    StoredSegment::sealed(first_seq, count, Lane::Live, 0, segment.encode())
 }
 
 fn batch(segments: Vec<StoredSegment>) -> Batch {

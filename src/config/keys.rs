@@ -18,7 +18,7 @@ pub const KEYS: &[Key] = &[
     key("log.commit_interval", "\"1s\"", "longest time before readings are committed; what a power cut may cost"),
     key("log.commit_readings", "16384", "commit earlier once this many readings wait"),
     key("http.listen", "\"127.0.0.1:9437\"", "address of health, metrics and status, or \"off\""),
-    key("http.connections_max", "16", "connections served at once; more are closed"),
+    key("http.connections_max", "16", "connections served at once; with more, the oldest is closed"),
     key("telemetry.level", "\"info\"", "least severe level logged, with exceptions by target"),
     key("telemetry.log_format", "\"auto\"", "where and how logs are written"),
     key("supervisor.shutdown_deadline", "\"5s\"", "time to drain after SIGTERM"),

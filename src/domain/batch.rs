@@ -38,19 +38,37 @@ pub struct StoredSegment {
     pub lane: Lane,
     /// The number of the boot that times on the boot base count from.
     pub boot: u32,
-    /// CRC-32 of the body.
+    /// See [`StoredSegment::checksum`].
     pub crc: u32,
     pub body: Vec<u8>,
 }
 
 impl StoredSegment {
-    pub fn last_seq(&self) -> u64 {
-        self.first_seq + u64::from(self.count) - 1
+    /// Closes a body with its checksum.
+    pub fn sealed(first_seq: u64, count: u32, lane: Lane, boot: u32, body: Vec<u8>) -> Self {
+        let mut segment = Self { first_seq, count, lane, boot, crc: 0, body };
+        segment.crc = segment.checksum();
+        segment
     }
 
-    /// Whether the body is what was written.
+    pub fn last_seq(&self) -> u64 {
+        self.first_seq.saturating_add(u64::from(self.count)).saturating_sub(1)
+    }
+
+    /// CRC-32 over everything else: first number, count, lane, boot (little endian), body.
+    pub fn checksum(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&self.first_seq.to_le_bytes());
+        hasher.update(&self.count.to_le_bytes());
+        hasher.update(&[self.lane as u8]);
+        hasher.update(&self.boot.to_le_bytes());
+        hasher.update(&self.body);
+        hasher.finalize()
+    }
+
+    /// Whether it is what was written.
     pub fn is_sound(&self) -> bool {
-        crc32fast::hash(&self.body) == self.crc
+        self.count > 0 && self.checksum() == self.crc
     }
 
     /// The sensors it refers to, ascending; none if it is damaged.
@@ -121,11 +139,6 @@ impl Batch {
 
     pub fn to_packed(&self) -> Result<Vec<u8>, postcard::Error> {
         postcard::to_stdvec(self)
-    }
-
-    /// Reads a packed batch; nothing in it is believed until a segment is decoded.
-    pub fn from_packed(bytes: &[u8]) -> Result<Self, postcard::Error> {
-        postcard::from_bytes(bytes)
     }
 
     /// Visits every reading in order. Fails before the first visit of a segment that is damaged.

@@ -61,6 +61,10 @@ impl Event {
 pub struct Stream(String);
 
 impl Stream {
+    pub fn named(name: String) -> Self {
+        Self(name)
+    }
+
     pub fn registry() -> Self {
         Self("registry".into())
     }

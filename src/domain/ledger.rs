@@ -78,7 +78,8 @@ impl FaultCounts {
         if self.0.len() <= at {
             self.0.resize(at + 1, 0);
         }
-        self.0[at] += count;
+        // A sensor may claim any gap; the count stays a number.
+        self.0[at] = self.0[at].saturating_add(count);
     }
 
     pub fn get(&self, fault: Fault) -> u64 {

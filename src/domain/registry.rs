@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::reading::{Channel, Sensor};
+use super::reading::{CHANNELS_MAX, Channel, Sensor};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registry {
@@ -16,11 +16,13 @@ pub struct Registry {
     ids: HashMap<(String, String), u32>,
 }
 
-/// Where a sensor's readings go: its number, and the registry's channel for each of its own.
+/// Where a sensor's readings go: its number, and the registry's channel for each of its own. A sensor
+/// that has shown the most channels it may have gets none for further ones: noise on a line without
+/// checksums must not invent names for ever.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
     pub id: u32,
-    pub channels: Vec<u16>,
+    pub channels: Vec<Option<u16>>,
 }
 
 impl Registry {
@@ -60,20 +62,27 @@ impl Registry {
         let key = (seen.port.clone(), seen.name.clone());
         let Some(&id) = self.ids.get(&key) else {
             let id = u32::try_from(self.sensors.len()).expect("sensors are bounded per port");
-            let channels = (0..).take(seen.channels.len()).collect();
+            let channels = (0..).take(seen.channels.len()).map(Some).collect();
             return (Mapping { id, channels }, Some(seen.clone()));
         };
         let known = &self.sensors[id as usize];
         let mut merged: Option<Sensor> = None;
-        let channels = seen.channels.iter().zip(0..).map(|(channel, hint)| {
-            let now = merged.as_ref().unwrap_or(known);
-            let place = place_of(&now.channels, channel, hint);
-            if place.is_none_or(|at| now.channels[at] != combined(&now.channels[at], channel)) {
-                merge(merged.get_or_insert_with(|| known.clone()), place, channel);
+        let channels = seen.channels.iter().enumerate().map(|(hint, channel)| {
+            let now = &merged.as_ref().unwrap_or(known).channels;
+            let place = place_of(now, channel, hint);
+            let described = place.map(|at| combined(&now[at], channel));
+            match (place, described) {
+                (Some(at), Some(described)) if described != now[at] => {
+                    merged.get_or_insert_with(|| known.clone()).channels[at] = described;
+                }
+                (None, _) if now.len() >= CHANNELS_MAX => return None,
+                (None, _) => {
+                    merged.get_or_insert_with(|| known.clone()).channels.push(channel.clone())
+                }
+                _ => {}
             }
-            let place = place
-                .unwrap_or_else(|| merged.as_ref().map_or(0, |sensor| sensor.channels.len() - 1));
-            u16::try_from(place).expect("channels are bounded per sensor")
+            let last = merged.as_ref().unwrap_or(known).channels.len() - 1;
+            u16::try_from(place.unwrap_or(last)).ok()
         });
         let channels = channels.collect();
         (Mapping { id, channels }, merged)
@@ -85,13 +94,6 @@ fn place_of(known: &[Channel], channel: &Channel, hint: usize) -> Option<usize> 
         return Some(hint);
     }
     known.iter().position(|at| at.name == channel.name)
-}
-
-fn merge(sensor: &mut Sensor, place: Option<usize>, channel: &Channel) {
-    match place {
-        Some(at) => sensor.channels[at] = combined(&sensor.channels[at], channel),
-        None => sensor.channels.push(channel.clone()),
-    }
 }
 
 /// A channel after one more sighting: a unit once known stays until another is stated, and a type
@@ -130,7 +132,7 @@ mod tests {
         let seen = sensor(&[("t", "Cel", ValueType::F64), ("n", "", ValueType::Int)]);
         assert!(learn(&mut registry, &seen).1);
         let (mapping, learned) = learn(&mut registry, &seen);
-        assert_eq!((mapping.id, mapping.channels, learned), (0, vec![0, 1], false));
+        assert_eq!((mapping.id, mapping.channels, learned), (0, vec![Some(0), Some(1)], false));
     }
 
     #[test]
@@ -143,7 +145,20 @@ mod tests {
             ("t", "", ValueType::F64),
         ]);
         let (mapping, learned) = learn(&mut registry, &seen);
-        assert_eq!((mapping.channels, learned), (vec![2, 1, 0], true));
+        assert_eq!((mapping.channels, learned), (vec![Some(2), Some(1), Some(0)], true));
+    }
+
+    #[test]
+    fn a_sensor_never_has_more_channels_than_it_may_however_often_it_is_renamed() {
+        let mut registry = Registry::default();
+        for life in 0..4 {
+            let names: Vec<String> = (0..100).map(|number| format!("{life}-{number}")).collect();
+            let channels: Vec<_> =
+                names.iter().map(|name| (name.as_str(), "", ValueType::Int)).collect();
+            let (mapping, _) = learn(&mut registry, &sensor(&channels));
+            assert_eq!(mapping.channels.contains(&None), life >= 2, "life {life}");
+        }
+        assert_eq!(registry.sensor(0).expect("known").channels.len(), CHANNELS_MAX);
     }
 
     #[test]

@@ -201,7 +201,8 @@ impl Column {
     }
 }
 
-fn weight(value: &Value) -> usize {
+/// How much of a segment's room a value takes.
+pub fn weight(value: &Value) -> usize {
     match value {
         Value::Text(text) => 1 + text.len() / TEXT_BYTES_PER_CELL,
         _ => 1,

@@ -3,6 +3,7 @@
 //! Every call into SQLite happens here and blocks; the actor therefore has a thread of its own.
 //! It ends when all its handles are gone, after a last commit.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,9 @@ use crate::domain::registry::Mapping;
 use crate::domain::segment::{CELLS_MAX, Segment};
 use crate::supervisor::pulse::Pulse;
 use crate::telemetry::error_chain;
-use crate::telemetry::events::{LogHealed, LogOpened, LogTrouble, Report, SegmentDamaged};
+use crate::telemetry::events::{
+    LogHealed, LogOpened, LogTrouble, LogUnreadable, Report, SegmentDamaged, SensorCrowded,
+};
 
 /// What the actor needs to know; see the configuration for the meaning of each.
 #[derive(Clone, Debug)]
@@ -58,6 +61,10 @@ pub struct LogActor {
     last_ms: i64,
     commit_at: Option<Instant>,
     trouble: Option<String>,
+    /// Whether the last read failed.
+    unreadable: bool,
+    /// Sensors that were told to have too many channels.
+    told_crowded: HashSet<u32>,
     commits: u64,
 }
 
@@ -81,11 +88,13 @@ impl LogActor {
             last_ms: 0,
             commit_at: None,
             trouble: None,
+            unreadable: false,
+            told_crowded: HashSet::new(),
             commits: 0,
         };
         actor.enter_boot()?;
         actor.anchor_clock()?;
-        actor.welcome_new_sinks()?;
+        actor.welcome_sinks()?;
         LogOpened { path: actor.database.path(), epoch: actor.database.epoch(), next_seq }.report();
         Ok(actor)
     }
@@ -155,13 +164,13 @@ impl LogActor {
         let Append { port, mut readings, intake, events } = append;
         let urgent = !readings.is_empty() || !events.is_empty();
         for (stream, event) in events {
-            self.record(stream, event)?;
+            self.record(stream, event);
         }
         if !readings.is_empty() {
             self.take_readings(&mut readings)?;
         }
         if !intake.is_empty() {
-            self.record(Stream::ledger(), Event::TookIn { port, intake })?;
+            self.record(Stream::ledger(), Event::TookIn { port, intake });
         }
         self.schedule(if urgent { 1 } else { LAZY_INTERVALS });
         Ok(())
@@ -171,8 +180,11 @@ impl LogActor {
         let mut mappings = Vec::with_capacity(readings.sensors().len());
         for sensor in readings.sensors() {
             let (mapping, news) = self.aggregates.registry.locate(sensor);
+            if mapping.channels.contains(&None) && self.told_crowded.insert(mapping.id) {
+                SensorCrowded { port: &sensor.port, sensor: &sensor.name }.report();
+            }
             if let Some(sensor) = news {
-                self.record(Stream::registry(), Event::SensorDescribed { id: mapping.id, sensor })?;
+                self.record(Stream::registry(), Event::SensorDescribed { id: mapping.id, sensor });
             }
             mappings.push(mapping);
         }
@@ -183,7 +195,8 @@ impl LogActor {
         self.last_ms = now;
         readings.drain(|sensor, stamp, cells| {
             let Mapping { id, channels } = &mappings[sensor];
-            let cells = cells.map(|(channel, value)| (channels[usize::from(channel)], value));
+            let known = |(channel, value)| Some((channels[usize::from(channel)]?, value));
+            let cells = cells.filter_map(known);
             self.open.push(*id, stamp, cells);
         });
         Ok(())
@@ -193,10 +206,10 @@ impl LogActor {
         match request {
             // An asker that went away misses nothing: what it was not told stays pending.
             Request::Next { sink, limits, answer } => {
-                let _ = answer.send(self.next_batch(&sink, limits)?);
+                let _ = answer.send(self.next_batch(&sink, limits, mailbox));
             }
             Request::Acknowledge { sink, first, last, answer } => {
-                self.record(Stream::delivery(&sink), Event::Acknowledged { first, last })?;
+                self.record(Stream::delivery(&sink), Event::Acknowledged { first, last });
                 self.schedule(LAZY_INTERVALS);
                 self.publish(mailbox);
                 let _ = answer.send(());
@@ -205,32 +218,58 @@ impl LogActor {
         Ok(())
     }
 
-    fn next_batch(&mut self, sink: &str, limits: Limits) -> Result<Option<Batch>, StorageError> {
+    /// The next readings the sink is owed. What the log should hold and does not is lost, counted
+    /// and passed by, so that nothing blocks behind it.
+    fn next_batch(&mut self, sink: &str, limits: Limits, mailbox: &Mailbox) -> Option<Batch> {
         loop {
             let delivered = self.aggregates.acknowledged.get(sink).cloned().unwrap_or_default();
             let from = self.aggregates.books.first_owed(&delivered, 1);
-            let found = self.database.segments_from(from, limits.readings_max, limits.bytes_max)?;
+            if from >= self.next_seq {
+                return None;
+            }
+            let found = self.database.segments_from(from, limits.readings_max, limits.bytes_max);
+            let found = self.readable(found)?;
+            let begins = found.first().map_or(self.next_seq, |segment| segment.first_seq);
             let sound = found.iter().take_while(|segment| segment.is_sound()).count();
-            match found.get(sound) {
+            if begins > from {
+                self.write_off(from, begins - 1, mailbox);
+            } else if sound > 0 {
                 // What stands before the damage goes out first.
-                _ if sound > 0 => {
-                    return self.batch(found.into_iter().take(sound).collect()).map(Some);
-                }
-                None => return Ok(None),
-                Some(damaged) => self.set_aside(damaged)?,
+                return Some(self.batch(found.into_iter().take(sound).collect()));
+            } else {
+                // A damaged row may lie about its length: it ends where the next one begins.
+                let next = self.database.first_after(from);
+                let next = self.readable(next)?.unwrap_or(self.next_seq);
+                self.write_off(from, next - 1, mailbox);
             }
         }
     }
 
-    /// A segment that is not what was written is lost, counted and passed by; its row stays.
-    fn set_aside(&mut self, damaged: &StoredSegment) -> Result<(), StorageError> {
-        let (first, last) = (damaged.first_seq, damaged.last_seq());
-        SegmentDamaged { first, last }.report();
-        self.schedule(1);
-        self.record(Stream::ledger(), Event::Lost { loss: Loss::Damaged, first, last })
+    /// Storage that cannot be read is weather, as it is when it cannot be written: said once, and
+    /// tried again when somebody asks again.
+    fn readable<T>(&mut self, read: Result<T, StorageError>) -> Option<T> {
+        match read {
+            Ok(found) => {
+                self.unreadable = false;
+                Some(found)
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.unreadable, true) {
+                    LogUnreadable { path: self.database.path(), error: &error }.report();
+                }
+                None
+            }
+        }
     }
 
-    fn batch(&self, segments: Vec<StoredSegment>) -> Result<Batch, StorageError> {
+    fn write_off(&mut self, first: u64, last: u64, mailbox: &Mailbox) {
+        SegmentDamaged { first, last }.report();
+        self.record(Stream::ledger(), Event::Lost { loss: Loss::Damaged, first, last });
+        self.schedule(1);
+        self.publish(mailbox);
+    }
+
+    fn batch(&self, segments: Vec<StoredSegment>) -> Batch {
         let mut sensors: Vec<u32> = segments.iter().flat_map(StoredSegment::sensors).collect();
         sensors.sort_unstable();
         sensors.dedup();
@@ -239,22 +278,25 @@ impl LogActor {
         let described = |id: u32| Some((id, self.aggregates.registry.sensor(id)?.clone()));
         let anchor =
             |boot: u32| (boot, self.aggregates.boots.get(boot).and_then(|boot| boot.anchor));
-        Ok(Batch {
+        Batch {
             device: self.config.device.clone(),
             epoch: self.database.epoch(),
             lane: segments.first().map_or(Lane::Live, |segment| segment.lane),
             sensors: sensors.into_iter().filter_map(described).collect(),
             boots: boots.into_iter().map(anchor).collect(),
             segments,
-        })
+        }
     }
 
-    fn record(&mut self, stream: Stream, event: Event) -> Result<(), StorageError> {
-        self.aggregates.record(&self.database, stream, event)
+    fn record(&mut self, stream: Stream, event: Event) {
+        self.aggregates.record(stream, event);
     }
 
     /// Sees to a commit within so many intervals.
     fn schedule(&mut self, intervals: u32) {
+        if self.trouble.is_some() {
+            return; // the next attempt is scheduled, and sooner would not help
+        }
         let at = Instant::now() + self.config.commit_interval * intervals;
         self.commit_at = Some(self.commit_at.map_or(at, |known| known.min(at)));
     }
@@ -299,15 +341,9 @@ impl LogActor {
     }
 
     fn seal(&mut self) -> NewSegment {
+        let count = u32::try_from(self.open.len()).unwrap_or(u32::MAX);
         let body = self.open.encode();
-        let segment = StoredSegment {
-            first_seq: self.next_seq,
-            count: u32::try_from(self.open.len()).unwrap_or(u32::MAX),
-            lane: Lane::Live,
-            boot: self.boot,
-            crc: crc32fast::hash(&body),
-            body,
-        };
+        let segment = StoredSegment::sealed(self.next_seq, count, Lane::Live, self.boot, body);
         NewSegment { segment, first_ms: self.first_ms, last_ms: self.last_ms }
     }
 
@@ -329,7 +365,7 @@ impl LogActor {
             None => {
                 let boot = self.aggregates.boots.next_number();
                 let started = Event::BootStarted { boot, id: id.to_owned() };
-                self.record(Stream::clock(), started)?;
+                self.record(Stream::clock(), started);
                 boot
             }
         };
@@ -339,19 +375,20 @@ impl LogActor {
     fn anchor_clock(&mut self) -> Result<(), StorageError> {
         let anchor = self.clock.anchor();
         if self.aggregates.boots.is_news(self.boot, &anchor) {
-            self.record(Stream::clock(), Event::ClockAnchored { boot: self.boot, anchor })?;
+            self.record(Stream::clock(), Event::ClockAnchored { boot: self.boot, anchor });
             self.schedule(1);
         }
         Ok(())
     }
 
-    /// A sink configured for the first time is owed what is still in the log, not what was
-    /// delivered to others and trimmed before.
-    fn welcome_new_sinks(&mut self) -> Result<(), StorageError> {
+    /// A sink configured for the first time, or again after others had their readings trimmed, is
+    /// owed what is still in the log.
+    fn welcome_sinks(&mut self) -> Result<(), StorageError> {
         let from = self.database.oldest_seq()?;
         for sink in self.config.sinks.clone() {
-            if self.database.version(&Stream::delivery(&sink))? == 0 {
-                self.record(Stream::delivery(&sink), Event::SinkAdded { from })?;
+            let has = self.aggregates.acknowledged.get(&sink).cloned().unwrap_or_default();
+            if self.aggregates.books.first_owed(&has, 1) < from {
+                self.record(Stream::delivery(&sink), Event::SinkAdded { from });
                 self.schedule(1);
             }
         }

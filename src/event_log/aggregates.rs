@@ -13,6 +13,9 @@ use crate::domain::event::{Event, Stream};
 use crate::domain::ledger::Books;
 use crate::domain::registry::Registry;
 
+/// Events staged at once. Those of aggregates are merged or rare; the others are dropped above it.
+const STAGED_MAX: usize = 1024;
+
 #[derive(Debug, Default)]
 pub(super) struct Aggregates {
     pub(super) registry: Registry,
@@ -29,6 +32,7 @@ impl Aggregates {
     pub(super) fn load(database: &Database, sinks: &[String]) -> Result<Self, StorageError> {
         let mut all = Self::default();
         let deliveries = sinks.iter().map(|sink| Stream::delivery(sink));
+        all.versions = database.versions()?;
         for stream in
             [Stream::registry(), Stream::clock(), Stream::ledger()].into_iter().chain(deliveries)
         {
@@ -54,23 +58,18 @@ impl Aggregates {
     }
 
     /// Applies an event and stages it for the next commit.
-    pub(super) fn record(
-        &mut self,
-        database: &Database,
-        stream: Stream,
-        event: Event,
-    ) -> Result<(), StorageError> {
+    pub(super) fn record(&mut self, stream: Stream, event: Event) {
         self.apply(&stream, &event);
         if self.merge_with_staged(&stream, &event) {
-            return Ok(());
+            return;
         }
-        let version = match self.versions.get(&stream) {
-            Some(version) => *version,
-            None => database.version(&stream)?,
-        } + 1;
+        // History is for people: while nothing can be committed it must not eat the memory.
+        if self.staged.len() >= STAGED_MAX && !event.is_aggregated() {
+            return;
+        }
+        let version = self.versions.get(&stream).copied().unwrap_or(0) + 1;
         self.versions.insert(stream.clone(), version);
         self.staged.push(Versioned { stream, version, event });
-        Ok(())
     }
 
     /// Several acknowledgements, or intakes of one port, before one commit are one fact.

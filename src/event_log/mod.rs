@@ -74,17 +74,22 @@ pub struct Limits {
 #[derive(Clone, Debug)]
 pub struct Appender(mpsc::Sender<Append>);
 
+/// A place in the log's mailbox; unused, it is given back.
+pub type Place<'a> = mpsc::Permit<'a, Append>;
+
 impl Appender {
-    /// Waits for a place in the log's mailbox. Cancel-safe: a place not taken is given back.
-    pub async fn place(&self) -> Result<mpsc::Permit<'_, Append>, LogClosed> {
+    /// Waits for a place in the log's mailbox. Cancel-safe.
+    pub async fn place(&self) -> Result<Place<'_>, LogClosed> {
         self.0.reserve().await.map_err(|_| LogClosed)
     }
 
-    /// Notes an operational fact.
-    pub async fn record(&self, stream: Stream, event: Event) -> Result<(), LogClosed> {
+    /// Notes an operational fact for people to read. A log that is too busy for it does without:
+    /// nobody waits for history.
+    pub fn note(&self, stream: Stream, event: Event) {
         let append = Append { events: vec![(stream, event)], ..Append::default() };
-        self.place().await?.send(append);
-        Ok(())
+        if let Err(error) = self.0.try_send(append) {
+            tracing::debug!(error = %error, "an operational event was not noted");
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! WAL mode with `synchronous=FULL`: a commit is on the medium when it returns. Everything that
 //! belongs together, readings, events and trimming, is one transaction.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -164,19 +165,35 @@ impl Database {
         oldest.map_or_else(|| self.next_seq(), |seq| Ok(unsigned(seq)))
     }
 
-    /// The version a stream is at.
-    pub fn version(&self, stream: &Stream) -> Result<u64> {
-        let query = "SELECT max(coalesce((SELECT max(version) FROM events WHERE stream = ?1), 0), \
-                     coalesce((SELECT version FROM snapshots WHERE stream = ?1), 0))";
+    /// Where the first segment after `seq` begins.
+    pub fn first_after(&self, seq: u64) -> Result<Option<u64>> {
         self.connection
-            .prepare_cached(query)
-            .and_then(|mut select| select.query_row([stream.as_str()], |row| row.get::<_, i64>(0)))
-            .map(unsigned)
-            .map_err(sql("read the version of a stream"))
+            .query_row(
+                "SELECT min(first_seq) FROM segments WHERE first_seq > ?1",
+                [signed(seq)],
+                |row| row.get::<_, Option<i64>>(0),
+            )
+            .map(|first| first.map(unsigned))
+            .map_err(sql("read where the next segment begins"))
     }
 
-    /// Consecutive segments of one lane, the first holding `from` or the next after it, while they
+    /// The version every stream is at.
+    pub fn versions(&self) -> Result<BTreeMap<Stream, u64>> {
+        let query = "SELECT stream, max(version) FROM \
+                     (SELECT stream, version FROM events UNION ALL SELECT stream, version FROM snapshots) \
+                     GROUP BY stream";
+        let read = || {
+            let mut select = self.connection.prepare(query)?;
+            let rows = select
+                .query_map([], |row| Ok((Stream::named(row.get(0)?), unsigned(row.get(1)?))))?;
+            rows.collect::<rusqlite::Result<_>>()
+        };
+        read().map_err(sql("read the versions of the streams"))
+    }
+
+    /// Consecutive segments of one lane, from the first that begins at or after `from`, while they
     /// fit into `readings_max` readings and `bytes_max` body bytes; at least one if there is any.
+    /// A row that is no segment is passed over: whoever counts sees the gap.
     pub fn segments_from(
         &self,
         from: u64,
@@ -194,7 +211,12 @@ impl Database {
             .map_err(sql("prepare to read segments"))?;
         let mut rows = select.query([signed(from)]).map_err(sql("read segments"))?;
         while let Some(row) = rows.next().map_err(sql("read segments"))? {
-            let segment = segment_from(row).map_err(sql("read a segment"))?;
+            let Ok(segment) = segment_from(row) else {
+                if found.is_empty() {
+                    continue;
+                }
+                break;
+            };
             readings += u64::from(segment.count);
             bytes += segment.body.len();
             let fits = found.last().is_none_or(|last| {

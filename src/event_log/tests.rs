@@ -270,6 +270,85 @@ async fn a_damaged_segment_is_counted_as_lost_and_passed_by() {
     assert_eq!(last.ledger.imbalances(), Vec::<String>::new());
 }
 
+/// Changes the file of a log that is not running.
+fn meddle(folder: &Path, change: &str) {
+    let database = rusqlite::Connection::open(folder.join("log.db")).expect("opens");
+    assert_eq!(database.execute(change, []).expect("changed"), 1, "{change}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_lie_vanish_or_do_not_decode_are_written_off_and_block_nothing() {
+    for change in [
+        "UPDATE segments SET count = -5 WHERE first_seq = 11",
+        "UPDATE segments SET count = 0 WHERE first_seq = 11",
+        "UPDATE segments SET count = 500 WHERE first_seq = 11",
+        "UPDATE segments SET boot = 7 WHERE first_seq = 11",
+        "DELETE FROM segments WHERE first_seq = 11",
+    ] {
+        let folder = folder();
+        let rig = Rig::start(folder.path(), &["a"]);
+        rig.store_thirty().await;
+        rig.end().await;
+        meddle(folder.path(), change);
+        let rig = Rig::start(folder.path(), &["a"]);
+        rig.acknowledge("a", 1, 10).await;
+        assert_eq!(rig.next("a").await, Some((21, 30)), "{change}");
+        rig.acknowledge("a", 21, 30).await;
+        assert_eq!(rig.next("a").await, None, "{change}");
+        let last = rig.end().await;
+        assert_eq!((last.ledger.pending, last.ledger.lost(Loss::Damaged)), (0, 10), "{change}");
+        assert_eq!(last.ledger.imbalances(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_was_away_is_owed_what_is_left_and_nothing_twice() {
+    let folder = folder();
+    let rig = Rig::start(folder.path(), &["a", "b"]);
+    rig.store_thirty().await;
+    rig.acknowledge("b", 1, 10).await;
+    rig.end().await;
+    let rig = Rig::start(folder.path(), &["a"]);
+    rig.acknowledge("a", 1, 20).await;
+    rig.end().await; // trims 1..=20, of which 11..=20 b never had
+    let rig = Rig::start(folder.path(), &["a", "b"]);
+    assert_eq!(rig.next("b").await, Some((21, 30)));
+    rig.acknowledge("b", 21, 30).await;
+    assert_eq!(rig.next("b").await, None);
+    rig.acknowledge("a", 21, 30).await;
+    let last = rig.end().await;
+    assert_eq!((last.ledger.delivered, last.ledger.pending), (30, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn setting_the_clock_dates_what_was_read_before_it_was_set() {
+    let folder = folder();
+    let clock = Clock::simulated("boot", 5_000); // January 1970
+    let actor =
+        LogActor::open(config(folder.path(), &["a"]), clock.clone()).expect("the log opens");
+    let (handle, mailbox) = channel();
+    let mut running = JoinSet::new();
+    let rounds = crate::supervisor::pulse::Rounds::default();
+    running.spawn(actor.run(Arc::new(Mutex::new(mailbox)), rounds.register("log")));
+    let rig = Rig { handle, running };
+    let dates = async || {
+        let batch = rig.handle.reader("a").next(ALL).await.expect("open").expect("pending");
+        let mut dates = Vec::new();
+        batch.for_each(|dated| dates.push((dated.time_ms, dated.clock_set))).expect("sound");
+        dates
+    };
+    rig.append(2).await;
+    rig.stored(2).await;
+    assert_eq!(dates().await, [(5_000, false), (5_001, false)]);
+    clock.step_wall(NOW - 5_000);
+    rounds.call();
+    // The round and the question are answered in any order, so the answer is asked for again.
+    while dates().await[0].0 == 5_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(dates().await, [(NOW, true), (NOW + 1, true)]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_second_daemon_on_the_same_log_is_refused() {
     let folder = folder();

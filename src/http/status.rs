@@ -169,8 +169,6 @@ struct Books {
 }
 
 impl Books {
-    /// Judged by the equations over readings alone: the others need what the ports hold half read,
-    /// and that was looked at in another moment.
     fn of(ledger: &Ledger) -> Self {
         let imbalances = ledger.imbalances();
         Self {

@@ -13,7 +13,7 @@ use crate::config::{self, Framing};
 use crate::domain::backoff::Backoff;
 use crate::domain::event::{Event, Stream};
 use crate::domain::ledger::FaultCounts;
-use crate::event_log::{Append, Appender, LogClosed};
+use crate::event_log::{Append, Appender, LogClosed, Place};
 use crate::supervisor::Stop;
 use crate::supervisor::pulse::Pulse;
 use crate::telemetry::events::{
@@ -24,6 +24,8 @@ use crate::telemetry::events::{
 const READ_BYTES: usize = 4096;
 /// Reads in a row before others on the runtime get their turn.
 const READS_PER_TURN: usize = 16;
+/// A line that never falls silent must not keep us from stopping.
+const WAITING_READS_MAX: usize = 32;
 /// Readings are handed over in groups: the log's thread wakes ten times a second, not per reading.
 const HAND_OVER_AFTER: Duration = Duration::from_millis(100);
 /// A group this large need not wait.
@@ -95,19 +97,21 @@ impl Actor {
                     let opened = Instant::now();
                     self.opened();
                     let left = self.serve(port).await?;
-                    self.left(&left).await?;
+                    self.left(&left);
                     if opened.elapsed() >= STABLE_AFTER {
                         attempt = 0;
                     }
                 }
                 Err(error) => self.absent(&error),
             }
-            self.rest(REOPEN.wait(attempt, &mut rng)).await;
+            self.rest(REOPEN.wait(attempt, &mut rng)).await?;
             attempt += 1;
         }
         // What was read of a frame and will not be completed by us is on the books as such.
         self.decoder.interrupted(&mut self.outbox);
-        self.hand_over().await
+        let appender = self.ingest.appender.clone();
+        self.send(appender.place().await?);
+        Ok(())
     }
 
     /// Reads the port until it is gone or we are to stop.
@@ -134,10 +138,7 @@ impl Actor {
                 }
                 () = self.ingest.pulse.called() => self.tell_unless_recent(),
                 place = appender.place(), if due => {
-                    let (place, append) = (place?, self.take_outbox());
-                    if !append.is_empty() {
-                        place.send(append);
-                    }
+                    self.send(place?);
                     hand_over_at = None;
                 }
                 () = sleep_until(at), if pending && !due => {}
@@ -173,18 +174,19 @@ impl Actor {
 
     /// Closing a tty throws away what waits in it, so it is read first.
     fn read_what_waits(&mut self, port: &mut Port, buffer: &mut [u8]) {
-        while !self.outbox.is_full() {
-            let Some(count) = port.try_read(buffer) else { return };
+        for _ in 0..WAITING_READS_MAX {
+            let Some(count) = port.try_read(buffer).filter(|_| !self.outbox.is_full()) else {
+                return;
+            };
             self.decode(&buffer[..count]);
         }
     }
 
-    async fn hand_over(&mut self) -> Result<(), LogClosed> {
+    fn send(&mut self, place: Place<'_>) {
         let append = self.take_outbox();
         if !append.is_empty() {
-            self.ingest.appender.place().await?.send(append);
+            place.send(append);
         }
-        Ok(())
     }
 
     fn take_outbox(&mut self) -> Append {
@@ -214,7 +216,7 @@ impl Actor {
         });
     }
 
-    async fn left(&mut self, left: &Left) -> Result<(), LogClosed> {
+    fn left(&mut self, left: &Left) {
         if let Left::Lost(error) = left {
             self.decoder.interrupted(&mut self.outbox);
             let path = self.ingest.config.path.display();
@@ -223,9 +225,7 @@ impl Actor {
                 _ => format!("failed to read `{path}`: {error}"),
             };
             self.lost("lost", &detail);
-            self.hand_over().await?;
         }
-        Ok(())
     }
 
     fn absent(&mut self, error: &OpenError) {
@@ -247,16 +247,20 @@ impl Actor {
         self.ingest.status.send_modify(|status| status.state = state);
     }
 
-    /// Waits, answering rounds meanwhile.
-    async fn rest(&mut self, wait: Duration) {
+    /// Waits, answering rounds and handing over what is left meanwhile: a log that is stuck must
+    /// not stick us too.
+    async fn rest(&mut self, wait: Duration) -> Result<(), LogClosed> {
+        let appender = self.ingest.appender.clone();
         let end = sleep(wait);
         tokio::pin!(end);
         loop {
-            // All arms are cancel-safe.
+            let pending = !self.outbox.intake.is_empty() || !self.events.is_empty();
+            // All arms are cancel-safe: a place that was not used is given back.
             tokio::select! {
-                () = &mut end => return,
-                () = self.ingest.stop.requested() => return,
+                () = &mut end => return Ok(()),
+                () = self.ingest.stop.requested() => return Ok(()),
                 () = self.ingest.pulse.called() => self.tell_unless_recent(),
+                place = appender.place(), if pending => self.send(place?),
             }
         }
     }

@@ -139,6 +139,7 @@ impl Fields {
 
     fn put_sensor(&mut self, raw: &Raw<'_>) -> Result<(), Fault> {
         use fmt::Write as _;
+        self.sensor.clear();
         let written = match raw {
             Raw::Text(text) => self.sensor.write_str(text),
             Raw::Int(number) => write!(self.sensor, "{number}"),

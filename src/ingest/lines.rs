@@ -113,7 +113,7 @@ impl LinesDecoder {
         }
         out.framed(line.len() as u64);
         if let Err(fault) = self.reading(text, at_ms, out) {
-            out.fault(fault);
+            out.fault(fault, 1);
         }
     }
 
@@ -200,8 +200,8 @@ impl Source {
     fn count_gap(&mut self, sequence: Option<u64>, out: &mut Outbox) {
         let Some(sequence) = sequence else { return };
         match self.next_sequence {
-            Some(next) if sequence > next => out.notice(Fault::SequenceGap, sequence - next),
-            Some(next) if sequence < next => out.notice(Fault::SensorRestart, 1),
+            Some(next) if sequence > next => out.fault(Fault::SequenceGap, sequence - next),
+            Some(next) if sequence < next => out.fault(Fault::SensorRestart, 1),
             _ => {}
         }
         self.next_sequence = Some(sequence.saturating_add(1));

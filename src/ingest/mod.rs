@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::domain::ledger::{Fault, Intake};
 use crate::domain::reading::{Readings, Sensor, Stamp, Value};
+use crate::domain::segment::weight;
 
 pub mod actor;
 mod formats;
@@ -26,6 +27,8 @@ pub use postcard::PostcardDecoder;
 
 /// Readings a port holds while the log is busy. At 115,200 baud it covers some ten seconds.
 const PENDING_READINGS_MAX: usize = 8192;
+/// A read of 4 KiB has at most so many lines, and a decoder holds at most so many samples.
+const SLACK_READINGS: usize = 2048 + 1024;
 /// Values it holds, for sensors with very many channels.
 const PENDING_CELLS_MAX: usize = 65_536;
 
@@ -88,8 +91,16 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// Whether reading should stop where the sender can wait.
     pub fn is_full(&self) -> bool {
         self.readings.len() >= PENDING_READINGS_MAX || self.cells >= PENDING_CELLS_MAX
+    }
+
+    /// The read that fills the outbox still fits behind the mark, with all samples a hello may
+    /// release: a sender that waits loses nothing.
+    fn overflows(&self) -> bool {
+        self.readings.len() >= PENDING_READINGS_MAX + SLACK_READINGS
+            || self.cells >= 2 * PENDING_CELLS_MAX
     }
 
     /// One reading more; with no room left it is counted as lost to overflow.
@@ -97,15 +108,16 @@ impl Outbox {
         &mut self,
         sensor: &Arc<Sensor>,
         stamp: Stamp,
-        cells: impl ExactSizeIterator<Item = (u16, Value)>,
+        cells: impl Iterator<Item = (u16, Value)>,
     ) {
         self.intake.accepted += 1;
-        if self.is_full() {
+        if self.overflows() {
             self.intake.overflow += 1;
             return;
         }
-        self.cells += cells.len();
-        self.readings.push(sensor, stamp, cells);
+        let weights = &mut self.cells;
+        let weighed = cells.inspect(|(_, value)| *weights += weight(value));
+        self.readings.push(sensor, stamp, weighed);
     }
 
     /// A whole frame or line, delimiter included.
@@ -120,11 +132,7 @@ impl Outbox {
         self.intake.fault_bytes += bytes;
     }
 
-    fn fault(&mut self, fault: Fault) {
-        self.intake.faults.add(fault, 1);
-    }
-
-    fn notice(&mut self, fault: Fault, count: u64) {
+    fn fault(&mut self, fault: Fault, count: u64) {
         self.intake.faults.add(fault, count);
     }
 

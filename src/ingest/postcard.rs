@@ -79,7 +79,7 @@ impl PostcardDecoder {
             out.misframed(Fault::TooShort, abandoned);
         }
         for _ in self.held.drain(..) {
-            out.fault(Fault::UnknownChannel);
+            out.fault(Fault::UnknownChannel, 1);
         }
         // Behind a port that came back there may be another sensor.
         self.introduced = false;
@@ -133,7 +133,7 @@ impl PostcardDecoder {
         if !self.introduced {
             if self.held.len() >= HELD_MAX {
                 self.held.remove(0);
-                out.fault(Fault::UnknownChannel);
+                out.fault(Fault::UnknownChannel, 1);
             }
             self.held.push(observation);
             return;
@@ -149,13 +149,13 @@ impl PostcardDecoder {
         let taken = self.clock.read(uptime_ms, arrived_ms);
         self.count_gap(seq, taken.restarted, out);
         if values.is_empty() {
-            out.fault(Fault::NoValue);
+            out.fault(Fault::NoValue, 1);
             return;
         }
         for (channel, _) in &mut values {
             let known = self.channels.binary_search_by_key(channel, |(id, _)| *id);
             let Ok(at) = known else {
-                out.fault(Fault::UnknownChannel);
+                out.fault(Fault::UnknownChannel, 1);
                 return;
             };
             *channel = self.channels[at].1;
@@ -167,9 +167,9 @@ impl PostcardDecoder {
         let missing = self.next_seq.map_or(0, |next| seq.wrapping_sub(next));
         self.next_seq = Some(seq.wrapping_add(1));
         if restarted {
-            out.notice(Fault::SensorRestart, 1);
+            out.fault(Fault::SensorRestart, 1);
         } else if missing > 0 && missing < u32::MAX / 2 {
-            out.notice(Fault::SequenceGap, u64::from(missing));
+            out.fault(Fault::SequenceGap, u64::from(missing));
         }
     }
 }

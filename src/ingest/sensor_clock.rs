@@ -10,6 +10,9 @@ const DRIFT_MS_PER_MS: i64 = 10_000;
 /// A clock this far behind its expected place was restarted, not late.
 const RESTART_MS: i64 = 60_000;
 
+/// So little back is disorder inside the sensor, not a restart.
+const REORDERED_MS: u32 = 100;
+
 #[derive(Clone, Copy, Debug)]
 struct Sync {
     /// Our clock minus the sensor's, at its smallest.
@@ -36,6 +39,10 @@ impl SensorClock {
             self.0 = Some(Sync::start(uptime_ms, arrived_ms));
             return Taken { at_ms: arrived_ms, restarted: false };
         };
+        if sync.uptime_ms.wrapping_sub(uptime_ms) < REORDERED_MS {
+            // Two tasks of a sensor stamped and sent in different order.
+            return Taken { at_ms: sync.now(uptime_ms).min(arrived_ms), restarted: false };
+        }
         let advanced = uptime_ms.wrapping_sub(sync.uptime_ms);
         let wrapped = uptime_ms < sync.uptime_ms;
         // Read as an unsigned distance, a clock that was set back has advanced by nearly 2^32.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  start:  log ▶ http ▶ uploads ▶ ports        (backwards: nobody produces before it is consumed)
-//!  stop:   ports ▶ uploads ▶ log ▶ http        (forwards: each stage ends when its input ended)
+//!  stop:   ports ▶ uploads ▶ log ▶ http        (forwards: what one stage has under way the next still takes)
 //! ```
 //!
 //! An actor ends well when its input ended or it was asked to stop. A panic or an error is a
@@ -95,7 +95,13 @@ pub struct Supervisor {
 impl Supervisor {
     pub fn new(clock: Clock) -> Self {
         let stops = STOP_ORDER.map(|stage| (stage, watch::channel(false).0)).into();
-        Self { clock, rounds: Rounds::new(), guards: JoinSet::new(), running: Vec::new(), stops }
+        Self {
+            clock,
+            rounds: Rounds::default(),
+            guards: JoinSet::new(),
+            running: Vec::new(),
+            stops,
+        }
     }
 
     pub fn rounds(&self) -> Rounds {
@@ -262,7 +268,10 @@ impl Guard {
             }
             tokio::select! {
                 () = sleep(wait) => {}
-                () = self.stop.requested() => return Ok(()),
+                // Whoever is to be restarted may hold mail that nobody takes up any more.
+                () = self.stop.requested() => {
+                    return Err(SupervisorError::CrashedAtStop { actor: self.name });
+                }
             }
         }
     }

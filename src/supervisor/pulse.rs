@@ -30,7 +30,7 @@ impl Pulse {
 }
 
 /// The supervisor's end, which handlers of `/health` share.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Rounds {
     round: watch::Sender<u64>,
     actors: Arc<Mutex<Vec<Actor>>>,
@@ -40,12 +40,8 @@ pub struct Rounds {
 type Actor = (String, Arc<AtomicU64>);
 
 impl Rounds {
-    pub(super) fn new() -> Self {
-        Self { round: watch::channel(0).0, actors: Arc::default() }
-    }
-
     /// A pulse for an actor; a restarted actor takes over its predecessor's.
-    pub(super) fn register(&self, name: &str) -> Pulse {
+    pub(crate) fn register(&self, name: &str) -> Pulse {
         let answered = Arc::new(AtomicU64::new(*self.round.borrow()));
         let mut actors = self.actors.lock().unwrap_or_else(PoisonError::into_inner);
         actors.retain(|(known, _)| known != name);
@@ -59,7 +55,7 @@ impl Rounds {
         actors.retain(|(known, _)| known != name);
     }
 
-    pub(super) fn call(&self) {
+    pub(crate) fn call(&self) {
         self.round.send_modify(|round| *round += 1);
     }
 
@@ -83,7 +79,7 @@ impl Rounds {
 impl Pulse {
     /// A pulse that nobody takes, for actors run without a supervisor.
     pub fn unwatched() -> Self {
-        Rounds::new().register("unwatched")
+        Rounds::default().register("unwatched")
     }
 }
 
@@ -93,7 +89,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_actor_that_does_not_answer_is_named() {
-        let rounds = Rounds::new();
+        let rounds = Rounds::default();
         let mut busy = rounds.register("busy");
         let _stuck = rounds.register("stuck");
         for _ in 0..2 {

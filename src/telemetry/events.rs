@@ -87,6 +87,40 @@ impl Report for SegmentDamaged {
 }
 
 #[derive(Debug)]
+pub struct LogUnreadable<'a> {
+    pub path: &'a Path,
+    pub error: &'a (dyn std::error::Error + 'static),
+}
+
+impl Report for LogUnreadable<'_> {
+    fn report(&self) {
+        error!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1015",
+            path = %self.path.display(),
+            reason = error_chain(self.error),
+            "log cannot be read; delivery waits, recording goes on"
+        );
+    }
+}
+
+#[derive(Debug)]
+pub struct SensorCrowded<'a> {
+    pub port: &'a str,
+    pub sensor: &'a str,
+}
+
+impl Report for SensorCrowded<'_> {
+    fn report(&self) {
+        warn!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1025",
+            port = self.port,
+            sensor = self.sensor,
+            "sensor has shown all the channels it may have; values of further ones are left out"
+        );
+    }
+}
+
+#[derive(Debug)]
 pub struct PortOpened<'a> {
     pub port: &'a str,
     pub path: &'a Path,

@@ -57,7 +57,7 @@ table! {
     ACTOR_STUCK Gauge "outstation_actor_stuck" "Whether an actor makes no progress (1).",
 
     LOG_ACCEPTING Gauge "outstation_log_accepting" "Whether the log is open and its last commit succeeded (1).",
-    LOG_BYTES Gauge "outstation_log_bytes" "Size of the log on flash.",
+    LOG_BYTES Gauge "outstation_log_bytes" "Size of the log's database file, without its write-ahead log.",
     LOG_COMMITS Counter "outstation_log_commits_total" "Commits since the log was opened.",
     LOG_HEAD Gauge "outstation_log_head" "Last committed sequence number.",
     LOG_SENSORS Gauge "outstation_log_sensors" "Sensors the log knows.",
@@ -76,7 +76,7 @@ table! {
     PENDING Gauge "outstation_readings_pending" "Readings stored that some sink does not have yet.",
     QUARANTINED Gauge "outstation_readings_quarantined" "Readings set aside because a sink rejected them.",
     LOST Counter "outstation_readings_lost_total" "Readings lost over the life of the log, by reason.",
-    BALANCED Gauge "outstation_ledger_balanced" "Whether every accepted reading is stored, uncommitted or lost, and every stored one delivered, pending, quarantined or lost (1).",
+    BALANCED Gauge "outstation_ledger_balanced" "Whether every byte, frame and reading is accounted for (1).",
 
     SINK_BREAKER Gauge "outstation_sink_breaker_state" "1 for the state the sink's circuit breaker is in, 0 for the others.",
     SINK_CAUSE Gauge "outstation_sink_breaker_cause" "1 for the cause for which the sink's circuit breaker is not closed, 0 for the others.",

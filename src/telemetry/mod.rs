@@ -50,8 +50,7 @@ pub fn init(level: &LogFilter, format: LogFormat) -> Result<(), TelemetryError> 
 }
 
 fn layer(format: LogFormat) -> Result<Box<dyn Layer<Registry> + Send + Sync>, TelemetryError> {
-    // systemd sets JOURNAL_STREAM when stderr goes to the journal.
-    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    let journal = stderr_is_the_journal();
     Ok(match format {
         LogFormat::Auto if journal => tracing_journald::layer()
             .map_or_else(|_| text(), |layer| layer.with_field_prefix(None).boxed()),
@@ -66,6 +65,14 @@ fn layer(format: LogFormat) -> Result<Box<dyn Layer<Registry> + Send + Sync>, Te
             .boxed(),
         LogFormat::Auto | LogFormat::Text => text(),
     })
+}
+
+/// systemd.exec(5): `JOURNAL_STREAM` names the device and inode of the journal's stream. Children
+/// inherit it, so only stderr being that very stream means the journal.
+fn stderr_is_the_journal() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    let stderr = rustix::fs::fstat(std::io::stderr());
+    stderr.is_ok_and(|stderr| stream == format!("{}:{}", stderr.st_dev, stderr.st_ino))
 }
 
 /// For people: message first, then fields; the message id means nothing to them.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tower::{Service, ServiceExt};
 
 use super::{Offer, Receipt, Refusal, SinkStatus};
@@ -20,6 +20,9 @@ use crate::telemetry::events::{BatchRejected, Report};
 /// A batch that the server will never take is offered again this seldom; a person may have
 /// mended the server meanwhile.
 const REJECTED_RETRY: Duration = Duration::from_secs(60);
+
+/// How long a stop waits for the request under way.
+const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// Everything one incarnation needs.
 #[derive(Debug)]
@@ -65,7 +68,13 @@ where
         while let Woken::Done = self.pending().await? {
             // Leave first, batch second: while the breaker is open nothing is read or encoded.
             let Some(offer) = self.next_offer().await? else { return Ok(()) };
-            let Some(batch) = offer else { continue };
+            let Some(batch) = offer else {
+                // What is pending cannot be read now; the log says when that may have changed.
+                if let Woken::Stopped = self.changed().await? {
+                    return Ok(());
+                }
+                continue;
+            };
             if let Woken::Stopped = self.deliver(batch).await? {
                 return Ok(());
             }
@@ -86,6 +95,16 @@ where
                 () = self.upload.stop.requested() => return Ok(Woken::Stopped),
                 () = self.upload.pulse.called() => {}
             }
+        }
+    }
+
+    /// Waits until the log has something new to say.
+    async fn changed(&mut self) -> Result<Woken, LogClosed> {
+        // All arms are cancel-safe; a round is a reason to look again, too.
+        tokio::select! {
+            changed = self.log.changed() => changed.map(|()| Woken::Done).map_err(|_| LogClosed),
+            () = self.upload.stop.requested() => Ok(Woken::Stopped),
+            () = self.upload.pulse.called() => Ok(Woken::Done),
         }
     }
 
@@ -111,15 +130,21 @@ where
         let call = self.upload.stack.call(Offer(Arc::new(batch)));
         tokio::pin!(call);
         let result = loop {
-            // Dropping the call on stop is safe: nothing was acknowledged, and its breaker gives
-            // the probe's place back.
+            // All arms are cancel-safe: the call lives on outside the loop.
             tokio::select! {
                 result = &mut call => break result,
-                () = self.upload.stop.requested() => return Ok(Woken::Stopped),
+                () = self.upload.stop.requested() => {
+                    // A request under way may still end well. Dropping it is safe: nothing was
+                    // acknowledged, and its breaker gives the probe's place back.
+                    match timeout(STOP_GRACE, &mut call).await {
+                        Ok(result) => break result,
+                        Err(_) => return Ok(Woken::Stopped),
+                    }
+                }
                 () = self.upload.pulse.called() => {}
             }
         };
-        self.note_breaker().await?;
+        self.note_breaker();
         match result {
             Ok(receipt) => self.accepted(first, last, readings, receipt).await,
             Err(Refusal::Rejected { detail }) => self.rejected(first, last, detail).await,
@@ -166,14 +191,14 @@ where
     }
 
     /// Where the breaker stands is a fact for the log when it changed.
-    async fn note_breaker(&mut self) -> Result<(), LogClosed> {
+    fn note_breaker(&mut self) {
         let state = self.upload.status.borrow().breaker;
         if state.name() == self.breaker_noted {
-            return Ok(());
+            return;
         }
         self.breaker_noted = state.name();
         let cause = state.cause().map_or("", Cause::name).to_owned();
         let event = Event::BreakerMoved { to: state.name().to_owned(), cause };
-        self.upload.appender.record(Stream::sink(&self.upload.sink), event).await
+        self.upload.appender.note(Stream::sink(&self.upload.sink), event);
     }
 }

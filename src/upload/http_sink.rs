@@ -43,7 +43,7 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Segments are compressed already; this level catches what repeats between them.
 const ZSTD_LEVEL: i32 = 3;
 
-/// Why a sink cannot be set up. Found by `check` and at start.
+/// Why a sink cannot be set up. `check` finds it; the daemon takes it as a misconfigured sink.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     #[error("failed to read the token file `{}`", .path.display())]
@@ -231,7 +231,7 @@ fn excerpt(body: &[u8], token: Option<&str>) -> String {
     if short.is_empty() { short } else { format!(": {}", short.escape_debug()) }
 }
 
-/// `Retry-After` in seconds or as a date.
+/// `Retry-After` in seconds.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
     text.trim().parse().ok().map(Duration::from_secs)
