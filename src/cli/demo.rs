@@ -9,6 +9,9 @@ use crate::config::{LogFilter, LogFormat};
 use crate::demo::{self, DATABASES, Glimpse, Script};
 use crate::telemetry;
 
+/// The collector may come back this long after the sensors fell silent: the drain waits longer.
+const LATE_RETURN_MAX: Duration = Duration::from_secs(30);
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// How long the sensors speak.
@@ -92,10 +95,17 @@ fn outage(args: &Args) -> Result<Option<(Duration, Duration)>, CliError> {
     };
     let parts =
         text.split_once("..").and_then(|(start, end)| Some((seconds(start)?, seconds(end)?)));
-    let ordered = parts.filter(|(start, end)| start < end);
+    let length = Duration::from_secs(args.seconds);
+    let within = |(start, end): &(Duration, Duration)| {
+        start < end && *start < length && *end <= length + LATE_RETURN_MAX
+    };
+    let ordered = parts.filter(within);
     ordered.map(Some).ok_or_else(|| {
+        let late = LATE_RETURN_MAX.as_secs();
         CliError::Usage(format!(
-            "--outage `{text}` is neither START..END in seconds, as in 5..10, nor `none`"
+            "--outage `{text}` is neither `none` nor START..END in seconds with START before END, \
+             within the {} s of the demo and at most {late} s beyond",
+            args.seconds
         ))
     })
 }

@@ -36,7 +36,8 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
 }
 
 async fn fetch(url: &str) -> Result<Value, StatusError> {
-    let url = format!("{}/status", url.trim_end_matches('/').trim_end_matches("/status"));
+    let scheme = if url.contains("://") { "" } else { "http://" };
+    let url = format!("{scheme}{}/status", url.trim_end_matches('/').trim_end_matches("/status"));
     let (status, body) = fetch::get(&url).await?;
     if !status.is_success() {
         return Err(StatusError::Answer { url, status });

@@ -8,17 +8,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::coder::{Byte, Decoder, Encoder, Number};
+use super::decimal::{POWERS, SCALE_MAX, as_decimal32, as_decimal64, decimals};
 use super::forecast::{Forecast, PREDICTORS, Predictor, cheapest};
 use super::reading::{Value, ValueType};
 
-/// Decimal places tried before a float counts as binary noise.
-const SCALE_MAX: u8 = 9;
-/// Beyond 2^53 an integer no longer survives the way through a double.
-const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 /// A decoded text is at most this long; encoders are held to it as well.
 pub const TEXT_MAX: usize = 4096;
 
-const POWERS: [f64; SCALE_MAX as usize + 1] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
+/// The code of a mixed column, behind the last decimal.
+const MIXED: u64 = 25;
 
 /// The models of one kind of integer column, and where the last such column began.
 #[derive(Debug)]
@@ -89,7 +87,13 @@ enum Layout {
     Text,
     Decimal64(u8),
     Decimal32(u8),
+    /// Several types: which each value has, then the values of each type as columns of their own.
+    Mixed,
 }
+
+/// The kinds in a mixed column, by the number they are written as.
+const KINDS: [ValueType; 5] =
+    [ValueType::Bool, ValueType::Int, ValueType::F32, ValueType::F64, ValueType::Text];
 
 impl Layout {
     fn code(self) -> u64 {
@@ -101,6 +105,7 @@ impl Layout {
             Self::Text => 4,
             Self::Decimal64(scale) => 5 + 2 * u64::from(scale),
             Self::Decimal32(scale) => 6 + 2 * u64::from(scale),
+            Self::Mixed => MIXED,
         }
     }
 
@@ -111,6 +116,7 @@ impl Layout {
             2 => Self::F64,
             3 => Self::F32,
             4 => Self::Text,
+            MIXED => Self::Mixed,
             _ => {
                 let scale =
                     u8::try_from((code - 5) / 2).ok().filter(|scale| *scale <= SCALE_MAX)?;
@@ -125,6 +131,7 @@ impl Layout {
 #[derive(Debug)]
 pub struct Values {
     layout: Number,
+    kind: Number,
     ints: Ints,
     index: Number,
     length: Number,
@@ -135,6 +142,7 @@ impl Default for Values {
     fn default() -> Self {
         Self {
             layout: Number::NEW,
+            kind: Number::NEW,
             ints: Ints::NEW,
             index: Number::NEW,
             length: Number::NEW,
@@ -149,6 +157,7 @@ impl Values {
         let layout = layout_of(values, scratch);
         self.layout.put(encoder, layout.code());
         match layout {
+            Layout::Mixed => self.put_mixed(encoder, values, scratch),
             Layout::Text => self.put_texts(encoder, values),
             Layout::F64 => self.put_floats(encoder, values, 8, |value| as_f64(value).to_bits()),
             Layout::F32 => {
@@ -168,6 +177,7 @@ impl Values {
     ) -> Option<Vec<Value>> {
         let layout = Layout::from_code(self.layout.get(decoder))?;
         Some(match layout {
+            Layout::Mixed => return self.get_mixed(decoder, count, text_budget),
             Layout::Text => return self.get_texts(decoder, count, text_budget),
             Layout::F64 => {
                 self.get_floats(decoder, count, 8, |bits| Value::F64(f64::from_bits(bits)))
@@ -179,6 +189,42 @@ impl Values {
                 self.ints.get(decoder, count).into_iter().map(|int| from_int(layout, int)).collect()
             }
         })
+    }
+
+    fn put_mixed(&mut self, encoder: &mut Encoder, values: &[Value], scratch: &mut Vec<i64>) {
+        for value in values {
+            self.kind.put(encoder, value.kind() as u64);
+        }
+        for kind in KINDS {
+            let own: Vec<Value> =
+                values.iter().filter(|value| value.kind() == kind).cloned().collect();
+            if !own.is_empty() {
+                self.put(encoder, &own, scratch);
+            }
+        }
+    }
+
+    fn get_mixed(
+        &mut self,
+        decoder: &mut Decoder<'_>,
+        count: usize,
+        text_budget: &mut usize,
+    ) -> Option<Vec<Value>> {
+        let mut kinds = Vec::with_capacity(count);
+        for _ in 0..count {
+            kinds.push(*KINDS.get(usize::try_from(self.kind.get(decoder)).ok()?)?);
+        }
+        let mut columns = Vec::new();
+        for kind in KINDS {
+            let own = kinds.iter().filter(|at| **at == kind).count();
+            // An encoder mixes at least two types: a column inside a column has only one.
+            if own == count {
+                return None;
+            }
+            let values = if own == 0 { Vec::new() } else { self.get(decoder, own, text_budget)? };
+            columns.push(values.into_iter());
+        }
+        kinds.into_iter().map(|kind| columns[kind as usize].next()).collect()
     }
 
     fn put_floats(
@@ -223,7 +269,7 @@ impl Values {
         for value in values {
             let text = as_text(value);
             let next = known.len() as u64 + 1;
-            let at = *known.entry(text.clone()).or_insert(next);
+            let at = *known.entry(text).or_insert(next);
             self.index.put(encoder, if at == next { 0 } else { at });
             if at == next {
                 self.length.put(encoder, text.len() as u64);
@@ -262,73 +308,40 @@ impl Values {
     }
 }
 
-/// The narrowest layout that holds every value exactly; integers land in `ints`.
-/// A channel that mixes types (`20`, then `20.5`) takes the one that holds both.
+/// The layout that holds every value exactly; integers land in `ints`.
+///
+/// Integers among floats (`20`, then `20.5`) become floats as long as they stay the same number.
+/// Other mixtures keep each value's type: one odd line must not change its neighbours.
 fn layout_of(values: &[Value], ints: &mut Vec<i64>) -> Layout {
     ints.clear();
     let all = |kinds: &[ValueType]| values.iter().all(|value| kinds.contains(&value.kind()));
     if all(&[ValueType::Bool]) {
         ints.extend(values.iter().map(|value| i64::from(*value == Value::Bool(true))));
         Layout::Bool
-    } else if all(&[ValueType::Bool, ValueType::Int]) {
-        ints.extend(values.iter().map(|value| match value {
-            Value::Int(int) => *int,
-            other => i64::from(*other == Value::Bool(true)),
+    } else if all(&[ValueType::Int]) {
+        ints.extend(values.iter().filter_map(|value| match value {
+            Value::Int(int) => Some(*int),
+            _ => None,
         }));
         Layout::Int
     } else if all(&[ValueType::F32]) {
         decimals(values, ints, |value, power| as_decimal32(as_f32(value), power))
             .map_or(Layout::F32, Layout::Decimal32)
-    } else if !values.iter().any(|value| value.kind() == ValueType::Text) {
+    } else if all(&[ValueType::Int, ValueType::F64]) && values.iter().all(survives_as_float) {
         decimals(values, ints, |value, power| as_decimal64(as_f64(value), power))
             .map_or(Layout::F64, Layout::Decimal64)
-    } else {
+    } else if all(&[ValueType::Text]) {
         Layout::Text
+    } else {
+        Layout::Mixed
     }
 }
 
-/// The smallest scale at which every value is a whole number, with those numbers in `ints`.
-fn decimals(
-    values: &[Value],
-    ints: &mut Vec<i64>,
-    exact: impl Fn(&Value, f64) -> Option<i64>,
-) -> Option<u8> {
-    let mut scale = 0;
-    'again: loop {
-        ints.clear();
-        for value in values {
-            let Some(int) = exact(value, POWERS[usize::from(scale)]) else {
-                scale += 1;
-                if scale > SCALE_MAX {
-                    return None;
-                }
-                continue 'again;
-            };
-            ints.push(int);
-        }
-        return Some(scale);
+fn survives_as_float(value: &Value) -> bool {
+    match value {
+        Value::Int(int) => int.unsigned_abs() <= 1 << 53,
+        _ => true,
     }
-}
-
-/// A decimal that divides back to the very same bits (so not −0, not NaN), or none.
-fn as_decimal64(value: f64, power: f64) -> Option<i64> {
-    let whole = rounded(value * power)?;
-    #[expect(clippy::cast_precision_loss, reason = "at most 2^53, exact in a double")]
-    let back = whole as f64 / power;
-    (back.to_bits() == value.to_bits()).then_some(whole)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "narrowing back to the type it came from")]
-fn as_decimal32(value: f32, power: f64) -> Option<i64> {
-    let whole = rounded(f64::from(value) * power)?;
-    #[expect(clippy::cast_precision_loss, reason = "at most 2^53, exact in a double")]
-    let back = (whole as f64 / power) as f32;
-    (back.to_bits() == value.to_bits()).then_some(whole)
-}
-
-#[expect(clippy::cast_possible_truncation, reason = "bounded by EXACT_MAX just above")]
-fn rounded(scaled: f64) -> Option<i64> {
-    (scaled.abs() <= EXACT_MAX).then(|| scaled.round_ties_even() as i64)
 }
 
 #[expect(
@@ -345,17 +358,12 @@ fn from_int(layout: Layout, int: i64) -> Value {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a channel that mixes integers and floats is a float"
-)]
+#[expect(clippy::cast_precision_loss, reason = "only integers that survive it come here")]
 fn as_f64(value: &Value) -> f64 {
     match value {
         Value::F64(float) => *float,
-        Value::F32(float) => f64::from(*float),
         Value::Int(int) => *int as f64,
-        Value::Bool(bool) => f64::from(u8::from(*bool)),
-        Value::Text(_) => f64::NAN,
+        _ => f64::NAN,
     }
 }
 
@@ -366,12 +374,9 @@ fn as_f32(value: &Value) -> f32 {
     }
 }
 
-fn as_text(value: &Value) -> std::borrow::Cow<'_, str> {
+fn as_text(value: &Value) -> &str {
     match value {
-        Value::Text(text) => text.as_ref().into(),
-        Value::Bool(bool) => bool.to_string().into(),
-        Value::Int(int) => int.to_string().into(),
-        Value::F32(float) => float.to_string().into(),
-        Value::F64(float) => float.to_string().into(),
+        Value::Text(text) => text,
+        _ => "",
     }
 }

@@ -61,9 +61,9 @@ faults! {
     NotUtf8 Framing "not_utf8" "the line is not UTF-8 text",
     Unparsable Decode "unparsable" "the line does not parse in the configured format",
     NoValue Decode "no_value" "the frame or line carries no value",
-    UnknownChannel Decode "unknown_channel" "the sample names a channel no hello has described",
+    UnknownChannel Decode "unknown_channel" "the sample names a channel that no hello has described since the port was opened",
     TooMany Decode "too_many" "more sensors or channels than a port may have",
-    Time Decode "time" "the line's time field is missing or not a number",
+    Time Decode "time" "the line's time field is missing or no date; is `time_unit` right?",
     SequenceGap Notice "sequence_gap" "sequence numbers are missing: the sensor or the line lost frames",
     SensorRestart Notice "sensor_restart" "the sensor's clock or sequence started again",
 }

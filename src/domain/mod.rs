@@ -3,11 +3,12 @@
 //! Nothing here awaits, logs, reads a clock or touches a file; time and randomness are arguments.
 //! `tests/tidy.rs` holds it to that.
 
-// The nouns, in the order of the flow.
+// The nouns, and how they are written.
 pub mod batch;
 pub mod boots;
 pub mod coder;
 pub mod column;
+pub mod decimal;
 pub mod delivery;
 pub mod event;
 pub mod forecast;

@@ -72,7 +72,8 @@ impl Aggregates {
         self.staged.push(Versioned { stream, version, event });
     }
 
-    /// Several acknowledgements, or intakes of one port, before one commit are one fact.
+    /// Several acknowledgements, intakes of one port or descriptions of one sensor before one commit
+    /// are one fact.
     fn merge_with_staged(&mut self, stream: &Stream, event: &Event) -> bool {
         let candidates = self.staged.iter_mut().rev().filter(|staged| staged.stream == *stream);
         for staged in candidates {
@@ -81,6 +82,17 @@ impl Aggregates {
                     if *last + 1 == *first =>
                 {
                     *last = *to;
+                    return true;
+                }
+                (
+                    Event::SensorDescribed { id: known, sensor },
+                    Event::SensorDescribed { id, sensor: now },
+                ) if known == id => {
+                    *sensor = now.clone();
+                    return true;
+                }
+                (Event::ClockAnchored { anchor, .. }, Event::ClockAnchored { anchor: now, .. }) => {
+                    *anchor = *now;
                     return true;
                 }
                 (Event::TookIn { port: known, intake }, Event::TookIn { port, intake: more })

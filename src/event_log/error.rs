@@ -7,7 +7,7 @@ use std::path::PathBuf;
 pub enum StorageError {
     #[error("failed to create the folder of the log `{}`", .path.display())]
     Folder { path: PathBuf, source: io::Error },
-    #[error("failed to lock the log `{}`", .path.display())]
+    #[error("failed to lock the log `{}`; may this user write to its folder?", .path.display())]
     Lock { path: PathBuf, source: io::Error },
     #[error("the log `{}` is in use by another outstation; stop that one or set another `log.path`", .path.display())]
     InUse { path: PathBuf },
@@ -21,6 +21,8 @@ pub enum StorageError {
     Foreign { path: PathBuf },
     #[error("failed to open the log `{}`", .path.display())]
     Open { path: PathBuf, source: rusqlite::Error },
+    #[error("failed to bring the log `{}` to the current format", .path.display())]
+    Format { path: PathBuf, source: rusqlite::Error },
     #[error("failed to {operation}")]
     Sql { operation: &'static str, source: rusqlite::Error },
     #[error("stream `{stream}` is not at version {expected}: another writer was here")]

@@ -25,6 +25,7 @@ use crate::domain::reading::Readings;
 pub mod actor;
 mod aggregates;
 pub mod error;
+mod offer;
 mod schema;
 pub mod sqlite;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use rustix::fs::{FlockOperation, flock};
 
-use super::error::{Result, StorageError, signed, sql};
+use super::error::{Result, StorageError, signed};
 
 /// One file per schema version, in order; `PRAGMA user_version` says how many were applied.
 const MIGRATIONS: &[&str] = &[include_str!("sql/0001_initial.sql")];
@@ -66,7 +66,7 @@ pub(super) fn create_private(path: &Path) -> io::Result<()> {
 }
 
 pub(super) fn migrate(connection: &mut Connection, path: &Path, new_epoch: u64) -> Result<()> {
-    let failed = sql("bring the log to the current format");
+    let failed = |source| StorageError::Format { path: path.to_owned(), source };
     let pragma = |connection: &Connection, name| {
         connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0))
     };

@@ -111,6 +111,7 @@ impl Actor {
         self.decoder.interrupted(&mut self.outbox);
         let appender = self.ingest.appender.clone();
         self.send(appender.place().await?);
+        self.tell();
         Ok(())
     }
 

@@ -15,6 +15,8 @@ use crate::domain::reading::{CHANNELS_MAX, NAME_MAX, Value};
 
 /// Distinct field names of one port. Sensors may differ in their channels, so more than one's.
 const KEYS_MAX: usize = 4 * CHANNELS_MAX;
+/// Where RFC 3339 ends.
+const YEAR_9999_MS: i64 = 253_402_300_799_999;
 /// Nesting beyond this is no sensor.
 const DEPTH_MAX: usize = 8;
 
@@ -151,8 +153,13 @@ impl Fields {
     }
 }
 
-/// A time field in Unix milliseconds: a number in the configured unit, or an RFC 3339 text.
+/// A time field in Unix milliseconds, if it is a date: milliseconds read as seconds are not one.
 fn time_ms(raw: &Raw<'_>, unit: TimeUnit) -> Option<i64> {
+    unix_ms(raw, unit).filter(|ms| (0..=YEAR_9999_MS).contains(ms))
+}
+
+/// A number in the configured unit, or an RFC 3339 text.
+fn unix_ms(raw: &Raw<'_>, unit: TimeUnit) -> Option<i64> {
     match raw {
         Raw::Int(number) => match unit {
             TimeUnit::Seconds => number.checked_mul(1000),

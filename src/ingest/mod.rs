@@ -189,3 +189,6 @@ impl Decoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

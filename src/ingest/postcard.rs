@@ -3,6 +3,7 @@
 //! The sensor describes itself with a hello. If we start after it did, its samples are held until
 //! the next hello comes round, and keep their time.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use outstation_wire::{
@@ -13,17 +14,19 @@ use super::sensor_clock::SensorClock;
 use super::{Open, Outbox};
 use crate::domain::ledger::Fault;
 use crate::domain::reading::{CHANNELS_MAX, Channel, NAME_MAX, Sensor, Stamp, Value, ValueType};
+use crate::domain::segment::weight;
 
 /// Samples held until the first hello. Sensors repeat it every ten seconds: this is 100 Hz.
 const HELD_MAX: usize = 1024;
+/// Values held, for sensors with very many channels.
+const HELD_CELLS_MAX: usize = 16 * HELD_MAX;
 /// What a sensor says per message to the log; a chatty one is cut, not multiplied.
 const SAID_MAX: usize = 16;
 
+/// A sample with its time on our clock; its channels are named as on the wire.
 #[derive(Debug)]
 struct Observation {
-    seq: u32,
-    uptime_ms: u32,
-    arrived_ms: i64,
+    stamp: Stamp,
     values: Vec<(u16, Value)>,
 }
 
@@ -34,8 +37,8 @@ pub struct PostcardDecoder {
     sensor: Arc<Sensor>,
     /// (channel id on the wire, index in `sensor.channels`), ascending.
     channels: Vec<(u16, u16)>,
-    introduced: bool,
-    held: Vec<Observation>,
+    held: VecDeque<Observation>,
+    held_cells: usize,
     clock: SensorClock,
     next_seq: Option<u32>,
 }
@@ -48,8 +51,8 @@ impl PostcardDecoder {
             padding_seen: 0,
             sensor: Arc::new(sensor),
             channels: Vec::new(),
-            introduced: false,
-            held: Vec::new(),
+            held: VecDeque::new(),
+            held_cells: 0,
             clock: SensorClock::default(),
             next_seq: None,
         }
@@ -78,11 +81,11 @@ impl PostcardDecoder {
         if abandoned > 0 {
             out.misframed(Fault::TooShort, abandoned);
         }
-        for _ in self.held.drain(..) {
-            out.fault(Fault::UnknownChannel, 1);
-        }
+        out.fault(Fault::UnknownChannel, self.held.len() as u64);
+        self.held.clear();
+        self.held_cells = 0;
         // Behind a port that came back there may be another sensor.
-        self.introduced = false;
+        self.channels.clear();
         self.next_seq = None;
         self.clock = SensorClock::default();
     }
@@ -96,6 +99,7 @@ impl PostcardDecoder {
             Frame::Hello(hello) => {
                 out.intake.control += 1;
                 self.introduce(hello);
+                self.release(out);
             }
             Frame::Log(log) => {
                 out.intake.control += 1;
@@ -103,13 +107,12 @@ impl PostcardDecoder {
                     out.said.push((log.level, log.text.to_owned()));
                 }
             }
-            Frame::Sample(sample) => self.observe(Observation::new(sample, at_ms), out),
+            Frame::Sample(sample) => self.observe(sample, at_ms, out),
         }
     }
 
     /// A hello speaks for the channels it lists; a long description comes as several.
     fn introduce(&mut self, hello: &Hello<'_>) {
-        self.introduced = true;
         let mut sensor = Sensor::clone(&self.sensor);
         for channel in hello.channels {
             let described = Channel {
@@ -129,38 +132,57 @@ impl PostcardDecoder {
         }
     }
 
-    fn observe(&mut self, observation: Observation, out: &mut Outbox) {
-        if !self.introduced {
-            if self.held.len() >= HELD_MAX {
-                self.held.remove(0);
-                out.fault(Fault::UnknownChannel, 1);
-            }
-            self.held.push(observation);
-            return;
+    fn observe(&mut self, sample: &Sample<'_>, at_ms: i64, out: &mut Outbox) {
+        let taken = self.clock.read(sample.uptime_ms, at_ms);
+        self.count_gap(sample.seq, taken.restarted, out);
+        let values: Vec<_> =
+            sample.values.iter().map(|(id, value)| (id, value_of(&value))).collect();
+        let observation = Observation { stamp: Stamp::boot(taken.at_ms), values };
+        if observation.values.is_empty() {
+            out.fault(Fault::NoValue, 1);
+        } else if self.knows(&observation) {
+            self.accept(observation, out);
+        } else {
+            self.hold(observation, out);
         }
-        for held in std::mem::take(&mut self.held) {
-            self.accept(held, out);
-        }
-        self.accept(observation, out);
     }
 
-    fn accept(&mut self, observation: Observation, out: &mut Outbox) {
-        let Observation { seq, uptime_ms, arrived_ms, mut values } = observation;
-        let taken = self.clock.read(uptime_ms, arrived_ms);
-        self.count_gap(seq, taken.restarted, out);
-        if values.is_empty() {
-            out.fault(Fault::NoValue, 1);
-            return;
+    fn knows(&self, observation: &Observation) -> bool {
+        observation.values.iter().all(|(id, _)| self.index_of(*id).is_some())
+    }
+
+    fn index_of(&self, id: u16) -> Option<u16> {
+        let at = self.channels.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+        Some(self.channels[at].1)
+    }
+
+    fn accept(&self, observation: Observation, out: &mut Outbox) {
+        let cells = observation.values.into_iter();
+        let known = cells.filter_map(|(id, value)| Some((self.index_of(id)?, value)));
+        out.push(&self.sensor, observation.stamp, known);
+    }
+
+    /// Keeps a sample until a hello describes it; the oldest go when there are too many.
+    fn hold(&mut self, observation: Observation, out: &mut Outbox) {
+        self.held_cells += weight_of(&observation);
+        self.held.push_back(observation);
+        while self.held.len() > HELD_MAX || self.held_cells > HELD_CELLS_MAX {
+            let Some(oldest) = self.held.pop_front() else { return };
+            self.held_cells -= weight_of(&oldest);
+            out.fault(Fault::UnknownChannel, 1);
         }
-        for (channel, _) in &mut values {
-            let known = self.channels.binary_search_by_key(channel, |(id, _)| *id);
-            let Ok(at) = known else {
-                out.fault(Fault::UnknownChannel, 1);
-                return;
-            };
-            *channel = self.channels[at].1;
+    }
+
+    /// Accepts what a hello has made known; a long description comes as several.
+    fn release(&mut self, out: &mut Outbox) {
+        for observation in std::mem::take(&mut self.held) {
+            if self.knows(&observation) {
+                self.held_cells -= weight_of(&observation);
+                self.accept(observation, out);
+            } else {
+                self.held.push_back(observation);
+            }
         }
-        out.push(&self.sensor, Stamp::boot(taken.at_ms), values.into_iter());
     }
 
     fn count_gap(&mut self, seq: u32, restarted: bool, out: &mut Outbox) {
@@ -174,11 +196,8 @@ impl PostcardDecoder {
     }
 }
 
-impl Observation {
-    fn new(sample: &Sample<'_>, arrived_ms: i64) -> Self {
-        let values = sample.values.iter().map(|(id, value)| (id, value_of(&value)));
-        Self { seq: sample.seq, uptime_ms: sample.uptime_ms, arrived_ms, values: values.collect() }
-    }
+fn weight_of(observation: &Observation) -> usize {
+    observation.values.iter().map(|(_, value)| weight(value)).sum()
 }
 
 /// The index of a channel by name, described as now stated.
@@ -286,9 +305,32 @@ mod tests {
 
     #[test]
     fn a_channel_nobody_described_is_a_counted_fault() {
-        let (mut out, decoder) = feed(&[hello(), sample(0, 0, 8), sample(1, 100, 7)]);
-        assert_eq!(out.intake.faults.get(Fault::UnknownChannel), 1);
-        assert_eq!(balanced(&mut out, &decoder).len(), 1);
+        let (mut out, mut decoder) = feed(&[hello(), sample(0, 0, 8), sample(1, 100, 7)]);
+        assert_eq!(balanced(&mut out, &decoder).len(), 1, "and holds up nothing else");
+        decoder.interrupted(&mut out);
+        let (_, intake) = out.take(decoder.open());
+        assert_eq!(intake.faults.get(Fault::UnknownChannel), 1);
+    }
+
+    #[test]
+    fn samples_wait_for_the_part_of_the_description_that_names_their_channel() {
+        let describe = |id: u16| {
+            let channels = [wire::Channel { id, name: "x", unit: "", kind: WireType::F32 }];
+            let hello = Hello { firmware: "fw", version: "1", channels: (&channels).into() };
+            hello.encode(&mut [0; 1024]).expect("fits").to_vec()
+        };
+        let chunks = [describe(1), sample(0, 0, 7), sample(1, 100, 1), hello(), sample(2, 300, 7)];
+        let (mut out, decoder) = feed(&chunks);
+        assert_eq!(balanced(&mut out, &decoder).len(), 3);
+    }
+
+    #[test]
+    fn samples_that_nobody_describes_are_held_in_bounded_memory_and_then_counted() {
+        let chunks: Vec<_> = (0..2000).map(|seq| sample(seq, 100 * seq, 7)).collect();
+        let (mut out, decoder) = feed(&chunks);
+        assert_eq!(decoder.open().frames, HELD_MAX as u64);
+        assert_eq!(out.intake.faults.get(Fault::UnknownChannel), 2000 - HELD_MAX as u64);
+        balanced(&mut out, &decoder);
     }
 
     #[test]

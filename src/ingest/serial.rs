@@ -29,6 +29,10 @@ pub enum OpenError {
     NotATty { path: String },
     #[error("no permission to open `{path}`; add the user to the group `{group}`")]
     Permission { path: String, group: String },
+    #[error(
+        "no permission to open `{path}`: it belongs to root alone; a udev rule can give it to the group `dialout`"
+    )]
+    RootOnly { path: String },
     #[error("`{path}` is in use by another program; `fuser -v {path}` names it")]
     Busy { path: String },
     #[error("`{path}` does not support {setting}: the driver set {actual}; change `{key}`")]
@@ -43,7 +47,7 @@ impl OpenError {
         match self {
             Self::Absent { .. } => "absent",
             Self::NotATty { .. } => "not_a_tty",
-            Self::Permission { .. } => "permission",
+            Self::Permission { .. } | Self::RootOnly { .. } => "permission",
             Self::Busy { .. } => "busy",
             Self::Unsupported { .. } => "unsupported",
             Self::Io { .. } => "io",
@@ -161,7 +165,10 @@ fn is_character_device(meta: &std::fs::Metadata) -> bool {
 
 fn permission(path: &Path, name: String) -> OpenError {
     let group = std::fs::metadata(path).ok().and_then(|meta| group_name(meta.gid()));
-    OpenError::Permission { path: name, group: group.unwrap_or_else(|| "dialout".into()) }
+    match group.unwrap_or_else(|| "dialout".into()) {
+        group if group == "root" => OpenError::RootOnly { path: name },
+        group => OpenError::Permission { path: name, group },
+    }
 }
 
 /// `/etc/group` is all a field board has.

@@ -33,7 +33,7 @@ impl Report for LogOpened<'_> {
         info!(
             message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1010",
             path = %self.path.display(),
-            epoch = format_args!("{:x}", self.epoch),
+            epoch = self.epoch,
             next_seq = self.next_seq,
             "log opened"
         );
@@ -159,17 +159,22 @@ pub struct PortFaults<'a> {
 
 impl Report for PortFaults<'_> {
     fn report(&self) {
+        let Some((worst, _)) = self.since_last.seen().max_by_key(|(_, count)| *count) else {
+            return;
+        };
         let counts: Vec<String> = self
             .since_last
             .seen()
             .map(|(fault, count)| format!("{} {count}", fault.reason()))
             .collect();
-        let meaning = self.since_last.seen().next().map_or("", |(fault, _)| fault.meaning());
         warn!(
             message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1022",
             port = self.port,
-            reason = counts.join(", "),
-            "port delivers faults: {meaning}"
+            reason = worst.reason(),
+            count = self.since_last.seen().map(|(_, count)| count).sum::<u64>(),
+            faults = counts.join(", "),
+            "port delivers faults: {}",
+            worst.meaning()
         );
     }
 }
@@ -227,7 +232,8 @@ impl Report for BreakerMoved<'_> {
     fn report(&self) {
         let id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1030";
         let (state, cause) = (self.to.name(), self.to.cause().map_or("", |cause| cause.name()));
-        let retry_in_s = self.retry_in.map_or(0.0, |wait| wait.as_secs_f64());
+        let retry_in_s =
+            self.retry_in.map_or(0.0, |wait| (wait.as_secs_f64() * 10.0).round() / 10.0);
         match self.to {
             State::Closed { .. } => {
                 info!(message_id = id, sink = self.sink, breaker = state, "sink accepts again");

@@ -137,13 +137,15 @@ fn times_are_read_in_their_unit_or_as_rfc_3339() {
 
 #[test]
 fn every_way_of_being_wrong_has_its_own_count() {
-    let cases: [(&[u8], Fault); 8] = [
+    let cases: [(&[u8], Fault); 10] = [
         (b"\xFF\xFE\n", Fault::NotUtf8),
         (&[b'x'; 300], Fault::TooLong),
         (b"{\"ts\":1,\"v\":\n", Fault::Unparsable),
         (b"[1,2]\n", Fault::Unparsable),
         (b"{\"v\":1}\n", Fault::Time),
         (b"{\"ts\":true,\"v\":1}\n", Fault::Time),
+        (b"{\"ts\":-5,\"v\":1}\n", Fault::Time),
+        (b"{\"ts\":1700000000123000,\"v\":1}\n", Fault::Time),
         (b"{\"ts\":1}\n", Fault::NoValue),
         (b"{\"ts\":1,\"sensor\":1.5,\"v\":1}\n", Fault::Unparsable),
     ];
