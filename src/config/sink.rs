@@ -16,7 +16,7 @@ pub struct Sink {
     /// For one request, from connecting to the last byte of the answer.
     pub timeout: Duration,
     pub batch_readings: u64,
-    /// Of the body of one request.
+    /// Of one request: packed bytes, or about 128 per reading as JSON. One commit is not divided.
     pub batch_bytes: usize,
     /// Within one offer of a batch; after them the breaker and the next offer take over.
     pub retries: u32,
