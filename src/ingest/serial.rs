@@ -95,46 +95,34 @@ fn is_pty(path: &Path) -> bool {
 
 /// Compares what the driver says it set with what was asked for.
 fn verify(stream: &SerialStream, path: &str, line: &LineSettings) -> Result<(), OpenError> {
-    let io =
+    let failed =
         |error: tokio_serial::Error| OpenError::Io { path: path.to_owned(), source: error.into() };
-    let unsupported = |key, setting: String, actual: String| {
-        Err(OpenError::Unsupported { path: path.to_owned(), key, setting, actual })
-    };
-    let baud = stream.baud_rate().map_err(io)?;
+    let baud = stream.baud_rate().map_err(failed)?;
     // A receiver tolerates about 3 % (half a bit over ten), and dividers rarely hit exactly.
-    if u64::from(baud.abs_diff(line.baud)) * 100 > u64::from(line.baud) * 3 {
-        return unsupported("baud", format!("{} baud", line.baud), format!("{baud} baud"));
+    let near = u64::from(baud.abs_diff(line.baud)) * 100 <= u64::from(line.baud) * 3;
+    let (data, actual_data) = (data_bits(line.data_bits), stream.data_bits().map_err(failed)?);
+    let (parity, actual_parity) = (parity(line.parity), stream.parity().map_err(failed)?);
+    let (stop, actual_stop) = (stop_bits(line.stop_bits), stream.stop_bits().map_err(failed)?);
+    let (flow, actual_flow) =
+        (flow_control(line.flow_control), stream.flow_control().map_err(failed)?);
+    let settings = [
+        ("baud", near, format!("{} baud", line.baud), format!("{baud} baud")),
+        ("data_bits", data == actual_data, format!("{data} data bits"), actual_data.to_string()),
+        ("parity", parity == actual_parity, format!("{parity} parity"), actual_parity.to_string()),
+        ("stop_bits", stop == actual_stop, format!("{stop} stop bits"), actual_stop.to_string()),
+        (
+            "flow_control",
+            flow == actual_flow,
+            format!("{flow} flow control"),
+            actual_flow.to_string(),
+        ),
+    ];
+    match settings.into_iter().find(|(_, same, ..)| !same) {
+        None => Ok(()),
+        Some((key, _, setting, actual)) => {
+            Err(OpenError::Unsupported { path: path.to_owned(), key, setting, actual })
+        }
     }
-    let data = stream.data_bits().map_err(io)?;
-    if data != data_bits(line.data_bits) {
-        return unsupported(
-            "data_bits",
-            format!("{} data bits", data_bits(line.data_bits)),
-            data.to_string(),
-        );
-    }
-    let actual = stream.parity().map_err(io)?;
-    if actual != parity(line.parity) {
-        return unsupported(
-            "parity",
-            format!("{} parity", parity(line.parity)),
-            actual.to_string(),
-        );
-    }
-    let stop = stream.stop_bits().map_err(io)?;
-    if stop != stop_bits(line.stop_bits) {
-        return unsupported(
-            "stop_bits",
-            format!("{} stop bits", stop_bits(line.stop_bits)),
-            stop.to_string(),
-        );
-    }
-    let flow = stream.flow_control().map_err(io)?;
-    if flow != flow_control(line.flow_control) {
-        let wanted = format!("{} flow control", flow_control(line.flow_control));
-        return unsupported("flow_control", wanted, flow.to_string());
-    }
-    Ok(())
 }
 
 /// Turns the crate's error into what a technician needs to know.
