@@ -117,6 +117,10 @@ impl Actor {
 
     /// Reads the port until it is gone or we are to stop.
     async fn serve(&mut self, mut port: Port) -> Result<Left, LogClosed> {
+        if matches!(self.decoder, Decoder::Postcard(_)) {
+            // Asks the sensor to introduce itself, so that our restart costs no wait.
+            port.send(outstation_wire::DELIMITER);
+        }
         let appender = self.ingest.appender.clone();
         let mut buffer = vec![0; READ_BYTES];
         let mut hand_over_at: Option<Instant> = None;

@@ -78,6 +78,11 @@ impl Port {
         Ok(Self { stream, sender_waits })
     }
 
+    /// Sends one byte, if the line takes it at once; many lines have nobody listening.
+    pub fn send(&mut self, byte: u8) {
+        let _ = self.stream.try_write(&[byte]);
+    }
+
     /// Reads what has arrived; nothing at all means that the port is gone. Cancel-safe.
     pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stream.read(buffer).await

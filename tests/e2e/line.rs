@@ -2,7 +2,7 @@
 //! `/dev/serial/by-id` does.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -47,6 +47,13 @@ impl Line {
     /// The settings as the near end left them.
     pub(crate) fn settings(&self) -> Termios {
         tcgetattr(&self.master).expect("read the settings of a pty")
+    }
+
+    /// What the daemon has sent so far and was not read yet.
+    pub(crate) fn heard(&mut self) -> Vec<u8> {
+        let mut heard = [0; 64];
+        let count = self.master.read(&mut heard).unwrap_or(0);
+        heard[..count].to_vec()
     }
 
     /// Sends all of it, waiting while the line is full.

@@ -144,6 +144,23 @@ fn samples_before_the_hello_are_held_until_it_comes() {
 }
 
 #[test]
+fn a_sensor_is_asked_to_introduce_itself_whenever_its_port_is_opened() {
+    let site = Site::new();
+    let mut mcu = site.plug("mcu");
+    let collector = Collector::start(&site);
+    let config = postcard_port(&mcu) + &sink(&collector.address, "");
+    for life in 0..2 {
+        let daemon = site.start(&config);
+        let asked = |heard: &String| heard == "[0]";
+        eventually("the daemon asks", || format!("{:?}", mcu.heard()), asked);
+        mcu.send([sample(life), hello()].concat());
+        daemon.delivered(u64::from(life) + 1);
+        daemon.stop();
+    }
+    assert_eq!(collector.values("mcu"), sample_values(0..2));
+}
+
+#[test]
 fn a_port_that_is_absent_at_the_start_is_opened_when_it_appears() {
     let site = Site::new();
     let collector = Collector::start(&site);

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     // Whatever the boot loader printed ends here and costs no frame.
     uart.write_all(&[DELIMITER])?;
-    // At boot, then every 10 s.
+    // At boot, then every 10 s, and whenever a 00 is received.
     uart.write_all(hello(&mut buf)?)?;
     // At each measurement.
     uart.write_all(sample(&mut buf, 7, 61_000)?)?;
