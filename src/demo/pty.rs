@@ -10,6 +10,20 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe::Sender;
 
+/// The far end, not blocking, and the path of the near one. The line is raw from the start: what is
+/// sent before the daemon opens the port must not be echoed.
+pub fn open_pair() -> io::Result<(File, PathBuf)> {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    let mut settings = tcgetattr(&master)?;
+    settings.make_raw();
+    tcsetattr(&master, OptionalActions::Now, &settings)?;
+    fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
+    let name = ptsname(&master, Vec::new())?;
+    Ok((File::from(master), PathBuf::from(name.to_string_lossy().into_owned())))
+}
+
 /// The sensor's end.
 #[derive(Debug)]
 pub struct Pty {
@@ -20,17 +34,8 @@ pub struct Pty {
 
 impl Pty {
     pub fn open() -> io::Result<Self> {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
-        grantpt(&master)?;
-        unlockpt(&master)?;
-        // Raw from the start: what is sent before the daemon opens the port must not be echoed.
-        let mut settings = tcgetattr(&master)?;
-        settings.make_raw();
-        tcsetattr(&master, OptionalActions::Now, &settings)?;
-        fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
-        let name = ptsname(&master, Vec::new())?;
-        let path = PathBuf::from(name.to_string_lossy().into_owned());
-        Ok(Self { master: Sender::from_file_unchecked(File::from(master))?, path })
+        let (master, path) = open_pair()?;
+        Ok(Self { master: Sender::from_file_unchecked(master)?, path })
     }
 
     /// What to configure as the port's path.

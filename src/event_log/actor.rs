@@ -36,8 +36,8 @@ pub struct LogConfig {
     pub sinks: Vec<String>,
 }
 
-/// Acknowledgements and intake without readings can wait this many intervals for company: losing
-/// them in a power cut repeats a delivery, and every commit costs flash.
+/// Acknowledgements and intake without readings can wait this many intervals for company: a power
+/// cut then repeats a delivery or forgets some fault counts, and every commit costs flash.
 const LAZY_INTERVALS: u32 = 10;
 /// The most values of one commit: with one message on top it stays below what a segment holds.
 const CELLS_PER_COMMIT: usize = CELLS_MAX / 4;
@@ -89,8 +89,8 @@ impl LogActor {
             told_crowded: HashSet::new(),
             commits: 0,
         };
-        actor.enter_boot()?;
-        actor.anchor_clock()?;
+        actor.enter_boot();
+        actor.anchor_clock();
         actor.welcome_sinks()?;
         LogOpened { path: actor.database.path(), epoch: actor.database.epoch(), next_seq }.report();
         Ok(actor)
@@ -119,20 +119,20 @@ impl LogActor {
             // All arms are cancel-safe: receiving and sleeping lose nothing when dropped.
             tokio::select! {
                 append = mailbox.appends.recv(), if appending && self.has_room() => match append {
-                    Some(append) => self.take(append)?,
+                    Some(append) => self.take(append),
                     None => appending = false,
                 },
                 request = mailbox.requests.recv(), if reading => match request {
-                    Some(request) => self.answer(request, mailbox)?,
+                    Some(request) => self.answer(request, mailbox),
                     None => reading = false,
                 },
                 () = commit_due => self.commit(mailbox)?,
-                () = pulse.called() => self.anchor_clock()?,
+                () = pulse.called() => self.anchor_clock(),
             }
             while let Some(append) =
                 self.has_room().then(|| mailbox.appends.try_recv().ok()).flatten()
             {
-                self.take(append)?;
+                self.take(append);
             }
             if !self.has_room() && self.trouble.is_none() {
                 self.commit(mailbox)?;
@@ -157,23 +157,22 @@ impl LogActor {
         self.open.len() < self.config.commit_readings && self.open.cells() < CELLS_PER_COMMIT
     }
 
-    fn take(&mut self, append: Append) -> Result<(), StorageError> {
+    fn take(&mut self, append: Append) {
         let Append { port, mut readings, intake, events } = append;
         let urgent = !readings.is_empty() || !events.is_empty();
         for (stream, event) in events {
             self.record(stream, event);
         }
         if !readings.is_empty() {
-            self.take_readings(&mut readings)?;
+            self.take_readings(&mut readings);
         }
         if !intake.is_empty() {
             self.record(Stream::ledger(), Event::TookIn { port, intake });
         }
         self.schedule(if urgent { 1 } else { LAZY_INTERVALS });
-        Ok(())
     }
 
-    fn take_readings(&mut self, readings: &mut Readings) -> Result<(), StorageError> {
+    fn take_readings(&mut self, readings: &mut Readings) {
         let mut mappings = Vec::with_capacity(readings.sensors().len());
         for sensor in readings.sensors() {
             let (mapping, news) = self.aggregates.registry.locate(sensor);
@@ -196,10 +195,9 @@ impl LogActor {
             let cells = cells.filter_map(known);
             self.open.push(*id, stamp, cells);
         });
-        Ok(())
     }
 
-    fn answer(&mut self, request: Request, mailbox: &Mailbox) -> Result<(), StorageError> {
+    fn answer(&mut self, request: Request, mailbox: &Mailbox) {
         match request {
             // An asker that went away misses nothing: what it was not told stays pending.
             Request::Next { sink, limits, answer } => {
@@ -212,7 +210,6 @@ impl LogActor {
                 let _ = answer.send(());
             }
         }
-        Ok(())
     }
 
     pub(super) fn record(&mut self, stream: Stream, event: Event) {
@@ -285,7 +282,7 @@ impl LogActor {
     }
 
     /// A process that starts again in the same boot goes on under the same number.
-    fn enter_boot(&mut self) -> Result<(), StorageError> {
+    fn enter_boot(&mut self) {
         let id = self.clock.boot_id();
         self.boot = match self.aggregates.boots.number_of(id) {
             Some(known) => known,
@@ -296,16 +293,14 @@ impl LogActor {
                 boot
             }
         };
-        Ok(())
     }
 
-    fn anchor_clock(&mut self) -> Result<(), StorageError> {
+    fn anchor_clock(&mut self) {
         let anchor = self.clock.anchor();
         if self.aggregates.boots.is_news(self.boot, &anchor) {
             self.record(Stream::clock(), Event::ClockAnchored { boot: self.boot, anchor });
             self.schedule(1);
         }
-        Ok(())
     }
 
     /// A sink configured for the first time, or again after others had their readings trimmed, is

@@ -6,10 +6,9 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use outstation::demo::pty::open_pair;
 use outstation_wire::{Channel, Hello, MAX_FRAME, Sample, Value, ValueType};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+use rustix::termios::{Termios, tcgetattr};
 
 use crate::site::{PATIENCE, PAUSE};
 
@@ -27,17 +26,9 @@ impl Line {
     }
 
     fn open(path: &Path) -> io::Result<Self> {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
-        grantpt(&master)?;
-        unlockpt(&master)?;
-        // Raw from the start: what is sent before the daemon opens the port must not be echoed.
-        let mut settings = tcgetattr(&master)?;
-        settings.make_raw();
-        tcsetattr(&master, OptionalActions::Now, &settings)?;
-        fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
-        let name = ptsname(&master, Vec::new())?;
-        std::os::unix::fs::symlink(&*name.to_string_lossy(), path)?;
-        Ok(Self { master: File::from(master), path: path.to_owned() })
+        let (master, near) = open_pair()?;
+        std::os::unix::fs::symlink(near, path)?;
+        Ok(Self { master, path: path.to_owned() })
     }
 
     pub(crate) fn path(&self) -> &Path {
