@@ -58,7 +58,7 @@ unpack() {
 install_packages() {
   retry apt update
   retry apt install -y --no-install-recommends --no-upgrade \
-    jq systemd \
+    jq strace systemd \
     "cargo-web=$rust_oldest.*" "rustc-web=$rust_oldest.*" "libstd-rust-web-dev=$rust_oldest.*" \
     gcc-arm-linux-gnueabihf libc6-dev-armhf-cross qemu-user-static
   unpack prometheus "$tools"

@@ -1,10 +1,11 @@
-//! The segment codec and the line decoder on workload W1, without I/O around them.
+//! The segment codec and the line decoder without I/O around them: speed on workload W1, and sizes
+//! on several beside what general compressors make of the same readings as JSON lines.
 //!
 //! Times are of this machine now. For counts that compare across machines run it under callgrind:
 //!
 //! ```sh
 //! cargo bench --bench codec --no-run
-//! valgrind --tool=callgrind target/release/deps/codec-* encode   # or decode, parse
+//! valgrind --tool=callgrind target/release/deps/codec-* encode   # or decode, parse, sizes
 //! ```
 
 #![expect(
@@ -15,12 +16,20 @@
 )]
 
 use std::hint::black_box;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 use outstation::bench::w1::Lines as W1;
 use outstation::config::{Format, Lines, TimeKey, TimeUnit};
+use outstation::domain;
 use outstation::domain::reading::{Stamp, Value};
 use outstation::domain::segment::Segment;
 use outstation::ingest::{Decoder, LinesDecoder, Outbox};
+
+#[path = "codec/workloads.rs"]
+mod workloads;
+
+use workloads::{Reading, Workload};
 
 /// One second of W1.
 const READINGS: usize = 1000;
@@ -52,6 +61,52 @@ fn main() {
             }
         });
     }
+    if wanted("sizes") {
+        println!("\nbytes per reading | segment | gzip -6 | zstd -3");
+        for workload in workloads::all() {
+            sizes(&workload, 1);
+            sizes(&workload, 60);
+        }
+    }
+}
+
+/// What a span takes in the mean: as one segment, merged of those of its seconds, and as JSON lines.
+/// Sixty spans from all over the workload: each goes through a gzip of its own.
+fn sizes(workload: &Workload, span: usize) {
+    let spans = workload.seconds.chunks_exact(span);
+    let every = (spans.len() / 60).max(1);
+    let spans: Vec<&[Vec<Reading>]> = spans.step_by(every).take(60).collect();
+    let (mut readings, mut segments, mut gzips, mut zstds) = (0, 0, 0, 0);
+    for span in &spans {
+        let mut segment = Segment::default();
+        let mut text = String::new();
+        for second in *span {
+            assert!(segment.append(&workload.segment(second)), "a span is within the bounds");
+            text.push_str(&workload.json(second));
+        }
+        readings += segment.len();
+        segments += segment.encode().len();
+        gzips += gzip(text.as_bytes());
+        zstds += zstd::bulk::compress(text.as_bytes(), 3).expect("compresses").len();
+    }
+    let [segment, gzip, zstd] = [segments, gzips, zstds].map(|all| all as f64 / readings as f64);
+    let name = format!("{} by {span} s", workload.name);
+    println!("{name:17} | {segment:7.3} | {gzip:7.3} | {zstd:7.3}");
+}
+
+fn gzip(text: &[u8]) -> usize {
+    let mut gzip = Command::new("gzip")
+        .arg("-6")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("`gzip` is installed");
+    let mut input = gzip.stdin.take().expect("piped");
+    std::thread::scope(|scope| {
+        // It writes while it reads: who only fed it first could wait for ever.
+        scope.spawn(move || input.write_all(text).expect("gzip reads"));
+        gzip.wait_with_output().expect("gzip ends").stdout.len()
+    })
 }
 
 fn parse(text: &str) {

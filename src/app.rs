@@ -1,7 +1,9 @@
 //! The composition root: the only file that names every concrete type.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
@@ -10,12 +12,12 @@ use crate::clock::Clock;
 use crate::config::{Config, Encoding, HttpSink as HttpSinkConfig, Sink, SinkKind};
 use crate::device::{self, DeviceError};
 use crate::domain::breaker::Policy;
-use crate::event_log::actor::{LogActor, LogConfig};
+use crate::event_log::actor::{Intervals, LogActor, LogConfig};
 use crate::event_log::error::StorageError;
-use crate::event_log::{self, Limits, LogHandle};
+use crate::event_log::{self, Limits, LogHandle, LogStatus};
 use crate::http::LocalPort;
 use crate::ingest::actor::{self as ingest, Ingest};
-use crate::ingest::{PortState, PortStatus};
+use crate::ingest::{PortState, PortStatus, tail};
 use crate::supervisor::notify::Notifier;
 use crate::supervisor::{Place, Stage, Supervisor, SupervisorError};
 use crate::telemetry::board::StatusBoard;
@@ -49,6 +51,7 @@ pub struct App {
     supervisor: Supervisor,
     board: StatusBoard,
     local_addr: Option<SocketAddr>,
+    tails: Tails,
 }
 
 impl App {
@@ -76,10 +79,11 @@ impl App {
         for (sink, status) in config.sinks.iter().zip(sinks) {
             start_upload(&mut supervisor, sink, &log, &clock, status);
         }
+        let tails = Tails::new(&config);
         for (port, status) in config.ports.iter().zip(ports) {
-            start_port(&mut supervisor, port.clone(), &log, &clock, status);
+            start_port(&mut supervisor, port.clone(), &log, &tails, &clock, status);
         }
-        Ok(Self { config, supervisor, board, local_addr })
+        Ok(Self { config, supervisor, board, local_addr, tails })
     }
 
     /// What every part reports of itself.
@@ -98,7 +102,8 @@ impl App {
         stop: impl Future<Output = ()>,
         hurry: impl Future<Output = ()>,
     ) -> Result<(), AppError> {
-        let (summary, board, log) = (self.board.clone(), self.board.clone(), self.board.log);
+        let (summary, board) = (self.board.clone(), self.board.clone());
+        let (log, ports, tails) = (self.board.log, self.board.ports, self.tails);
         let notifier = Notifier::new(move || summary.summary_line());
         let deadline = self.config.supervisor.shutdown_deadline;
         let ready = ready(board);
@@ -107,9 +112,41 @@ impl App {
         if count > 0 {
             ReadingsUnsaved { count }.report();
         }
+        ports.iter().for_each(|port| tails.clear_if_stored(&port.borrow(), &log.borrow()));
         ended?;
         Stopped.report();
         Ok(())
+    }
+}
+
+/// Where the ports' tails are.
+#[derive(Debug)]
+struct Tails {
+    places: BTreeMap<String, tail::Place>,
+}
+
+impl Tails {
+    fn new(config: &Config) -> Self {
+        let path = &config.log.path;
+        // systemd names the runtime directory so; it may name several.
+        let given = std::env::var_os("RUNTIME_DIRECTORY");
+        let given = given.as_ref().and_then(|given| std::env::split_paths(given).next());
+        let given = given.filter(|folder| folder.is_absolute());
+        let folder = given.or_else(|| path.parent().map(Path::to_owned)).unwrap_or_default();
+        let ports = config.ports.len();
+        let place = |name: &String| tail::Place::new(&folder, path, name, ports);
+        let places = config.ports.iter().map(|port| (port.name.clone(), place(&port.name)));
+        Self { places: places.collect() }
+    }
+
+    /// A tail that says nothing the log does not know is no use to the next process.
+    fn clear_if_stored(&self, port: &PortStatus, log: &LogStatus) {
+        let of_port = |bytes: &BTreeMap<String, u64>| bytes.get(&port.name).copied().unwrap_or(0);
+        let read = of_port(&log.found_bytes) + port.received_bytes();
+        let nothing_owed = port.finished && of_port(&log.stored_bytes) == read;
+        if let Some(place) = self.places.get(&port.name).filter(|_| nothing_owed) {
+            place.clear();
+        }
     }
 }
 
@@ -121,7 +158,7 @@ async fn ready(mut board: StatusBoard) {
     }
 }
 
-/// The first log is opened here, so that a log that cannot be is an error at start and not a crash.
+/// The log is opened here first, so that one that is not ours to use is an error at start.
 fn start_log(
     supervisor: &mut Supervisor,
     config: &Config,
@@ -132,20 +169,36 @@ fn start_log(
     let config = LogConfig {
         device: device.to_owned(),
         path: config.log.path.clone(),
-        commit_interval: config.log.commit_interval,
+        commit_interval: Intervals {
+            alarm: config.log.alarm_commit_interval,
+            live: config.log.commit_interval,
+            backfill: config.log.backfill_commit_interval.unwrap_or(config.log.commit_interval),
+        },
         commit_readings: config.log.commit_readings,
+        bytes_max: config.log.max_bytes,
+        retain_delivered: config.log.retain_delivered,
+        generation: (crc32fast::hash(config.to_toml().as_bytes()), env!("CARGO_PKG_VERSION")),
         sinks: config.sinks.iter().map(|sink| sink.name.clone()).collect(),
+        told: config
+            .sinks
+            .iter()
+            .filter(|sink| sink.events)
+            .map(|sink| sink.name.clone())
+            .collect(),
     };
-    let mut first = Some(LogActor::open(config.clone(), clock.clone())?);
-    let (clock, mailbox) = (clock.clone(), Arc::new(Mutex::new(mailbox)));
+    let first = match LogActor::open(config.clone(), clock.clone()) {
+        Ok(actor) => Some(actor),
+        Err(error) if error.is_weather() => None,
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(actor) = &first {
+        // Whoever is started next may look at once.
+        actor.publish(&mailbox);
+    }
+    let mut log = Some((first, config, clock.clone(), Arc::new(Mutex::new(mailbox))));
     supervisor.start(Stage::Log, "log", Place::Thread, move |pulse| {
-        let (first, config, clock) = (first.take(), config.clone(), clock.clone());
-        let mailbox = Arc::clone(&mailbox);
-        // Opening may take its time, so it happens on the log's thread too.
-        async move {
-            let actor = first.map_or_else(|| LogActor::open(config, clock), Ok)?;
-            actor.run(mailbox, pulse).await
-        }
+        let (first, config, clock, mailbox) = log.take().expect("the log is started once");
+        event_log::actor::run(first, config, clock, mailbox, pulse)
     });
     Ok(handle)
 }
@@ -229,15 +282,19 @@ fn start_port(
     supervisor: &mut Supervisor,
     config: crate::config::Port,
     log: &LogHandle,
+    tails: &Tails,
     clock: &Clock,
     status: watch::Sender<PortStatus>,
 ) {
-    let (appender, clock) = (log.appender(), clock.clone());
+    let (appender, log, clock) = (log.appender(), log.status(), clock.clone());
+    let tail = tails.places[&config.name].clone();
     let stop = supervisor.stop_of(Stage::Ports);
     supervisor.start(Stage::Ports, format!("port {}", config.name), Place::Here, move |pulse| {
         ingest::run(Ingest {
             config: config.clone(),
             appender: appender.clone(),
+            log: log.clone(),
+            tail: tail.clone(),
             clock: clock.clone(),
             status: status.clone(),
             stop: stop.clone(),

@@ -13,7 +13,7 @@
 //! | domain | [`domain`] | nothing of ours, no I/O, no clock |
 //! | application | `*/actor.rs`, `upload/stack.rs`, [`supervisor`] | domain, tokio |
 //! | infrastructure | [`clock`], [`device`], [`config`], [`telemetry`], and the devices of each stage | its own external crate |
-//! | presentation | [`cli`], [`http`], `main.rs` | everything above |
+//! | presentation | [`cli`], [`http`], [`inspect`], `main.rs` | everything above |
 //!
 //! `ARCHITECTURE.md` argues the choices; `tests/tidy.rs` holds the code to them.
 
@@ -36,6 +36,7 @@ pub mod telemetry;
 // What shows them.
 pub mod cli;
 pub mod http;
+pub mod inspect;
 
 // The other end of the wire, and two programs that play a whole site.
 pub mod bench;

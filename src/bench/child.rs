@@ -31,10 +31,9 @@ pub struct Usage {
 
 impl Child {
     /// The collector and where it listens: it says so in its first line.
-    pub fn collector(folder: &Path) -> io::Result<(Self, String)> {
+    pub fn collector() -> io::Result<(Self, String)> {
         let mut child = Command::new(std::env::current_exe()?)
-            .args(["collect", "--listen", "127.0.0.1:0", "--log-format", "text", "--store"])
-            .arg(folder.join("collector.db"))
+            .args(["collect", "--listen", "127.0.0.1:0", "--log-format", "text"])
             .stdout(Stdio::piped())
             .spawn()?;
         let mut line = String::new();

@@ -1,9 +1,9 @@
 //! Measures the whole pipeline from outside: the real daemon and the real collector as processes
-//! of their own, this one playing the sensor.
+//! of their own, this one playing the sensor. And the log alone, in [`storage`].
 //!
 //! ```text
-//!  W1 lines ─pty▶ `outstation run` ─http▶ `outstation collect`
-//!                     └ measured: /proc/<pid>, /status, notify socket
+//!  W1 lines ─pty▶ `outstation run` ─http▶ `outstation collect`, which keeps nothing on disk
+//!                     └ measured: /proc/<pid>, /status, notify socket, the block device
 //! ```
 
 use std::io;
@@ -15,12 +15,18 @@ use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::demo::pty::Pty;
+use crate::domain::wear::Flash;
+use crate::event_log::LogClosed;
+use crate::event_log::error::StorageError;
 use crate::http::fetch::{self, FetchError};
 
 pub mod child;
+pub mod machine;
+pub mod storage;
 pub mod w1;
 
 use child::{Child, Usage};
+use machine::Device;
 use w1::Lines;
 
 /// How often the daemon is asked whether it is done. It costs it a request, not the pipeline.
@@ -28,6 +34,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// At 1,000 readings a second, lines go out in groups of ten every ten milliseconds.
 const PACE: Duration = Duration::from_millis(10);
 const LINES_PER_BEAT: usize = w1::SENSORS;
+/// A daemon runs that long before it is measured: by then the journal has its whole length on the device,
+/// and what starting has to tell was committed.
+const WARM_UP: Duration = Duration::from_secs(12);
+const SECONDS_PER_DAY: f64 = 86_400.0;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
@@ -35,6 +45,10 @@ pub enum BenchError {
     System { operation: &'static str, source: io::Error },
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Log(#[from] LogClosed),
     #[error("the daemon ended or answered something else than its status: {answer}")]
     Status { answer: String },
     #[error("after {waited:?} only {delivered} of {sent} readings were delivered")]
@@ -55,14 +69,40 @@ pub struct Figures {
     pub read_syscalls_per_thousand: f64,
     pub write_syscalls_per_thousand: f64,
     pub written_bytes_per_reading: f64,
+    pub log_written_bytes_per_reading: f64,
+    /// Charged to the daemon: the pages it made dirty.
     pub device_bytes_per_reading: f64,
+    /// By the counter of the block device: the file system's journal is in it, and everybody else.
+    pub block_device_bytes_per_reading: Option<f64>,
+    pub log_commits_per_s: f64,
+    pub log_syncs_per_s: f64,
+    /// At this load, by what is charged to the daemon.
+    pub charged_wear: Projected,
+    /// By what the block device counts, everybody's writes included.
+    pub counted_wear: Option<Projected>,
     pub wire_bytes_per_reading: f64,
     pub context_switches_per_s: f64,
     pub ready_ms: f64,
 }
 
+/// What a load does to the flash.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Projected {
+    pub gigabytes_per_day: f64,
+    /// How long [`Flash::default`] lasts; for ever when nothing is written.
+    pub years: Option<f64>,
+}
+
+impl Projected {
+    fn of(bytes_per_s: f64) -> Self {
+        let per_day = bytes_per_s * SECONDS_PER_DAY;
+        Self { gigabytes_per_day: per_day / 1e9, years: Flash::default().years(per_day) }
+    }
+}
+
 /// The processes of one run.
 struct Site {
+    device: Option<Device>,
     pty: Pty,
     collector: Child,
     daemon: Child,
@@ -70,39 +110,65 @@ struct Site {
     ready: Duration,
 }
 
+/// Everything that counts, at the moment that measuring begins or ends.
+struct Mark {
+    at: Instant,
+    usage: Usage,
+    status: Value,
+    device: Option<u64>,
+}
+
+impl Mark {
+    fn log(&self, name: &str) -> u64 {
+        self.status["log"][name].as_u64().unwrap_or(0)
+    }
+
+    fn wire(&self) -> u64 {
+        self.status["sinks"][0]["bytes"].as_u64().unwrap_or(0)
+    }
+}
+
 /// As fast as the pty takes them.
 pub async fn flat_out(folder: &Path, readings: u64) -> Result<Figures, BenchError> {
     let text: String = Lines::new().take(usize::try_from(readings).unwrap_or(usize::MAX)).collect();
     let mut site = Site::start(folder).await?;
-    let (before, began) = (site.daemon.usage()?, Instant::now());
+    let before = site.mark().await?;
     site.send(text.as_bytes()).await?;
     site.delivered(readings).await?;
-    site.figures("flat out", readings, before, began).await
+    site.figures("flat out", readings, &before).await
 }
 
 /// W1: a thousand readings a second for so long.
 pub async fn w1(folder: &Path, length: Duration) -> Result<Figures, BenchError> {
     let mut site = Site::start(folder).await?;
-    let (before, began) = (site.daemon.usage()?, Instant::now());
     let (mut lines, mut readings) = (Lines::new(), 0);
+    let (mut warm, began) = (None, Instant::now());
     let mut beat = interval(PACE);
     beat.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    while began.elapsed() < length {
+    while began.elapsed() < WARM_UP + length {
         beat.tick().await;
+        if warm.is_none() && began.elapsed() >= WARM_UP {
+            warm = Some((site.mark().await?, readings));
+        }
         let group: String = lines.by_ref().take(LINES_PER_BEAT).collect();
         site.send(group.as_bytes()).await?;
         readings += LINES_PER_BEAT as u64;
     }
     site.delivered(readings).await?;
-    site.figures("W1", readings, before, began).await
+    let (before, warming) = match warm {
+        Some(warm) => warm,
+        None => (site.mark().await?, readings),
+    };
+    site.figures("W1", readings - warming, &before).await
 }
 
 /// Nothing arrives.
 pub async fn idle(folder: &Path, length: Duration) -> Result<Figures, BenchError> {
     let site = Site::start(folder).await?;
-    let (before, began) = (site.daemon.usage()?, Instant::now());
+    sleep(WARM_UP).await;
+    let before = site.mark().await?;
     sleep(length).await;
-    site.figures("idle", 0, before, began).await
+    site.figures("idle", 0, &before).await
 }
 
 impl Site {
@@ -110,8 +176,7 @@ impl Site {
         let system = |operation| move |source| BenchError::System { operation, source };
         let pty = Pty::open().map_err(system("open a pseudo-terminal"))?;
         std::fs::create_dir_all(folder).map_err(system("create the bench folder"))?;
-        let (collector, address) =
-            Child::collector(folder).map_err(system("start the collector"))?;
+        let (collector, address) = Child::collector().map_err(system("start the collector"))?;
         let config = folder.join("outstation.toml");
         std::fs::write(&config, configuration(folder, pty.path(), &address))
             .map_err(system("write the configuration"))?;
@@ -119,7 +184,7 @@ impl Site {
         let daemon = Child::daemon(folder, &config).await.map_err(system("start the daemon"))?;
         let ready = started.elapsed();
         let url = format!("http://{}", daemon.local_port().map_err(system("find the local port"))?);
-        Ok(Self { pty, collector, daemon, url, ready })
+        Ok(Self { device: Device::under(folder), pty, collector, daemon, url, ready })
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), BenchError> {
@@ -128,6 +193,12 @@ impl Site {
             operation: "write to the pseudo-terminal",
             source,
         })
+    }
+
+    async fn mark(&self) -> Result<Mark, BenchError> {
+        let device = self.device.as_ref().and_then(Device::written);
+        let (usage, status) = (self.daemon.usage()?, self.status().await?);
+        Ok(Mark { at: Instant::now(), usage, status, device })
     }
 
     async fn status(&self) -> Result<Value, BenchError> {
@@ -160,13 +231,14 @@ impl Site {
         mut self,
         workload: &'static str,
         readings: u64,
-        before: Usage,
-        began: Instant,
+        before: &Mark,
     ) -> Result<Figures, BenchError> {
-        let (wall, after) = (began.elapsed(), self.daemon.usage()?);
-        let status = self.status().await?;
-        let wire = status["sinks"][0]["bytes"].as_u64().unwrap_or(0);
-        let used = after.since(&before);
+        let after = self.mark().await?;
+        let wall = after.at.duration_since(before.at).as_secs_f64();
+        let used = after.usage.since(&before.usage);
+        let log = |name| after.log(name) - before.log(name);
+        let device = after.device.zip(before.device).map(|(after, before)| after - before);
+        let wear = |bytes: u64| Projected::of(bytes as f64 / wall);
         let per_reading =
             |count: u64| if readings == 0 { 0.0 } else { count as f64 / readings as f64 };
         self.daemon.end();
@@ -174,18 +246,24 @@ impl Site {
         Ok(Figures {
             workload,
             readings,
-            wall_s: wall.as_secs_f64(),
-            readings_per_s: readings as f64 / wall.as_secs_f64(),
+            wall_s: wall,
+            readings_per_s: readings as f64 / wall,
             cpu_s: used.cpu.as_secs_f64(),
             cpu_s_per_million: per_reading(1_000_000) * used.cpu.as_secs_f64(),
-            rss_kib: after.rss_kib,
-            rss_peak_kib: after.rss_peak_kib,
+            rss_kib: after.usage.rss_kib,
+            rss_peak_kib: after.usage.rss_peak_kib,
             read_syscalls_per_thousand: 1000.0 * per_reading(used.read_calls),
             write_syscalls_per_thousand: 1000.0 * per_reading(used.write_calls),
             written_bytes_per_reading: per_reading(used.written),
+            log_written_bytes_per_reading: per_reading(log("written_bytes")),
             device_bytes_per_reading: per_reading(used.device_written),
-            wire_bytes_per_reading: per_reading(wire),
-            context_switches_per_s: used.switches as f64 / wall.as_secs_f64(),
+            block_device_bytes_per_reading: device.map(per_reading),
+            log_commits_per_s: log("commits") as f64 / wall,
+            log_syncs_per_s: log("syncs") as f64 / wall,
+            charged_wear: wear(used.device_written),
+            counted_wear: device.map(wear),
+            wire_bytes_per_reading: per_reading(after.wire() - before.wire()),
+            context_switches_per_s: used.switches as f64 / wall,
             ready_ms: self.ready.as_secs_f64() * 1000.0,
         })
     }

@@ -1,9 +1,14 @@
-//! `outstation bench`: the whole pipeline on this machine, as a table to paste into a report.
+//! `outstation bench`: the whole pipeline, and the log alone, on this machine, as tables to paste into
+//! a report.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::{CliError, complain, runtime, say};
+use crate::bench::machine::Machine;
+use crate::bench::storage::{self, Latency, StorageFigures};
 use crate::bench::{self, BenchError, Figures};
 use crate::clock::Clock;
 
@@ -15,7 +20,7 @@ pub(super) struct Args {
     /// Readings of the flat-out workload.
     #[arg(long, default_value_t = 2_000_000)]
     readings: u64,
-    /// Length of W1 and of idling.
+    /// Length of idling and of W1 (after twelve seconds of warming up), and of each part of storage.
     #[arg(long, default_value_t = 20)]
     seconds: u64,
     /// A folder on the storage to measure; the default is the system's temporary folder.
@@ -34,63 +39,158 @@ enum Workload {
     W1,
     /// Nothing arrives.
     Idle,
+    /// The log alone, and what the storage under it can do.
+    Storage,
     All,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    version: &'static str,
+    machine: Machine,
+    pipeline: Vec<Figures>,
+    storage: Vec<StorageFigures>,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
     // A folder of our own inside the given one: it is removed in the end.
     let parent = args.folder.clone().unwrap_or_else(std::env::temp_dir);
     let folder = parent.join(format!("outstation-bench-{:016x}", Clock::entropy()));
-    let length = Duration::from_secs(args.seconds);
-    let wanted = |workload| args.workload == workload || args.workload == Workload::All;
     let measured = runtime()?.block_on(async {
-        let mut all = Vec::new();
-        if wanted(Workload::Idle) {
-            complain("idle…");
-            all.push(bench::idle(&folder.join("idle"), length).await?);
-        }
-        if wanted(Workload::W1) {
-            complain("W1…");
-            all.push(bench::w1(&folder.join("w1"), length).await?);
-        }
-        if wanted(Workload::FlatOut) {
-            complain("flat out…");
-            all.push(bench::flat_out(&folder.join("flat-out"), args.readings).await?);
-        }
-        Ok::<_, BenchError>(all)
+        let pipeline = pipeline(args, &folder).await?;
+        let storage = if args.wants(Workload::Storage) {
+            log_alone(args, &folder).await?
+        } else {
+            Vec::new()
+        };
+        Ok::<_, BenchError>((pipeline, storage))
     });
     drop(std::fs::remove_dir_all(&folder));
-    let measured = measured?;
+    let (pipeline, storage) = measured?;
+    let (version, machine) = (env!("CARGO_PKG_VERSION"), Machine::of(&parent));
+    let report = Report { version, machine, pipeline, storage };
     if args.json {
-        say(&serde_json::to_string_pretty(&measured).unwrap_or_default());
+        say(&serde_json::to_string_pretty(&report).unwrap_or_default());
     } else {
-        table(&measured).iter().for_each(|line| say(line));
+        report.lines().iter().for_each(|line| say(line));
     }
     Ok(())
 }
 
-fn table(all: &[Figures]) -> Vec<String> {
-    type Get = fn(&Figures) -> String;
-    let rows: [(&str, Get); 13] = [
-        ("readings", |f| f.readings.to_string()),
-        ("readings/s, end to end", |f| format!("{:.0}", f.readings_per_s)),
-        ("CPU, s", |f| format!("{:.2}", f.cpu_s)),
-        ("CPU, s per million", |f| format!("{:.2}", f.cpu_s_per_million)),
-        ("resident, KiB", |f| f.rss_kib.to_string()),
-        ("resident at most, KiB", |f| f.rss_peak_kib.to_string()),
-        ("read calls per 1,000", |f| format!("{:.1}", f.read_syscalls_per_thousand)),
-        ("write calls per 1,000", |f| format!("{:.1}", f.write_syscalls_per_thousand)),
-        ("bytes written per reading", |f| format!("{:.2}", f.written_bytes_per_reading)),
-        ("bytes to the device per reading", |f| format!("{:.2}", f.device_bytes_per_reading)),
-        ("body bytes on the wire per reading", |f| format!("{:.2}", f.wire_bytes_per_reading)),
-        ("context switches/s", |f| format!("{:.1}", f.context_switches_per_s)),
-        ("start to ready, ms", |f| format!("{:.1}", f.ready_ms)),
-    ];
-    let head = all.iter().map(|figures| format!(" {} |", figures.workload)).collect::<String>();
-    let mut lines = vec![format!("| |{head}"), format!("|---|{}", "---|".repeat(all.len()))];
-    for (name, get) in rows {
-        let cells: String = all.iter().map(|figures| format!(" {} |", get(figures))).collect();
-        lines.push(format!("| {name} |{cells}"));
+impl Args {
+    fn wants(&self, workload: Workload) -> bool {
+        self.workload == workload || self.workload == Workload::All
     }
+}
+
+async fn pipeline(args: &Args, folder: &Path) -> Result<Vec<Figures>, BenchError> {
+    let length = Duration::from_secs(args.seconds);
+    let mut all = Vec::new();
+    if args.wants(Workload::Idle) {
+        complain("idle…");
+        all.push(bench::idle(&folder.join("idle"), length).await?);
+    }
+    if args.wants(Workload::W1) {
+        complain("W1…");
+        all.push(bench::w1(&folder.join("w1"), length).await?);
+    }
+    if args.wants(Workload::FlatOut) {
+        complain("flat out…");
+        all.push(bench::flat_out(&folder.join("flat-out"), args.readings).await?);
+    }
+    Ok(all)
+}
+
+async fn log_alone(args: &Args, folder: &Path) -> Result<Vec<StorageFigures>, BenchError> {
+    let length = Duration::from_secs(args.seconds);
+    complain("storage: raw syncs…");
+    let raw = storage::raw(folder, length)?;
+    complain("storage: W1, a second per commit…");
+    let seconds = storage::seconds(&folder.join("seconds"), length).await?;
+    complain("storage: W1-slow, a second per commit…");
+    let slow = storage::slow(&folder.join("slow")).await?;
+    complain("storage: W1, full commits…");
+    let full = storage::full_groups(&folder.join("full"), length).await?;
+    Ok(vec![raw, seconds, slow, full])
+}
+
+impl Report {
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("outstation {}, {}", self.version, self.machine.line())];
+        if !self.pipeline.is_empty() {
+            lines.push(String::new());
+            lines.extend(table("pipeline", &self.pipeline, |f| f.workload, &PIPELINE));
+        }
+        if !self.storage.is_empty() {
+            lines.push(String::new());
+            lines.extend(table("the log alone", &self.storage, |f| f.workload, &STORAGE));
+        }
+        lines
+    }
+}
+
+type Row<F> = (&'static str, fn(&F) -> String);
+
+const PIPELINE: [Row<Figures>; 21] = [
+    ("readings", |f| f.readings.to_string()),
+    ("readings/s, end to end", |f| format!("{:.0}", f.readings_per_s)),
+    ("CPU, s", |f| format!("{:.2}", f.cpu_s)),
+    ("CPU, s per million", |f| format!("{:.2}", f.cpu_s_per_million)),
+    ("resident, KiB", |f| f.rss_kib.to_string()),
+    ("resident at most, KiB", |f| f.rss_peak_kib.to_string()),
+    ("read calls per 1,000", |f| format!("{:.1}", f.read_syscalls_per_thousand)),
+    ("write calls per 1,000", |f| format!("{:.1}", f.write_syscalls_per_thousand)),
+    ("bytes written per reading", |f| format!("{:.2}", f.written_bytes_per_reading)),
+    ("of these by the log", |f| format!("{:.2}", f.log_written_bytes_per_reading)),
+    ("bytes to the device per reading, charged", |f| format!("{:.2}", f.device_bytes_per_reading)),
+    ("as the device counts, everybody's", |f| or_none(f.block_device_bytes_per_reading, 2)),
+    ("commits/s", |f| format!("{:.2}", f.log_commits_per_s)),
+    ("syncs/s", |f| format!("{:.2}", f.log_syncs_per_s)),
+    ("wear, GB a day, charged", |f| format!("{:.2}", f.charged_wear.gigabytes_per_day)),
+    ("so an 8 GB card of 3,000 cycles lasts, years", |f| or_none(f.charged_wear.years, 0)),
+    ("wear, GB a day, as the device counts", |f| {
+        or_none(f.counted_wear.map(|wear| wear.gigabytes_per_day), 2)
+    }),
+    ("so it lasts, years", |f| or_none(f.counted_wear.and_then(|wear| wear.years), 0)),
+    ("body bytes on the wire per reading", |f| format!("{:.2}", f.wire_bytes_per_reading)),
+    ("context switches/s", |f| format!("{:.1}", f.context_switches_per_s)),
+    ("start to ready, ms", |f| format!("{:.1}", f.ready_ms)),
+];
+
+const STORAGE: [Row<StorageFigures>; 13] = [
+    ("readings", |f| of_readings(f, f.readings as f64, 0)),
+    ("commits", |f| f.commits.to_string()),
+    ("commits/s", |f| format!("{:.0}", f.commits_per_s)),
+    ("readings/s", |f| of_readings(f, f.readings_per_s, 0)),
+    ("commit and sync, ms: p50", |f| latency(f, |l| l.p50)),
+    ("p90", |f| latency(f, |l| l.p90)),
+    ("p99", |f| latency(f, |l| l.p99)),
+    ("max", |f| latency(f, |l| l.max)),
+    ("syncs per commit", |f| format!("{:.3}", f.syncs_per_commit)),
+    ("bytes per reading, as committed", |f| of_readings(f, f.body_bytes_per_reading, 2)),
+    ("as kept, small segments merged", |f| or_none(f.kept_bytes_per_reading, 2)),
+    ("in the file", |f| of_readings(f, f.file_bytes_per_reading, 2)),
+    ("written by commits and checkpoints", |f| of_readings(f, f.written_bytes_per_reading, 2)),
+];
+
+fn latency(figures: &StorageFigures, which: fn(&Latency) -> f64) -> String {
+    or_none(figures.latency_ms.as_ref().map(which), 2)
+}
+
+fn of_readings(figures: &StorageFigures, value: f64, digits: usize) -> String {
+    or_none((figures.readings > 0).then_some(value), digits)
+}
+
+fn or_none(value: Option<f64>, digits: usize) -> String {
+    value.map_or("–".into(), |value| format!("{value:.digits$}"))
+}
+
+fn table<F>(name: &str, all: &[F], title: fn(&F) -> &'static str, rows: &[Row<F>]) -> Vec<String> {
+    let cells = |cell: &dyn Fn(&F) -> String| -> String {
+        all.iter().map(|figures| format!(" {} |", cell(figures))).collect()
+    };
+    let head = cells(&|figures| title(figures).to_owned());
+    let mut lines = vec![format!("| {name} |{head}"), format!("|---|{}", "---|".repeat(all.len()))];
+    lines.extend(rows.iter().map(|(row, get)| format!("| {row} |{}", cells(&|f| get(f)))));
     lines
 }

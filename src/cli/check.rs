@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::log::FlashArgs;
 use super::{CONFIG_PATH, CliError, complain, say};
 use crate::config::{Config, SinkKind};
 use crate::telemetry::error_chain;
@@ -12,11 +13,15 @@ pub(super) struct Args {
     /// The configuration file.
     #[arg(long, default_value = CONFIG_PATH)]
     config: PathBuf,
+    #[command(flatten)]
+    flash: FlashArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let config = Config::load(&args.config)?;
     say(config.to_toml().trim_end());
+    // A comment, so that what is printed is still a configuration.
+    say(&format!("\n# flash: {}", args.flash.at_most(config.log.commit_interval)));
     for warning in config.warnings() {
         complain(&format!("warning: {warning}"));
     }

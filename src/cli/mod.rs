@@ -10,12 +10,14 @@ use crate::collect::{CollectError, StoreError};
 use crate::config::{ConfigError, LogFormat};
 use crate::demo::DemoError;
 use crate::device::DeviceError;
+use crate::inspect::InspectError;
 use crate::telemetry::TelemetryError;
 
 mod bench;
 mod check;
 mod collect;
 mod demo;
+mod log;
 mod run;
 mod status;
 
@@ -35,6 +37,7 @@ const AFTER_HELP: &str = "\
 Try it without hardware:   outstation demo
 Check a configuration:     outstation check --config outstation.toml
 See what a daemon does:    outstation status
+See what its log holds:    outstation log show --follow
 
 Exit codes: 0 clean, 64 wrong usage, 78 wrong configuration, 1 anything else.
 OUTSTATION_LOG sets the log level, for example `debug` or `info,outstation::upload=debug`.";
@@ -51,6 +54,8 @@ enum Command {
     Collect(collect::Args),
     /// Show what a running daemon says of itself.
     Status(status::Args),
+    /// Look into the log: what is in it, is it sound, get readings out. Works beside a daemon.
+    Log(log::Args),
     /// Measure the whole pipeline on this machine.
     Bench(bench::Args),
     /// Print a completion script for a shell.
@@ -104,6 +109,8 @@ pub enum CliError {
     #[error(transparent)]
     Status(#[from] status::StatusError),
     #[error(transparent)]
+    Inspect(#[from] InspectError),
+    #[error(transparent)]
     Bench(#[from] crate::bench::BenchError),
     #[error("the ledger does not balance")]
     Unbalanced,
@@ -121,6 +128,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Demo(args) => demo::run(&args),
         Command::Collect(args) => collect::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Log(args) => log::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions { shell } => {
             let mut command = <Cli as clap::CommandFactory>::command();

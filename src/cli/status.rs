@@ -97,13 +97,17 @@ fn sink(sink: &Value) -> String {
     let last = &sink["last_delivery_age_s"];
     let last =
         if last.is_null() { String::new() } else { format!(", last {} ago", duration(last)) };
+    let untold = match sink["untold"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(untold) => format!(", {untold} events untold"),
+    };
     let error = if sink["last_error"].is_null() {
         String::new()
     } else {
         format!("  last error: {}", text(&sink["last_error"]))
     };
     format!(
-        "sink {:<12} breaker {}  {} delivered, {} pending{last}{error}",
+        "sink {:<12} breaker {}  {} delivered, {} pending{untold}{last}{error}",
         text(&sink["name"]),
         text(&sink["breaker"]),
         text(&sink["delivered"]),

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::intake::Intake;
 use super::refusal::Refusal;
-use super::{lines, packed};
+use super::{events, lines, packed};
 use crate::domain::reading::{CHANNELS_MAX, NAME_MAX, Value};
 use crate::domain::segment::SegmentError;
 
@@ -61,9 +61,17 @@ pub(super) enum Malformed {
     Sensors,
     #[error("sequence number {0} is not between 1 and 2^53")]
     Seq(u64),
+    #[error("event position {0} is not between 1 and 2^53")]
+    Position(u64),
+    #[error("a stream or kind of events is named by 1 to {} bytes", events::NAME_BYTES_MAX)]
+    EventName,
+    #[error("event {position} is longer than {} KiB", events::DATA_BYTES_MAX >> 10)]
+    LongEvent { position: u64 },
+    #[error("the event of line {line} is longer than {} KiB", events::DATA_BYTES_MAX >> 10)]
+    LongEventLine { line: u64 },
     #[error("segment {0} is empty or begins before the end of the one before it")]
     Order(u64),
-    #[error("an upload holds at most {READINGS_MAX} readings")]
+    #[error("an upload holds at most {READINGS_MAX} readings or events")]
     Crowd,
     #[error("failed to decode the segments")]
     Segments(#[source] SegmentError),
@@ -71,7 +79,7 @@ pub(super) enum Malformed {
     Channel(u64),
 }
 
-/// Hands every reading of the upload over, or fails.
+/// Hands every event and reading of the upload over, or fails.
 pub(super) fn feed(upload: &Upload, intake: &mut Intake<'_>) -> Result<(), Refusal> {
     let body = upload.body.as_ref();
     match upload.encoding {
@@ -103,6 +111,10 @@ pub(super) fn check_name(name: &str) -> Result<(), Malformed> {
 
 pub(super) fn check_seq(seq: u64) -> Result<(), Malformed> {
     (1..=SEQ_MAX).contains(&seq).then_some(()).ok_or(Malformed::Seq(seq))
+}
+
+pub(super) fn check_position(position: u64) -> Result<(), Malformed> {
+    (1..=SEQ_MAX).contains(&position).then_some(()).ok_or(Malformed::Position(position))
 }
 
 /// The values of one reading as a JSON object, in memory used again for the next.

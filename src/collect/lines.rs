@@ -1,4 +1,4 @@
-//! JSON lines: one object per reading, which says everything about itself.
+//! JSON lines: one object per reading or event, which says everything about itself.
 //!
 //! They are read one at a time, so 64 MiB of them need the memory of one.
 
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::{self, MapAccess, Visitor};
 
 use super::decode::{self, Cells, Malformed, READINGS_MAX};
+use super::events;
 use super::intake::Intake;
 use super::refusal::Refusal;
 use crate::domain::column::TEXT_MAX;
@@ -21,7 +22,7 @@ const BYTES_MAX: usize = 64 << 20;
 /// 256 channels with the longest texts still fit.
 pub(super) const LINE_BYTES_MAX: usize = 2 << 20;
 
-/// What a line says; what else it says is for others.
+/// What a line says of a reading; what else it says is for others.
 #[derive(Deserialize)]
 struct Line<'a> {
     #[serde(borrow)]
@@ -41,7 +42,7 @@ struct Line<'a> {
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum ClockState {
+pub(super) enum ClockState {
     #[default]
     Set,
     Unset,
@@ -67,7 +68,7 @@ pub(super) fn feed(body: impl BufRead, intake: &mut Intake<'_>) -> Result<(), Re
     Ok(())
 }
 
-/// Empty lines count as readings here: they cost time as well.
+/// Events and empty lines count as readings here: they cost time as well.
 fn check_line(line: u64, bytes: &[u8]) -> Result<(), Malformed> {
     if bytes.len() > LINE_BYTES_MAX {
         return Err(Malformed::LongLine { line });
@@ -81,8 +82,11 @@ fn store(
     cells: &mut Cells,
     intake: &mut Intake<'_>,
 ) -> Result<(), Refusal> {
-    let said: Line<'_> =
-        serde_json::from_slice(text).map_err(|source| Malformed::Line { line, source })?;
+    let said: Line<'_> = match serde_json::from_slice(text) {
+        Ok(said) => said,
+        Err(_) if events::is_event(text) => return events::of_line(line, text, intake),
+        Err(source) => return Err(Malformed::Line { line, source }.into()),
+    };
     decode::check_device(&said.device)?;
     decode::check_seq(said.seq)?;
     [&said.port, &said.sensor].into_iter().try_for_each(|name| decode::check_name(name))?;
@@ -97,7 +101,7 @@ fn store(
     intake.reading(said.seq, sensor, time_ms, clock_set, cells.finish())
 }
 
-fn parse_time(text: &str) -> Option<i64> {
+pub(super) fn parse_time(text: &str) -> Option<i64> {
     let time = humantime::parse_rfc3339(text).ok()?;
     i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()
 }

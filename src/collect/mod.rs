@@ -6,8 +6,8 @@
 //! ```
 //!
 //! A 200 is said only after the commit, so a sender that hears it may forget. A sender that does
-//! not hear it sends again, and (device, epoch, seq) makes the second time a repeat. `/stats` and
-//! `/health` read watched state and never wait for the database.
+//! not hear it sends again, and (device, epoch, seq), for events (device, epoch, position), makes the
+//! second time a repeat. `/stats` and `/health` read watched state and never wait for the database.
 //!
 //! A [`Store`] outlives its [`Collector`]: stop one, bind another to the same store, and it goes on
 //! where the first ended. The demo scripts its outage this way.
@@ -26,7 +26,9 @@ mod server;
 mod store;
 
 // What the bytes mean, and what is written of it.
+mod account;
 mod decode;
+mod events;
 mod intake;
 mod lines;
 mod packed;

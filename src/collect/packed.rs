@@ -1,15 +1,16 @@
-//! Packed batches: the stored segments of a device, described by the batch itself.
+//! Packed batches: the stored segments of a device, described by the batch itself, and its events.
 
 use std::io::Read;
 
 use super::decode::{self, Cells, Malformed, READINGS_MAX};
+use super::events;
 use super::intake::Intake;
 use super::refusal::Refusal;
 use crate::domain::batch::{Batch, Dated, StoredSegment};
 use crate::domain::reading::{CHANNELS_MAX, Sensor};
 
-/// The most bytes of a batch. It stands in memory whole, and what it lists may take twenty times
-/// its bytes there; as segments hardly compress, a body within the server's limit needs no more.
+/// The most bytes of a batch. It stands in memory whole, and what it lists may take twenty-five
+/// times its bytes there; as segments hardly compress, a body within the server's limit needs no more.
 const BYTES_MAX: usize = 16 << 20;
 /// As many as there could be of one reading each in the largest batch anybody sends.
 const LIST_MAX: usize = 65_536;
@@ -19,6 +20,7 @@ pub(super) fn feed(body: impl Read, intake: &mut Intake<'_>) -> Result<(), Refus
     decode::check_device(&batch.device)?;
     check_segments(&batch.segments)?;
     intake.device(&batch.device, batch.epoch)?;
+    events::of_batch(&batch, intake)?;
     let mut sensors = Sensors::introduce(&batch.sensors, intake)?;
     let mut cells = Cells::default();
     let mut outcome = Ok(());
@@ -48,8 +50,13 @@ fn parse(bytes: &[u8]) -> Result<Batch, Malformed> {
     if !rest.is_empty() {
         return Err(Malformed::Trailing(rest.len()));
     }
-    let longest = batch.segments.len().max(batch.sensors.len()).max(batch.boots.len());
-    if longest > LIST_MAX { Err(Malformed::Crowd) } else { Ok(batch) }
+    let Batch { segments, sensors, boots, events, .. } = &batch;
+    let lists = [segments.len(), sensors.len(), boots.len(), events.len()];
+    if lists.into_iter().any(|length| length > LIST_MAX) {
+        Err(Malformed::Crowd)
+    } else {
+        Ok(batch)
+    }
 }
 
 /// Ascending and apart, within the numbers that are allowed: nothing computed later overflows.

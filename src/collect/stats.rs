@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::domain::delivery::IntervalSet;
+use super::account::Tally;
 
 /// Gaps listed per device: enough to see a pattern, little enough to read.
 const GAPS_MAX: usize = 100;
@@ -12,8 +12,10 @@ const GAPS_MAX: usize = 100;
 pub struct Stats {
     pub unique: u64,
     pub repeats: u64,
-    /// Numbers absent between 1 and the last one received.
+    /// Numbers absent between the first of the epoch and the last one received.
     pub missing: u64,
+    pub events: u64,
+    pub event_repeats: u64,
     pub devices: Vec<DeviceStats>,
 }
 
@@ -26,8 +28,13 @@ pub struct DeviceStats {
     pub missing: u64,
     pub first_seq: u64,
     pub last_seq: u64,
+    /// The epoch's first number: 1, unless it goes on with an earlier epoch's numbering.
+    pub begins: u64,
     /// The first hundred runs of missing numbers, both ends included.
     pub gaps: Vec<(u64, u64)>,
+    pub events: u64,
+    pub event_repeats: u64,
+    pub last_event: u64,
 }
 
 impl Stats {
@@ -44,18 +51,35 @@ impl Stats {
         self.unique = sum(|device| device.unique);
         self.repeats = sum(|device| device.repeats);
         self.missing = sum(|device| device.missing);
+        self.events = sum(|device| device.events);
+        self.event_repeats = sum(|device| device.event_repeats);
     }
 }
 
 impl DeviceStats {
-    pub(super) fn new(device: String, epoch: u64, received: &IntervalSet, repeats: u64) -> Self {
-        let first_seq = received.intervals().first().map_or(0, |(first, _)| *first);
-        let (last_seq, unique) = (received.last().unwrap_or(0), received.count());
-        // A device numbers from 1, so what it never sent at the start is missing too.
-        let head = (first_seq > 1).then(|| (1, first_seq - 1));
-        let gaps = head.into_iter().chain(received.gaps()).take(GAPS_MAX).collect();
-        let missing = last_seq - unique;
-        Self { device, epoch, unique, repeats, missing, first_seq, last_seq, gaps }
+    pub(super) fn new(device: String, epoch: u64, tally: &Tally) -> Self {
+        let (readings, begins) = (&tally.readings, tally.begins);
+        let first_seq = readings.intervals().first().map_or(0, |(first, _)| *first);
+        let last_seq = readings.last().unwrap_or(0);
+        // What it never sent at the start is missing too.
+        let head = (first_seq > begins).then(|| (begins, first_seq - 1));
+        let gaps = readings.gaps().map(|(first, last)| (first.max(begins), last));
+        let gaps = head.into_iter().chain(gaps.filter(|(first, last)| first <= last));
+        let due = (last_seq + 1).saturating_sub(begins);
+        Self {
+            device,
+            epoch,
+            unique: readings.count(),
+            repeats: tally.repeats,
+            missing: due - readings.count_within(begins, last_seq),
+            first_seq,
+            last_seq,
+            begins,
+            gaps: gaps.take(GAPS_MAX).collect(),
+            events: tally.events.count(),
+            event_repeats: tally.event_repeats,
+            last_event: tally.events.last().unwrap_or(0),
+        }
     }
 
     fn key(&self) -> (&str, u64) {
@@ -68,11 +92,27 @@ mod tests {
     use super::*;
 
     fn device(name: &str, intervals: &[(u64, u64)], repeats: u64) -> DeviceStats {
-        let mut received = IntervalSet::default();
-        for (first, last) in intervals {
-            received.insert(*first, *last);
+        device_from(name, 1, intervals, repeats)
+    }
+
+    fn device_from(name: &str, begins: u64, received: &[(u64, u64)], repeats: u64) -> DeviceStats {
+        let mut tally = Tally { repeats, begins, ..Tally::default() };
+        for (first, last) in received {
+            tally.readings.insert(*first, *last);
         }
-        DeviceStats::new(name.into(), 1, &received, repeats)
+        DeviceStats::new(name.into(), 1, &tally)
+    }
+
+    #[test]
+    fn an_epoch_that_goes_on_with_an_older_numbering_lacks_nothing_before_it() {
+        let gaps = |received| device_from("a", 10, received, 0).gaps;
+        assert_eq!(gaps(&[(10, 12)]), []);
+        assert_eq!(gaps(&[(12, 13), (15, 15)]), [(10, 11), (14, 14)]);
+        // Somebody who sends them all the same changes nothing.
+        assert_eq!(gaps(&[(2, 3), (6, 7), (12, 12)]), [(10, 11)]);
+        assert_eq!(device_from("a", 10, &[(2, 3), (6, 7), (12, 12)], 0).missing, 2);
+        assert_eq!(device_from("a", 10, &[(2, 3)], 0).missing, 0);
+        assert_eq!(device_from("a", 10, &[], 0).missing, 0);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The SQLite store: readings, and per device the sequence numbers received.
+//! The SQLite store: readings and events, and per device the numbers received of each.
 //!
 //! One upload is one transaction, `synchronous=FULL`: it is on the medium when it returns. What was
 //! received is kept as intervals beside each device and moves in the same transaction, so telling
@@ -16,14 +16,17 @@ use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{Mutex, watch};
 use tokio::task::spawn_blocking;
 
+use super::account::{self, AccountRow};
 use super::decode::{self, Upload};
-use super::intake::{self, AccountRow, Intake, Receipt};
+use super::intake::{Intake, Receipt};
 use super::refusal::Refusal;
 use super::stats::{DeviceStats, Stats};
 
 /// "OUTC": tells this database from the log of a daemon, and from anybody else's.
 const APPLICATION_ID: i64 = 0x4F55_5443;
-const VERSION: i64 = 1;
+/// Each brings a collection to the next version, counted from 1.
+const MIGRATIONS: [&str; 2] =
+    [include_str!("sql/0001_initial.sql"), include_str!("sql/0002_events.sql")];
 /// A person's shell may hold the file for a moment.
 const BUSY_MAX: Duration = Duration::from_secs(5);
 
@@ -62,8 +65,8 @@ impl Store {
             return Err(StoreError::Foreign { path: shown.to_owned() });
         }
         connection.set_db_config(untouched, false).map_err(failed)?;
-        let rows = intake::account_rows(&connection).map_err(failed)?;
-        let devices = rows.into_iter().map(AccountRow::read).collect::<Result<Vec<_>, _>>();
+        let rows = account::all(&connection).map_err(failed)?;
+        let devices = rows.into_iter().map(AccountRow::stats).collect::<Result<Vec<_>, _>>();
         let unreadable = |source| StoreError::Accounts { path: shown.to_owned(), source };
         let mut stats = Stats::default();
         stats.update(devices.map_err(unreadable)?);
@@ -75,7 +78,7 @@ impl Store {
         self.stats.subscribe()
     }
 
-    /// Stores all readings of an upload, or nothing of it. One at a time, so the memory of decoding
+    /// Stores everything in an upload, or nothing of it. One at a time, so the memory of decoding
     /// is that of one upload. Cancelled, it either never began or completes by itself.
     pub(super) async fn accept(&self, upload: Upload) -> Result<Receipt, Refusal> {
         let mut connection = Arc::clone(&self.connection).lock_owned().await;
@@ -91,23 +94,27 @@ impl Store {
     }
 }
 
-/// Makes the schema if need be; says whether the file is ours.
+/// Makes the schema or brings it up to date; says whether the file is ours.
 fn prepare(connection: &Connection) -> rusqlite::Result<bool> {
     connection.busy_timeout(BUSY_MAX)?;
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let tables = "SELECT count(*) FROM sqlite_schema";
     let tables: i64 = connection.query_row(tables, [], |row| row.get(0))?;
-    let known = (pragma("application_id")?, pragma("user_version")?) == (APPLICATION_ID, VERSION);
-    if !known && tables > 0 {
-        return Ok(false);
-    }
+    let version = usize::try_from(pragma("user_version")?).unwrap_or(usize::MAX);
+    let ours = pragma("application_id")? == APPLICATION_ID;
+    let done = match (1..=MIGRATIONS.len()).contains(&version) {
+        true if ours => version,
+        _ if tables == 0 => 0,
+        _ => return Ok(false),
+    };
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    if !known {
+    if done < MIGRATIONS.len() {
         connection.execute_batch(&format!(
             "BEGIN IMMEDIATE; {} PRAGMA application_id = {APPLICATION_ID}; \
-             PRAGMA user_version = {VERSION}; COMMIT;",
-            include_str!("schema.sql")
+             PRAGMA user_version = {}; COMMIT;",
+            MIGRATIONS[done..].concat(),
+            MIGRATIONS.len()
         ))?;
     }
     Ok(true)

@@ -17,8 +17,10 @@ use tokio::time::timeout;
 use bytes::Bytes;
 
 use super::*;
-use crate::domain::batch::{Batch, Lane, StoredSegment};
+use crate::domain::batch::{Batch, Lane, StoredSegment, ToldEvent};
 use crate::domain::boots::Anchor;
+use crate::domain::event::{EpochReason, Event};
+use crate::domain::ledger::{Fault, FaultCounts, Loss};
 use crate::domain::reading::{Channel, Sensor, Stamp, Value, ValueType};
 use crate::domain::segment::Segment;
 
@@ -136,11 +138,21 @@ fn batch(segments: Vec<StoredSegment>) -> Batch {
         sensors: vec![(3, Sensor { port: "mcu".into(), name: "t1".into(), channels })],
         boots: vec![(0, Some(Anchor { boot_at_ms: BOOT_AT_MS, set: true }))],
         segments,
+        events: vec![],
     }
 }
 
 fn receipt(accepted: u64, repeats: u64) -> (StatusCode, Json) {
-    (StatusCode::OK, json!({"accepted": accepted, "repeats": repeats}))
+    receipt_of([accepted, repeats], [0, 0])
+}
+
+/// Of readings and events, each new and repeated.
+fn receipt_of(readings: [u64; 2], events: [u64; 2]) -> (StatusCode, Json) {
+    let ([accepted, repeats], [events, event_repeats]) = (readings, events);
+    let receipt = json!({
+        "accepted": accepted, "repeats": repeats, "events": events, "event_repeats": event_repeats
+    });
+    (StatusCode::OK, receipt)
 }
 
 /// (seq, sensor, time, cells) as a person with a shell sees them.
@@ -194,9 +206,13 @@ async fn stats_name_what_is_missing() {
     site.pack(&batch(vec![segment(3, 2), segment(10, 1)])).await;
     let device = json!({
         "device": "pump-7", "epoch": 5, "unique": 3, "repeats": 0, "missing": 7,
-        "first_seq": 3, "last_seq": 10, "gaps": [[1, 2], [5, 9]]
+        "first_seq": 3, "last_seq": 10, "begins": 1, "gaps": [[1, 2], [5, 9]],
+        "events": 0, "event_repeats": 0, "last_event": 0
     });
-    let expected = json!({"unique": 3, "repeats": 0, "missing": 7, "devices": [device]});
+    let expected = json!({
+        "unique": 3, "repeats": 0, "missing": 7, "events": 0, "event_repeats": 0,
+        "devices": [device]
+    });
     assert_eq!(site.get("/stats").await, (StatusCode::OK, expected));
 }
 
@@ -411,7 +427,9 @@ async fn garbage_is_refused() {
             bytes = zstd(&bytes);
         } else if round % 3 == 1 {
             // Mostly right: one byte of a good batch is another.
-            bytes = batch(vec![segment(1, 50)]).to_packed().unwrap();
+            let mut upload = batch(vec![segment(1, 50)]);
+            upload.events = vec![told(7, began(5, 1)), told(8, Event::PortOpened)];
+            bytes = upload.to_packed().unwrap();
             let at = rng.usize(0..bytes.len());
             bytes[at] ^= 1 << rng.u8(..8);
             bytes = zstd(&bytes);
@@ -494,4 +512,215 @@ async fn a_reading_of_an_unset_clock_is_marked() {
     let select = "SELECT group_concat(clock_set) FROM (SELECT * FROM readings ORDER BY seq)";
     let marks: String = connection.query_row(select, [], |row| row.get(0)).unwrap();
     assert_eq!(marks, "0,0,1");
+}
+
+fn told(position: u64, event: Event) -> ToldEvent {
+    ToldEvent { position, stream: "port/mcu".into(), boot: 0, at_ms: 1_250, event }
+}
+
+fn began(epoch: u64, from: u64) -> Event {
+    Event::EpochBegan { epoch, from, reason: EpochReason::Copied }
+}
+
+fn telling(events: Vec<ToldEvent>) -> Batch {
+    Batch { sensors: vec![], events, ..batch(vec![]) }
+}
+
+fn event_line(position: u64) -> Json {
+    json!({
+        "device": "pump-7", "epoch": 5, "event": position, "stream": "port/mcu",
+        "time": "2026-01-01T00:00:01.250Z", "kind": "port_lost", "reason": "lost"
+    })
+}
+
+/// Everything that happened, as a person with a shell sees it.
+fn happened(path: &Path) -> Vec<String> {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let select = "SELECT position || ' ' || time || ' ' || clock_set || ' ' || stream || ' ' || \
+                  kind || ' ' || data FROM event_history ORDER BY epoch, position";
+    let mut select = connection.prepare(select).unwrap();
+    select.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+#[tokio::test]
+async fn events_land_in_the_same_table_from_both_encodings_and_only_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("readings.db");
+    let mut site = Site::start(Store::open(Some(&path)).unwrap()).await;
+    let mut faults = FaultCounts::default();
+    faults.add(Fault::Crc, 3);
+    let mut upload = batch(vec![segment(1, 2)]);
+    upload.events =
+        vec![told(1, Event::PortOpened), told(4, Event::FramesLost { faults: faults.clone() })];
+    assert_eq!(site.pack(&upload).await, receipt_of([2, 0], [2, 0]));
+    assert_eq!(site.pack(&upload).await, receipt_of([0, 2], [0, 2]));
+    let lost = Event::PortLost { reason: "lost".into() };
+    assert_eq!(site.pack(&telling(vec![told(5, lost)])).await, receipt_of([0, 0], [1, 0]));
+    let lines = [event_line(5), event_line(6), line(3)];
+    assert_eq!(site.lines(&lines).await, receipt_of([1, 0], [1, 1]));
+    let row = |position, says| format!("{position} 2026-01-01T00:00:01.250Z 1 port/mcu {says}");
+    let expected = [
+        row(1, "port_opened {}"),
+        row(4, r#"frames_lost {"faults":{"crc":3}}"#),
+        row(5, r#"port_lost {"reason":"lost"}"#),
+        row(6, r#"port_lost {"reason":"lost"}"#),
+    ];
+    assert_eq!(happened(&path), expected);
+    let stats = site.store.stats().borrow().clone();
+    assert_eq!((stats.unique, stats.repeats, stats.missing), (3, 2, 0));
+    assert_eq!((stats.events, stats.event_repeats), (4, 3));
+    assert_eq!(stats.devices[0].last_event, 6);
+
+    // A restart knows what it has.
+    let (_, store) = site.stop().await;
+    drop(store);
+    let mut site = Site::start(Store::open(Some(&path)).unwrap()).await;
+    assert_eq!(*site.store.stats().borrow(), stats);
+    assert_eq!(site.lines(&[event_line(6)]).await, receipt_of([0, 0], [0, 1]));
+}
+
+#[tokio::test]
+async fn what_a_newer_device_tells_in_lines_is_kept_as_it_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("readings.db");
+    let mut site = Site::start(Store::open(Some(&path)).unwrap()).await;
+    let mut upload = event_line(1);
+    upload["kind"] = json!("door_opened");
+    upload["clock"] = json!("unset");
+    upload["by"] = json!({"person": ["a", 1.5, null]});
+    assert_eq!(site.lines(&[upload]).await, receipt_of([0, 0], [1, 0]));
+    let says = r#"door_opened {"by":{"person":["a",1.5,null]},"reason":"lost"}"#;
+    assert_eq!(happened(&path), [format!("1 2026-01-01T00:00:01.250Z 0 port/mcu {says}")]);
+}
+
+#[tokio::test]
+async fn an_epoch_that_goes_on_with_an_older_numbering_has_no_gap_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("readings.db");
+    let mut site = Site::start(Store::open(Some(&path)).unwrap()).await;
+    let gaps = || {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        let gaps = "SELECT group_concat(epoch || ':' || first || '-' || last, ' ') FROM gaps";
+        connection.query_row(gaps, [], |row| row.get::<_, Option<String>>(0)).unwrap()
+    };
+    // The readings first, as a batch that was cut before the event would have it.
+    site.pack(&batch(vec![segment(103, 5)])).await;
+    assert_eq!(site.store.stats().borrow().missing, 102);
+    // Of an epoch before this one, which says nothing about it.
+    let upload = telling(vec![told(8, began(4, 50)), told(9, began(5, 101))]);
+    assert_eq!(site.pack(&upload).await, receipt_of([0, 0], [2, 0]));
+    let device = site.store.stats().borrow().devices[0].clone();
+    assert_eq!((device.begins, device.missing, device.gaps), (101, 2, vec![(101, 102)]));
+    assert_eq!(gaps().as_deref(), Some("5:101-102"));
+
+    // The same in lines, in one upload with its readings, and after a restart.
+    let mut began = event_line(3);
+    began["kind"] = json!("epoch_began");
+    (began["epoch"], began["began"], began["from"]) = (json!(6), json!(6), json!(108));
+    let mut first = line(108);
+    first["epoch"] = json!(6);
+    assert_eq!(site.lines(&[began, first]).await, receipt_of([1, 0], [1, 0]));
+    site.pack(&batch(vec![segment(101, 2)])).await;
+    let (_, store) = site.stop().await;
+    drop(store);
+    let stats = Store::open(Some(&path)).unwrap().stats().borrow().clone();
+    assert_eq!((stats.unique, stats.missing), (8, 0));
+    assert_eq!(gaps(), None);
+}
+
+#[tokio::test]
+async fn events_that_make_no_sense_are_refused_by_name() {
+    let mut site = Site::start(memory()).await;
+    let sensor = |name: String| {
+        let sensor = Sensor { port: "p".into(), name, channels: vec![] };
+        telling(vec![told(1, Event::SensorDescribed { id: 1, sensor })])
+    };
+    let mut nameless = telling(vec![told(1, Event::PortOpened)]);
+    nameless.events[0].stream.clear();
+    let mut long = telling(vec![told(1, Event::PortOpened)]);
+    long.events[0].stream = "x".repeat(129);
+    let many = (1..=65_537).map(|position| told(position, Event::PortOpened)).collect();
+    let hostile = [
+        (telling(vec![told(0, Event::PortOpened)]), "event position 0 is not between"),
+        (telling(vec![told(u64::MAX, Event::PortOpened)]), "event position 18446744073709551615"),
+        (telling(vec![told(1, began(5, 0))]), "sequence number 0 is not between"),
+        (telling(many), "an upload holds at most"),
+        (sensor("x".repeat(1 << 20)), "event 1 is longer than 256 KiB"),
+        (nameless, "named by 1 to 128 bytes"),
+        (long, "named by 1 to 128 bytes"),
+    ];
+    for (upload, why) in hostile {
+        let said = site.refuses(&upload).await;
+        assert!(said.contains(why), "{said}");
+    }
+    let alter = |key: &str, value: Json| {
+        let mut line = event_line(2);
+        line[key] = value;
+        line.to_string()
+    };
+    let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+    let began =
+        alter("kind", json!("epoch_began")).replace(r#""reason""#, r#""from":0,"began":5,"x""#);
+    let hostile = [
+        (alter("event", json!(0)), "event position 0"),
+        (alter("event", json!(-1)), "failed to read line 3"),
+        (alter("event", json!("17")), "failed to read line 3"),
+        (alter("kind", json!("")), "named by 1 to 128 bytes"),
+        (alter("kind", json!(null)), "failed to read line 3"),
+        (alter("stream", json!("x".repeat(129))), "named by 1 to 128 bytes"),
+        (alter("device", json!("a b")), "a device is named by"),
+        (alter("time", json!("yesterday")), "`time` of line 3"),
+        (alter("clock", json!("perhaps")), "failed to read line 3"),
+        (
+            alter("reason", json!("x".repeat(256 << 10))),
+            "the event of line 3 is longer than 256 KiB",
+        ),
+        (event_line(2).to_string().replace(r#""lost""#, &deep), "failed to read line 3"),
+        (began, "sequence number 0"),
+    ];
+    for (bad, why) in hostile {
+        let body = [text(&[line(1), event_line(1)]), bad.into_bytes()].concat();
+        let (status, body) = site.post(LINES, "", body).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+        assert!(body["error"].as_str().is_some_and(|said| said.contains(why)), "{body}");
+        assert_eq!(site.store.stats().borrow().events, 0);
+    }
+    // Odd, and no reason to refuse what else is in the batch.
+    let backwards = Event::Lost { loss: Loss::Damaged, first: u64::MAX, last: 0 };
+    assert_eq!(site.pack(&telling(vec![told(1, backwards)])).await, receipt_of([0, 0], [1, 0]));
+}
+
+#[tokio::test]
+async fn a_collection_of_the_first_version_is_brought_up_to_date_with_all_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("readings.db");
+    let old = rusqlite::Connection::open(&path).unwrap();
+    let made = format!(
+        "PRAGMA journal_mode = WAL; BEGIN; {} PRAGMA application_id = 1330992195; \
+         PRAGMA user_version = 1; \
+         INSERT INTO devices VALUES (1, 'pump-7', '5', '[[3,4],[10,10]]', 2); \
+         INSERT INTO sensors VALUES (7, 1, 'mcu', 't1', NULL); \
+         INSERT INTO readings SELECT 1, value, 7, 1767225601250, 1, '{{}}' \
+         FROM json_each('[3,4,10]'); COMMIT;",
+        include_str!("sql/0001_initial.sql")
+    );
+    old.execute_batch(&made).unwrap();
+    let before = history(&path);
+    drop(old);
+    for _ in 0..2 {
+        let store = Store::open(Some(&path)).expect("opens");
+        let stats = store.stats().borrow().clone();
+        assert_eq!((stats.unique, stats.repeats, stats.missing, stats.events), (3, 2, 7, 0));
+        assert_eq!(history(&path), before);
+    }
+    let mut site = Site::start(Store::open(Some(&path)).unwrap()).await;
+    let mut upload = batch(vec![segment(3, 3)]);
+    upload.events = vec![told(1, began(5, 3))];
+    assert_eq!(site.pack(&upload).await, receipt_of([1, 2], [1, 0]));
+    assert_eq!(site.store.stats().borrow().missing, 4);
+    assert_eq!((before.len(), happened(&path).len()), (3, 1));
+
+    let newer = rusqlite::Connection::open(&path).unwrap();
+    newer.pragma_update(None, "user_version", 3).unwrap();
+    assert!(matches!(Store::open(Some(&path)), Err(StoreError::Foreign { .. })));
 }

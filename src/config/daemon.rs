@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::filter::{self, LogFilter};
-use super::kind::{Kind, Names, choice, duration, integer, listen, name, path};
+use super::kind::{Kind, Names, boolean, bytes, choice, duration, integer, listen, name, path};
 use super::print::Printer;
 use super::section::Section;
 
@@ -35,7 +35,13 @@ impl Device {
 pub struct Log {
     pub path: PathBuf,
     pub commit_interval: Duration,
+    /// Of the lane `alarm`.
+    pub alarm_commit_interval: Duration,
+    /// Of the lane `backfill`. `None`: that of the others.
+    pub backfill_commit_interval: Option<Duration>,
     pub commit_readings: usize,
+    pub max_bytes: u64,
+    pub retain_delivered: bool,
 }
 
 impl Default for Log {
@@ -43,7 +49,11 @@ impl Default for Log {
         Self {
             path: PathBuf::from("/var/lib/outstation/log.db"),
             commit_interval: Duration::from_secs(1),
+            alarm_commit_interval: Duration::ZERO,
+            backfill_commit_interval: None,
             commit_readings: 16_384,
+            max_bytes: 256 << 20,
+            retain_delivered: false,
         }
     }
 }
@@ -53,15 +63,25 @@ impl Log {
         let default = Self::default();
         // Below 10 ms the flash wears for nothing; past an hour a power cut costs too much.
         let interval = duration(Duration::from_millis(10)..=Duration::from_secs(3600));
+        let at_once = duration(Duration::ZERO..=Duration::from_secs(3600));
         Self {
             path: from.or("path", default.path, &path()),
             commit_interval: from.or("commit_interval", default.commit_interval, &interval),
+            alarm_commit_interval: from.or(
+                "alarm_commit_interval",
+                default.alarm_commit_interval,
+                &at_once,
+            ),
+            backfill_commit_interval: from.optional("backfill_commit_interval", &interval),
             // Half of what a segment can hold.
             commit_readings: from.or(
                 "commit_readings",
                 default.commit_readings,
                 &integer(1..=32_768),
             ),
+            // Below 8 MiB the journal and what is kept free for emergencies would be most of it.
+            max_bytes: from.or("max_bytes", default.max_bytes, &bytes(8 << 20..=1 << 40)),
+            retain_delivered: from.or("retain_delivered", default.retain_delivered, &boolean()),
         }
     }
 
@@ -69,7 +89,14 @@ impl Log {
         to.section("[log]");
         to.path("path", &self.path);
         to.duration("commit_interval", self.commit_interval);
+        to.duration("alarm_commit_interval", self.alarm_commit_interval);
+        match self.backfill_commit_interval {
+            Some(interval) => to.duration("backfill_commit_interval", interval),
+            None => to.unset("backfill_commit_interval", "commit_interval holds"),
+        }
         to.bare("commit_readings", self.commit_readings);
+        to.bare("max_bytes", self.max_bytes);
+        to.bare("retain_delivered", self.retain_delivered);
     }
 }
 

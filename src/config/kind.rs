@@ -71,7 +71,7 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> Kind<Duration> {
 }
 
 /// Bytes, as an integer or with a unit.
-pub(super) fn bytes(range: RangeInclusive<i64>) -> Kind<usize> {
+pub(super) fn bytes<T: TryFrom<i64> + 'static>(range: RangeInclusive<i64>) -> Kind<T> {
     let allowed = format!(
         "bytes from {} to {}, as an integer or such as \"256 KiB\"",
         range.start(),
@@ -79,8 +79,12 @@ pub(super) fn bytes(range: RangeInclusive<i64>) -> Kind<usize> {
     );
     Kind::new(allowed, move |value| {
         let bytes = to_i64(value).or_else(|| to_bytes(value.as_str()?))?;
-        usize::try_from(Some(bytes).filter(|bytes| range.contains(bytes))?).ok()
+        T::try_from(Some(bytes).filter(|bytes| range.contains(bytes))?).ok()
     })
+}
+
+pub(super) fn boolean() -> Kind<bool> {
+    Kind::new("true or false", |value| value.as_bool())
 }
 
 /// A name that can stand in a metric label, a path and a URL without quoting.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use hyper::Uri;
 
-use super::kind::{Kind, Names, Refusal, bytes, choice, duration, found, integer, name, path};
+use super::kind::{
+    Kind, Names, Refusal, boolean, bytes, choice, duration, found, integer, name, path,
+};
 use super::print::Printer;
 use super::section::Section;
 
@@ -13,6 +15,8 @@ use super::section::Section;
 pub struct Sink {
     pub name: String,
     pub kind: SinkKind,
+    /// Whether it is told what happens to the device, besides its readings.
+    pub events: bool,
     /// For one request, from connecting to the last byte of the answer.
     pub timeout: Duration,
     pub batch_readings: u64,
@@ -43,7 +47,7 @@ pub enum Encoding {
     /// The stored segments as they are.
     #[default]
     Packed,
-    /// One object per reading and line.
+    /// One object per reading or event and line.
     Json,
 }
 
@@ -62,6 +66,7 @@ impl Sink {
         Self {
             name: name.to_owned(),
             kind: SinkKind::Http(http),
+            events: true,
             timeout: TIMEOUT,
             batch_readings: BATCH_READINGS,
             batch_bytes: BATCH_BYTES,
@@ -73,11 +78,20 @@ impl Sink {
         let timeout = duration(Duration::from_millis(100)..=Duration::from_secs(600));
         let name = from.required("name", &name(32));
         let kind = from.required("kind", &choice(KINDS)).and_then(|read| read(from));
+        let events = from.or("events", true, &boolean());
         let timeout = from.or("timeout", TIMEOUT, &timeout);
         let batch_readings = from.or("batch_readings", BATCH_READINGS, &integer(1..=65_536));
         let batch_bytes = from.or("batch_bytes", BATCH_BYTES, &bytes(1024..=16 << 20));
         let retries = from.or("retries", RETRIES, &integer(0..=10));
-        Some(Self { name: name?, kind: kind?, timeout, batch_readings, batch_bytes, retries })
+        Some(Self {
+            name: name?,
+            kind: kind?,
+            events,
+            timeout,
+            batch_readings,
+            batch_bytes,
+            retries,
+        })
     }
 
     pub(super) fn print(&self, to: &mut Printer) {
@@ -86,6 +100,7 @@ impl Sink {
         match &self.kind {
             SinkKind::Http(http) => http.print(to),
         }
+        to.bare("events", self.events);
         to.duration("timeout", self.timeout);
         to.bare("batch_readings", self.batch_readings);
         to.bare("batch_bytes", self.batch_bytes);

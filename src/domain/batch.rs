@@ -7,20 +7,25 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::boots::Anchor;
+use super::boots::{Anchor, Moment};
+use super::event::Event;
 use super::reading::{Sensor, Stamp, TimeBase};
 use super::segment::{ReadingView, Segment, SegmentError};
 
-/// Delivery class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// Delivery class, the most urgent first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Lane {
     Alarm,
+    #[default]
     Live,
     Backfill,
 }
 
 impl Lane {
+    /// In the order in which they have to go when there is no room.
+    pub const LOWEST_FIRST: [Self; 3] = [Self::Backfill, Self::Live, Self::Alarm];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Alarm => "alarm",
@@ -92,10 +97,34 @@ pub struct Batch {
     pub lane: Lane,
     /// The sensors the segments refer to, by number.
     pub sensors: Vec<(u32, Sensor)>,
-    /// The boots the segments refer to, by number; a boot whose clock was never read has no anchor.
+    /// The boots the segments and events refer to, by number; a boot whose clock was never read has no anchor.
     pub boots: Vec<(u32, Option<Anchor>)>,
-    /// Never empty, ascending.
+    /// Ascending; empty when there is nothing but events to tell.
     pub segments: Vec<StoredSegment>,
+    /// What happened to the device, in order.
+    pub events: Vec<ToldEvent>,
+}
+
+/// An operational event on its way upstream. (device, epoch, position) names it for ever.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToldEvent {
+    pub position: u64,
+    pub stream: String,
+    pub boot: u32,
+    /// Milliseconds since that boot.
+    pub at_ms: i64,
+    pub event: Event,
+}
+
+impl ToldEvent {
+    /// The boots that date it and what it says.
+    pub fn boots(&self) -> impl Iterator<Item = u32> {
+        let span = match &self.event {
+            Event::Evicted { from, to, .. } => [from.boot, to.boot],
+            _ => [self.boot; 2],
+        };
+        std::iter::once(self.boot).chain(span)
+    }
 }
 
 /// A reading with everything it refers to.
@@ -134,7 +163,11 @@ impl Batch {
 
     pub fn id(&self) -> BatchId {
         let (first, last) = (self.first_seq(), self.last_seq());
-        BatchId(format!("{}-{:x}-{first}-{last}", self.device, self.epoch))
+        let mut id = format!("{}-{:x}-{first}-{last}", self.device, self.epoch);
+        if let (Some(first), Some(last)) = (self.events.first(), self.events.last()) {
+            id.push_str(&format!("-e{}-{}", first.position, last.position));
+        }
+        BatchId(id)
     }
 
     pub fn to_packed(&self) -> Result<Vec<u8>, postcard::Error> {
@@ -165,6 +198,11 @@ impl Batch {
     fn sensor(&self, id: u32) -> Option<&Sensor> {
         let at = self.sensors.binary_search_by_key(&id, |(id, _)| *id).ok()?;
         Some(&self.sensors[at].1)
+    }
+
+    /// The date of a moment in Unix milliseconds, and whether the device knew it.
+    pub fn date(&self, moment: Moment) -> (i64, bool) {
+        date(Stamp::boot(moment.ms), self.anchor(moment.boot))
     }
 
     fn anchor(&self, number: u32) -> Option<Anchor> {

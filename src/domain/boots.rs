@@ -4,12 +4,21 @@
 //! stamped with the time since boot, which is always right; an anchor says what the wall clock
 //! showed at some such moment, and dates all readings of that boot, those before it too.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 use serde::{Deserialize, Serialize};
 
 /// A clock that shows a date before this was never set: no build of this program is older.
 pub const CLOCK_SET_AFTER_MS: i64 = 1_735_689_600_000; // 2025-01-01T00:00:00Z
 /// Steps below this are drift within a boot, not news worth a write to flash.
 pub const ANCHOR_STEP_MS: i64 = 500;
+
+/// A moment as the log knows it: a number of a boot, and the milliseconds since that boot.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Moment {
+    pub boot: u32,
+    pub ms: i64,
+}
 
 /// What the wall clock has to do with the time since boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +46,7 @@ impl Anchor {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Boot {
     pub id: String,
     pub anchor: Option<Anchor>,
@@ -61,9 +70,20 @@ impl Boots {
         u32::try_from(self.0.len()).expect("a board does not boot 2^32 times")
     }
 
+    /// Boots that a salvaged log knows nothing about stay without a name and a date.
     pub fn apply_started(&mut self, boot: u32, id: String) {
-        assert_eq!(boot, self.next_number(), "boots are numbered in order");
-        self.0.push(Boot { id, anchor: None });
+        let at = boot as usize;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, Boot::default());
+        }
+        self.0[at].id = id;
+    }
+
+    /// The date of a moment in Unix milliseconds, and whether the clock was set; without an anchor
+    /// the time since boot.
+    pub fn date(&self, moment: Moment) -> (i64, bool) {
+        let anchor = self.get(moment.boot).and_then(|boot| boot.anchor);
+        anchor.map_or((moment.ms, false), |anchor| (anchor.date(moment.ms), anchor.set))
     }
 
     pub fn apply_anchored(&mut self, boot: u32, anchor: Anchor) {
@@ -77,6 +97,13 @@ impl Boots {
         let known = self.get(boot).and_then(|boot| boot.anchor.as_ref());
         known.is_none_or(|known| known.is_improved_by(next))
     }
+}
+
+/// A date as text, in UTC with milliseconds; before 1970 is 1970.
+pub fn rfc3339(ms: i64) -> humantime::Rfc3339Timestamp {
+    // Year 9999 is where RFC 3339 ends.
+    let ms = u64::try_from(ms.clamp(0, 253_402_300_799_999)).unwrap_or(0);
+    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(ms))
 }
 
 #[cfg(test)]

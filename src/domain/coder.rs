@@ -2,8 +2,9 @@
 //!
 //! A general compressor pays for its tables and headers in every segment, and a segment of one
 //! second is small (1,000 readings). Adaptive bit models cost nothing up front and reach the
-//! entropy of sensor noise within a few dozen values. The coder is LZMA's (carry through a cached
-//! byte), with 16-bit probabilities whose learning rate falls with experience.
+//! entropy of sensor noise within a few dozen values. The coder is LZMA's, with 16-bit
+//! probabilities whose learning rate falls with experience. Bits suit what is rare or lopsided; the
+//! bulk of a column goes through [`super::token`], in one step per value.
 //!
 //! Decoding is total: it reads zeros past the end, so bytes of any content give *some* values and
 //! it is the caller who bounds how many are asked for.
@@ -14,6 +15,9 @@
 )]
 
 const RANGE_MIN: u32 = 1 << 24;
+
+/// What the shares of a decision between more than two ways add up to.
+pub const SHARES: u32 = 1 << 15;
 
 /// How fast a model learns: after `n` observations it moves 1/2^RATE[n] of the way.
 /// Early steps follow the counting estimate 1/(n+2), the last is the memory of a settled model.
@@ -62,28 +66,33 @@ impl Bit {
 #[derive(Debug)]
 pub struct Encoder {
     out: Vec<u8>,
-    low: u64,
+    low: u32,
     range: u32,
-    cache: u8,
-    pending: u64,
-    started: bool,
 }
 
 impl Encoder {
     /// Appends to `out`, which may already hold a header.
     pub fn new(out: Vec<u8>) -> Self {
-        Self { out, low: 0, range: u32::MAX, cache: 0, pending: 0, started: false }
+        Self { out, low: 0, range: u32::MAX }
     }
 
     pub fn bit(&mut self, model: &mut Bit, bit: bool) {
         let bound = (self.range >> 16) * u32::from(model.zero);
         if bit {
-            self.low += u64::from(bound);
+            self.add(bound);
             self.range -= bound;
         } else {
             self.range = bound;
         }
         model.learn(bit);
+        self.normalize();
+    }
+
+    /// A decision whose share of the code space is known: from `start` to `end` of [`SHARES`].
+    pub fn share(&mut self, start: u16, end: u16) {
+        let unit = self.range / SHARES;
+        self.add(unit * u32::from(start));
+        self.range = unit * u32::from(end - start);
         self.normalize();
     }
 
@@ -95,8 +104,27 @@ impl Encoder {
             left -= step;
             let chunk = (value >> left) as u32 & ((1 << step) - 1);
             self.range >>= step;
-            self.low += u64::from(self.range) * u64::from(chunk);
+            self.add(self.range * chunk);
             self.normalize();
+        }
+    }
+
+    fn add(&mut self, amount: u32) {
+        let (low, carry) = self.low.overflowing_add(amount);
+        self.low = low;
+        if carry {
+            self.carry();
+        }
+    }
+
+    /// Into the bytes already written; it ends there, because the code as a whole is below one.
+    #[cold]
+    fn carry(&mut self) {
+        for byte in self.out.iter_mut().rev() {
+            *byte = byte.wrapping_add(1);
+            if *byte != 0 {
+                break;
+            }
         }
     }
 
@@ -108,35 +136,21 @@ impl Encoder {
     }
 
     fn shift_low(&mut self) {
-        let carry = self.low > u64::from(u32::MAX);
-        if carry || self.low < 0xFF00_0000 {
-            // The very first cached byte stands before the code and is always zero: not written.
-            if self.started {
-                self.out.push(self.cache.wrapping_add(u8::from(carry)));
-            }
-            for _ in 0..self.pending {
-                self.out.push(0xFFu8.wrapping_add(u8::from(carry)));
-            }
-            self.pending = 0;
-            self.started = true;
-            self.cache = (self.low >> 24) as u8;
-        } else {
-            self.pending += 1;
-        }
-        self.low = (self.low & 0x00FF_FFFF) << 8;
+        self.out.push((self.low >> 24) as u8);
+        self.low <<= 8;
     }
 
     /// Ends the stream with as few bytes as still lead the decoder to the same decisions.
     pub fn finish(mut self, body_start: usize) -> Vec<u8> {
         for zeros in (0..32).rev() {
-            let mask = (1u64 << zeros) - 1;
-            let rounded = (self.low + mask) & !mask;
-            if rounded < self.low + u64::from(self.range) {
-                self.low = rounded;
+            let mask = (1u32 << zeros) - 1;
+            let up = self.low.wrapping_neg() & mask;
+            if up < self.range {
+                self.add(up);
                 break;
             }
         }
-        for _ in 0..5 {
+        for _ in 0..4 {
             self.shift_low();
         }
         while self.out.len() > body_start && self.out.last() == Some(&0) {
@@ -175,6 +189,23 @@ impl<'a> Decoder<'a> {
         model.learn(bit);
         self.normalize();
         bit
+    }
+
+    /// Which of the shares that end here and start at zero the decision fell into; the first of
+    /// `ends` is that zero.
+    pub fn share<const N: usize>(&mut self, ends: &[u16; N]) -> usize {
+        let unit = self.range / SHARES;
+        let (mut symbol, mut start, mut end) = (0, 0, unit * u32::from(ends[1]));
+        // Damaged bytes may lie beyond the last share: they belong to it.
+        while self.code >= end && symbol + 2 < N {
+            symbol += 1;
+            start = end;
+            end = unit * u32::from(ends[symbol + 1]);
+        }
+        self.code -= start;
+        self.range = end - start;
+        self.normalize();
+        symbol
     }
 
     pub fn raw(&mut self, count: u32) -> u64 {
@@ -278,7 +309,7 @@ pub fn zigzag(value: i64) -> u64 {
     u64::from_ne_bytes(((value << 1) ^ (value >> 63)).to_ne_bytes())
 }
 
-fn unzigzag(value: u64) -> i64 {
+pub fn unzigzag(value: u64) -> i64 {
     i64::from_ne_bytes(((value >> 1) ^ (value & 1).wrapping_neg()).to_ne_bytes())
 }
 

@@ -7,75 +7,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::coder::{Byte, Decoder, Encoder, Number};
+use super::coder::{Bit, Byte, Decoder, Encoder, Number};
 use super::decimal::{POWERS, SCALE_MAX, as_decimal32, as_decimal64, decimals};
-use super::forecast::{Forecast, PREDICTORS, Predictor, cheapest};
+use super::integers::Integers;
 use super::reading::{Value, ValueType};
 
 /// A decoded text is at most this long; encoders are held to it as well.
 pub const TEXT_MAX: usize = 4096;
 
-/// The code of a mixed column, behind the last decimal.
+/// The codes of mixtures, behind the last decimal.
 const MIXED: u64 = 25;
-
-/// The models of one kind of integer column, and where the last such column began.
-#[derive(Debug)]
-pub struct Ints {
-    predictor: Number,
-    base: Number,
-    span: Number,
-    surprise: Number,
-    origin: i64,
-}
-
-impl Ints {
-    pub const NEW: Self = Self {
-        predictor: Number::NEW,
-        base: Number::NEW,
-        span: Number::NEW,
-        surprise: Number::NEW,
-        origin: 0,
-    };
-
-    pub fn put(&mut self, encoder: &mut Encoder, values: &[i64]) {
-        if values.is_empty() {
-            return;
-        }
-        let predictor = cheapest(values);
-        let mut forecast = Forecast::of(predictor, values);
-        self.predictor.put(encoder, predictor as u64);
-        self.base.put_signed(encoder, forecast.base.wrapping_sub(self.origin));
-        self.origin = forecast.base;
-        if predictor == Predictor::Line {
-            self.span.put_signed(encoder, forecast.span);
-        }
-        for (index, &value) in values.iter().enumerate().skip(forecast.starts_at()) {
-            self.surprise.put_signed(encoder, value.wrapping_sub(forecast.at(index)));
-            forecast.observe(value);
-        }
-    }
-
-    pub fn get(&mut self, decoder: &mut Decoder<'_>, count: usize) -> Vec<i64> {
-        if count == 0 {
-            return Vec::new();
-        }
-        let predictor = PREDICTORS[(self.predictor.get(decoder) & 3) as usize];
-        self.origin = self.origin.wrapping_add(self.base.get_signed(decoder));
-        let span = if predictor == Predictor::Line { self.span.get_signed(decoder) } else { 0 };
-        let mut forecast = Forecast::new(predictor, self.origin, span, count);
-        let mut values = Vec::with_capacity(count);
-        if forecast.starts_at() == 1 {
-            values.push(self.origin);
-        }
-        while values.len() < count {
-            let surprise = self.surprise.get_signed(decoder);
-            let value = forecast.at(values.len()).wrapping_add(surprise);
-            forecast.observe(value);
-            values.push(value);
-        }
-        values
-    }
-}
+const AMONG: u64 = 26;
 
 /// How the values of a column are written; the number is part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +31,8 @@ enum Layout {
     Decimal32(u8),
     /// Several types: which each value has, then the values of each type as columns of their own.
     Mixed,
+    /// Integers among doubles: all as doubles, then which of the whole ones are integers.
+    Among,
 }
 
 /// The kinds in a mixed column, by the number they are written as.
@@ -106,6 +50,7 @@ impl Layout {
             Self::Decimal64(scale) => 5 + 2 * u64::from(scale),
             Self::Decimal32(scale) => 6 + 2 * u64::from(scale),
             Self::Mixed => MIXED,
+            Self::Among => AMONG,
         }
     }
 
@@ -117,6 +62,7 @@ impl Layout {
             3 => Self::F32,
             4 => Self::Text,
             MIXED => Self::Mixed,
+            AMONG => Self::Among,
             _ => {
                 let scale =
                     u8::try_from((code - 5) / 2).ok().filter(|scale| *scale <= SCALE_MAX)?;
@@ -132,38 +78,40 @@ impl Layout {
 pub struct Values {
     layout: Number,
     kind: Number,
-    ints: Ints,
+    integer: Bit,
+    integers: Integers,
     index: Number,
     length: Number,
-    bytes: Box<[Byte; 8]>,
-}
-
-impl Default for Values {
-    fn default() -> Self {
-        Self {
-            layout: Number::NEW,
-            kind: Number::NEW,
-            ints: Ints::NEW,
-            index: Number::NEW,
-            length: Number::NEW,
-            bytes: Box::new([Byte::NEW; 8]),
-        }
-    }
+    /// Only made for the columns that need it: most segments are of decimals.
+    bytes: Vec<Byte>,
 }
 
 impl Values {
+    pub fn new(version: u8) -> Self {
+        Self {
+            layout: Number::NEW,
+            kind: Number::NEW,
+            integer: Bit::NEW,
+            integers: Integers::new(version),
+            index: Number::NEW,
+            length: Number::NEW,
+            bytes: Vec::new(),
+        }
+    }
+
     /// Writes the column; `scratch` is reused between columns.
     pub fn put(&mut self, encoder: &mut Encoder, values: &[Value], scratch: &mut Vec<i64>) {
         let layout = layout_of(values, scratch);
         self.layout.put(encoder, layout.code());
         match layout {
             Layout::Mixed => self.put_mixed(encoder, values, scratch),
+            Layout::Among => self.put_among(encoder, values, scratch),
             Layout::Text => self.put_texts(encoder, values),
             Layout::F64 => self.put_floats(encoder, values, 8, |value| as_f64(value).to_bits()),
             Layout::F32 => {
                 self.put_floats(encoder, values, 4, |value| u64::from(as_f32(value).to_bits()));
             }
-            _ => self.ints.put(encoder, scratch),
+            _ => self.integers.put(encoder, scratch),
         }
     }
 
@@ -175,9 +123,30 @@ impl Values {
         count: usize,
         text_budget: &mut usize,
     ) -> Option<Vec<Value>> {
-        let layout = Layout::from_code(self.layout.get(decoder))?;
+        match Layout::from_code(self.layout.get(decoder))? {
+            Layout::Mixed => self.get_mixed(decoder, count, text_budget),
+            Layout::Among => self.get_among(decoder, count),
+            layout => self.get_plain(decoder, layout, count, text_budget),
+        }
+    }
+
+    /// A column of one layout. Mixtures are made of these and never of each other, or bytes could
+    /// nest them until the stack ends.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "the inverse of `as_decimal64` and `as_decimal32`"
+    )]
+    fn get_plain(
+        &mut self,
+        decoder: &mut Decoder<'_>,
+        layout: Layout,
+        count: usize,
+        text_budget: &mut usize,
+    ) -> Option<Vec<Value>> {
+        let integers = &mut self.integers;
         Some(match layout {
-            Layout::Mixed => return self.get_mixed(decoder, count, text_budget),
+            Layout::Mixed | Layout::Among => return None,
             Layout::Text => return self.get_texts(decoder, count, text_budget),
             Layout::F64 => {
                 self.get_floats(decoder, count, 8, |bits| Value::F64(f64::from_bits(bits)))
@@ -185,8 +154,15 @@ impl Values {
             Layout::F32 => self.get_floats(decoder, count, 4, |bits| {
                 Value::F32(f32::from_bits(u32::try_from(bits).unwrap_or(0)))
             }),
-            _ => {
-                self.ints.get(decoder, count).into_iter().map(|int| from_int(layout, int)).collect()
+            Layout::Bool => integers.get(decoder, count, |int| Value::Bool(int != 0)),
+            Layout::Int => integers.get(decoder, count, Value::Int),
+            Layout::Decimal64(scale) => {
+                let power = POWERS[usize::from(scale)];
+                integers.get(decoder, count, |int| Value::F64(int as f64 / power))
+            }
+            Layout::Decimal32(scale) => {
+                let power = POWERS[usize::from(scale)];
+                integers.get(decoder, count, |int| Value::F32((int as f64 / power) as f32))
             }
         })
     }
@@ -221,10 +197,45 @@ impl Values {
             if own == count {
                 return None;
             }
-            let values = if own == 0 { Vec::new() } else { self.get(decoder, own, text_budget)? };
+            let mut values = Vec::new();
+            if own > 0 {
+                let layout = Layout::from_code(self.layout.get(decoder))?;
+                values = self.get_plain(decoder, layout, own, text_budget)?;
+            }
             columns.push(values.into_iter());
         }
         kinds.into_iter().map(|kind| columns[kind as usize].next()).collect()
+    }
+
+    /// Sensors print `20` between `19.9` and `20.1`: nearly all whole ones are integers, or none.
+    fn put_among(&mut self, encoder: &mut Encoder, values: &[Value], scratch: &mut Vec<i64>) {
+        let floats: Vec<Value> = values.iter().map(|value| Value::F64(as_f64(value))).collect();
+        self.put(encoder, &floats, scratch);
+        for (value, float) in values.iter().zip(&floats) {
+            if whole(float).is_some() {
+                encoder.bit(&mut self.integer, value.kind() == ValueType::Int);
+            }
+        }
+    }
+
+    fn get_among(&mut self, decoder: &mut Decoder<'_>, count: usize) -> Option<Vec<Value>> {
+        let layout = Layout::from_code(self.layout.get(decoder))?;
+        let mut values = self.get_plain(decoder, layout, count, &mut 0)?;
+        for value in &mut values {
+            if let Some(int) = whole(value) {
+                if decoder.bit(&mut self.integer) {
+                    *value = Value::Int(int);
+                }
+            }
+        }
+        Some(values)
+    }
+
+    fn bytes(&mut self, width: usize) -> &mut [Byte] {
+        if self.bytes.len() < width {
+            self.bytes.resize(width, Byte::NEW);
+        }
+        &mut self.bytes[..width]
     }
 
     fn put_floats(
@@ -234,11 +245,11 @@ impl Values {
         width: usize,
         bits: impl Fn(&Value) -> u64,
     ) {
-        let mut previous = 0;
+        let (mut previous, models) = (0, self.bytes(width));
         for value in values {
             let now = bits(value);
-            for (at, model) in self.bytes[..width].iter_mut().enumerate() {
-                model.put(encoder, (now ^ previous).to_le_bytes()[at]);
+            for (byte, model) in (now ^ previous).to_le_bytes().into_iter().zip(&mut *models) {
+                model.put(encoder, byte);
             }
             previous = now;
         }
@@ -251,10 +262,10 @@ impl Values {
         width: usize,
         value: impl Fn(u64) -> Value,
     ) -> Vec<Value> {
-        let mut previous = 0;
+        let (mut previous, models) = (0, self.bytes(width));
         let mut next = || {
             let mut changed = [0; 8];
-            for (byte, model) in changed.iter_mut().zip(&mut self.bytes[..width]) {
+            for (byte, model) in changed.iter_mut().zip(&mut *models) {
                 *byte = model.get(decoder);
             }
             previous ^= u64::from_le_bytes(changed);
@@ -273,7 +284,8 @@ impl Values {
             self.index.put(encoder, if at == next { 0 } else { at });
             if at == next {
                 self.length.put(encoder, text.len() as u64);
-                text.bytes().for_each(|byte| self.bytes[0].put(encoder, byte));
+                let model = &mut self.bytes(1)[0];
+                text.bytes().for_each(|byte| model.put(encoder, byte));
             }
         }
     }
@@ -303,37 +315,38 @@ impl Values {
         if length > TEXT_MAX {
             return None;
         }
-        let bytes = (0..length).map(|_| self.bytes[0].get(decoder)).collect();
+        let model = &mut self.bytes(1)[0];
+        let bytes = (0..length).map(|_| model.get(decoder)).collect();
         String::from_utf8(bytes).ok().map(Arc::from)
     }
 }
 
-/// The layout that holds every value exactly; integers land in `ints`.
-///
-/// Integers among floats (`20`, then `20.5`) become floats as long as they stay the same number.
-/// Other mixtures keep each value's type: one odd line must not change its neighbours.
+/// The layout that holds every value exactly, its type included: one odd line must not change its
+/// neighbours, nor a column those that are merged with it. Integers land in `ints`.
 fn layout_of(values: &[Value], ints: &mut Vec<i64>) -> Layout {
+    const BOOL: u8 = 1 << ValueType::Bool as u8;
+    const INT: u8 = 1 << ValueType::Int as u8;
+    const F32: u8 = 1 << ValueType::F32 as u8;
+    const F64: u8 = 1 << ValueType::F64 as u8;
+    const TEXT: u8 = 1 << ValueType::Text as u8;
+    const AMONG: u8 = INT | F64;
     ints.clear();
-    let all = |kinds: &[ValueType]| values.iter().all(|value| kinds.contains(&value.kind()));
-    if all(&[ValueType::Bool]) {
-        ints.extend(values.iter().map(|value| i64::from(*value == Value::Bool(true))));
-        Layout::Bool
-    } else if all(&[ValueType::Int]) {
-        ints.extend(values.iter().filter_map(|value| match value {
-            Value::Int(int) => Some(*int),
-            _ => None,
-        }));
-        Layout::Int
-    } else if all(&[ValueType::F32]) {
-        decimals(values, ints, |value, power| as_decimal32(as_f32(value), power))
-            .map_or(Layout::F32, Layout::Decimal32)
-    } else if all(&[ValueType::Int, ValueType::F64]) && values.iter().all(survives_as_float) {
-        decimals(values, ints, |value, power| as_decimal64(as_f64(value), power))
-            .map_or(Layout::F64, Layout::Decimal64)
-    } else if all(&[ValueType::Text]) {
-        Layout::Text
-    } else {
-        Layout::Mixed
+    match values.iter().fold(0, |kinds, value| kinds | 1 << value.kind() as u8) {
+        BOOL => {
+            ints.extend(values.iter().map(|value| i64::from(*value == Value::Bool(true))));
+            Layout::Bool
+        }
+        INT => {
+            ints.extend(values.iter().map(as_int));
+            Layout::Int
+        }
+        F32 => decimals(values, ints, |value, power| as_decimal32(as_f32(value), power))
+            .map_or(Layout::F32, Layout::Decimal32),
+        F64 => decimals(values, ints, |value, power| as_decimal64(as_f64(value), power))
+            .map_or(Layout::F64, Layout::Decimal64),
+        TEXT => Layout::Text,
+        AMONG if values.iter().all(survives_as_float) => Layout::Among,
+        _ => Layout::Mixed,
     }
 }
 
@@ -344,17 +357,21 @@ fn survives_as_float(value: &Value) -> bool {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "the inverse of `as_decimal64` and `as_decimal32`"
-)]
-fn from_int(layout: Layout, int: i64) -> Value {
-    match layout {
-        Layout::Bool => Value::Bool(int != 0),
-        Layout::Decimal64(scale) => Value::F64(int as f64 / POWERS[usize::from(scale)]),
-        Layout::Decimal32(scale) => Value::F32((int as f64 / POWERS[usize::from(scale)]) as f32),
-        _ => Value::Int(int),
+/// The integer that a double may stand for.
+#[expect(clippy::cast_possible_truncation, reason = "whole and at most 2^53")]
+fn whole(value: &Value) -> Option<i64> {
+    match value {
+        Value::F64(float) if float.fract() == 0.0 && float.abs() <= 9_007_199_254_740_992.0 => {
+            Some(*float as i64)
+        }
+        _ => None,
+    }
+}
+
+fn as_int(value: &Value) -> i64 {
+    match value {
+        Value::Int(int) => *int,
+        _ => 0,
     }
 }
 

@@ -7,8 +7,8 @@ use super::reading::Value;
 
 /// Decimal places tried before a float counts as binary noise.
 pub const SCALE_MAX: u8 = 9;
-/// Beyond 2^53 an integer no longer survives the way through a double.
-const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+/// 2^51: up to here the rounding below is right. Integers beyond are nothing a sensor measures.
+const EXACT_MAX: f64 = 2_251_799_813_685_248.0;
 
 /// Powers of ten, by scale.
 pub const POWERS: [f64; SCALE_MAX as usize + 1] =
@@ -20,40 +20,34 @@ pub fn decimals(
     ints: &mut Vec<i64>,
     exact: impl Fn(&Value, f64) -> Option<i64>,
 ) -> Option<u8> {
-    let mut scale = 0;
-    'again: loop {
+    (0..=SCALE_MAX).find(|scale| {
+        let power = POWERS[usize::from(*scale)];
         ints.clear();
-        for value in values {
-            let Some(int) = exact(value, POWERS[usize::from(scale)]) else {
-                scale += 1;
-                if scale > SCALE_MAX {
-                    return None;
-                }
-                continue 'again;
-            };
-            ints.push(int);
-        }
-        return Some(scale);
-    }
+        ints.reserve(values.len());
+        values.iter().all(|value| exact(value, power).map(|int| ints.push(int)).is_some())
+    })
 }
 
 /// A decimal that divides back to the very same bits (so not −0, not NaN), or none.
 pub fn as_decimal64(value: f64, power: f64) -> Option<i64> {
-    let whole = rounded(value * power)?;
-    #[expect(clippy::cast_precision_loss, reason = "at most 2^53, exact in a double")]
-    let back = whole as f64 / power;
-    (back.to_bits() == value.to_bits()).then_some(whole)
+    let (whole, int) = rounded(value * power);
+    (whole.abs() <= EXACT_MAX && (whole / power).to_bits() == value.to_bits()).then_some(int)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "narrowing back to the type it came from")]
 pub fn as_decimal32(value: f32, power: f64) -> Option<i64> {
-    let whole = rounded(f64::from(value) * power)?;
-    #[expect(clippy::cast_precision_loss, reason = "at most 2^53, exact in a double")]
-    let back = (whole as f64 / power) as f32;
-    (back.to_bits() == value.to_bits()).then_some(whole)
+    let (whole, int) = rounded(f64::from(value) * power);
+    let back = (whole / power) as f32;
+    (whole.abs() <= EXACT_MAX && back.to_bits() == value.to_bits()).then_some(int)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "bounded by EXACT_MAX just above")]
-fn rounded(scaled: f64) -> Option<i64> {
-    (scaled.abs() <= EXACT_MAX).then(|| scaled.round_ties_even() as i64)
+/// To the nearest whole number, as a double and as an integer; right up to [`EXACT_MAX`].
+///
+/// Added to so large a number, a double has no bits left for a fraction, and its lowest bits are
+/// the integer. The rounding of the library is a call on most processors.
+fn rounded(scaled: f64) -> (f64, i64) {
+    const LARGE: f64 = 6_755_399_441_055_744.0; // 1.5 * 2^52
+    let sum = scaled + LARGE;
+    let int = i64::from_ne_bytes(sum.to_bits().wrapping_sub(LARGE.to_bits()).to_ne_bytes());
+    (sum - LARGE, int)
 }

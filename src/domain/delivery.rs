@@ -1,9 +1,19 @@
-//! What one sink has acknowledged: a set of sequence numbers, kept as few intervals.
+//! What one sink has acknowledged: a set of sequence numbers, kept as few intervals, and how far it
+//! was told the operational events.
 //!
 //! Sequence numbers are shared by all lanes, so one set serves them all: while lanes overtake each
 //! other it has a few intervals, and when everything is delivered it is a single one.
 
 use serde::{Deserialize, Serialize};
+
+/// The aggregate of a `delivery/<sink>` stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The readings the sink has.
+    pub readings: IntervalSet,
+    /// The position of the last event it was told.
+    pub told: u64,
+}
 
 /// Disjoint, ascending, non-adjacent closed intervals of sequence numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +79,22 @@ impl IntervalSet {
         Self(common)
     }
 
+    /// The numbers of `first..=last` that are not in the set, as intervals.
+    pub fn missing(&self, first: u64, last: u64) -> Vec<(u64, u64)> {
+        let (mut missing, mut from) = (Vec::new(), first);
+        while from <= last {
+            let gap = self.first_gap(from);
+            if gap > last {
+                break;
+            }
+            let at = self.0.partition_point(|(_, end)| *end < gap);
+            let end = self.0.get(at).map_or(last, |(start, _)| last.min(start - 1));
+            missing.push((gap, end));
+            from = end + 1;
+        }
+        missing
+    }
+
     pub fn last(&self) -> Option<u64> {
         self.0.last().map(|(_, end)| *end)
     }
@@ -107,6 +133,10 @@ mod tests {
                 prop_assert_eq!(set.contains(seq), plain.contains(&seq));
                 let gap = (seq..).find(|at| !plain.contains(at));
                 prop_assert_eq!(Some(set.first_gap(seq)), gap);
+                let missing: Vec<u64> =
+                    set.missing(seq, 150).into_iter().flat_map(|(first, last)| first..=last).collect();
+                let expected: Vec<u64> = (seq..=150).filter(|at| !plain.contains(at)).collect();
+                prop_assert_eq!(missing, expected);
             }
         }
     }

@@ -1,12 +1,15 @@
 //! Events: the operational facts of the log, in streams with versions.
 //!
-//! Aggregates (registry, boots, delivery, ledger) are what replaying their stream gives. An event
-//! is stored as postcard; the order of the variants is part of the format, so append only.
+//! Aggregates (registry, boots, delivery, ledger, generation) are what replaying their stream gives.
+//! An event is stored as postcard; the order of the variants is part of the format, so append only.
+//!
+//! What an operator far away should know is *told*: delivered to the sinks like the readings.
 
 use serde::{Deserialize, Serialize};
 
-use super::boots::Anchor;
-use super::ledger::{Intake, Loss};
+use super::batch::Lane;
+use super::boots::{Anchor, Moment};
+use super::ledger::{FaultCounts, Intake, Loss};
 use super::reading::Sensor;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +34,40 @@ pub enum Event {
     PortLost { reason: String },
     /// `sink/<name>`: the breaker moved.
     BreakerMoved { to: String, cause: String },
+    /// `ledger`: the log was full; `count` readings of this range that some sink still lacked are gone.
+    Evicted { lane: Lane, first: u64, last: u64, count: u64, from: Moment, to: Moment },
+    /// `port/<name>`: what could not be framed or decoded since the last such event.
+    FramesLost { faults: FaultCounts },
+    /// `config`: the daemon started under another configuration or version than before.
+    ConfigApplied { generation: u32, digest: u32, version: String },
+    /// `log`: from here on, numbers belong to this life of the log; `from` is the first it may offer.
+    EpochBegan { epoch: u64, from: u64, reason: EpochReason },
+    /// `delivery/<sink>`: the sink has been told all events up to this position.
+    Told { through: u64 },
+}
+
+/// Why a log began a new life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EpochReason {
+    /// There was no log.
+    Created,
+    /// The file is a copy: the original may have given out the numbers that follow.
+    Copied,
+    /// The last commit before a power cut is incomplete; what was seen of it may be gone.
+    Torn,
+    /// What could be read of a damaged log was moved into a new one.
+    Salvaged,
+}
+
+impl EpochReason {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Copied => "copied",
+            Self::Torn => "torn",
+            Self::Salvaged => "salvaged",
+        }
+    }
 }
 
 impl Event {
@@ -47,12 +84,23 @@ impl Event {
             Self::PortOpened => "port_opened",
             Self::PortLost { .. } => "port_lost",
             Self::BreakerMoved { .. } => "breaker_moved",
+            Self::Evicted { .. } => "evicted",
+            Self::FramesLost { .. } => "frames_lost",
+            Self::ConfigApplied { .. } => "config_applied",
+            Self::EpochBegan { .. } => "epoch_began",
+            Self::Told { .. } => "told",
         }
     }
 
-    /// Whether an aggregate is rebuilt from it, so that only a snapshot may replace it.
-    pub fn is_aggregated(&self) -> bool {
-        !matches!(self, Self::PortOpened | Self::PortLost { .. } | Self::BreakerMoved { .. })
+    /// Whether the sinks are told. The log's own bookkeeping, several times a second, is not news.
+    pub fn is_told(&self) -> bool {
+        !matches!(
+            self,
+            Self::TookIn { .. }
+                | Self::SinkAdded { .. }
+                | Self::Acknowledged { .. }
+                | Self::Told { .. }
+        )
     }
 }
 
@@ -77,6 +125,15 @@ impl Stream {
         Self("ledger".into())
     }
 
+    pub fn config() -> Self {
+        Self("config".into())
+    }
+
+    /// Of the log itself.
+    pub fn log() -> Self {
+        Self("log".into())
+    }
+
     pub fn delivery(sink: &str) -> Self {
         Self(format!("delivery/{sink}"))
     }
@@ -91,5 +148,17 @@ impl Stream {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The sink whose delivery state this is.
+    pub fn delivery_sink(&self) -> Option<&str> {
+        self.0.strip_prefix("delivery/")
+    }
+
+    /// Whether an aggregate is rebuilt from it, so that only a snapshot may replace its events. The
+    /// others are history for people.
+    pub fn has_aggregate(&self) -> bool {
+        matches!(self.as_str(), "registry" | "clock" | "ledger" | "config")
+            || self.delivery_sink().is_some()
     }
 }

@@ -178,14 +178,34 @@ impl Books {
         match loss {
             Loss::Evicted => self.evicted.insert(first, last),
             Loss::Damaged => self.damaged.insert(first, last),
-            Loss::Overflow => unreachable!("overflow is lost before it has a number"),
+            // Lost before it had a number, so no event says this.
+            Loss::Overflow => 0,
         };
+    }
+
+    /// How many readings were given a number, which is the last one given.
+    pub fn stored(&self) -> u64 {
+        let intake = self.intake();
+        intake.accepted.saturating_sub(intake.overflow)
     }
 
     pub fn intake(&self) -> Intake {
         let mut total = Intake::default();
         self.ports.values().for_each(|intake| total.merge(intake));
         total
+    }
+
+    /// The numbers of `first..=last` that are neither delivered nor lost, as intervals.
+    pub fn owed(&self, delivered: &IntervalSet, first: u64, last: u64) -> Vec<(u64, u64)> {
+        let missing = |set: &IntervalSet, from: Vec<(u64, u64)>| -> Vec<(u64, u64)> {
+            from.into_iter().flat_map(|(first, last)| set.missing(first, last)).collect()
+        };
+        missing(&self.damaged, missing(&self.evicted, delivered.missing(first, last)))
+    }
+
+    /// How many bytes of each port are accounted for.
+    pub fn bytes(&self) -> BTreeMap<String, u64> {
+        self.ports.iter().map(|(port, intake)| (port.clone(), intake.bytes)).collect()
     }
 
     /// The first number at or after `from` that is neither delivered nor lost.

@@ -5,20 +5,28 @@
 
 // The nouns, and how they are written.
 pub mod batch;
+pub mod body;
 pub mod boots;
 pub mod coder;
 pub mod column;
 pub mod decimal;
 pub mod delivery;
 pub mod event;
+pub mod event_line;
 pub mod forecast;
+pub mod generation;
+pub mod integers;
 pub mod ledger;
 pub mod reading;
 pub mod registry;
 pub mod segment;
+pub mod token;
+pub mod version_1;
 
 // The decisions.
 pub mod backoff;
 pub mod breaker;
 pub mod health;
 pub mod restart;
+pub mod retention;
+pub mod wear;

@@ -36,7 +36,7 @@ pub struct Channel {
 }
 
 /// One thing behind a port. Channels are only ever appended, so that an index stays valid.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sensor {
     pub port: String,
     pub name: String,
@@ -44,7 +44,7 @@ pub struct Sensor {
 }
 
 /// One observed value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Value {
     Bool(bool),
     Int(i64),
@@ -76,7 +76,7 @@ pub enum TimeBase {
 }
 
 /// When a reading was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     pub base: TimeBase,
     pub ms: i64,
@@ -118,6 +118,11 @@ impl Readings {
 
     pub fn sensors(&self) -> &[Arc<Sensor>] {
         &self.sensors
+    }
+
+    /// How many values they have.
+    pub fn cells(&self) -> usize {
+        self.cells.len()
     }
 
     /// Adds one reading; `cells` are (channel index of the sensor, value).

@@ -38,21 +38,20 @@ impl Registry {
         self.sensors.is_empty()
     }
 
-    /// Replays "sensor `id` is now described so".
+    /// Replays "sensor `id` is now described so". Numbers that a salvaged log has lost the meaning of
+    /// stay without a name: nothing maps to them.
     pub fn apply(&mut self, id: u32, sensor: Sensor) {
-        self.ids.insert((sensor.port.clone(), sensor.name.clone()), id);
         let at = id as usize;
-        if at < self.sensors.len() {
-            self.sensors[at] = sensor;
-        } else {
-            assert_eq!(at, self.sensors.len(), "sensor numbers are given in order");
-            self.sensors.push(sensor);
+        if self.sensors.len() <= at {
+            self.sensors.resize(at + 1, Sensor::default());
         }
+        self.ids.insert((sensor.port.clone(), sensor.name.clone()), id);
+        self.sensors[at] = sensor;
     }
 
     /// Restores the lookup table, which a snapshot does not carry.
     pub fn reindex(&mut self) {
-        let named = self.sensors.iter().zip(0..);
+        let named = self.sensors.iter().zip(0..).filter(|(sensor, _)| !sensor.port.is_empty());
         self.ids =
             named.map(|(sensor, id)| ((sensor.port.clone(), sensor.name.clone()), id)).collect();
     }

@@ -23,6 +23,11 @@ impl RestartBudget {
         Self { restarts_max, window, wait, recent: VecDeque::new() }
     }
 
+    /// For what must not be started again.
+    pub fn none() -> Self {
+        Self::new(0, Duration::ZERO)
+    }
+
     /// Spends one restart: how long to wait before it, or none when the budget is spent.
     pub fn spend(&mut self, now: Duration, rng: &mut fastrand::Rng) -> Option<Duration> {
         while self.recent.front().is_some_and(|at| now.saturating_sub(*at) >= self.window) {

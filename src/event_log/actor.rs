@@ -3,8 +3,8 @@
 //! Every call into SQLite happens here and blocks; the actor therefore has a thread of its own.
 //! It ends when all its handles are gone, after a last commit.
 
-use std::collections::HashSet;
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,92 +12,155 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::aggregates::Aggregates;
+use super::compaction::Compaction;
 use super::error::StorageError;
-use super::sqlite::{Commit, Database, NewSegment};
-use super::{Append, LogStatus, Mailbox, Progress, Request};
+use super::files::Files;
+use super::memory::Memory;
+use super::opening::{self, Opened};
+use super::room::{Ballast, Leaving, bounds, spares_journal};
+pub use super::settings::{Intervals, LogConfig};
+use super::sqlite::Database;
+use super::waiting;
+use super::{Append, Mailbox, Received, Request, Wear};
 use crate::clock::Clock;
-use crate::domain::batch::{Lane, StoredSegment};
-use crate::domain::delivery::IntervalSet;
+use crate::domain::batch::Lane;
 use crate::domain::event::{Event, Stream};
 use crate::domain::reading::Readings;
 use crate::domain::registry::Mapping;
-use crate::domain::segment::{CELLS_MAX, Segment};
+use crate::domain::retention::Bounds;
+use crate::domain::segment::CELLS_MAX;
 use crate::supervisor::pulse::Pulse;
-use crate::telemetry::error_chain;
-use crate::telemetry::events::{LogHealed, LogOpened, LogTrouble, Report, SensorCrowded};
+use crate::telemetry::events::{LogOpened, Report, SensorCrowded};
 
-/// What the actor needs to know; see the configuration for the meaning of each.
-#[derive(Clone, Debug)]
-pub struct LogConfig {
-    pub device: String,
-    pub path: PathBuf,
-    pub commit_interval: Duration,
-    pub commit_readings: usize,
-    pub sinks: Vec<String>,
-}
-
-/// Acknowledgements and intake without readings can wait this many intervals for company: a power
-/// cut then repeats a delivery or forgets some fault counts, and every commit costs flash.
-const LAZY_INTERVALS: u32 = 10;
 /// The most values of one commit: with one message on top it stays below what a segment holds.
-const CELLS_PER_COMMIT: usize = CELLS_MAX / 4;
-/// How soon a failed commit is tried again.
-const TROUBLE_RETRY: Duration = Duration::from_secs(1);
+pub(super) const CELLS_PER_COMMIT: usize = CELLS_MAX / 4;
+/// How soon storage that failed is tried again.
+pub(super) const TROUBLE_RETRY: Duration = Duration::from_secs(1);
 
 /// One incarnation of the log.
 #[derive(Debug)]
 pub struct LogActor {
     pub(super) config: LogConfig,
-    clock: Clock,
+    pub(super) clock: Clock,
+    _lock: File,
+    pub(super) files: Files,
     pub(super) database: Database,
     pub(super) aggregates: Aggregates,
-    boot: u32,
+    pub(super) bounds: Bounds,
+    pub(super) ballast: Ballast,
+    /// Which file the log is.
+    pub(super) identity: Vec<u8>,
+    pub(super) boot: u32,
     pub(super) next_seq: u64,
-    open: Segment,
-    first_ms: i64,
-    last_ms: i64,
-    commit_at: Option<Instant>,
-    trouble: Option<String>,
+    pub(super) memory: Memory,
+    pub(super) commit_at: Option<Instant>,
+    pub(super) trouble: Option<String>,
+    /// Whether the file system had no room at the last attempt.
+    pub(super) full: bool,
+    pub(super) tight: bool,
     /// Whether the last read failed.
     pub(super) unreadable: bool,
     /// Sensors that were told to have too many channels.
     told_crowded: HashSet<u32>,
-    commits: u64,
+    /// The position of the last committed event.
+    pub(super) committed_position: u64,
+    /// By sink: the last number it was offered by this process.
+    pub(super) offered: BTreeMap<String, u64>,
+    pub(super) compaction: Compaction,
+    /// When acknowledgements, and intake without readings, are due.
+    pub(super) settle_at: Option<Instant>,
+    /// By lane: everything before was evicted.
+    pub(super) evicted_to: [u64; 3],
+    pub(super) leaving: Leaving,
+    /// Whether the last commit may have left something in the journal that was never committed.
+    pub(super) doubtful: bool,
+    /// Closed to be replaced, and not opened again yet.
+    pub(super) closed: bool,
+    pub(super) wear: Wear,
+    /// By port: the bytes of its intake as of the last commit.
+    pub(super) stored_bytes: BTreeMap<String, u64>,
+    /// The same when the log was opened.
+    pub(super) found_bytes: BTreeMap<String, u64>,
+}
+
+/// Runs the log: the one opened already, or the one that can be opened once the storage is usable.
+pub async fn run(
+    opened: Option<LogActor>,
+    config: LogConfig,
+    clock: Clock,
+    mailbox: Arc<Mutex<Mailbox>>,
+    mut pulse: Pulse,
+) -> Result<(), StorageError> {
+    let actor = match opened {
+        Some(actor) => actor,
+        None => match waiting::open_when_usable(config, clock, &mailbox, &mut pulse).await? {
+            Some(actor) => actor,
+            None => return Ok(()),
+        },
+    };
+    actor.run(mailbox, pulse).await
 }
 
 impl LogActor {
     pub fn open(config: LogConfig, clock: Clock) -> Result<Self, StorageError> {
-        // 52 bits: exact in a JSON number, and no device has enough lives to meet one twice.
-        let database = Database::open(&config.path, Clock::entropy() >> 12)?;
-        let aggregates = Aggregates::load(&database, &config.sinks)?;
-        let acknowledged = aggregates.acknowledged.values().filter_map(IntervalSet::last).max();
-        // Never reuse a number that some sink already has.
-        let next_seq = database.next_seq()?.max(acknowledged.unwrap_or(0) + 1);
+        let files = Files::of(&config.path);
+        files.create_folder()?;
+        files.check_owner()?;
+        let lock = files.lock()?;
+        let opened = opening::open(&files, &config.sinks, clock.boot_id())?;
+        let Opened { database, aggregates, next_seq, news } = opened;
+        let tight = !spares_journal(&files);
         let mut actor = Self {
-            config,
             clock,
+            bounds: bounds(config.bytes_max),
+            ballast: Ballast::new(&files),
+            identity: files.identity()?,
+            committed_position: aggregates.position(),
+            next_seq,
+            files,
             database,
             aggregates,
             boot: 0,
-            next_seq,
-            open: Segment::default(),
-            first_ms: 0,
-            last_ms: 0,
+            memory: Memory::new(),
             commit_at: None,
             trouble: None,
+            full: false,
+            tight,
             unreadable: false,
             told_crowded: HashSet::new(),
-            commits: 0,
+            offered: BTreeMap::new(),
+            compaction: Compaction::new(),
+            settle_at: None,
+            evicted_to: [0; 3],
+            leaving: Leaving::default(),
+            doubtful: false,
+            closed: false,
+            wear: Wear::default(),
+            _lock: lock,
+            config,
+            stored_bytes: BTreeMap::new(),
+            found_bytes: BTreeMap::new(),
         };
+        actor.stored_bytes = actor.aggregates.books.bytes();
+        actor.found_bytes = actor.stored_bytes.clone();
         actor.enter_boot();
         actor.anchor_clock();
+        for (stream, event) in news {
+            actor.record(stream, event);
+        }
+        actor.enter_generation();
         actor.welcome_sinks()?;
-        LogOpened { path: actor.database.path(), epoch: actor.database.epoch(), next_seq }.report();
+        match actor.fit() {
+            // It takes room to become smaller. What was chosen to leave leaves with the next commit.
+            Err(error) if error.is_full() => drop(actor.database.checkpoint("TRUNCATE")),
+            fitted => fitted?,
+        }
+        let epoch = actor.database.epoch();
+        LogOpened { path: actor.database.path(), epoch, next_seq }.report();
         Ok(actor)
     }
 
-    /// Runs until its handles are gone. The mailbox is shared, so that the next incarnation finds
-    /// what a crashed one left.
+    /// Runs until its handles are gone.
     pub async fn run(
         mut self,
         mailbox: Arc<Mutex<Mailbox>>,
@@ -105,11 +168,11 @@ impl LogActor {
     ) -> Result<(), StorageError> {
         let mut mailbox = mailbox.lock().await;
         let mailbox = &mut *mailbox;
-        self.commits = mailbox.status.borrow().commits;
+        self.wear = mailbox.status.borrow().wear;
         self.publish(mailbox);
         let (mut appending, mut reading) = (true, true);
         while appending || reading {
-            let commit_at = self.commit_at;
+            let commit_at = self.commit_at.into_iter().chain(self.settle_at).min();
             let commit_due = async {
                 match commit_at {
                     Some(at) => sleep_until(at).await,
@@ -123,19 +186,19 @@ impl LogActor {
                     None => appending = false,
                 },
                 request = mailbox.requests.recv(), if reading => match request {
-                    Some(request) => self.answer(request, mailbox),
+                    Some(request) => self.answer(request, mailbox)?,
                     None => reading = false,
                 },
-                () = commit_due => self.commit(mailbox)?,
-                () = pulse.called() => self.anchor_clock(),
+                () = commit_due => self.commit(mailbox, false)?,
+                () = pulse.called() => self.look_around(mailbox)?,
             }
             while let Some(append) =
                 self.has_room().then(|| mailbox.appends.try_recv().ok()).flatten()
             {
                 self.take(append);
             }
-            if !self.has_room() && self.trouble.is_none() {
-                self.commit(mailbox)?;
+            if self.is_filled() && self.trouble.is_none() {
+                self.commit(mailbox, false)?;
             }
         }
         self.commit_last(mailbox).await
@@ -144,35 +207,48 @@ impl LogActor {
     /// To end while storage fails would drop what was accepted. The supervisor's deadline ends the
     /// attempts and names us, and the app says how many readings are gone.
     async fn commit_last(&mut self, mailbox: &Mailbox) -> Result<(), StorageError> {
-        self.commit(mailbox)?;
+        self.commit(mailbox, true)?;
         while self.trouble.is_some() {
             sleep(TROUBLE_RETRY).await;
-            self.commit(mailbox)?;
+            self.commit(mailbox, true)?;
         }
         Ok(())
     }
 
-    /// While commits fail, the open segment fills and then the mailbox: ports count the overflow.
+    /// While commits fail the newest readings are worth more than the oldest, so there is always room.
     fn has_room(&self) -> bool {
-        self.open.len() < self.config.commit_readings && self.open.cells() < CELLS_PER_COMMIT
+        self.trouble.is_some() || !self.is_filled()
     }
 
-    fn take(&mut self, append: Append) {
-        let Append { port, mut readings, intake, events } = append;
+    pub(super) fn is_filled(&self) -> bool {
+        self.memory.len() >= self.config.commit_readings || self.memory.cells() >= CELLS_PER_COMMIT
+    }
+
+    pub(super) fn take(&mut self, append: Append) {
+        let Append { port, lane, mut readings, intake, events } = append;
         let urgent = !readings.is_empty() || !events.is_empty();
         for (stream, event) in events {
             self.record(stream, event);
         }
         if !readings.is_empty() {
-            self.take_readings(&mut readings);
+            self.take_readings(lane, &mut readings);
         }
         if !intake.is_empty() {
             self.record(Stream::ledger(), Event::TookIn { port, intake });
         }
-        self.schedule(if urgent { 1 } else { LAZY_INTERVALS });
+        if self.trouble.is_some() {
+            self.keep_newest();
+        } else if self.tight {
+            self.part();
+        }
+        if urgent {
+            self.schedule(self.config.commit_interval.of(lane));
+        } else {
+            self.settle();
+        }
     }
 
-    fn take_readings(&mut self, readings: &mut Readings) {
+    fn take_readings(&mut self, lane: Lane, readings: &mut Readings) {
         let mut mappings = Vec::with_capacity(readings.sensors().len());
         for sensor in readings.sensors() {
             let (mapping, news) = self.aggregates.registry.locate(sensor);
@@ -185,100 +261,49 @@ impl LogActor {
             mappings.push(mapping);
         }
         let now = self.clock.since_boot_ms();
-        if self.open.is_empty() {
-            self.first_ms = now;
-        }
-        self.last_ms = now;
+        let open = self.memory.open(lane);
         readings.drain(|sensor, stamp, cells| {
             let Mapping { id, channels } = &mappings[sensor];
             let known = |(channel, value)| Some((channels[usize::from(channel)]?, value));
-            let cells = cells.filter_map(known);
-            self.open.push(*id, stamp, cells);
+            open.push(*id, stamp, cells.filter_map(known), now);
         });
     }
 
-    fn answer(&mut self, request: Request, mailbox: &Mailbox) {
+    fn answer(&mut self, request: Request, mailbox: &Mailbox) -> Result<(), StorageError> {
         match request {
             // An asker that went away misses nothing: what it was not told stays pending.
             Request::Next { sink, limits, answer } => {
-                let _ = answer.send(self.next_batch(&sink, limits, mailbox));
+                let batch = match self.next_batch(&sink, limits, mailbox) {
+                    Err(error) => {
+                        self.salvage(&error, mailbox)?;
+                        self.next_batch(&sink, limits, mailbox)?
+                    }
+                    Ok(batch) => batch,
+                };
+                let _ = answer.send(batch);
             }
-            Request::Acknowledge { sink, first, last, answer } => {
-                self.record(Stream::delivery(&sink), Event::Acknowledged { first, last });
-                self.schedule(LAZY_INTERVALS);
+            Request::Acknowledge { sink, receipt, answer } => {
+                self.acknowledged(&sink, receipt);
                 self.publish(mailbox);
                 let _ = answer.send(());
             }
         }
-    }
-
-    pub(super) fn record(&mut self, stream: Stream, event: Event) {
-        self.aggregates.record(stream, event);
-    }
-
-    /// Sees to a commit within so many intervals.
-    pub(super) fn schedule(&mut self, intervals: u32) {
-        if self.trouble.is_some() {
-            return; // the next attempt is scheduled, and sooner would not help
-        }
-        let at = Instant::now() + self.config.commit_interval * intervals;
-        self.commit_at = Some(self.commit_at.map_or(at, |known| known.min(at)));
-    }
-
-    /// Makes everything taken durable. Storage that fails is weather: it is said, nothing taken is
-    /// dropped, and the commit is tried again. Only a broken invariant is an error.
-    fn commit(&mut self, mailbox: &Mailbox) -> Result<(), StorageError> {
-        self.commit_at = None;
-        if self.open.is_empty() && self.aggregates.staged().is_empty() {
-            return Ok(());
-        }
-        let commit = self.prepare()?;
-        match self.database.commit(&commit) {
-            Ok(()) => self.committed(),
-            Err(error @ StorageError::Sql { .. }) => {
-                let trouble = error_chain(&error);
-                if self.trouble.replace(trouble).is_none() {
-                    LogTrouble { path: self.database.path(), error: &error }.report();
-                }
-                self.commit_at = Some(Instant::now() + TROUBLE_RETRY);
-            }
-            Err(error) => return Err(error),
-        }
-        self.publish(mailbox);
         Ok(())
     }
 
-    fn prepare(&mut self) -> Result<Commit, StorageError> {
-        let delivered = self.aggregates.delivered_to_all(&self.config.sinks);
-        let mut commit = Commit {
-            segments: Vec::new(),
-            events: self.aggregates.staged().to_vec(),
-            snapshots: self.aggregates.due_snapshots()?,
-            delivered_before: self.aggregates.books.first_owed(&delivered, 1),
-            boot: self.boot,
-            at_ms: self.clock.since_boot_ms(),
-        };
-        if !self.open.is_empty() {
-            commit.segments.push(self.seal());
+    pub(super) fn acknowledged(&mut self, sink: &str, receipt: Received) {
+        let stream = Stream::delivery(sink);
+        if let Some((first, last)) = receipt.readings {
+            self.record(stream.clone(), Event::Acknowledged { first, last });
         }
-        Ok(commit)
+        if let Some(through) = receipt.events {
+            self.record(stream, Event::Told { through });
+        }
+        self.settle();
     }
 
-    fn seal(&mut self) -> NewSegment {
-        let count = u32::try_from(self.open.len()).unwrap_or(u32::MAX);
-        let body = self.open.encode();
-        let segment = StoredSegment::sealed(self.next_seq, count, Lane::Live, self.boot, body);
-        NewSegment { segment, first_ms: self.first_ms, last_ms: self.last_ms }
-    }
-
-    fn committed(&mut self) {
-        self.next_seq += self.open.len() as u64;
-        self.open.clear();
-        self.aggregates.committed();
-        self.commits += 1;
-        if self.trouble.take().is_some() {
-            LogHealed { path: self.database.path() }.report();
-        }
+    pub(super) fn record(&mut self, stream: Stream, event: Event) {
+        self.aggregates.record(stream, event, self.clock.since_boot_ms());
     }
 
     /// A process that starts again in the same boot goes on under the same number.
@@ -295,50 +320,48 @@ impl LogActor {
         };
     }
 
+    fn enter_generation(&mut self) {
+        let (digest, version) = self.config.generation;
+        if let Some(generation) = self.aggregates.generation.succeeded_by(digest, version) {
+            let version = version.to_owned();
+            self.record(Stream::config(), Event::ConfigApplied { generation, digest, version });
+            self.schedule(self.config.commit_interval.live);
+        }
+    }
+
+    /// Once a round: what may have changed without anybody saying so.
+    fn look_around(&mut self, mailbox: &Mailbox) -> Result<(), StorageError> {
+        self.anchor_clock();
+        if self.trouble.is_none() {
+            self.ballast.take();
+        }
+        let is_there = match self.files.identity() {
+            Ok(file) => file == self.identity,
+            // Storage that does not answer has not lost the file.
+            Err(error) => !error.is_absent(),
+        };
+        if is_there || self.closed { Ok(()) } else { self.replace_vanished(mailbox) }
+    }
+
     fn anchor_clock(&mut self) {
         let anchor = self.clock.anchor();
         if self.aggregates.boots.is_news(self.boot, &anchor) {
             self.record(Stream::clock(), Event::ClockAnchored { boot: self.boot, anchor });
-            self.schedule(1);
+            self.schedule(self.config.commit_interval.live);
         }
     }
 
     /// A sink configured for the first time, or again after others had their readings trimmed, is
     /// owed what is still in the log.
     fn welcome_sinks(&mut self) -> Result<(), StorageError> {
-        let from = self.database.oldest_seq()?;
+        let from = self.database.oldest_seq()?.min(self.next_seq);
         for sink in self.config.sinks.clone() {
-            let has = self.aggregates.acknowledged.get(&sink).cloned().unwrap_or_default();
+            let has = self.aggregates.delivery(&sink).readings;
             if self.aggregates.books.first_owed(&has, 1) < from {
                 self.record(Stream::delivery(&sink), Event::SinkAdded { from });
-                self.schedule(1);
+                self.settle();
             }
         }
         Ok(())
-    }
-
-    pub(super) fn publish(&self, mailbox: &Mailbox) {
-        let head = self.next_seq - 1;
-        let progress = |sink: &String| {
-            let delivered = self.aggregates.acknowledged.get(sink).cloned().unwrap_or_default();
-            let ledger = self.aggregates.books.ledger(head, 0, &delivered);
-            (sink.clone(), Progress { delivered: ledger.delivered, pending: ledger.pending })
-        };
-        let delivered = self.aggregates.delivered_to_all(&self.config.sinks);
-        let anchor = self.aggregates.boots.get(self.boot).and_then(|boot| boot.anchor);
-        mailbox.status.send_replace(LogStatus {
-            accepting: self.trouble.is_none(),
-            trouble: self.trouble.clone(),
-            path: self.database.path().display().to_string(),
-            epoch: self.database.epoch(),
-            head,
-            bytes: self.database.bytes().unwrap_or(0),
-            commits: self.commits,
-            sensors: self.aggregates.registry.len(),
-            clock_set: anchor.is_some_and(|anchor| anchor.set),
-            ports: self.aggregates.books.ports.clone(),
-            sinks: self.config.sinks.iter().map(progress).collect(),
-            ledger: self.aggregates.books.ledger(head, self.open.len() as u64, &delivered),
-        });
     }
 }

@@ -3,73 +3,104 @@
 //! Every change goes through [`Aggregates::record`]: the event is applied and staged in one step,
 //! so that memory and file cannot tell different stories.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::StorageError;
-use super::sqlite::{Database, EVENTS_PER_SNAPSHOT, History, Versioned};
+use super::queries::History;
+use super::rows::SnapshotRow;
+use super::sqlite::{Database, Versioned};
 use crate::domain::boots::Boots;
-use crate::domain::delivery::IntervalSet;
+use crate::domain::delivery::{Delivery, IntervalSet};
 use crate::domain::event::{Event, Stream};
-use crate::domain::ledger::Books;
+use crate::domain::generation::Generation;
+use crate::domain::ledger::{Books, Loss};
 use crate::domain::registry::Registry;
 
+/// A snapshot replaces its stream's events after this many, so that replay stays short.
+const EVENTS_PER_SNAPSHOT: u64 = 16;
+/// As many bytes as a few events have.
+const SNAPSHOT_SMALL: usize = 256;
 /// Events staged at once. Those of aggregates are merged or rare; the others are dropped above it.
 const STAGED_MAX: usize = 1024;
+/// So many of the events that are told stay in the log, for people, when every sink was told.
+const TOLD_KEPT: u64 = 256;
+/// And no more than so many when some sink was not.
+const UNTOLD_KEPT: u64 = 4096;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Aggregates {
     pub(super) registry: Registry,
     pub(super) boots: Boots,
     pub(super) books: Books,
-    /// By sink: what it has acknowledged.
-    pub(super) acknowledged: BTreeMap<String, IntervalSet>,
+    pub(super) generation: Generation,
+    /// By sink: what it has acknowledged and was told.
+    pub(super) deliveries: BTreeMap<String, Delivery>,
     versions: BTreeMap<Stream, u64>,
+    /// Of the last event that is told.
+    position: u64,
     staged: Vec<Versioned>,
 }
 
 impl Aggregates {
     /// Replays every stream from its last snapshot.
-    pub(super) fn load(database: &Database, sinks: &[String]) -> Result<Self, StorageError> {
-        let mut all = Self::default();
-        let deliveries = sinks.iter().map(|sink| Stream::delivery(sink));
-        all.versions = database.versions()?;
-        for stream in
-            [Stream::registry(), Stream::clock(), Stream::ledger()].into_iter().chain(deliveries)
-        {
-            all.replay(database, stream)?;
+    pub(super) fn load(database: &Database) -> Result<Self, StorageError> {
+        let (versions, position) = (database.versions()?, database.last_position()?);
+        Self::rebuilt(versions, position, |stream| database.history(stream))
+    }
+
+    /// The same for whoever reads a log beside the daemon.
+    pub(super) fn rebuilt(
+        versions: BTreeMap<Stream, u64>,
+        position: u64,
+        history: impl Fn(&Stream) -> Result<History, StorageError>,
+    ) -> Result<Self, StorageError> {
+        let mut all = Self { versions, position, ..Self::default() };
+        let streams: Vec<Stream> = all.versions.keys().cloned().collect();
+        for stream in streams.into_iter().filter(Stream::has_aggregate) {
+            all.replay(&stream, history(&stream)?)?;
         }
         Ok(all)
     }
 
-    fn replay(&mut self, database: &Database, stream: Stream) -> Result<(), StorageError> {
-        let History { snapshot, events } = database.stream(&stream)?;
-        let mut version = 0;
-        if let Some((at, data)) = snapshot {
-            self.restore(&stream, &data)
-                .map_err(|source| StorageError::Encoding { what: "snapshot", source })?;
-            version = at;
+    /// Brings the aggregate of a stream to its last event.
+    pub(super) fn replay(&mut self, stream: &Stream, history: History) -> Result<(), StorageError> {
+        let encoding = |what| move |source| StorageError::Encoding { what, source };
+        if let Some(snapshot) = history.snapshot {
+            self.restore(stream, &snapshot.data).map_err(encoding("snapshot"))?;
+            self.versions.insert(stream.clone(), snapshot.version);
         }
-        for (at, event) in events {
-            self.apply(&stream, &event);
-            version = at;
+        for row in history.events {
+            let event = postcard::from_bytes(&row.data).map_err(encoding("event"))?;
+            self.apply(stream, &event);
+            self.versions.insert(stream.clone(), row.version);
         }
-        self.versions.insert(stream, version);
         Ok(())
     }
 
-    /// Applies an event and stages it for the next commit.
-    pub(super) fn record(&mut self, stream: Stream, event: Event) {
+    /// Applies an event that only a snapshot will tell of.
+    pub(super) fn note(&mut self, stream: Stream, event: Event) {
+        self.apply(&stream, &event);
+        let version = self.version(&stream) + 1;
+        self.versions.insert(stream, version);
+    }
+
+    /// Applies an event and stages it for the next commit; `at_ms` is when it happened.
+    pub(super) fn record(&mut self, stream: Stream, event: Event, at_ms: i64) {
         self.apply(&stream, &event);
         if self.merge_with_staged(&stream, &event) {
             return;
         }
         // History is for people: while nothing can be committed it must not eat the memory.
-        if self.staged.len() >= STAGED_MAX && !event.is_aggregated() {
+        if self.staged.len() >= STAGED_MAX && !stream.has_aggregate() {
             return;
         }
-        let version = self.versions.get(&stream).copied().unwrap_or(0) + 1;
+        let version = self.version(&stream) + 1;
         self.versions.insert(stream.clone(), version);
-        self.staged.push(Versioned { stream, version, event });
+        let position = event.is_told().then(|| {
+            self.position += 1;
+            self.position
+        });
+        self.staged.push(Versioned { stream, version, position, at_ms, event });
     }
 
     /// Several acknowledgements, intakes of one port or descriptions of one sensor before one commit
@@ -101,6 +132,10 @@ impl Aggregates {
                     intake.merge(more);
                     return true;
                 }
+                (Event::Told { through }, Event::Told { through: to }) => {
+                    *through = *to;
+                    return true;
+                }
                 _ => {}
             }
         }
@@ -114,54 +149,137 @@ impl Aggregates {
             Event::ClockAnchored { boot, anchor } => self.boots.apply_anchored(*boot, *anchor),
             Event::TookIn { port, intake } => self.books.took_in(port, intake),
             Event::Lost { loss, first, last } => self.books.lost(*loss, *first, *last),
+            Event::Evicted { first, last, .. } => self.books.lost(Loss::Evicted, *first, *last),
             Event::SinkAdded { from } => {
-                let set = self.delivery_of(stream);
-                if *from > 1 {
-                    set.insert(1, from - 1);
+                if let Some(delivery) = self.delivery_of(stream).filter(|_| *from > 1) {
+                    delivery.readings.insert(1, from - 1);
                 }
             }
             Event::Acknowledged { first, last } => {
-                self.delivery_of(stream).insert(*first, *last);
+                if let Some(delivery) = self.delivery_of(stream) {
+                    delivery.readings.insert(*first, *last);
+                }
             }
-            Event::PortOpened | Event::PortLost { .. } | Event::BreakerMoved { .. } => {}
+            Event::Told { through } => {
+                if let Some(delivery) = self.delivery_of(stream) {
+                    delivery.told = delivery.told.max(*through);
+                }
+            }
+            Event::ConfigApplied { generation, digest, version } => {
+                self.generation =
+                    Generation { number: *generation, digest: *digest, version: version.clone() };
+            }
+            Event::PortOpened
+            | Event::PortLost { .. }
+            | Event::FramesLost { .. }
+            | Event::BreakerMoved { .. }
+            | Event::EpochBegan { .. } => {}
         }
     }
 
-    fn delivery_of(&mut self, stream: &Stream) -> &mut IntervalSet {
-        let sink = stream.as_str().strip_prefix("delivery/").unwrap_or_default();
-        self.acknowledged.entry(sink.to_owned()).or_default()
+    fn delivery_of(&mut self, stream: &Stream) -> Option<&mut Delivery> {
+        Some(self.deliveries.entry(stream.delivery_sink()?.to_owned()).or_default())
+    }
+
+    /// What a sink has; nothing, if it was never heard of.
+    pub(super) fn delivery(&self, sink: &str) -> Delivery {
+        self.deliveries.get(sink).cloned().unwrap_or_default()
     }
 
     /// What every one of these sinks has; nothing while there is no sink.
     pub(super) fn delivered_to_all(&self, sinks: &[String]) -> IntervalSet {
-        let mut sets =
-            sinks.iter().map(|sink| self.acknowledged.get(sink).cloned().unwrap_or_default());
+        let mut sets = sinks.iter().map(|sink| self.delivery(sink).readings);
         let first = sets.next().unwrap_or_default();
         sets.fold(first, |all, set| all.intersection(&set))
+    }
+
+    /// The last number that any aggregate knows of.
+    pub(super) fn last_accounted(&self) -> u64 {
+        let delivered = self.deliveries.values().map(|delivery| &delivery.readings);
+        let sets = delivered.chain([&self.books.evicted, &self.books.damaged]);
+        let last = sets.filter_map(IntervalSet::last).max().unwrap_or(0);
+        last.max(self.books.stored())
+    }
+
+    /// Takes up a stream, or the order of the events that are told, behind what may be missing.
+    pub(super) fn skip_to(&mut self, stream: &Stream, version: u64) {
+        self.versions.insert(stream.clone(), version);
+    }
+
+    /// Goes on behind what any sink was told, so that none of it can be taken for told.
+    pub(super) fn skip_told(&mut self) {
+        let told = self.deliveries.values().map(|delivery| delivery.told).max();
+        self.skip_to_position(told.unwrap_or(0));
+    }
+
+    pub(super) fn skip_to_position(&mut self, position: u64) {
+        self.position = self.position.max(position);
+    }
+
+    /// The position of the last event that is told.
+    pub(super) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Events up to this position may leave the log.
+    pub(super) fn told_before(&self, sinks: &[String]) -> u64 {
+        let told = sinks.iter().map(|sink| self.delivery(sink).told).min().unwrap_or(0);
+        let kept_for_people = self.position.saturating_sub(TOLD_KEPT);
+        told.min(kept_for_people).max(self.position.saturating_sub(UNTOLD_KEPT))
     }
 
     pub(super) fn staged(&self) -> &[Versioned] {
         &self.staged
     }
 
-    /// The staged events are durable.
-    pub(super) fn committed(&mut self) {
-        self.staged.clear();
+    /// Whether there is something for a commit, which takes all staged events, or all but those about
+    /// delivery, because those can wait.
+    pub(super) fn is_due(&self, delivery: bool) -> bool {
+        self.staged.iter().any(|staged| delivery || !staged.is_about_delivery())
     }
 
-    /// The snapshots that are due with the staged events, each as of its stream's version.
-    pub(super) fn due_snapshots(&self) -> Result<Vec<(Stream, u64, Vec<u8>)>, StorageError> {
-        let due = self.staged.iter().filter(|staged| staged.version % EVENTS_PER_SNAPSHOT == 0);
-        let snapshot = |staged: &Versioned| {
-            let version = self.versions[&staged.stream];
-            let data = self.encode(&staged.stream)?;
-            Some(data.map(|data| (staged.stream.clone(), version, data)))
-        };
-        let encoded: Result<Vec<_>, _> = due.filter_map(snapshot).collect();
-        encoded.map_err(|source| StorageError::Encoding { what: "snapshot", source })
+    /// What a commit writes of them: the events, and the snapshots that are due with them, each as of
+    /// its stream's version. A snapshot smaller than the events it stands for is written instead of
+    /// them: it stays in its page, while appended rows touch several.
+    pub(super) fn due(
+        &self,
+        delivery: bool,
+    ) -> Result<(Vec<Versioned>, Vec<SnapshotRow>), StorageError> {
+        let mut events: Vec<Versioned> = self.staged.clone();
+        events.retain(|staged| delivery || !staged.is_about_delivery());
+        let mut streams: Vec<Stream> = events.iter().map(|staged| staged.stream.clone()).collect();
+        streams.sort_unstable();
+        streams.dedup();
+        let mut snapshots = Vec::new();
+        for stream in streams {
+            let Some(snapshot) = self.snapshot(&stream)? else { continue };
+            let of_stream = || events.iter().filter(|staged| staged.stream == stream);
+            let small = snapshot.data.len() <= SNAPSHOT_SMALL;
+            if small && of_stream().all(|staged| staged.position.is_none()) {
+                events.retain(|staged| staged.stream != stream);
+            } else if !of_stream().any(|staged| staged.version % EVENTS_PER_SNAPSHOT == 0) {
+                continue;
+            }
+            snapshots.push(snapshot);
+        }
+        Ok((events, snapshots))
     }
 
-    /// The inverse of `encode`.
+    /// The staged events, or all but those about delivery, are durable.
+    pub(super) fn committed(&mut self, delivery: bool) {
+        self.staged.retain(|staged| !delivery && staged.is_about_delivery());
+    }
+
+    /// All aggregates, each as of its stream's version.
+    pub(super) fn snapshots(&self) -> Result<Vec<SnapshotRow>, StorageError> {
+        let known = [Stream::registry(), Stream::clock(), Stream::ledger(), Stream::config()];
+        let deliveries = self.deliveries.keys().map(|sink| Stream::delivery(sink));
+        let streams: BTreeSet<Stream> =
+            known.into_iter().chain(deliveries).chain(self.versions.keys().cloned()).collect();
+        streams.iter().filter_map(|stream| self.snapshot(stream).transpose()).collect()
+    }
+
+    /// The inverse of `snapshot`.
     fn restore(&mut self, stream: &Stream, data: &[u8]) -> Result<(), postcard::Error> {
         match stream.as_str() {
             "registry" => {
@@ -170,24 +288,35 @@ impl Aggregates {
             }
             "clock" => self.boots = postcard::from_bytes(data)?,
             "ledger" => self.books = postcard::from_bytes(data)?,
-            other => {
-                let sink = other.strip_prefix("delivery/").unwrap_or_default();
-                self.acknowledged.insert(sink.to_owned(), postcard::from_bytes(data)?);
+            "config" => self.generation = postcard::from_bytes(data)?,
+            _ => {
+                let delivery = postcard::from_bytes(data)?;
+                if let Some(known) = self.delivery_of(stream) {
+                    *known = delivery;
+                }
             }
         }
         Ok(())
     }
 
     /// The aggregate of a stream, for those that have one.
-    fn encode(&self, stream: &Stream) -> Option<Result<Vec<u8>, postcard::Error>> {
-        match stream.as_str() {
-            "registry" => Some(postcard::to_stdvec(&self.registry)),
-            "clock" => Some(postcard::to_stdvec(&self.boots)),
-            "ledger" => Some(postcard::to_stdvec(&self.books)),
-            other => {
-                let set = self.acknowledged.get(other.strip_prefix("delivery/")?)?;
-                Some(postcard::to_stdvec(set))
-            }
-        }
+    fn snapshot(&self, stream: &Stream) -> Result<Option<SnapshotRow>, StorageError> {
+        let encoded = match stream.as_str() {
+            "registry" => postcard::to_stdvec(&self.registry),
+            "clock" => postcard::to_stdvec(&self.boots),
+            "ledger" => postcard::to_stdvec(&self.books),
+            "config" => postcard::to_stdvec(&self.generation),
+            _ => match stream.delivery_sink() {
+                Some(sink) => postcard::to_stdvec(&self.delivery(sink)),
+                None => return Ok(None),
+            },
+        };
+        let encoding = |source| StorageError::Encoding { what: "snapshot", source };
+        let (data, version) = (encoded.map_err(encoding)?, self.version(stream));
+        Ok(Some(SnapshotRow { stream: stream.clone(), version, data }))
+    }
+
+    fn version(&self, stream: &Stream) -> u64 {
+        self.versions.get(stream).copied().unwrap_or(0)
     }
 }

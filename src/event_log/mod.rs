@@ -13,23 +13,53 @@
 //! Both mailboxes are bounded, and the log never sends into anybody's mailbox, so nothing can
 //! deadlock. A reading is *accepted* when its message is taken and *stored* after the commit.
 
-use std::collections::BTreeMap;
-
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::domain::batch::Batch;
+use crate::domain::batch::{Batch, Lane};
 use crate::domain::event::{Event, Stream};
-use crate::domain::ledger::{Intake, Ledger};
+use crate::domain::ledger::Intake;
 use crate::domain::reading::Readings;
 
+// The loop and its parts.
 pub mod actor;
 mod aggregates;
-pub mod error;
+mod commits;
+mod compaction;
+mod memory;
 mod offer;
+mod room;
+mod settings;
+mod status;
+mod waiting;
+
+// The storage.
+mod files;
+mod journal;
+mod meter;
+mod opening;
+mod queries;
+mod rows;
+mod salvage;
 mod schema;
 pub mod sqlite;
+
+// Readers beside the daemon.
+pub mod inspect;
+pub mod remains;
+
+// Reading what SQLite cannot open any more, from rows down to bytes.
+mod carve;
+mod carved;
+mod frames;
+mod images;
+mod pages;
+mod sight;
+
+pub mod error;
 #[cfg(test)]
 mod tests;
+
+pub use status::{Disk, LogStatus, Progress, Wear};
 
 /// Messages in flight to the log. A message is at most one ingest buffer, and a port waits for its
 /// place, so this only has to cover every port having one under way while a commit is running.
@@ -37,7 +67,7 @@ const APPENDS_MAX: usize = 64;
 /// Each sink asks one thing at a time.
 const REQUESTS_MAX: usize = 16;
 
-/// The log's actor is gone; it is being restarted or the process is ending.
+/// The log's actor is gone, and the process is ending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the log is closed")]
 pub struct LogClosed;
@@ -46,6 +76,7 @@ pub struct LogClosed;
 #[derive(Debug, Default)]
 pub struct Append {
     pub port: String,
+    pub lane: Lane,
     pub readings: Readings,
     /// What the port took in since its last message.
     pub intake: Intake,
@@ -61,7 +92,16 @@ impl Append {
 #[derive(Debug)]
 enum Request {
     Next { sink: String, limits: Limits, answer: oneshot::Sender<Option<Batch>> },
-    Acknowledge { sink: String, first: u64, last: u64, answer: oneshot::Sender<()> },
+    Acknowledge { sink: String, receipt: Received, answer: oneshot::Sender<()> },
+}
+
+/// What of a batch a sink has confirmed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    /// First and last sequence number.
+    pub readings: Option<(u64, u64)>,
+    /// The position of the last event.
+    pub events: Option<u64>,
 }
 
 /// How much a batch may hold.
@@ -116,41 +156,14 @@ impl Reader {
         answered.await.map_err(|_| LogClosed)
     }
 
-    /// The sink has `first..=last`. Answered once noted; durable with the next commit, so that a
-    /// crash in between repeats a delivery and never skips one.
-    pub async fn acknowledge(&self, first: u64, last: u64) -> Result<(), LogClosed> {
+    /// The sink has what the receipt says. Answered once noted; durable with a later commit, so that
+    /// a crash in between repeats a delivery and never skips one.
+    pub async fn acknowledge(&self, receipt: Received) -> Result<(), LogClosed> {
         let (answer, answered) = oneshot::channel();
-        let request = Request::Acknowledge { sink: self.sink.clone(), first, last, answer };
+        let request = Request::Acknowledge { sink: self.sink.clone(), receipt, answer };
         self.requests.send(request).await.map_err(|_| LogClosed)?;
         answered.await.map_err(|_| LogClosed)
     }
-}
-
-/// What one sink has and lacks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    pub delivered: u64,
-    pub pending: u64,
-}
-
-/// The log as others see it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct LogStatus {
-    /// Whether the log is open and its last commit succeeded.
-    pub accepting: bool,
-    /// Why not, as an error chain.
-    pub trouble: Option<String>,
-    pub path: String,
-    pub epoch: u64,
-    /// The last committed sequence number.
-    pub head: u64,
-    pub bytes: u64,
-    pub commits: u64,
-    pub sensors: usize,
-    pub clock_set: bool,
-    pub ports: BTreeMap<String, Intake>,
-    pub sinks: BTreeMap<String, Progress>,
-    pub ledger: Ledger,
 }
 
 /// The sending ends, from which handles are made.
@@ -161,7 +174,7 @@ pub struct LogHandle {
     status: watch::Receiver<LogStatus>,
 }
 
-/// The receiving ends. They outlive a crashed actor, so that its successor takes up its mail.
+/// The receiving ends.
 #[derive(Debug)]
 pub struct Mailbox {
     appends: mpsc::Receiver<Append>,

@@ -1,33 +1,35 @@
-//! The log file: the only place that knows SQL.
+//! The log file as the daemon holds it: the only place that writes to it.
 //!
 //! WAL mode with `synchronous=FULL`: a commit is on the medium when it returns. Everything that
-//! belongs together, readings, events and trimming, is one transaction.
+//! belongs together, readings, events, trimming and eviction, is one transaction.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, params};
 
-use super::error::{Result, StorageError, signed, sql, unsigned};
-use super::schema::{configure, create_private, lock, migrate, refuse_newer};
+use super::error::{Result, StorageError, signed, sql};
+use super::files::{self, Files};
+use super::meter::{Meter, Spent};
+use super::queries::{self, Head, History, Pages, lane_code};
+use super::rows::{EventRow, MetaRow, SnapshotRow};
+use super::schema::{self, FORMAT};
 use crate::domain::batch::{Lane, StoredSegment};
 use crate::domain::event::{Event, Stream};
 
-/// A snapshot replaces its stream's events after this many, so that replay stays short.
-pub(super) const EVENTS_PER_SNAPSHOT: u64 = 64;
-/// Streams without an aggregate keep this many events.
-const EVENTS_KEPT: u64 = 256;
-
-/// The open log file, held by this process alone.
+/// The open log file. That no other process has it is seen to by whoever opens it.
 #[derive(Debug)]
 pub struct Database {
     connection: Connection,
     path: PathBuf,
+    meter: Meter,
     epoch: u64,
-    _lock: File,
+    /// Events up to this position were removed, as far as they can be.
+    forgotten: u64,
 }
+
+/// Events that are told leave in groups of so many.
+const EVENTS_PER_FORGETTING: u64 = 64;
 
 /// A segment on its way into the log.
 #[derive(Debug)]
@@ -38,58 +40,50 @@ pub struct NewSegment {
     pub last_ms: i64,
 }
 
-/// An event with its place in its stream.
+/// An event with its place in its stream, and among the events that are told.
 #[derive(Clone, Debug)]
 pub struct Versioned {
     pub stream: Stream,
     pub version: u64,
+    pub position: Option<u64>,
+    /// When it happened, milliseconds since boot.
+    pub at_ms: i64,
     pub event: Event,
 }
 
-/// What a stream's aggregate is rebuilt from, each part with the version it brings it to.
-#[derive(Debug)]
-pub struct History {
-    pub snapshot: Option<(u64, Vec<u8>)>,
-    pub events: Vec<(u64, Event)>,
+impl Versioned {
+    pub(super) fn is_about_delivery(&self) -> bool {
+        self.stream.delivery_sink().is_some()
+    }
 }
 
 /// Everything that becomes durable at once.
 #[derive(Debug, Default)]
 pub struct Commit {
+    /// Segments that begin in these ranges leave the log: delivered, evicted, or merged into others.
+    pub remove: Vec<(u64, u64)>,
     pub segments: Vec<NewSegment>,
     pub events: Vec<Versioned>,
-    /// (stream, version, aggregate): replaces the stream's events up to the version.
-    pub snapshots: Vec<(Stream, u64, Vec<u8>)>,
-    /// Segments before this sequence number are delivered to every sink.
-    pub delivered_before: u64,
+    /// Each replaces the events of its stream up to its version, but for those still to be told.
+    pub(super) snapshots: Vec<SnapshotRow>,
+    /// Events up to this position need not be told any more.
+    pub told: u64,
     pub boot: u32,
-    pub at_ms: i64,
 }
 
 impl Database {
-    /// Opens or creates the log; `new_epoch` names its life if it is created.
-    pub fn open(path: &Path, new_epoch: u64) -> Result<Self> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder)
-                .map_err(|source| StorageError::Folder { path: path.to_owned(), source })?;
-        }
-        refuse_newer(path)?;
-        let lock = lock(path)?;
+    /// Opens the log, or makes one with this epoch where there is nothing.
+    pub(super) fn open(path: &Path, new_epoch: u64) -> Result<Self> {
+        schema::refuse_newer(path)?;
         let open = |source| StorageError::Open { path: path.to_owned(), source };
-        create_private(path)
-            .map_err(|source| StorageError::Lock { path: path.to_owned(), source })?;
+        files::create_private(path)
+            .map_err(|source| StorageError::Create { path: path.to_owned(), source })?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(open)?;
-        // Closing moves the journal into the file, and a log that is refused must not be touched.
-        let untouched = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
-        connection.set_db_config(untouched, true).map_err(open)?;
-        migrate(&mut connection, path, new_epoch)?;
-        connection.set_db_config(untouched, false).map_err(open)?;
-        configure(&connection).map_err(open)?;
-        let epoch: i64 = connection
-            .query_row("SELECT epoch FROM meta", [], |row| row.get(0))
-            .map_err(sql("read the epoch of the log"))?;
-        Ok(Self { connection, path: path.to_owned(), epoch: unsigned(epoch), _lock: lock })
+        schema::prepare(&mut connection, path, new_epoch)?;
+        let epoch = queries::meta(&connection)?.epoch;
+        let meter = Meter::of(&connection, Files::of(path).journal())?;
+        Ok(Self { connection, path: path.to_owned(), meter, epoch, forgotten: 0 })
     }
 
     pub fn epoch(&self) -> u64 {
@@ -100,6 +94,21 @@ impl Database {
         &self.path
     }
 
+    /// Which file the log knows itself to be.
+    pub(super) fn identity(&self) -> Result<Vec<u8>> {
+        queries::meta(&self.connection).map(|meta| meta.file)
+    }
+
+    /// Begins another life of the log, or tells it which file it is.
+    pub(super) fn identify(&mut self, epoch: u64, file: Vec<u8>) -> Result<()> {
+        let meta = MetaRow { epoch, format: FORMAT, file };
+        schema::write_meta(&self.connection, &meta)
+            .map_err(sql("write the identity of the log"))?;
+        self.meter.committed(&self.connection);
+        self.epoch = epoch;
+        Ok(())
+    }
+
     /// Makes everything in `commit` durable, or nothing of it.
     pub fn commit(&mut self, commit: &Commit) -> Result<()> {
         let begin = rusqlite::TransactionBehavior::Immediate;
@@ -107,116 +116,141 @@ impl Database {
             .connection
             .transaction_with_behavior(begin)
             .map_err(sql("begin a commit to the log"))?;
+        // First what goes, so that what comes takes its pages.
+        for (first, last) in &commit.remove {
+            remove_segments(&transaction, *first, *last)
+                .map_err(sql("remove segments from the log"))?;
+        }
         for segment in &commit.segments {
             insert_segment(&transaction, segment).map_err(sql("write a segment to the log"))?;
         }
         for event in &commit.events {
             insert_event(&transaction, event, commit)?;
         }
-        for (stream, version, data) in &commit.snapshots {
-            replace_snapshot(&transaction, stream, *version, data)
-                .map_err(sql("write a snapshot to the log"))?;
+        for snapshot in &commit.snapshots {
+            replace_snapshot(&transaction, snapshot, commit.told)?;
         }
-        // The newest segment stays whatever happened to it: it carries the sequence on.
-        transaction
-            .prepare_cached(
-                "DELETE FROM segments WHERE first_seq + count <= ?1 \
-                 AND first_seq < ?1 AND first_seq < (SELECT max(first_seq) FROM segments)",
-            )
-            .and_then(|mut delete| delete.execute([signed(commit.delivered_before)]))
-            .map_err(sql("trim delivered segments"))?;
-        transaction.commit().map_err(sql("commit to the log"))
+        let forget = commit.told >= self.forgotten + EVENTS_PER_FORGETTING;
+        if forget {
+            forget_events(&transaction, commit.told)
+                .map_err(sql("remove old events from the log"))?;
+        }
+        transaction.commit().map_err(sql("commit to the log"))?;
+        self.meter.committed(&self.connection);
+        if forget {
+            self.forgotten = commit.told;
+        }
+        Ok(())
     }
 
-    /// The sequence number after the last stored one.
-    pub fn next_seq(&self) -> Result<u64> {
-        let next: Option<i64> = self
-            .connection
-            .query_row(
-                "SELECT first_seq + count FROM segments ORDER BY first_seq DESC LIMIT 1",
-                [],
-                |row| row.get(0),
-            )
-            .optional()
-            .map_err(sql("read the end of the log"))?;
-        Ok(next.map_or(1, unsigned))
+    /// Takes over what another log knew: its aggregates, and the history it kept for people.
+    pub(super) fn import(
+        &mut self,
+        snapshots: &[SnapshotRow],
+        history: impl Iterator<Item = EventRow>,
+    ) -> Result<()> {
+        let transaction = self.connection.transaction().map_err(sql("begin to import a log"))?;
+        for snapshot in snapshots {
+            schema::write_snapshot(&transaction, snapshot).map_err(sql("import a snapshot"))?;
+        }
+        for row in history {
+            let kind =
+                postcard::from_bytes::<Event>(&row.data).map_or("unknown", |event| event.kind());
+            write_event(&transaction, &row, kind).map_err(sql("import an event"))?;
+        }
+        transaction.commit().map_err(sql("import a log"))?;
+        self.meter.committed(&self.connection);
+        Ok(())
     }
 
-    /// The latest snapshot of a stream, if any, and the events after it.
-    pub fn stream(&self, stream: &Stream) -> Result<History> {
-        let snapshot = self.snapshot(stream).map_err(sql("read a snapshot"))?;
-        let after = snapshot.as_ref().map_or(0, |(version, _)| *version);
-        let rows: Vec<(u64, Vec<u8>)> =
-            self.event_rows(stream, after).map_err(sql("read events"))?;
-        let decode = |(version, data): (u64, Vec<u8>)| {
-            let event = postcard::from_bytes(&data)
-                .map_err(|source| StorageError::Encoding { what: "event", source })?;
-            Ok((version, event))
-        };
-        Ok(History { snapshot, events: rows.into_iter().map(decode).collect::<Result<_>>()? })
-    }
-
-    /// The first sequence number still in the log, or the next one if it is empty.
-    pub fn oldest_seq(&self) -> Result<u64> {
-        let oldest: Option<i64> = self
-            .connection
-            .query_row("SELECT min(first_seq) FROM segments", [], |row| row.get(0))
-            .map_err(sql("read the start of the log"))?;
-        oldest.map_or_else(|| self.next_seq(), |seq| Ok(unsigned(seq)))
-    }
-
-    /// Where the first segment after `seq` begins.
-    pub fn first_after(&self, seq: u64) -> Result<Option<u64>> {
+    /// Writes the whole log to another path.
+    pub(super) fn copy_to(&self, path: &Path) -> Result<()> {
+        files::remove(path);
         self.connection
-            .query_row(
-                "SELECT min(first_seq) FROM segments WHERE first_seq > ?1",
-                [signed(seq)],
-                |row| row.get::<_, Option<i64>>(0),
-            )
-            .map(|first| first.map(unsigned))
-            .map_err(sql("read where the next segment begins"))
+            .execute("VACUUM INTO ?1", [path.to_string_lossy()])
+            .map(drop)
+            .map_err(sql("write the log to its path again"))
     }
 
-    /// The version every stream is at.
+    /// Closes the file for good: it is about to be moved.
+    pub(super) fn close(&mut self) -> Result<()> {
+        let nothing = Connection::open_in_memory().map_err(sql("open a database in memory"))?;
+        let connection = std::mem::replace(&mut self.connection, nothing);
+        // What could not be moved from the journal into the file is still in the journal.
+        drop(connection.close());
+        Ok(())
+    }
+
+    pub fn next_seq(&self) -> Result<u64> {
+        queries::next_seq(&self.connection)
+    }
+
+    pub fn oldest_seq(&self) -> Result<u64> {
+        queries::oldest_seq(&self.connection)
+    }
+
+    pub fn first_after(&self, seq: u64) -> Result<Option<u64>> {
+        queries::first_after(&self.connection, seq)
+    }
+
+    pub fn history(&self, stream: &Stream) -> Result<History> {
+        queries::history(&self.connection, stream)
+    }
+
     pub fn versions(&self) -> Result<BTreeMap<Stream, u64>> {
-        let query = "SELECT stream, max(version) FROM \
-                     (SELECT stream, version FROM events UNION ALL SELECT stream, version FROM snapshots) \
-                     GROUP BY stream";
-        let read = || {
-            let mut select = self.connection.prepare(query)?;
-            let rows = select
-                .query_map([], |row| Ok((Stream::named(row.get(0)?), unsigned(row.get(1)?))))?;
-            rows.collect::<rusqlite::Result<_>>()
-        };
-        read().map_err(sql("read the versions of the streams"))
+        queries::versions(&self.connection)
     }
 
-    /// Consecutive segments of one lane, from the first that begins at or after `from`, while they
-    /// fit into `readings_max` readings and `bytes_max` body bytes; at least one if there is any.
-    /// A row that is no segment is passed over: whoever counts sees the gap.
+    pub fn last_position(&self) -> Result<u64> {
+        queries::last_position(&self.connection)
+    }
+
+    pub(super) fn told(&self, after: u64, most: usize) -> Result<Vec<EventRow>> {
+        queries::told(&self.connection, after, most)
+    }
+
+    pub fn heads(&self, from: u64, most: usize) -> Result<Vec<Head>> {
+        queries::heads(&self.connection, from, most)
+    }
+
+    /// The segment with the highest numbers.
+    pub fn newest(&self) -> Result<Option<Head>> {
+        self.head_before(u64::MAX)
+    }
+
+    /// Whether the segment with the highest numbers is what was written: the numbers to come depend
+    /// on it.
+    pub(super) fn newest_is_sound(&self) -> Result<bool> {
+        let Some(newest) = self.newest()? else { return Ok(true) };
+        let mut sound = false;
+        queries::segments_from(&self.connection, newest.first_seq, |segment| {
+            sound = segment.is_sound();
+            false
+        })?;
+        Ok(sound)
+    }
+
+    /// The last segment that begins before `seq`.
+    pub fn head_before(&self, seq: u64) -> Result<Option<Head>> {
+        queries::head_before(&self.connection, seq)
+    }
+
+    pub fn lane_heads(&self, lane: Lane, from: u64, most: usize) -> Result<Vec<Head>> {
+        queries::lane_heads(&self.connection, lane, from, most)
+    }
+
+    /// Consecutive segments of one lane, from the one that holds `from` or the next, while they fit
+    /// into `readings_max` readings and `bytes_max` body bytes; at least one if there is any.
     pub fn segments_from(
         &self,
         from: u64,
         readings_max: u64,
         bytes_max: usize,
+        segments_max: usize,
     ) -> Result<Vec<StoredSegment>> {
         let mut found: Vec<StoredSegment> = Vec::new();
         let (mut readings, mut bytes) = (0, 0);
-        let mut select = self
-            .connection
-            .prepare_cached(
-                "SELECT first_seq, count, lane, boot, crc, body FROM segments \
-                 WHERE first_seq >= ?1 ORDER BY first_seq",
-            )
-            .map_err(sql("prepare to read segments"))?;
-        let mut rows = select.query([signed(from)]).map_err(sql("read segments"))?;
-        while let Some(row) = rows.next().map_err(sql("read segments"))? {
-            let Ok(segment) = segment_from(row) else {
-                if found.is_empty() {
-                    continue;
-                }
-                break;
-            };
+        queries::segments_from(&self.connection, from, |segment| {
             readings += u64::from(segment.count);
             bytes += segment.body.len();
             let fits = found.last().is_none_or(|last| {
@@ -225,40 +259,42 @@ impl Database {
                     && readings <= readings_max
                     && bytes <= bytes_max
             });
-            if !fits {
-                break;
+            if fits {
+                found.push(segment);
             }
-            found.push(segment);
-        }
+            fits && found.len() < segments_max
+        })?;
         Ok(found)
     }
 
-    /// Bytes the database file takes, without its write-ahead log.
-    pub fn bytes(&self) -> Result<u64> {
-        let pragma =
-            |name| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-        let pages = pragma("page_count").map_err(sql("read the size of the log"))?;
-        let page = pragma("page_size").map_err(sql("read the size of the log"))?;
-        Ok(unsigned(pages * page))
+    pub fn pages(&self) -> Result<Pages> {
+        queries::pages(&self.connection)
     }
 
-    fn snapshot(&self, stream: &Stream) -> rusqlite::Result<Option<(u64, Vec<u8>)>> {
-        self.connection
-            .prepare_cached("SELECT version, data FROM snapshots WHERE stream = ?1")?
-            .query_row([stream.as_str()], |row| Ok((unsigned(row.get(0)?), row.get(1)?)))
-            .optional()
+    /// Gives the free pages of the file back to the file system. Copies everything: for a log that
+    /// has become much larger than it may be.
+    pub(super) fn shrink(&mut self) -> Result<()> {
+        self.connection.execute_batch("VACUUM").map_err(sql("shrink the log"))?;
+        self.meter.committed(&self.connection);
+        self.checkpoint("TRUNCATE").map(drop)
     }
 
-    fn event_rows(&self, stream: &Stream, after: u64) -> rusqlite::Result<Vec<(u64, Vec<u8>)>> {
-        self.connection
-            .prepare_cached(
-                "SELECT version, data FROM events WHERE stream = ?1 AND version > ?2 ORDER BY version",
-            )?
-            .query_map(params![stream.as_str(), signed(after)], |row| {
-                Ok((unsigned(row.get(0)?), row.get(1)?))
-            })?
-            .collect()
+    /// Moves the journal into the file. Says whether nobody was in the way.
+    pub(super) fn checkpoint(&mut self, mode: &str) -> Result<bool> {
+        self.meter.checkpoint(&self.connection, mode)
     }
+
+    /// What was asked of the storage since this was last called.
+    pub(super) fn spent(&mut self) -> Spent {
+        self.meter.take()
+    }
+}
+
+fn remove_segments(connection: &Connection, first: u64, last: u64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM segments WHERE first_seq BETWEEN ?1 AND ?2")?
+        .execute([signed(first), signed(last)])
+        .map(drop)
 }
 
 fn insert_segment(connection: &Connection, new: &NewSegment) -> rusqlite::Result<()> {
@@ -284,22 +320,15 @@ fn insert_segment(connection: &Connection, new: &NewSegment) -> rusqlite::Result
 fn insert_event(connection: &Connection, new: &Versioned, commit: &Commit) -> Result<()> {
     let data = postcard::to_stdvec(&new.event)
         .map_err(|source| StorageError::Encoding { what: "event", source })?;
-    let row = params![
-        new.stream.as_str(),
-        signed(new.version),
-        commit.boot,
-        commit.at_ms,
-        new.event.kind(),
-        data
-    ];
-    let inserted = connection
-        .prepare_cached(
-            "INSERT INTO events (stream, version, boot, at_ms, kind, data) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )
-        .and_then(|mut insert| insert.execute(row));
-    match inserted {
-        Ok(_) => Ok(()),
+    let row = EventRow {
+        stream: new.stream.clone(),
+        version: new.version,
+        boot: commit.boot,
+        at_ms: new.at_ms,
+        position: new.position,
+        data,
+    };
+    match write_event(connection, &row, new.event.kind()) {
         Err(error)
             if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) =>
         {
@@ -308,63 +337,57 @@ fn insert_event(connection: &Connection, new: &Versioned, commit: &Commit) -> Re
                 expected: new.version - 1,
             })
         }
-        Err(source) => Err(StorageError::Sql { operation: "write an event to the log", source }),
-    }?;
-    trim_stream(connection, new).map_err(sql("trim a stream"))
-}
-
-/// Streams that no aggregate is rebuilt from are history for people, and bounded as such.
-fn trim_stream(connection: &Connection, new: &Versioned) -> rusqlite::Result<()> {
-    if new.event.is_aggregated() || new.version % EVENTS_PER_SNAPSHOT != 0 {
-        return Ok(());
+        written => written.map_err(sql("write an event to the log")),
     }
-    connection
-        .prepare_cached("DELETE FROM events WHERE stream = ?1 AND version <= ?2")?
-        .execute(params![new.stream.as_str(), signed(new.version.saturating_sub(EVENTS_KEPT))])
-        .map(drop)
 }
 
-fn replace_snapshot(
-    connection: &Connection,
-    stream: &Stream,
-    version: u64,
-    data: &[u8],
-) -> rusqlite::Result<()> {
+fn write_event(connection: &Connection, row: &EventRow, kind: &str) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
-            "INSERT INTO snapshots (stream, version, data) VALUES (?1, ?2, ?3) \
-             ON CONFLICT (stream) DO UPDATE SET version = excluded.version, data = excluded.data",
+            "INSERT INTO events (stream, version, boot, at_ms, kind, data, position, crc) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?
-        .execute(params![stream.as_str(), signed(version), data])?;
-    connection
-        .prepare_cached("DELETE FROM events WHERE stream = ?1 AND version <= ?2")?
-        .execute(params![stream.as_str(), signed(version)])
+        .execute(params![
+            row.stream.as_str(),
+            signed(row.version),
+            row.boot,
+            row.at_ms,
+            kind,
+            row.data,
+            row.position.map(signed),
+            row.checksum(),
+        ])
         .map(drop)
 }
 
-fn segment_from(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredSegment> {
-    Ok(StoredSegment {
-        first_seq: unsigned(row.get(0)?),
-        count: row.get(1)?,
-        lane: lane_from(row.get(2)?),
-        boot: row.get(3)?,
-        crc: row.get(4)?,
-        body: row.get(5)?,
-    })
+fn replace_snapshot(connection: &Connection, row: &SnapshotRow, told: u64) -> Result<()> {
+    let found = queries::snapshot_version(connection, &row.stream)?;
+    if found.is_some_and(|found| found >= row.version) {
+        return Err(StorageError::Conflict {
+            stream: row.stream.as_str().into(),
+            expected: row.version - 1,
+        });
+    }
+    let write = || {
+        schema::write_snapshot(connection, row)?;
+        connection
+            .prepare_cached(
+                "DELETE FROM events WHERE stream = ?1 AND version <= ?2 \
+                 AND (position IS NULL OR position <= ?3)",
+            )?
+            .execute(params![row.stream.as_str(), signed(row.version), signed(told)])
+    };
+    write().map(drop).map_err(sql("write a snapshot to the log"))
 }
 
-fn lane_code(lane: Lane) -> i64 {
-    match lane {
-        Lane::Alarm => 0,
-        Lane::Live => 1,
-        Lane::Backfill => 2,
-    }
-}
-
-fn lane_from(code: i64) -> Lane {
-    match code {
-        0 => Lane::Alarm,
-        1 => Lane::Live,
-        _ => Lane::Backfill,
-    }
+/// An event that is told outlives its stream's snapshot until then, and is removed here.
+fn forget_events(connection: &Connection, told: u64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "DELETE FROM events WHERE position <= ?1 AND (\
+                stream LIKE 'port/%' OR stream LIKE 'sink/%' OR stream = 'log' OR version <= \
+                (SELECT version FROM snapshots WHERE snapshots.stream = events.stream))",
+        )?
+        .execute([signed(told)])
+        .map(drop)
 }

@@ -55,7 +55,13 @@ struct Log<'a> {
     epoch: u64,
     head: u64,
     bytes: u64,
+    used_bytes: u64,
+    room_bytes: u64,
+    aside_bytes: u64,
     commits: u64,
+    syncs: u64,
+    written_bytes: u64,
+    body_bytes: u64,
     sensors: usize,
 }
 
@@ -67,8 +73,14 @@ impl<'a> Log<'a> {
             path: &log.path,
             epoch: log.epoch,
             head: log.head,
-            bytes: log.bytes,
-            commits: log.commits,
+            bytes: log.disk.file_bytes,
+            used_bytes: log.disk.used_bytes,
+            room_bytes: log.disk.room_bytes,
+            aside_bytes: log.disk.aside_bytes,
+            commits: log.wear.commits,
+            syncs: log.wear.syncs,
+            written_bytes: log.wear.written_bytes,
+            body_bytes: log.wear.body_bytes,
             sensors: log.sensors,
         }
     }
@@ -85,6 +97,8 @@ struct Port<'a> {
     frames: u64,
     accepted: u64,
     overflow: u64,
+    /// Of the accepted ones, those that a predecessor which was killed or crashed had read.
+    recovered: u64,
     faults: Faults,
     last_reading_age_s: Option<f64>,
 }
@@ -106,6 +120,7 @@ impl<'a> Port<'a> {
             frames: port.intake.frames,
             accepted: port.intake.accepted,
             overflow: port.intake.overflow,
+            recovered: port.recovered,
             faults: faults(&port.intake.faults),
             last_reading_age_s: port.last_reading_ms.map(|at| now.age_s(at)),
         }
@@ -125,6 +140,7 @@ struct Sink<'a> {
     batches: u64,
     delivered: u64,
     pending: u64,
+    untold: u64,
     readings: u64,
     bytes: u64,
     last_delivery_age_s: Option<f64>,
@@ -145,6 +161,7 @@ impl<'a> Sink<'a> {
             batches: sink.batches,
             delivered: progress.delivered,
             pending: progress.pending,
+            untold: progress.untold,
             readings: sink.readings,
             bytes: sink.bytes,
             last_delivery_age_s: sink.last_delivery_ms.map(|at| now.age_s(at)),
@@ -223,17 +240,20 @@ mod tests {
             "device": "pump-7", "version": "0.1.0", "uptime_s": 1.5, "clock": {"set": true},
             "log": {
                 "accepting": true, "trouble": null, "path": "/var/lib/outstation/log.db",
-                "epoch": 9, "head": 7, "bytes": 8192, "commits": 3, "sensors": 1,
+                "epoch": 9, "head": 7, "bytes": 8192, "used_bytes": 4096,
+                "room_bytes": 1_048_576, "aside_bytes": 0, "commits": 3, "syncs": 5,
+                "written_bytes": 2048, "body_bytes": 700, "sensors": 1,
             },
             "ports": [{
                 "name": "mcu", "path": "/dev/ttyUSB0", "state": "open", "reason": null,
                 "opened_once": true, "bytes": 120, "frames": 10, "accepted": 10, "overflow": 2,
-                "faults": {"crc": 1}, "last_reading_age_s": 1.5,
+                "recovered": 0, "faults": {"crc": 1}, "last_reading_age_s": 1.5,
             }],
             "sinks": [{
                 "name": "cloud", "url": "https://example.com/v1/readings", "breaker": "closed",
                 "cause": null, "retry_in_s": null, "last_error": null, "requests": 2,
-                "failures": 1, "batches": 1, "delivered": 4, "pending": 3, "readings": 4,
+                "failures": 1, "batches": 1, "delivered": 4, "pending": 3, "untold": 2,
+                "readings": 4,
                 "bytes": 99, "last_delivery_age_s": null,
             }],
             "ledger": {

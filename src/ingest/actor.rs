@@ -1,19 +1,24 @@
-//! The loop of one port: open it, read it, hand over what was read, and start over when it is gone.
+//! The loop of one port: take up what a killed predecessor left, then open it, read it, hand over
+//! what was read, and start over when it is gone.
 
+use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::remains::Life;
 use super::serial::{OpenError, Port};
+use super::tail::{self, Chunk, Tail};
 use super::{Decoder, LinesDecoder, Outbox, PortState, PortStatus, PostcardDecoder};
 use crate::clock::Clock;
 use crate::config::{self, Framing};
 use crate::domain::backoff::Backoff;
+use crate::domain::batch::Lane;
 use crate::domain::event::{Event, Stream};
 use crate::domain::ledger::FaultCounts;
-use crate::event_log::{Append, Appender, LogClosed, Place};
+use crate::event_log::{Append, Appender, LogClosed, LogStatus, Place};
 use crate::supervisor::Stop;
 use crate::supervisor::pulse::Pulse;
 use crate::telemetry::events::{
@@ -43,6 +48,8 @@ const REOPEN: Backoff =
 pub struct Ingest {
     pub config: config::Port,
     pub appender: Appender,
+    pub log: watch::Receiver<LogStatus>,
+    pub tail: tail::Place,
     pub clock: Clock,
     pub status: watch::Sender<PortStatus>,
     pub stop: Stop,
@@ -55,15 +62,36 @@ enum Left {
     Lost(io::Error),
 }
 
-/// Runs until stopped.
-pub async fn run(ingest: Ingest) -> Result<(), LogClosed> {
+/// Runs until stopped, or until the log is gone: then the process is ending, and what was read is
+/// taken up from the tail by the next one.
+pub async fn run(ingest: Ingest) -> Result<(), Infallible> {
+    match run_on_the_log(ingest).await {
+        Ok(()) | Err(LogClosed) => Ok(()),
+    }
+}
+
+/// Until the log is open nobody knows what of a tail it has: while there is one, nothing is read.
+async fn run_on_the_log(mut ingest: Ingest) -> Result<(), LogClosed> {
+    while !ingest.log.borrow_and_update().is_opened() && !ingest.tail.is_empty() {
+        // All arms are cancel-safe.
+        tokio::select! {
+            news = ingest.log.changed() => news.map_err(|_| LogClosed)?,
+            () = ingest.stop.requested() => return Ok(()),
+            () = ingest.pulse.called() => {}
+        }
+    }
     Actor::new(ingest).run().await
 }
 
-struct Actor {
-    ingest: Ingest,
-    decoder: Decoder,
-    outbox: Outbox,
+pub(super) struct Actor {
+    pub(super) ingest: Ingest,
+    pub(super) decoder: Decoder,
+    pub(super) tail: Tail,
+    /// What the log had counted of this port when the process started.
+    found: u64,
+    /// Where the next byte stands among all that the log will ever have counted of this port.
+    pub(super) position: u64,
+    pub(super) outbox: Outbox,
     events: Vec<(Stream, Event)>,
     untold: FaultCounts,
     overflow_untold: u64,
@@ -77,9 +105,23 @@ impl Actor {
             Framing::Postcard => Decoder::Postcard(Box::new(PostcardDecoder::new(name))),
             Framing::Lines(lines) => Decoder::Lines(Box::new(LinesDecoder::new(name, lines))),
         };
+        let (epoch, found, opened) = {
+            let log = ingest.log.borrow();
+            (log.epoch, log.found_bytes.get(name).copied().unwrap_or(0), log.is_opened())
+        };
+        let life = Life { epoch, boot: ingest.clock.boot_id().to_owned() };
+        let mut tail = Tail::new(name, ingest.tail.clone(), life);
+        if !opened {
+            tail.disable();
+        }
+        // What an incarnation before us handed over is in the log or on its way.
+        let position = found + ingest.status.borrow().intake.bytes;
         Self {
             ingest,
             decoder,
+            tail,
+            found,
+            position,
             outbox: Outbox::default(),
             events: Vec::new(),
             untold: FaultCounts::default(),
@@ -89,6 +131,23 @@ impl Actor {
     }
 
     async fn run(mut self) -> Result<(), LogClosed> {
+        let taken_up = self.take_up_tail().await?;
+        if taken_up {
+            self.serve_when_there().await?;
+            // What was read of a frame and will not be completed by us is on the books as such.
+            self.interrupted();
+        }
+        let appender = self.ingest.appender.clone();
+        self.send(appender.place().await?);
+        self.ingest.status.send_modify(|status| status.finished = taken_up);
+        self.tell();
+        // What telling recorded.
+        self.send(appender.place().await?);
+        Ok(())
+    }
+
+    /// Opens the port and reads it, again and again, until we are to stop.
+    async fn serve_when_there(&mut self) -> Result<(), LogClosed> {
         let mut rng = fastrand::Rng::with_seed(Clock::entropy());
         let mut attempt = 0;
         while !self.ingest.stop.is_requested() {
@@ -107,11 +166,6 @@ impl Actor {
             self.rest(REOPEN.wait(attempt, &mut rng)).await?;
             attempt += 1;
         }
-        // What was read of a frame and will not be completed by us is on the books as such.
-        self.decoder.interrupted(&mut self.outbox);
-        let appender = self.ingest.appender.clone();
-        self.send(appender.place().await?);
-        self.tell();
         Ok(())
     }
 
@@ -133,19 +187,21 @@ impl Actor {
                 hand_over_at = None;
             }
             // Where the sender waits, waiting loses nothing; elsewhere the overflow is counted.
-            let reading = !(port.sender_waits && self.outbox.is_full());
+            let tail_full = self.is_tail_full(&port);
+            let reading = !(tail_full || port.sender_waits && self.outbox.is_full());
             // All arms are cancel-safe: a read that was not returned took nothing, a place in the
-            // mailbox that was not used is given back.
+            // mailbox that was not used is given back, news of the log are kept.
             tokio::select! {
                 () = self.ingest.stop.requested() => {
                     self.read_what_waits(&mut port, &mut buffer);
                     return Ok(Left::Stopped);
                 }
-                () = self.ingest.pulse.called() => self.tell_unless_recent(),
+                () = self.ingest.pulse.called() => self.round(),
                 place = appender.place(), if due => {
                     self.send(place?);
                     hand_over_at = None;
                 }
+                news = self.ingest.log.changed(), if tail_full => news.map_err(|_| LogClosed)?,
                 () = sleep_until(at), if pending && !due => {}
                 read = port.read(&mut buffer), if reading => match read {
                     Ok(0) => return Ok(Left::Lost(io::ErrorKind::UnexpectedEof.into())),
@@ -161,15 +217,36 @@ impl Actor {
         }
     }
 
+    /// A read goes into the tail first: what is accepted from here on survives a kill.
     fn decode(&mut self, bytes: &[u8]) {
-        let now = self.ingest.clock.since_boot_ms();
-        self.decoder.feed(bytes, now, &mut self.outbox);
+        let at_ms = self.ingest.clock.since_boot_ms();
+        let chunk = Chunk { position: self.position, at_ms, bytes };
+        let ingest = &self.ingest;
+        self.tail.append(chunk, &self.decoder, || stored(ingest));
+        self.position += bytes.len() as u64;
+        self.decoder.feed(bytes, at_ms, &mut self.outbox);
+    }
+
+    pub(super) fn interrupted(&mut self) {
+        self.decoder.interrupted(&mut self.outbox);
+        self.tail.interrupted();
+    }
+
+    fn is_tail_full(&self, port: &Port) -> bool {
+        port.sender_waits && self.tail.is_full(|| stored(&self.ingest))
+    }
+
+    /// What is due now and then.
+    fn round(&mut self) {
+        self.tell_unless_recent();
+        let ingest = &self.ingest;
+        self.tail.settle(self.position, &self.decoder, || stored(ingest));
     }
 
     /// Behind a read that came back nearly full there is probably more.
     fn read_more(&mut self, port: &mut Port, buffer: &mut [u8]) {
         for _ in 0..READS_PER_TURN {
-            if self.outbox.readings.len() >= HAND_OVER_READINGS {
+            if self.outbox.readings.len() >= HAND_OVER_READINGS || self.is_tail_full(port) {
                 return;
             }
             let Some(count) = port.try_read(buffer) else { return };
@@ -187,7 +264,7 @@ impl Actor {
         }
     }
 
-    fn send(&mut self, place: Place<'_>) {
+    pub(super) fn send(&mut self, place: Place<'_>) {
         let append = self.take_outbox();
         if !append.is_empty() {
             place.send(append);
@@ -201,15 +278,23 @@ impl Actor {
         self.overflow_untold += intake.overflow;
         self.tell_unless_recent();
         let now = self.ingest.clock.since_boot_ms();
+        let unrecorded = self.tail.take_unrecorded();
         self.ingest.status.send_modify(|status| {
             status.intake.merge(&intake);
             status.open = open;
+            status.unrecorded_bytes += unrecorded;
             if !readings.is_empty() {
                 status.last_reading_ms = Some(now);
             }
         });
+        debug_assert_eq!(
+            self.position,
+            self.found + self.ingest.status.borrow().received_bytes(),
+            "the account is the position in the stream"
+        );
         let port = self.ingest.config.name.clone();
-        Append { port, readings, intake, events: std::mem::take(&mut self.events) }
+        let events = std::mem::take(&mut self.events);
+        Append { port, lane: Lane::Live, readings, intake, events }
     }
 
     fn opened(&mut self) {
@@ -223,7 +308,7 @@ impl Actor {
 
     fn left(&mut self, left: &Left) {
         if let Left::Lost(error) = left {
-            self.decoder.interrupted(&mut self.outbox);
+            self.interrupted();
             let path = self.ingest.config.path.display();
             let detail = match error.kind() {
                 io::ErrorKind::UnexpectedEof => format!("`{path}` is gone; is it unplugged?"),
@@ -245,7 +330,7 @@ impl Actor {
             return;
         }
         PortAbsent { port: &self.ingest.config.name, reason, detail }.report();
-        if self.ingest.status.borrow().state == PortState::Open {
+        if !matches!(self.ingest.status.borrow().state, PortState::Absent { .. }) {
             let event = Event::PortLost { reason: reason.to_owned() };
             self.events.push((Stream::port(&self.ingest.config.name), event));
         }
@@ -264,7 +349,7 @@ impl Actor {
             tokio::select! {
                 () = &mut end => return Ok(()),
                 () = self.ingest.stop.requested() => return Ok(()),
-                () = self.ingest.pulse.called() => self.tell_unless_recent(),
+                () = self.ingest.pulse.called() => self.round(),
                 place = appender.place(), if pending => self.send(place?),
             }
         }
@@ -277,6 +362,7 @@ impl Actor {
             (std::mem::take(&mut self.untold), std::mem::take(&mut self.overflow_untold));
         if faults.seen().next().is_some() {
             PortFaults { port, since_last: &faults }.report();
+            self.events.push((Stream::port(port), Event::FramesLost { faults }));
         }
         if overflow > 0 {
             ReadingsOverflowed { port, count: overflow }.report();
@@ -287,7 +373,7 @@ impl Actor {
     }
 
     /// The first fault is told at once, those that follow closely are told together.
-    fn tell_unless_recent(&mut self) {
+    pub(super) fn tell_unless_recent(&mut self) {
         let news = self.untold.seen().next().is_some()
             || self.overflow_untold > 0
             || !self.outbox.said.is_empty();
@@ -296,4 +382,9 @@ impl Actor {
             self.tell();
         }
     }
+}
+
+/// What the log has stored of the port, in bytes.
+pub(super) fn stored(ingest: &Ingest) -> u64 {
+    ingest.log.borrow().stored_bytes.get(&ingest.config.name).copied().unwrap_or(0)
 }

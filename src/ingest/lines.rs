@@ -79,6 +79,10 @@ impl LinesDecoder {
         Open { bytes: self.partial.len() as u64 + self.skipped, frames: 0 }
     }
 
+    pub(super) fn half_read(&self) -> &[u8] {
+        &self.partial
+    }
+
     /// Keeps part of a line, or once it is too long only counts it.
     fn keep(&mut self, bytes: &[u8]) {
         if self.skipped > 0 || self.partial.len() + bytes.len() > self.config.line_max {

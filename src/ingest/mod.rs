@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!  tty ─bytes▶ Decoder ─────────────────readings▶ Outbox ─Append▶ log
-//!              ├ postcard: deframe, describe        └ bounded; what overflows is counted
-//!              └ lines: split, parse (json | key-value | csv)
+//!           │  ├ postcard: deframe, describe        └ bounded; what overflows is counted
+//!           │  └ lines: split, parse (json | key-value | csv)
+//!           └▶ Tail: the bytes as read, until the log has what they gave
 //! ```
 //!
 //! A port that is absent or vanishes is weather: the actor waits and tries again, and no other
@@ -19,8 +20,12 @@ pub mod actor;
 mod formats;
 mod lines;
 mod postcard;
+mod recovery;
+mod remains;
 mod sensor_clock;
 pub mod serial;
+pub mod tail;
+mod tail_file;
 
 pub use lines::LinesDecoder;
 pub use postcard::PostcardDecoder;
@@ -55,6 +60,12 @@ pub struct PortStatus {
     /// What stands half read; it is not in `intake` yet.
     pub open: Open,
     pub last_reading_ms: Option<i64>,
+    /// Readings taken up from the tail of a predecessor that was killed or crashed.
+    pub recovered: u64,
+    /// Bytes the tail could not record: until they are stored, a kill would lose them.
+    pub unrecorded_bytes: u64,
+    /// Whether it has ended and handed over all it had, its predecessor's tail included.
+    pub finished: bool,
 }
 
 impl PortStatus {
@@ -73,6 +84,9 @@ impl PortStatus {
             intake: Intake::default(),
             open: Open::default(),
             last_reading_ms: None,
+            recovered: 0,
+            unrecorded_bytes: 0,
+            finished: false,
         }
     }
 }
@@ -91,6 +105,11 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// An empty one that follows another, at whose last hand-over `open` was half read.
+    fn following(open: Open) -> Self {
+        Self { open, ..Self::default() }
+    }
+
     /// Whether reading should stop where the sender can wait.
     pub fn is_full(&self) -> bool {
         self.readings.len() >= PENDING_READINGS_MAX || self.cells >= PENDING_CELLS_MAX
@@ -186,6 +205,30 @@ impl Decoder {
         match self {
             Self::Postcard(decoder) => decoder.open(),
             Self::Lines(decoder) => decoder.open(),
+        }
+    }
+
+    /// The bytes of a frame or line still incomplete, unless they are too many to become one.
+    fn half_read(&self) -> &[u8] {
+        match self {
+            Self::Postcard(decoder) => decoder.half_read(),
+            Self::Lines(decoder) => decoder.half_read(),
+        }
+    }
+
+    /// What it has learned and needs to understand what comes next, without what stands half read.
+    fn knowledge(&self) -> Vec<u8> {
+        match self {
+            Self::Postcard(decoder) => decoder.knowledge(),
+            // Lines stand for themselves.
+            Self::Lines(_) => Vec::new(),
+        }
+    }
+
+    /// Takes over what another one knew.
+    fn learn(&mut self, knowledge: &[u8]) {
+        if let Self::Postcard(decoder) = self {
+            decoder.learn(knowledge);
         }
     }
 }

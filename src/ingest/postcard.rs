@@ -9,6 +9,7 @@ use std::sync::Arc;
 use outstation_wire::{
     Deframer, Fault as WireFault, Frame, Hello, Sample, Value as WireValue, ValueType as WireType,
 };
+use serde::{Deserialize, Serialize};
 
 use super::sensor_clock::SensorClock;
 use super::{Open, Outbox};
@@ -24,15 +25,19 @@ const HELD_CELLS_MAX: usize = 16 * HELD_MAX;
 const SAID_MAX: usize = 16;
 
 /// A sample with its time on our clock; its channels are named as on the wire.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Observation {
     stamp: Stamp,
     values: Vec<(u16, Value)>,
 }
 
-#[derive(Debug)]
+/// Serialized, it is what the decoder knows; what stands half read is not part of that. Fields are
+/// a format: a change makes another version of the tail file.
+#[derive(Debug, Serialize, Deserialize)]
 pub struct PostcardDecoder {
+    #[serde(skip)]
     deframer: Deframer,
+    #[serde(skip)]
     padding_seen: u64,
     sensor: Arc<Sensor>,
     /// (channel id on the wire, index in `sensor.channels`), ascending.
@@ -92,6 +97,27 @@ impl PostcardDecoder {
 
     pub(super) fn open(&self) -> Open {
         Open { bytes: self.deframer.pending_bytes(), frames: self.held.len() as u64 }
+    }
+
+    pub(super) fn half_read(&self) -> &[u8] {
+        self.deframer.pending()
+    }
+
+    pub(super) fn knowledge(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).unwrap_or_default()
+    }
+
+    /// Nothing is learned from what is no knowledge: samples then wait for the next hello.
+    pub(super) fn learn(&mut self, knowledge: &[u8]) {
+        let known = postcard::from_bytes(knowledge).ok().filter(Self::is_sound);
+        if let Some(known) = known {
+            *self = known;
+        }
+    }
+
+    fn is_sound(&self) -> bool {
+        let channels = self.sensor.channels.len();
+        self.channels.iter().all(|(_, index)| usize::from(*index) < channels)
     }
 
     fn take(&mut self, frame: &Frame<'_>, at_ms: i64, out: &mut Outbox) {

@@ -5,6 +5,8 @@
 //! sensor's regularity instead of the line's jitter. The guess may rise slowly, because two
 //! quartzes drift apart (100 ppm covers cheap ones).
 
+use serde::{Deserialize, Serialize};
+
 /// One millisecond of drift allowed per this many.
 const DRIFT_MS_PER_MS: i64 = 10_000;
 /// A clock this far behind its expected place was restarted, not late.
@@ -13,7 +15,7 @@ const RESTART_MS: i64 = 60_000;
 /// So little back is disorder inside the sensor, not a restart.
 const REORDERED_MS: u32 = 100;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Sync {
     /// Our clock minus the sensor's, at its smallest.
     offset_ms: i64,
@@ -23,7 +25,7 @@ struct Sync {
     raised_at_ms: i64,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct SensorClock(Option<Sync>);
 
 /// When a sample was taken, on our clock, and whether the sensor started again before it.

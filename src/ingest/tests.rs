@@ -1,19 +1,23 @@
 //! A port beside a log that takes nothing: the port must stay alive, and lose nothing it need not.
 
+use std::path::Path;
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{Mutex, watch};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::actor::{Ingest, run};
 use super::*;
 use crate::clock::Clock;
-use crate::config::{Framing, LineSettings, Port};
+use crate::config::{Format, Framing, LineSettings, Lines, Port};
 use crate::demo::pty::Pty;
-use crate::event_log::{self, Append};
-use crate::supervisor::pulse::Rounds;
+use crate::event_log::actor::{Intervals, LogActor, LogConfig};
+use crate::event_log::{self, Append, LogStatus};
+use crate::supervisor::pulse::{Pulse, Rounds};
 use crate::supervisor::{Stage, Supervisor};
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
 async fn a_port_that_vanishes_while_the_log_is_stuck_still_answers_rounds() {
@@ -21,6 +25,7 @@ async fn a_port_that_vanishes_while_the_log_is_stuck_still_answers_rounds() {
     while let Ok(place) = timeout(Duration::ZERO, log.appender().place()).await {
         place.expect("open").send(Append::default());
     }
+    let folder = tempfile::tempdir().expect("a folder");
     let mut pty = Pty::open().expect("a pseudo-terminal");
     let (status, mut seen) = watch::channel(PortStatus::new("p", "p"));
     let rounds = Rounds::default();
@@ -34,6 +39,8 @@ async fn a_port_that_vanishes_while_the_log_is_stuck_still_answers_rounds() {
             framing: Framing::Postcard,
         },
         appender: log.appender(),
+        log: watch::channel(LogStatus { epoch: 1, accepting: true, ..LogStatus::default() }).1,
+        tail: tail::Place::new(folder.path(), Path::new("log.db"), "p", 1),
         clock: Clock::system(),
         status,
         stop: supervisor.stop_of(Stage::Ports),
@@ -50,6 +57,114 @@ async fn a_port_that_vanishes_while_the_log_is_stuck_still_answers_rounds() {
         }
     };
     timeout(Duration::from_secs(10), answers).await.expect("the port answers");
+}
+
+/// A port beside a log that commits in an hour.
+struct Rig {
+    folder: tempfile::TempDir,
+    pty: Pty,
+    log: event_log::LogHandle,
+    status: watch::Sender<PortStatus>,
+    supervisor: Supervisor,
+    running: JoinSet<()>,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = LogConfig {
+            device: "d".into(),
+            path: folder.path().join("log.db"),
+            commit_interval: Intervals { alarm: HOUR, live: HOUR, backfill: HOUR },
+            commit_readings: 10_000,
+            bytes_max: 8 << 20,
+            retain_delivered: false,
+            generation: (7, "test"),
+            sinks: Vec::new(),
+            told: Vec::new(),
+        };
+        let actor = LogActor::open(config, Clock::system()).expect("the log opens");
+        let (log, mailbox) = event_log::channel();
+        actor.publish(&mailbox);
+        let mut running = JoinSet::new();
+        running.spawn(async {
+            let run = actor.run(Arc::new(Mutex::new(mailbox)), Pulse::unwatched());
+            run.await.expect("no error");
+        });
+        let status = watch::Sender::new(PortStatus::new("p", "p"));
+        let (pty, supervisor) = (Pty::open().expect("a pty"), Supervisor::new(Clock::system()));
+        Self { folder, pty, log, status, supervisor, running }
+    }
+
+    fn tail(&self) -> tail::Place {
+        tail::Place::new(self.folder.path(), Path::new("log.db"), "p", 1)
+    }
+
+    /// One incarnation, which a crash ends.
+    fn port(&mut self) -> AbortHandle {
+        let ingest = Ingest {
+            config: Port {
+                name: "p".into(),
+                path: self.pty.path().to_owned(),
+                line: LineSettings::default(),
+                framing: Framing::Lines(Lines {
+                    format: Format::KeyValue,
+                    sensor_key: None,
+                    time: None,
+                    sequence_key: None,
+                    line_max: 100,
+                }),
+            },
+            appender: self.log.appender(),
+            log: self.log.status(),
+            tail: self.tail(),
+            clock: Clock::system(),
+            status: self.status.clone(),
+            stop: self.supervisor.stop_of(Stage::Ports),
+            pulse: Pulse::unwatched(),
+        };
+        self.running.spawn(async { run(ingest).await.unwrap_or_default() })
+    }
+
+    /// Waits until so many bytes of text are in the tail.
+    async fn recorded(&self, text: usize) {
+        let (folder, port) = (self.folder.path(), "log.db-p.tail");
+        let size = |name| std::fs::metadata(folder.join(format!("{port}.{name}"))).map(|m| m.len());
+        let size = || size("0").unwrap_or(0) + size("1").unwrap_or(0);
+        let recorded = async {
+            while size() < text as u64 + 40 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), recorded).await.expect("it is recorded");
+    }
+
+    async fn accepted(&self, count: u64) {
+        let mut port = self.status.subscribe();
+        let accepted = port.wait_for(|port| port.intake.accepted == count);
+        timeout(Duration::from_secs(10), accepted).await.expect("in time").expect("running");
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_crashes_takes_up_what_it_had_read_and_not_handed_over() {
+    let mut rig = Rig::new();
+    let text = "n=1\n".repeat(250);
+    let first = rig.port();
+    rig.pty.send(text.as_bytes()).await.expect("sent");
+    rig.recorded(text.len()).await;
+    first.abort();
+    let second = rig.port();
+    rig.accepted(250).await;
+    rig.pty.send(text.as_bytes()).await.expect("sent");
+    rig.accepted(500).await;
+    second.abort();
+    rig.port();
+    rig.pty.send(text.as_bytes()).await.expect("sent");
+    rig.accepted(750).await;
+    let status = rig.status.borrow().clone();
+    assert_eq!((status.intake.bytes, status.recovered), (3000, 250));
+    assert_eq!(status.intake.faults, Default::default());
 }
 
 #[test]

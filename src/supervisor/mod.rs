@@ -7,7 +7,8 @@
 //!
 //! An actor ends well when its input ended or it was asked to stop. A panic or an error is a
 //! crash: it is started again, with a budget; when that is spent the daemon stops and systemd
-//! takes over. Every spawned thing is awaited here, so no panic goes unseen.
+//! takes over. The log has no budget: what it had taken and not stored is still in the ports' tails,
+//! which only a process that starts can take up. Every spawned thing is awaited here, so no panic goes unseen.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -43,6 +44,15 @@ pub enum Stage {
     Http,
 }
 
+impl Stage {
+    fn budget(self) -> RestartBudget {
+        match self {
+            Self::Log => RestartBudget::none(),
+            Self::Ports | Self::Uploads | Self::Http => RestartBudget::default(),
+        }
+    }
+}
+
 const STOP_ORDER: [Stage; 4] = [Stage::Ports, Stage::Uploads, Stage::Log, Stage::Http];
 
 /// Where an actor runs.
@@ -72,7 +82,7 @@ impl Stop {
 
 #[derive(Debug, thiserror::Error)]
 pub enum SupervisorError {
-    #[error("`{actor}` crashed again and again and is given up")]
+    #[error("`{actor}` crashed and is given up")]
     GaveUp { actor: String },
     #[error("`{actor}` crashed while stopping")]
     CrashedAtStop { actor: String },
@@ -134,6 +144,7 @@ impl Supervisor {
             clock: self.clock.clone(),
             rounds: self.rounds.clone(),
             stop: self.stop_of(stage),
+            budget: stage.budget(),
         };
         let handle = self.guards.spawn(guard.keep(incarnate));
         self.running.push((stage, name, handle.id()));
@@ -243,6 +254,7 @@ struct Guard {
     clock: Clock,
     rounds: Rounds,
     stop: Stop,
+    budget: RestartBudget,
 }
 
 impl Guard {
@@ -250,7 +262,6 @@ impl Guard {
         mut self,
         mut incarnate: impl FnMut(Pulse) -> Incarnation + Send,
     ) -> Result<(), SupervisorError> {
-        let mut budget = RestartBudget::default();
         let mut rng = fastrand::Rng::with_seed(Clock::entropy());
         loop {
             let run = incarnate(self.rounds.register(&self.name));
@@ -260,7 +271,7 @@ impl Guard {
             };
             self.rounds.retire(&self.name);
             let Err(cause) = ended else { return Ok(()) };
-            let wait = budget.spend(self.clock.now(), &mut rng);
+            let wait = self.budget.spend(self.clock.now(), &mut rng);
             ActorCrashed { actor: &self.name, cause: &cause, restart_in: wait }.report();
             let Some(wait) = wait else { return Err(SupervisorError::GaveUp { actor: self.name }) };
             if self.stop.is_requested() {

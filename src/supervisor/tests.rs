@@ -81,8 +81,22 @@ async fn a_crash_loop_ends_the_daemon_after_stopping_the_others() {
         Err::<(), _>(BoxError::from("broken"))
     });
     let ended = run_until(supervisor, std::future::pending()).await.expect_err("given up");
-    assert_eq!(ended.to_string(), "`broken` crashed again and again and is given up");
+    assert_eq!(ended.to_string(), "`broken` crashed and is given up");
     assert_eq!(lines(&journal), ["log"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_of_the_log_ends_the_daemon_at_once() {
+    let (mut supervisor, journal) = (supervisor(), Journal::default());
+    start_patient(&mut supervisor, Stage::Ports, "port", &journal);
+    let own = Arc::clone(&journal);
+    supervisor.start(Stage::Log, "log", Place::Thread, move |_| {
+        note(&own, "started");
+        async { panic!("broken") as Result<(), BoxError> }
+    });
+    let ended = run_until(supervisor, std::future::pending()).await.expect_err("given up");
+    assert_eq!(ended.to_string(), "`log` crashed and is given up");
+    assert_eq!(lines(&journal), ["started", "port"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -102,8 +116,8 @@ async fn a_thread_that_panics_is_restarted_too() {
     let (again, mut seen) = (watch::channel(0).0, 0);
     let mut started = again.subscribe();
     let own = Arc::clone(&journal);
-    let stop = supervisor.stop_of(Stage::Log);
-    supervisor.start(Stage::Log, "thread", Place::Thread, move |_| {
+    let stop = supervisor.stop_of(Stage::Http);
+    supervisor.start(Stage::Http, "thread", Place::Thread, move |_| {
         seen += 1;
         again.send_replace(seen);
         let (first, mut stop, journal) = (seen == 1, stop.clone(), Arc::clone(&own));

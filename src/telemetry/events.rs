@@ -8,10 +8,16 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-use super::error_chain;
 pub use super::operation::{
     ActorCrashed, ActorStuck, ConfigDoubtful, LocalPortAbsent, LocalPortOpened, LocalPortRefuses,
     StageLate, Started, Stopped,
+};
+pub use super::storage::{
+    LogBegan, LogHealed, LogOpened, LogSalvaged, LogTrouble, LogUnreadable, LogVanished,
+    ReadingsEvicted, ReadingsGivenUp, SegmentDamaged,
+};
+pub use super::tail::{
+    TailDamaged, TailGivenUp, TailOutdated, TailRecordsAgain, TailRecovered, TailUnwritten,
 };
 use crate::domain::breaker::State;
 use crate::domain::ledger::FaultCounts;
@@ -19,88 +25,6 @@ use crate::domain::ledger::FaultCounts;
 /// A thing worth saying.
 pub trait Report {
     fn report(&self);
-}
-
-#[derive(Debug)]
-pub struct LogOpened<'a> {
-    pub path: &'a Path,
-    pub epoch: u64,
-    pub next_seq: u64,
-}
-
-impl Report for LogOpened<'_> {
-    fn report(&self) {
-        info!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1010",
-            path = %self.path.display(),
-            epoch = self.epoch,
-            next_seq = self.next_seq,
-            "log opened"
-        );
-    }
-}
-
-#[derive(Debug)]
-pub struct LogTrouble<'a> {
-    pub path: &'a Path,
-    pub error: &'a (dyn std::error::Error + 'static),
-}
-
-impl Report for LogTrouble<'_> {
-    fn report(&self) {
-        error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1011",
-            path = %self.path.display(),
-            reason = error_chain(self.error),
-            "log cannot be written; readings are held in memory until it can"
-        );
-    }
-}
-
-#[derive(Debug)]
-pub struct LogHealed<'a> {
-    pub path: &'a Path,
-}
-
-impl Report for LogHealed<'_> {
-    fn report(&self) {
-        info!(message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1012", path = %self.path.display(), "log can be written again");
-    }
-}
-
-#[derive(Debug)]
-pub struct SegmentDamaged {
-    pub first: u64,
-    pub last: u64,
-}
-
-impl Report for SegmentDamaged {
-    fn report(&self) {
-        error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1013",
-            first_seq = self.first,
-            last_seq = self.last,
-            count = self.last - self.first + 1,
-            "stored readings are damaged and lost"
-        );
-    }
-}
-
-#[derive(Debug)]
-pub struct LogUnreadable<'a> {
-    pub path: &'a Path,
-    pub error: &'a (dyn std::error::Error + 'static),
-}
-
-impl Report for LogUnreadable<'_> {
-    fn report(&self) {
-        error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1015",
-            path = %self.path.display(),
-            reason = error_chain(self.error),
-            "log cannot be read; delivery waits, recording goes on"
-        );
-    }
 }
 
 #[derive(Debug)]
@@ -279,28 +203,40 @@ impl Report for SinkMisconfigured<'_> {
     }
 }
 
+/// What helps if the sink only knows readings.
+const EVENTS_OFF: &str = " (should it know readings only, set `events = false`)";
+
 #[derive(Debug)]
 pub struct BatchRejected<'a> {
     pub sink: &'a str,
-    pub first: u64,
-    pub last: u64,
+    /// First and last sequence number.
+    pub readings: Option<(u64, u64)>,
+    /// The position of the last event.
+    pub last_event: Option<u64>,
     pub detail: &'a str,
 }
 
 impl Report for BatchRejected<'_> {
     fn report(&self) {
+        let (what, remedy) = match (self.readings, self.last_event) {
+            (_, None) => ("readings", ""),
+            (Some(_), _) => ("readings and events", EVENTS_OFF),
+            (None, _) => ("events", EVENTS_OFF),
+        };
         error!(
             message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1032",
             sink = self.sink,
-            first_seq = self.first,
-            last_seq = self.last,
+            first_seq = self.readings.map(|(first, _)| first),
+            last_seq = self.readings.map(|(_, last)| last),
+            last_event = self.last_event,
             reason = "rejected",
-            "sink rejects these readings, they are kept and offered again: {}",
+            "sink rejects these {what}, they are kept and offered again{remedy}: {}",
             self.detail
         );
     }
 }
 
+/// The ports' tails have them, as far as they could be kept.
 #[derive(Debug)]
 pub struct ReadingsUnsaved {
     pub count: u64,
@@ -311,7 +247,8 @@ impl Report for ReadingsUnsaved {
         error!(
             message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1014",
             count = self.count,
-            "readings lost: the log ended and could not be written"
+            "readings not stored: the log ended and could not be written; the next start takes them up \
+             from the crash tail, unless the device reboots before"
         );
     }
 }

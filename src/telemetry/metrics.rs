@@ -58,7 +58,13 @@ table! {
 
     LOG_ACCEPTING Gauge "outstation_log_accepting" "Whether the log is open and its last commit succeeded (1).",
     LOG_BYTES Gauge "outstation_log_bytes" "Size of the log's database file, without its write-ahead log.",
-    LOG_COMMITS Counter "outstation_log_commits_total" "Commits since the log was opened.",
+    LOG_USED Gauge "outstation_log_used_bytes" "What of the log's file holds readings and events; the rest is free for more.",
+    LOG_ROOM Gauge "outstation_log_room_bytes" "How far outstation_log_used_bytes may grow before the oldest readings are evicted.",
+    LOG_ASIDE Gauge "outstation_log_aside_bytes" "Size of a damaged log that was set aside.",
+    LOG_COMMITS Counter "outstation_log_commits_total" "Commits since the process started.",
+    LOG_SYNCS Counter "outstation_log_syncs_total" "Syncs that the log asked of the storage, for commits and for moving its write-ahead log, since the process started.",
+    LOG_WRITTEN Counter "outstation_log_written_bytes_total" "Bytes that commits and moving the write-ahead log wrote since the process started, without what the file system adds.",
+    LOG_BODIES Counter "outstation_log_body_bytes_total" "What of outstation_log_written_bytes_total are readings, as they were encoded first.",
     LOG_HEAD Gauge "outstation_log_head" "Last committed sequence number.",
     LOG_SENSORS Gauge "outstation_log_sensors" "Sensors the log knows.",
 
@@ -67,6 +73,8 @@ table! {
     PORT_FRAMES Counter "outstation_port_frames_total" "Whole frames or lines received from the port.",
     PORT_FAULTS Counter "outstation_port_faults_total" "What was wrong with what the port delivered, by reason.",
     PORT_READINGS Counter "outstation_port_readings_total" "Readings decoded from what the port delivered.",
+    PORT_RECOVERED Counter "outstation_port_recovered_readings_total" "Readings taken up from the crash tail of a process that was killed or crashed.",
+    PORT_UNRECORDED Counter "outstation_port_unrecorded_bytes_total" "Bytes received that the crash tail could not keep: a kill before they were committed would have lost them.",
     PORT_AGE Gauge "outstation_port_last_reading_age_seconds" "Time since the port's last reading; absent before the first.",
 
     ACCEPTED Counter "outstation_readings_accepted_total" "Readings accepted over the life of the log.",
@@ -86,6 +94,7 @@ table! {
     SINK_READINGS Counter "outstation_sink_readings_total" "Readings the sink accepted.",
     SINK_BYTES Counter "outstation_sink_sent_bytes_total" "Bytes of accepted request bodies.",
     SINK_PENDING Gauge "outstation_sink_pending_readings" "Readings the sink does not have yet.",
+    SINK_UNTOLD Gauge "outstation_sink_untold_events" "Events the sink was not told yet.",
     SINK_AGE Gauge "outstation_sink_last_delivery_age_seconds" "Time since the sink last accepted a batch; absent before the first.",
 
     RESIDENT Gauge "process_resident_memory_bytes" "Resident memory size in bytes.",
@@ -176,8 +185,14 @@ fn refresh(now: &Snapshot, process: &Process) {
 fn refresh_log(log: &LogStatus) {
     gauge!(CLOCK_SET).set(flag(log.clock_set));
     gauge!(LOG_ACCEPTING).set(flag(log.accepting));
-    gauge!(LOG_BYTES).set(log.bytes as f64);
-    counter!(LOG_COMMITS).absolute(log.commits);
+    gauge!(LOG_BYTES).set(log.disk.file_bytes as f64);
+    gauge!(LOG_USED).set(log.disk.used_bytes as f64);
+    gauge!(LOG_ROOM).set(log.disk.room_bytes as f64);
+    gauge!(LOG_ASIDE).set(log.disk.aside_bytes as f64);
+    counter!(LOG_COMMITS).absolute(log.wear.commits);
+    counter!(LOG_SYNCS).absolute(log.wear.syncs);
+    counter!(LOG_WRITTEN).absolute(log.wear.written_bytes);
+    counter!(LOG_BODIES).absolute(log.wear.body_bytes);
     gauge!(LOG_HEAD).set(log.head as f64);
     gauge!(LOG_SENSORS).set(log.sensors as f64);
 }
@@ -201,6 +216,8 @@ fn refresh_port(now: &Snapshot, port: &PortStatus) {
     counter!(PORT_BYTES, &labels).absolute(port.received_bytes());
     counter!(PORT_FRAMES, &labels).absolute(port.intake.frames);
     counter!(PORT_READINGS, &labels).absolute(port.intake.accepted);
+    counter!(PORT_RECOVERED, &labels).absolute(port.recovered);
+    counter!(PORT_UNRECORDED, &labels).absolute(port.unrecorded_bytes);
     for fault in Fault::ALL {
         let labels = [("port", port.name.clone()), ("reason", fault.reason().to_owned())];
         counter!(PORT_FAULTS, &labels).absolute(port.intake.faults.get(*fault));
@@ -217,7 +234,9 @@ fn refresh_sink(now: &Snapshot, sink: &SinkStatus) {
     counter!(SINK_BATCHES, &labels).absolute(sink.batches);
     counter!(SINK_READINGS, &labels).absolute(sink.readings);
     counter!(SINK_BYTES, &labels).absolute(sink.bytes);
-    gauge!(SINK_PENDING, &labels).set(now.progress(sink).pending as f64);
+    let progress = now.progress(sink);
+    gauge!(SINK_PENDING, &labels).set(progress.pending as f64);
+    gauge!(SINK_UNTOLD, &labels).set(progress.untold as f64);
     if let Some(at) = sink.last_delivery_ms {
         gauge!(SINK_AGE, &labels).set(now.age_s(at));
     }

@@ -17,6 +17,8 @@ pub mod events;
 pub mod metrics;
 mod operation;
 mod process;
+mod storage;
+mod tail;
 
 /// Overrides the configured level.
 pub const LEVEL_VARIABLE: &str = "OUTSTATION_LOG";

@@ -69,7 +69,7 @@ impl Report for ActorCrashed<'_> {
             None => error!(
                 message_id = id,
                 actor = self.actor,
-                "actor crashed too often and is given up: {}",
+                "actor crashed and is given up: {}",
                 self.cause
             ),
         }

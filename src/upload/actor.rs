@@ -1,5 +1,6 @@
-//! The loop of one sink: wait for readings, wait for leave, pull, send, acknowledge.
+//! The loop of one sink: wait for readings or events, wait for leave, pull, send, acknowledge.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::clock::Clock;
 use crate::domain::batch::Batch;
 use crate::domain::breaker::Cause;
 use crate::domain::event::{Event, Stream};
-use crate::event_log::{Appender, Limits, LogClosed, LogStatus, Reader};
+use crate::event_log::{Appender, Limits, LogClosed, LogStatus, Reader, Received};
 use crate::supervisor::Stop;
 use crate::supervisor::pulse::Pulse;
 use crate::telemetry::events::{BatchRejected, Report};
@@ -38,20 +39,28 @@ pub struct Upload<S> {
     pub pulse: Pulse,
 }
 
-/// Runs until stopped.
-pub async fn run<S>(upload: Upload<S>) -> Result<(), LogClosed>
+/// Runs until stopped, or until the log is gone and the process is ending.
+pub async fn run<S>(upload: Upload<S>) -> Result<(), Infallible>
 where
     S: Service<Offer, Response = Receipt, Error = Refusal>,
 {
     let log = upload.reader.status();
     let breaker_noted = upload.status.borrow().breaker.name();
-    Actor { upload, log, breaker_noted }.run().await
+    match (Actor { upload, log, breaker_noted }).run().await {
+        Ok(()) | Err(LogClosed) => Ok(()),
+    }
 }
 
 struct Actor<S> {
     upload: Upload<S>,
     log: watch::Receiver<LogStatus>,
     breaker_noted: &'static str,
+}
+
+/// What a sink that accepts the batch has received.
+fn batch_received(batch: &Batch) -> Received {
+    let readings = (!batch.segments.is_empty()).then(|| (batch.first_seq(), batch.last_seq()));
+    Received { readings, events: batch.events.last().map(|event| event.position) }
 }
 
 /// What ended a wait.
@@ -86,7 +95,7 @@ where
     async fn pending(&mut self) -> Result<Woken, LogClosed> {
         loop {
             let progress = self.log.borrow_and_update().sinks.get(&self.upload.sink).copied();
-            if progress.is_some_and(|progress| progress.pending > 0) {
+            if progress.is_some_and(|progress| progress.is_owed()) {
                 return Ok(Woken::Done);
             }
             // All arms are cancel-safe.
@@ -126,7 +135,7 @@ where
     }
 
     async fn deliver(&mut self, batch: Batch) -> Result<Woken, LogClosed> {
-        let (first, last, readings) = (batch.first_seq(), batch.last_seq(), batch.readings());
+        let (received, readings) = (batch_received(&batch), batch.readings());
         let call = self.upload.stack.call(Offer(Arc::new(batch)));
         tokio::pin!(call);
         let result = loop {
@@ -146,8 +155,8 @@ where
         };
         self.note_breaker();
         match result {
-            Ok(receipt) => self.accepted(first, last, readings, receipt).await,
-            Err(Refusal::Rejected { detail }) => self.rejected(first, last, detail).await,
+            Ok(receipt) => self.accepted(received, readings, receipt).await,
+            Err(Refusal::Rejected { detail }) => self.rejected(received, detail).await,
             // The breaker has heard of it; the readings are still pending.
             Err(Refusal::Retry { .. }) => Ok(Woken::Done),
         }
@@ -155,12 +164,11 @@ where
 
     async fn accepted(
         &mut self,
-        first: u64,
-        last: u64,
+        received: Received,
         readings: u64,
         receipt: Receipt,
     ) -> Result<Woken, LogClosed> {
-        self.upload.reader.acknowledge(first, last).await?;
+        self.upload.reader.acknowledge(received).await?;
         let now = self.upload.clock.since_boot_ms();
         self.upload.status.send_modify(|status| {
             status.batches += 1;
@@ -171,13 +179,10 @@ where
         Ok(Woken::Done)
     }
 
-    async fn rejected(
-        &mut self,
-        first: u64,
-        last: u64,
-        detail: String,
-    ) -> Result<Woken, LogClosed> {
-        BatchRejected { sink: &self.upload.sink, first, last, detail: &detail }.report();
+    async fn rejected(&mut self, offered: Received, detail: String) -> Result<Woken, LogClosed> {
+        let Received { readings, events } = offered;
+        let (sink, detail) = (self.upload.sink.as_str(), detail.as_str());
+        BatchRejected { sink, readings, last_event: events, detail }.report();
         let wait = sleep(REJECTED_RETRY);
         tokio::pin!(wait);
         loop {

@@ -1,29 +1,51 @@
-//! The `json` encoding: one object per reading per line.
+//! The `json` encoding: one object per event and per reading, one per line.
 //!
 //! ```json
+//! {"device":"pump-7","epoch":9,"event":17,"stream":"port/mcu","time":"2026-01-01T00:00:00.000Z","kind":"port_opened"}
 //! {"device":"pump-7","epoch":9,"seq":1,"port":"mcu","sensor":"mcu","time":"2026-01-01T00:00:00.000Z","values":{"t":21.5}}
 //! ```
 //!
-//! `"clock":"unset"` is added while the device did not know the date.
+//! `"clock":"unset"` is added while the device did not know the date. What each kind of event says
+//! is in [`event_line`](crate::domain::event_line).
 
 use std::io::{self, Write};
-use std::time::{Duration, UNIX_EPOCH};
 
 use crate::domain::batch::{Batch, Dated};
-use crate::domain::reading::Value;
+use crate::domain::boots::rfc3339;
+use crate::domain::event_line::EventLine;
+use crate::domain::reading::{Value, ValueType};
 use crate::domain::segment::SegmentError;
 
 pub fn encode(batch: &Batch) -> Result<Vec<u8>, SegmentError> {
     let mut out = Vec::new();
-    let device = quoted(&batch.device);
-    let mut head = Vec::new();
-    drop(write!(head, "{{\"device\":{device},\"epoch\":{},\"seq\":", batch.epoch));
-    batch.for_each(|dated| {
-        out.extend_from_slice(&head);
-        // Writing into memory does not fail.
-        drop(write_reading(&mut out, &dated));
-    })?;
+    // First what happened: the start of an epoch or a sensor's description, then its readings.
+    for told in &batch.events {
+        drop(serde_json::to_writer(&mut out, &EventLine::of(batch, told)));
+        out.push(b'\n');
+    }
+    let lines = Lines::of(&batch.device, batch.epoch);
+    batch.for_each(|dated| lines.add(&mut out, &dated))?;
     Ok(out)
+}
+
+/// The lines of one life of a device's log.
+#[derive(Debug)]
+pub struct Lines {
+    /// What all begin with.
+    head: String,
+}
+
+impl Lines {
+    pub fn of(device: &str, epoch: u64) -> Self {
+        Self { head: format!("{{\"device\":{},\"epoch\":{epoch},\"seq\":", quoted(device)) }
+    }
+
+    /// Appends the line of a reading.
+    pub fn add(&self, out: &mut Vec<u8>, dated: &Dated<'_>) {
+        out.extend_from_slice(self.head.as_bytes());
+        // Writing into memory does not fail.
+        drop(write_reading(out, dated));
+    }
 }
 
 fn write_reading(out: &mut Vec<u8>, dated: &Dated<'_>) -> io::Result<()> {
@@ -44,11 +66,22 @@ fn write_reading(out: &mut Vec<u8>, dated: &Dated<'_>) -> io::Result<()> {
     for (channel, value) in dated.reading.cells {
         let Some(channel) = sensor.channels.get(usize::from(*channel)) else { continue };
         write!(out, "{separator}{}:", quoted(&channel.name))?;
-        write_value(out, value)?;
+        match (channel.kind, value) {
+            // A sensor that says `20` between `20.5` and `19.5` means a float.
+            (ValueType::F32 | ValueType::F64, Value::Int(whole)) if is_exact(*whole) => {
+                write!(out, "{whole}.0")?;
+            }
+            _ => write_value(out, value)?,
+        }
         separator = ",";
     }
     out.extend_from_slice(b"}}\n");
     Ok(())
+}
+
+/// Whether every reader that has only doubles reads the same number.
+fn is_exact(whole: i64) -> bool {
+    whole.unsigned_abs() <= 1 << 53
 }
 
 /// Numbers as short as they can be and still exact, floats always as such (`20.0`), so that a
@@ -68,9 +101,33 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// RFC 3339 in UTC with milliseconds; before 1970 is 1970.
-fn rfc3339(ms: i64) -> humantime::Rfc3339Timestamp {
-    // Year 9999 is where RFC 3339 ends.
-    let ms = u64::try_from(ms.clamp(0, 253_402_300_799_999)).unwrap_or(0);
-    humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(ms))
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::batch::{Lane, StoredSegment};
+    use crate::domain::reading::{Channel, Sensor, Stamp};
+    use crate::domain::segment::Segment;
+
+    #[test]
+    fn a_whole_number_of_a_float_channel_is_written_as_a_float_and_a_count_as_a_count() {
+        let channel = |name: &str, kind| Channel { name: name.into(), unit: String::new(), kind };
+        let channels = vec![channel("t", ValueType::F64), channel("n", ValueType::Int)];
+        let mut segment = Segment::default();
+        for value in [Value::F64(20.5), Value::Int(20)] {
+            segment.push(0, Stamp::unix(0), [(0, value), (1, Value::Int(7))].into_iter());
+        }
+        let batch = Batch {
+            device: "d".into(),
+            epoch: 1,
+            lane: Lane::Live,
+            sensors: vec![(0, Sensor { port: "p".into(), name: "s".into(), channels })],
+            boots: vec![(0, None)],
+            segments: vec![StoredSegment::sealed(1, 2, Lane::Live, 0, segment.encode())],
+            events: vec![],
+        };
+        let lines = String::from_utf8(encode(&batch).expect("sound")).expect("text");
+        let values: Vec<&str> =
+            lines.lines().filter_map(|line| line.split("values").nth(1)).collect();
+        assert_eq!(values, ["\":{\"t\":20.5,\"n\":7}}", "\":{\"t\":20.0,\"n\":7}}"]);
+    }
 }

@@ -27,6 +27,16 @@ pub(crate) struct Row {
     pub(crate) cells: Value,
 }
 
+/// One event as received.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) position: u64,
+    pub(crate) time_ms: i64,
+    pub(crate) stream: String,
+    pub(crate) kind: String,
+    pub(crate) data: Value,
+}
+
 impl Collector {
     pub(crate) fn start(site: &Site) -> Self {
         Self::start_at(site, "127.0.0.1:0", &[])
@@ -75,6 +85,29 @@ impl Collector {
                 sensor: row.get(2)?,
                 time_ms: row.get(3)?,
                 cells: serde_json::from_str(&cells).expect("cells are JSON"),
+            })
+        })?;
+        rows.collect()
+    }
+
+    /// Everything told, by epoch as it came and position.
+    pub(crate) fn events(&self) -> Vec<Told> {
+        self.read_events().expect("read the collector's database")
+    }
+
+    fn read_events(&self) -> rusqlite::Result<Vec<Told>> {
+        let base = Connection::open_with_flags(&self.store, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let mut select = base.prepare(
+            "SELECT position, time_ms, stream, kind, data FROM events ORDER BY device_id, position",
+        )?;
+        let rows = select.query_map([], |row| {
+            let data: String = row.get(4)?;
+            Ok(Told {
+                position: row.get::<_, i64>(0)?.unsigned_abs(),
+                time_ms: row.get(1)?,
+                stream: row.get(2)?,
+                kind: row.get(3)?,
+                data: serde_json::from_str(&data).expect("the data is JSON"),
             })
         })?;
         rows.collect()

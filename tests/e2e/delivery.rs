@@ -132,7 +132,8 @@ fn a_reply_that_is_lost_after_the_readings_were_stored_makes_repeats_and_no_doub
     let collector = Collector::start(&site);
     let cut = Act::ForwardAndCut(collector.address.clone());
     let upstream = Upstream::start([cut.clone(), cut, Act::Forward(collector.address.clone())]);
-    let (daemon, line) = thirty(&site, &upstream.address, "");
+    // So that the first request holds readings.
+    let (daemon, line) = thirty(&site, &upstream.address, "events = false");
     let repeats = all_arrive(daemon, line, &collector);
     assert!(repeats > 0, "the cut was not where it should be");
     let keys: Vec<_> = upstream
@@ -164,7 +165,7 @@ fn a_request_that_is_repeated_is_the_very_same() {
 }
 
 #[test]
-fn any_server_that_logs_bodies_gets_each_reading_as_a_json_object() {
+fn any_server_that_logs_bodies_gets_each_reading_and_event_as_a_json_object() {
     let site = Site::new();
     let upstream = Upstream::start([answer("204 No Content", "", "")]);
     let (daemon, mut line) = thirty(&site, &upstream.address, "encoding = \"json\"");
@@ -172,14 +173,18 @@ fn any_server_that_logs_bodies_gets_each_reading_as_a_json_object() {
     line.send("{\"s\":\"x\\\"\\u00e9\",\"b\":true,\"bme\":{\"t\":-0.5}}\n");
     daemon.delivered(31);
     let requests = upstream.requests();
-    let mut readings = Vec::new();
+    let (mut readings, mut events) = (Vec::new(), Vec::new());
     for request in &requests {
         assert_eq!(request.line, "POST /v1/readings HTTP/1.1");
         assert_eq!(request.header("content-type"), Some("application/x-ndjson"));
         let text = std::str::from_utf8(&request.body).expect("JSON is UTF-8");
         let line = |line| serde_json::from_str::<serde_json::Value>(line).expect("a JSON object");
-        readings.extend(text.lines().map(line));
+        let (told, read): (Vec<_>, Vec<_>) =
+            text.lines().map(line).partition(|line| line["event"].is_u64());
+        events.extend(told);
+        readings.extend(read);
     }
+    assert!(events.iter().map(|event| &event["event"]).eq(1..=events.len()), "{events:?}");
     let keys: std::collections::BTreeSet<_> =
         requests.iter().map(|r| r.header("idempotency-key").expect("a key")).collect();
     assert_eq!(keys.len(), requests.len(), "each batch has its own key");

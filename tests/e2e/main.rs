@@ -16,6 +16,7 @@
 
 // The rig.
 mod collector;
+mod disk;
 mod line;
 mod site;
 mod upstream;
@@ -23,7 +24,11 @@ mod upstream;
 // What is promised.
 mod cli;
 mod delivery;
+mod events;
+mod kill;
+mod log;
 mod ports;
 mod refusals;
 mod restart;
+mod storage;
 mod tls;

@@ -77,7 +77,7 @@ fn a_batch_that_is_rejected_is_kept_and_not_offered_in_a_loop() {
     let site = Site::new();
     let upstream = Upstream::start([answer("400 Bad Request", "", "what is this?\nsecond line")]);
     let mut line = site.plug("text");
-    let config = json_port(&line) + &sink(&upstream.address, "");
+    let config = json_port(&line) + &sink(&upstream.address, "events = false");
     let daemon = site.start(&config);
     for part in 0..20 {
         line.send(json_lines(part * 10..part * 10 + 10));

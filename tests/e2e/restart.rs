@@ -190,12 +190,15 @@ fn a_stop_that_cannot_store_everything_does_not_pretend_it_did() {
     let site = Site::new();
     let mut line = site.plug("text");
     let (mut daemon, held) = stuck(&site, &mut line, "7s");
-    assert_eq!(daemon.end().code(), Some(1), "ten readings are gone:\n{}", daemon.said());
+    assert_eq!(daemon.end().code(), Some(1), "ten readings are not stored:\n{}", daemon.said());
     let said = daemon.said();
     assert!(said.contains("log cannot be written"), "{said}");
-    assert!(said.contains("count=10"), "the loss is said with its size: {said}");
+    assert!(said.contains("count=10"), "it is said how many: {said}");
     assert!(said.contains("shutdown did not finish within 7s; still running: log"), "{said}");
     drop(held);
+    let daemon = site.start(&json_port(&line));
+    daemon.stored(20);
+    daemon.stop();
 }
 
 #[test]

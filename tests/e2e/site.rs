@@ -47,13 +47,43 @@ pub(crate) fn outstation(args: &[&str]) -> Output {
 #[derive(Debug)]
 pub(crate) struct Site {
     folder: TempDir,
+    log: &'static str,
     starts: AtomicU32,
+    commit_interval: &'static str,
 }
 
 impl Site {
+    /// Commits follow quickly, so that tests do.
     pub(crate) fn new() -> Self {
+        Self::committing("20ms")
+    }
+
+    /// One whose log commits so often.
+    pub(crate) fn committing(commit_interval: &'static str) -> Self {
         let folder = TempDir::new().expect("make a folder");
-        Self { folder, starts: AtomicU32::new(0) }
+        std::fs::create_dir(folder.path().join("run")).expect("make a folder");
+        Self { folder, log: "log.db", starts: AtomicU32::new(0), commit_interval }
+    }
+
+    /// Whose log is at this place in its folder.
+    pub(crate) fn with_log(log: &'static str) -> Self {
+        Self { log, ..Self::new() }
+    }
+
+    /// The same with another interval.
+    pub(crate) fn recommitting(self, commit_interval: &'static str) -> Self {
+        Self { commit_interval, ..self }
+    }
+
+    /// The tails that are there.
+    pub(crate) fn tails(&self) -> Vec<String> {
+        let files = std::fs::read_dir(self.path("run")).expect("list tails");
+        files.map(|file| format!("{:?}", file.expect("an entry").file_name())).collect()
+    }
+
+    /// Leaves no place for tails.
+    pub(crate) fn without_tails(&self) {
+        std::fs::remove_dir(self.path("run")).expect("remove a folder");
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -61,7 +91,7 @@ impl Site {
     }
 
     pub(crate) fn log(&self) -> PathBuf {
-        self.path("log.db")
+        self.path(self.log)
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
@@ -74,28 +104,36 @@ impl Site {
         Line::plug(&self.path(name))
     }
 
-    /// What every configuration here begins with; commits follow quickly, so that tests do.
+    /// What every configuration here begins with.
     pub(crate) fn configure(&self, rest: &str) -> PathBuf {
         let log = self.log();
         let text = format!(
-            "[device]\nid = \"site\"\n[log]\npath = \"{}\"\ncommit_interval = \"20ms\"\n\
+            "[device]\nid = \"site\"\n[log]\npath = \"{}\"\ncommit_interval = \"{}\"\n\
              [http]\nlisten = \"127.0.0.1:0\"\n{rest}",
-            log.display()
+            log.display(),
+            self.commit_interval,
         );
         self.write("outstation.toml", &text)
     }
 
     /// The daemon, not waited for.
     pub(crate) fn spawn(&self, rest: &str) -> Daemon {
+        self.spawn_under(&[], rest)
+    }
+
+    /// The same, started by another program: the words of its command line.
+    pub(crate) fn spawn_under(&self, starter: &[&str], rest: &str) -> Daemon {
         let config = self.configure(rest);
         let start = self.starts.fetch_add(1, Ordering::Relaxed);
         let stderr = self.path(&format!("stderr.{start}"));
         let notify = self.path(&format!("notify.{start}"));
         let socket = UnixDatagram::bind(&notify).expect("bind the notify socket");
-        let child = Command::new(PROGRAM)
-            .args(["run", "--log-format", "text", "--config"])
+        let words = [starter, &[PROGRAM, "run", "--log-format", "text", "--config"]].concat();
+        let child = Command::new(words[0])
+            .args(&words[1..])
             .arg(config)
             .env("NOTIFY_SOCKET", &notify)
+            .env("RUNTIME_DIRECTORY", self.path("run"))
             .env("OUTSTATION_LOG", "info")
             .stderr(File::create(&stderr).expect("make a file for stderr"))
             .spawn()
@@ -155,20 +193,35 @@ impl Daemon {
         }
     }
 
-    /// The address of the only socket it listens on, from `/proc`.
+    /// Waits for its local port, which is there before it is ready.
+    pub(crate) fn listening(mut self) -> Self {
+        let port = eventually("it listens", || self.port_in_proc().unwrap_or(0), |port| *port > 0);
+        self.address = format!("127.0.0.1:{port}");
+        self
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     fn listens_at(&self) -> String {
+        let port = self.port_in_proc().unwrap_or_else(|| panic!("no port\n{}", self.said()));
+        format!("127.0.0.1:{port}")
+    }
+
+    /// The port of the only socket it listens on.
+    fn port_in_proc(&self) -> Option<u16> {
         let proc = PathBuf::from(format!("/proc/{}", self.child.id()));
         let files = std::fs::read_dir(proc.join("fd")).expect("list open files");
         let targets = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
         let names: Vec<_> = targets.map(|target| target.display().to_string()).collect();
         let table = std::fs::read_to_string(proc.join("net/tcp")).expect("read the socket table");
-        let port = table.lines().skip(1).find_map(|line| {
+        table.lines().skip(1).find_map(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
             let ours = names.contains(&format!("socket:[{}]", fields[9])) && fields[3] == "0A";
             let port = fields[1].rsplit(':').next()?;
             ours.then(|| u16::from_str_radix(port, 16).ok()).flatten()
-        });
-        format!("127.0.0.1:{}", port.unwrap_or_else(|| panic!("no port\n{}", self.said())))
+        })
     }
 
     /// All it logged so far.

@@ -68,6 +68,14 @@ impl Deframer {
         self.pending_bytes
     }
 
+    /// The bytes consumed since the last delimiter, for as long as they can belong
+    /// to a frame; none when they are too many. Fed to another deframer, they
+    /// bring it to where this one is.
+    pub fn pending(&self) -> &[u8] {
+        let pending = usize::try_from(self.pending_bytes).unwrap_or(usize::MAX);
+        self.held.get(..pending).unwrap_or_default()
+    }
+
     /// Delimiters skipped so far that ended nothing: a sender's way to flush the
     /// line.
     pub const fn padding_bytes(&self) -> u64 {

@@ -60,6 +60,7 @@ async fn values_are_those_of_the_statuses() {
         "outstation_readings_pending 3",
         "outstation_ledger_balanced 1",
         "outstation_sink_pending_readings{sink=\"cloud\"} 3",
+        "outstation_sink_untold_events{sink=\"cloud\"} 2",
         "outstation_sink_sent_bytes_total{sink=\"cloud\"} 99",
         "outstation_actor_restarts_total{actor=\"log\"} 0",
     ] {

@@ -91,6 +91,7 @@ fn offer() -> Offer {
         sensors: vec![],
         boots: vec![],
         segments: vec![],
+        events: vec![],
     };
     Offer(Arc::new(batch))
 }

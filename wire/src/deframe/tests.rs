@@ -171,3 +171,16 @@ fn faults_read_as_what_failed_and_why() {
         ]
     );
 }
+
+#[test]
+fn what_is_pending_brings_another_deframer_to_the_same_place() {
+    let frame = line(Log { level: Level::Info, text: "hello" }.into());
+    let (mut head, mut rest) = frame.split_at(5);
+    let mut first = Deframer::new();
+    assert!(first.next(&mut head).is_none());
+    let mut second = Deframer::new();
+    assert!(second.next(&mut first.pending()).is_none());
+    assert!(second.next(&mut rest).is_some_and(|received| received.frame.is_ok()));
+    assert!(first.next(&mut &[1; MAX_FRAME][..]).is_none());
+    assert_eq!(first.pending(), [0u8; 0], "too long to be a frame");
+}

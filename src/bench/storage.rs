@@ -1,0 +1,291 @@
+//! Measures the log alone: the real one, in this process, driven through its handles.
+//!
+//! ```text
+//!  700 bytes ──────────────▶ a file, fdatasync      what the storage can do at best
+//!  W1 readings ─Appender▶ LogActor ─▶ a new log     what the log makes of it
+//!                            └ measured: status, Wear
+//! ```
+//!
+//! Log and feeder share one thread, so that a rate is that of one core.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::BenchError;
+use super::w1::{Samples, Sensors};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::ledger::Intake;
+use crate::domain::reading::Readings;
+use crate::event_log::actor::{Intervals, LogActor, LogConfig};
+use crate::event_log::error::StorageError;
+use crate::event_log::{self, Append, Limits, LogClosed, LogHandle, LogStatus, Received, Wear};
+use crate::supervisor::pulse::Pulse;
+
+/// What is written beside the log to see what the storage can do: a second of W1 is that long.
+const RAW_BYTES: usize = 700;
+const RAW_FILE_BYTES: u64 = 1 << 20;
+const RAW_WRITES_MAX: usize = 2_000;
+/// A second of W1, and of W1-slow.
+const SECOND: usize = 1_000;
+const SLOW_SECOND: usize = 10;
+/// Half an hour of W1-slow, a commit a second.
+const SLOW_SECONDS: usize = 1_800;
+/// Different seconds that are fed again and again, where the feeder must not be what is measured.
+const POOL: usize = 100;
+/// Enough for everything that is fed.
+const LOG_BYTES_MAX: u64 = 4 << 30;
+const PORT: &str = "bench";
+const SINK: &str = "nobody";
+
+/// What one workload came to.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StorageFigures {
+    pub workload: &'static str,
+    pub readings: u64,
+    pub wall_s: f64,
+    pub commits: u64,
+    pub commits_per_s: f64,
+    pub readings_per_s: f64,
+    /// From handing the readings over until they are stored, or of a raw write and its sync.
+    pub latency_ms: Option<Latency>,
+    pub syncs_per_commit: f64,
+    /// As they were encoded first.
+    pub body_bytes_per_reading: f64,
+    /// As they are in the log at the end, small segments merged.
+    pub kept_bytes_per_reading: Option<f64>,
+    /// Pages of the file.
+    pub file_bytes_per_reading: f64,
+    /// Commits and checkpoints.
+    pub written_bytes_per_reading: f64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Latency {
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+impl Latency {
+    fn of(mut times: Vec<Duration>) -> Option<Self> {
+        times.sort_unstable();
+        let last = times.len().checked_sub(1)?;
+        let at = |percent: usize| times[last * percent / 100].as_secs_f64() * 1000.0;
+        Some(Self { p50: at(50), p90: at(90), p99: at(99), max: at(100) })
+    }
+}
+
+/// What the storage can do: as much as a second of W1 written and synced, into room taken before.
+pub fn raw(folder: &Path, length: Duration) -> Result<StorageFigures, BenchError> {
+    let failed = |source| BenchError::System { operation: "write and sync a file", source };
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let mut file = File::create(folder.join("raw")).map_err(failed)?;
+    for _ in 0..RAW_FILE_BYTES / 4096 {
+        file.write_all(&[0; 4096]).map_err(failed)?;
+    }
+    file.sync_all().map_err(failed)?;
+    let (began, mut times, mut at) = (Instant::now(), Vec::new(), 0);
+    while times.len() < RAW_WRITES_MAX && began.elapsed() < length {
+        let now = Instant::now();
+        file.write_all_at(&[0x55; RAW_BYTES], at).map_err(failed)?;
+        file.sync_data().map_err(failed)?;
+        times.push(now.elapsed());
+        at = (at + RAW_BYTES as u64) % (RAW_FILE_BYTES - RAW_BYTES as u64);
+    }
+    let (wall, commits) = (began.elapsed().as_secs_f64(), times.len());
+    Ok(StorageFigures {
+        workload: "raw",
+        wall_s: wall,
+        commits: commits as u64,
+        commits_per_s: commits as f64 / wall,
+        latency_ms: Latency::of(times),
+        syncs_per_commit: 1.0,
+        ..StorageFigures::default()
+    })
+}
+
+/// A second of W1 per commit, one after another.
+pub async fn seconds(folder: &Path, length: Duration) -> Result<StorageFigures, BenchError> {
+    let mut run = Run::start(folder, SECOND).await?;
+    let mut samples = Samples::new();
+    while run.began.elapsed() < length {
+        run.commit(run.sensors.readings(samples.by_ref().take(SECOND))).await?;
+    }
+    run.end("W1, a second per commit").await
+}
+
+/// As fast as it goes, as many readings per commit as the daemon would take.
+pub async fn full_groups(folder: &Path, length: Duration) -> Result<StorageFigures, BenchError> {
+    let commit_readings = Config::default().log.commit_readings;
+    let mut run = Run::start(folder, commit_readings).await?;
+    let mut samples = Samples::new();
+    let pool: Vec<Readings> =
+        (0..POOL).map(|_| run.sensors.readings(samples.by_ref().take(SECOND))).collect();
+    let mut pool = pool.iter().cycle();
+    run.began = Instant::now();
+    while run.began.elapsed() < length {
+        for readings in pool.by_ref().take(commit_readings.div_ceil(SECOND)) {
+            run.append(readings.clone()).await?;
+        }
+    }
+    run.end("W1, full commits").await
+}
+
+/// A slow site in an outage: ten readings per commit, which the log merges by and by.
+pub async fn slow(folder: &Path) -> Result<StorageFigures, BenchError> {
+    let mut run = Run::start(folder, SLOW_SECOND).await?;
+    let mut samples = Samples::slow();
+    for _ in 0..SLOW_SECONDS {
+        run.commit(run.sensors.readings(samples.by_ref().take(SLOW_SECOND))).await?;
+    }
+    run.end("W1-slow, a second per commit").await
+}
+
+/// A log being fed.
+struct Run {
+    log: LogHandle,
+    running: JoinSet<Result<(), StorageError>>,
+    sensors: Sensors,
+    sent: u64,
+    times: Vec<Duration>,
+    began: Instant,
+    before: LogStatus,
+}
+
+impl Run {
+    /// A log that commits as soon as it has so many readings.
+    async fn start(folder: &Path, commit_readings: usize) -> Result<Self, BenchError> {
+        let interval = Config::default().log.commit_interval;
+        let config = LogConfig {
+            device: "bench".into(),
+            path: folder.join("log.db"),
+            commit_interval: Intervals { alarm: interval, live: interval, backfill: interval },
+            commit_readings,
+            bytes_max: LOG_BYTES_MAX,
+            retain_delivered: true,
+            // Somebody is owed everything, so that nothing leaves.
+            sinks: vec![SINK.into()],
+            told: Vec::new(),
+            generation: (0, env!("CARGO_PKG_VERSION")),
+        };
+        let actor = LogActor::open(config, Clock::system())?;
+        let (log, mailbox) = event_log::channel();
+        let mut running = JoinSet::new();
+        running.spawn(actor.run(Arc::new(Mutex::new(mailbox)), Pulse::unwatched()));
+        let mut status = log.status();
+        let before = status.wait_for(|status| status.accepting).await.map_err(|_| LogClosed)?;
+        let before = before.clone();
+        let sensors = Sensors::new(PORT);
+        Ok(Self {
+            log,
+            running,
+            sensors,
+            sent: 0,
+            times: Vec::new(),
+            began: Instant::now(),
+            before,
+        })
+    }
+
+    async fn append(&mut self, readings: Readings) -> Result<(), LogClosed> {
+        let count = readings.len() as u64;
+        self.sent += count;
+        let intake = Intake { accepted: count, frames: count, ..Intake::default() };
+        let append = Append { port: PORT.into(), readings, intake, ..Append::default() };
+        self.log.appender().place().await?.send(append);
+        Ok(())
+    }
+
+    async fn commit(&mut self, readings: Readings) -> Result<(), BenchError> {
+        let now = Instant::now();
+        self.append(readings).await?;
+        self.stored().await?;
+        self.times.push(now.elapsed());
+        Ok(())
+    }
+
+    async fn stored(&self) -> Result<LogStatus, LogClosed> {
+        let (mut status, sent) = (self.log.status(), self.sent);
+        let stored = status.wait_for(|status| status.head >= sent).await;
+        stored.map(|status| status.clone()).map_err(|_| LogClosed)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "figures for a table")]
+    async fn end(mut self, workload: &'static str) -> Result<StorageFigures, BenchError> {
+        let after = self.stored().await?;
+        let wall = self.began.elapsed().as_secs_f64();
+        let kept = self.kept().await?;
+        drop(self.log);
+        while let Some(ended) = self.running.join_next().await {
+            ended.map_err(|_| LogClosed)??;
+        }
+        let wear = |get: fn(&Wear) -> u64| get(&after.wear) - get(&self.before.wear);
+        let commits = wear(|wear| wear.commits);
+        let per_reading = |bytes: u64| bytes as f64 / self.sent as f64;
+        Ok(StorageFigures {
+            workload,
+            readings: self.sent,
+            wall_s: wall,
+            commits,
+            commits_per_s: commits as f64 / wall,
+            readings_per_s: self.sent as f64 / wall,
+            latency_ms: Latency::of(self.times),
+            syncs_per_commit: wear(|wear| wear.syncs) as f64 / commits as f64,
+            body_bytes_per_reading: per_reading(wear(|wear| wear.body_bytes)),
+            kept_bytes_per_reading: Some(per_reading(kept)),
+            file_bytes_per_reading: per_reading(
+                after.disk.used_bytes.saturating_sub(self.before.disk.used_bytes),
+            ),
+            written_bytes_per_reading: per_reading(wear(|wear| wear.written_bytes)),
+        })
+    }
+
+    /// Bytes of the bodies in the log, as a sink would be given them.
+    async fn kept(&self) -> Result<u64, LogClosed> {
+        let limits = Limits { readings_max: 1 << 20, bytes_max: 16 << 20 };
+        let (reader, mut bytes) = (self.log.reader(SINK), 0);
+        while let Some(batch) = reader.next(limits).await? {
+            bytes += batch.segments.iter().map(|segment| segment.body.len() as u64).sum::<u64>();
+            let readings =
+                (!batch.segments.is_empty()).then(|| (batch.first_seq(), batch.last_seq()));
+            let events = batch.events.last().map(|event| event.position);
+            reader.acknowledge(Received { readings, events }).await?;
+        }
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_what_was_seen() {
+        let times = (1..=101).rev().map(Duration::from_millis).collect();
+        let latency = Latency::of(times).expect("some");
+        assert_eq!((latency.p50, latency.p99, latency.max), (51.0, 100.0, 101.0));
+        assert_eq!(Latency::of(Vec::new()), None);
+    }
+
+    #[tokio::test]
+    async fn a_log_is_fed_and_counted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let figures = seconds(folder.path(), Duration::from_millis(50)).await.expect("runs");
+        assert!(figures.readings >= 1000 && figures.commits >= 1, "{figures:?}");
+        assert!((0.5..1.0).contains(&figures.body_bytes_per_reading), "{figures:?}");
+        assert!(figures.syncs_per_commit >= 1.0, "{figures:?}");
+        let raw = raw(folder.path(), Duration::from_millis(20)).expect("runs");
+        assert!(raw.commits >= 1 && raw.latency_ms.is_some(), "{raw:?}");
+    }
+}

@@ -1,0 +1,262 @@
+//! `outstation log`: what is in the log, read beside the daemon or without one.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Subcommand;
+
+use super::{CONFIG_PATH, CliError, Signals, complain, runtime, say};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::domain::boots::CLOCK_SET_AFTER_MS;
+use crate::domain::wear::{Flash, Load};
+use crate::inspect::export::{self, Export};
+use crate::inspect::lines::Format;
+use crate::inspect::readings::Selection;
+use crate::inspect::salvage::{self, Salvage};
+use crate::inspect::show::{self, Show};
+use crate::inspect::words::{self, Since};
+use crate::inspect::{Subject, UNKNOWN_DEVICE, stat, verify};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what is in the log, what it takes on disk, and how long it can go on so.
+    Stat(StatArgs),
+    /// Print readings, or events with --events, in the order of their numbers.
+    Show(ShowArgs),
+    /// Check every row against its checksum and the books against the rows; exit code 1 if anything
+    /// is wrong.
+    Verify(VerifyArgs),
+    /// Write readings to a file.
+    Export(ExportArgs),
+    /// Write what can be read of a damaged log, such as the `log.db.damaged` that a daemon set aside.
+    Salvage(SalvageArgs),
+}
+
+/// Which log.
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// The configuration that names the log.
+    #[arg(long, value_name = "FILE", default_value = CONFIG_PATH)]
+    config: PathBuf,
+    /// A log itself, such as a copy; no configuration is read.
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    log: Option<PathBuf>,
+}
+
+impl Which {
+    /// `device`: in the lines of a log whose configuration is not read.
+    fn subject(&self, device: Option<&String>) -> Result<Subject, CliError> {
+        match &self.log {
+            Some(path) => Ok(Subject::named(path.clone(), device.cloned())),
+            None => Ok(Subject::configured(&Config::load(&self.config)?)?),
+        }
+    }
+}
+
+/// What the log stands on.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(super) struct FlashArgs {
+    /// Size of the flash, for the estimate of its life.
+    #[arg(long, value_name = "SIZE", default_value = "8GB", value_parser = words::parse_bytes)]
+    flash_size: u64,
+    /// How often each of its cells can be written; 3,000 is a cheap eMMC.
+    #[arg(long, value_name = "N", default_value_t = 3_000, value_parser = clap::value_parser!(u32).range(1..))]
+    flash_cycles: u32,
+}
+
+impl FlashArgs {
+    fn flash(self) -> Flash {
+        Flash { bytes: self.flash_size, cycles: self.flash_cycles }
+    }
+
+    /// What a commit per interval does to the flash, whatever is in it.
+    pub(super) fn at_most(self, interval: Duration) -> String {
+        words::wear(Load::busiest(interval.as_secs_f64()), self.flash(), interval, true)
+    }
+}
+
+#[derive(Debug, clap::Args)]
+struct StatArgs {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    flash: FlashArgs,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct ShowArgs {
+    #[command(flatten)]
+    which: Which,
+    /// With --log: the device in JSON lines.
+    #[arg(long, value_name = "ID", requires = "log")]
+    device: Option<String>,
+    /// Print the operational events instead.
+    #[arg(long)]
+    events: bool,
+    /// Only from then on: 10m, 2h, or an RFC 3339 date. What has no date is printed too.
+    #[arg(long, value_name = "WHEN", value_parser = Since::parse)]
+    since: Option<Since>,
+    /// Only of this sensor.
+    #[arg(long, value_name = "NAME", conflicts_with = "events")]
+    sensor: Option<String>,
+    /// Only of this port.
+    #[arg(long, value_name = "NAME")]
+    port: Option<String>,
+    /// Only the newest so many.
+    #[arg(long, short = 'n', value_name = "N")]
+    limit: Option<u64>,
+    /// Go on with what comes, until Ctrl-C.
+    #[arg(long, short)]
+    follow: bool,
+    /// How.
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+#[derive(Debug, clap::Args)]
+struct VerifyArgs {
+    #[command(flatten)]
+    which: Which,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct ExportArgs {
+    #[command(flatten)]
+    which: Which,
+    /// With --log: the device in JSON lines.
+    #[arg(long, value_name = "ID", requires = "log")]
+    device: Option<String>,
+    /// The file to write; `-` is standard output.
+    file: PathBuf,
+    /// How.
+    #[arg(long, value_enum, default_value = "json")]
+    format: Format,
+    /// Only what some sink still lacks.
+    #[arg(long)]
+    pending: bool,
+    /// Replace the file if there is one.
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct SalvageArgs {
+    /// The damaged log; its `-wal` is read from beside it. Neither is written to.
+    file: PathBuf,
+    /// A file, or a folder to make one in; without it, standard output.
+    #[arg(long, short, value_name = "PATH")]
+    output: Option<PathBuf>,
+    /// How.
+    #[arg(long, value_enum, default_value = "json")]
+    format: Format,
+    /// The device in JSON lines.
+    #[arg(long, value_name = "ID", default_value = UNKNOWN_DEVICE)]
+    device: String,
+    /// Replace the output if there is one.
+    #[arg(long)]
+    force: bool,
+}
+
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
+    let done = match &args.command {
+        Command::Stat(args) => stat(args),
+        Command::Show(args) => show(args),
+        Command::Verify(args) => verify(args),
+        Command::Export(args) => export(args),
+        Command::Salvage(args) => salvage(args),
+    };
+    match done {
+        Err(CliError::Inspect(error)) if error.is_enough() => Ok(()),
+        done => done,
+    }
+}
+
+fn stat(args: &StatArgs) -> Result<(), CliError> {
+    let subject = args.which.subject(None)?;
+    let stat = stat::stat(&subject, args.flash.flash(), &clock()?)?;
+    tell(args.json, &stat, || stat.lines());
+    Ok(())
+}
+
+fn show(args: &ShowArgs) -> Result<(), CliError> {
+    let subject = args.which.subject(args.device.as_ref())?;
+    let selection = Selection {
+        since_ms: args.since.map(since_ms).transpose()?,
+        port: args.port.clone(),
+        sensor: args.sensor.clone(),
+        delivered: None,
+    };
+    let (events, limit, format) = (args.events, args.limit, args.format);
+    let wanted = Show { events, selection, limit, format };
+    if !args.follow {
+        return Ok(show::show(&subject, &wanted)?);
+    }
+    runtime()?.block_on(async {
+        let mut signals = Signals::new()?;
+        Ok(show::follow(&subject, &wanted, signals.next()).await?)
+    })
+}
+
+fn since_ms(since: Since) -> Result<i64, CliError> {
+    let now = clock()?.wall_ms();
+    if matches!(since, Since::Ago(_)) && now < CLOCK_SET_AFTER_MS {
+        complain("the clock of this machine is not set: `--since` counts from its wrong date");
+    }
+    Ok(since.ms(now))
+}
+
+fn verify(args: &VerifyArgs) -> Result<(), CliError> {
+    let verdict = verify::verify(&args.which.subject(None)?)?;
+    tell(args.json, &verdict, || verdict.lines());
+    Ok(verdict.outcome()?)
+}
+
+fn export(args: &ExportArgs) -> Result<(), CliError> {
+    let subject = args.which.subject(args.device.as_ref())?;
+    let to = export::target(&args.file);
+    let wanted = Export { to, format: args.format, pending: args.pending, replace: args.force };
+    let count = export::export(&subject, &wanted)?;
+    complain(&format!("{count} readings written"));
+    Ok(())
+}
+
+fn salvage(args: &SalvageArgs) -> Result<(), CliError> {
+    let wanted = Salvage {
+        from: args.file.clone(),
+        to: args.output.clone(),
+        device: args.device.clone(),
+        format: args.format,
+        replace: args.force,
+    };
+    let found = salvage::salvage(&wanted)?;
+    found.lines(&args.file).iter().for_each(|line| complain(line));
+    Ok(())
+}
+
+fn tell(json: bool, what: &impl serde::Serialize, lines: impl FnOnce() -> Vec<String>) {
+    if json {
+        say(&serde_json::to_string_pretty(what).unwrap_or_default());
+    } else {
+        lines().iter().for_each(|line| say(line));
+    }
+}
+
+/// The clock counts on tokio's, which a test can step.
+fn clock() -> Result<Clock, CliError> {
+    let runtime = runtime()?;
+    let _entered = runtime.enter();
+    Ok(Clock::system())
+}

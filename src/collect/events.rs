@@ -1,0 +1,119 @@
+//! Operational events, in either encoding.
+//!
+//! As lines they are stored as they come, so that a newer device may tell what this program does not
+//! know yet; packed, a batch that says something unknown does not decode.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
+
+use super::decode::{self, Malformed};
+use super::intake::{Happened, Intake};
+use super::lines::{ClockState, parse_time};
+use super::refusal::Refusal;
+use crate::domain::batch::Batch;
+use crate::domain::boots::Moment;
+use crate::domain::event::Event;
+use crate::domain::event_line::EventLine;
+
+/// The description of a sensor with as many channels and as long names as there can be fits.
+pub(super) const DATA_BYTES_MAX: usize = 256 << 10;
+/// The longest name of a stream or kind.
+pub(super) const NAME_BYTES_MAX: usize = 128;
+
+/// The kind that says where the numbers of an epoch begin.
+const EPOCH_BEGAN: &str = "epoch_began";
+
+/// Stores the events of a batch.
+pub(super) fn of_batch(batch: &Batch, intake: &mut Intake<'_>) -> Result<(), Refusal> {
+    if batch.events.is_empty() {
+        return Ok(());
+    }
+    let mut memory = vec![0; DATA_BYTES_MAX];
+    for told in &batch.events {
+        let line = EventLine::of(batch, told);
+        let mut left = memory.as_mut_slice();
+        // Memory takes every value as long as there is some left.
+        serde_json::to_writer(&mut left, &line.facts)
+            .map_err(|_| Malformed::LongEvent { position: told.position })?;
+        let length = DATA_BYTES_MAX - left.len();
+        let data = std::str::from_utf8(&memory[..length]).expect("JSON is UTF-8");
+        let (time_ms, clock_set) = batch.date(Moment { boot: told.boot, ms: told.at_ms });
+        let begins = match &told.event {
+            Event::EpochBegan { epoch, from, .. } if *epoch == batch.epoch => Some(*from),
+            _ => None,
+        };
+        let (position, stream, kind) = (told.position, told.stream.as_str(), line.kind);
+        put(Happened { position, time_ms, clock_set, stream, kind, data, begins }, intake)?;
+    }
+    Ok(())
+}
+
+/// Whether a line that is no reading is meant to be an event.
+pub(super) fn is_event(text: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Sign {
+        event: Option<IgnoredAny>,
+    }
+    serde_json::from_slice::<Sign>(text).is_ok_and(|sign| sign.event.is_some())
+}
+
+/// What a line says of an event; the rest is the event's own.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    device: Cow<'a, str>,
+    epoch: u64,
+    event: u64,
+    #[serde(borrow)]
+    stream: Cow<'a, str>,
+    #[serde(borrow)]
+    time: Cow<'a, str>,
+    #[serde(default)]
+    clock: ClockState,
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    #[serde(flatten)]
+    data: Map<String, Value>,
+}
+
+/// Stores the event that a line tells.
+pub(super) fn of_line(line: u64, text: &[u8], intake: &mut Intake<'_>) -> Result<(), Refusal> {
+    // Before anything of it is held in memory value by value.
+    if text.len() > DATA_BYTES_MAX {
+        return Err(Malformed::LongEventLine { line }.into());
+    }
+    let said: Line<'_> =
+        serde_json::from_slice(text).map_err(|source| Malformed::Line { line, source })?;
+    decode::check_device(&said.device)?;
+    let time_ms = parse_time(&said.time).ok_or(Malformed::Time { line })?;
+    let number = |name: &str| said.data.get(name).and_then(Value::as_u64);
+    let of_this_epoch = said.kind == EPOCH_BEGAN && number("began") == Some(said.epoch);
+    let begins = if of_this_epoch { number("from") } else { None };
+    let data = Value::Object(said.data).to_string();
+    intake.device(&said.device, said.epoch)?;
+    let happened = Happened {
+        position: said.event,
+        time_ms,
+        clock_set: said.clock == ClockState::Set,
+        stream: &said.stream,
+        kind: &said.kind,
+        data: &data,
+        begins,
+    };
+    put(happened, intake)
+}
+
+fn put(event: Happened<'_>, intake: &mut Intake<'_>) -> Result<(), Refusal> {
+    decode::check_position(event.position)?;
+    [event.stream, event.kind].into_iter().try_for_each(check_name)?;
+    event.begins.map_or(Ok(()), decode::check_seq)?;
+    intake.event(&event)
+}
+
+fn check_name(name: &str) -> Result<(), Malformed> {
+    let fits = (1..=NAME_BYTES_MAX).contains(&name.len());
+    fits.then_some(()).ok_or(Malformed::EventName)
+}

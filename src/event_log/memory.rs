@@ -1,0 +1,144 @@
+//! What was accepted and is not committed yet: one open segment per lane, and what waits behind a
+//! storage that fails.
+
+use std::collections::VecDeque;
+
+use super::sqlite::NewSegment;
+use crate::domain::batch::{Lane, StoredSegment};
+use crate::domain::reading::Stamp;
+use crate::domain::reading::Value;
+use crate::domain::segment::Segment;
+
+/// Consecutive readings of one lane.
+#[derive(Debug)]
+pub(super) struct Block {
+    lane: Lane,
+    segment: Segment,
+    /// Arrival of the first and last reading, milliseconds since boot.
+    first_ms: i64,
+    last_ms: i64,
+}
+
+impl Block {
+    fn new(lane: Lane) -> Self {
+        Self { lane, segment: Segment::default(), first_ms: 0, last_ms: 0 }
+    }
+
+    pub(super) fn push(
+        &mut self,
+        sensor: u32,
+        stamp: Stamp,
+        cells: impl Iterator<Item = (u16, Value)>,
+        now_ms: i64,
+    ) {
+        if self.segment.is_empty() {
+            self.first_ms = now_ms;
+        }
+        self.last_ms = now_ms;
+        self.segment.push(sensor, stamp, cells);
+    }
+
+    /// How many readings it has of each sensor.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.segment.counts()
+    }
+
+    fn seal(&mut self, first_seq: u64, boot: u32) -> NewSegment {
+        let count = u32::try_from(self.segment.len()).unwrap_or(u32::MAX);
+        let body = self.segment.encode();
+        let segment = StoredSegment::sealed(first_seq, count, self.lane, boot, body);
+        NewSegment { segment, first_ms: self.first_ms, last_ms: self.last_ms }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// Oldest first; filled only while nothing can be committed.
+    waiting: VecDeque<Block>,
+    open: [Block; 3],
+    /// So many of those that are not empty are in the commit under way.
+    sealed: usize,
+}
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        Self {
+            sealed: 0,
+            waiting: VecDeque::new(),
+            open: [Lane::Alarm, Lane::Live, Lane::Backfill].map(Block::new),
+        }
+    }
+
+    pub(super) fn open(&mut self, lane: Lane) -> &mut Block {
+        &mut self.open[lane as usize]
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = &Block> {
+        self.waiting.iter().chain(&self.open).filter(|block| !block.segment.is_empty())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.blocks().map(|block| block.segment.len()).sum()
+    }
+
+    /// Readings of the open segments alone.
+    pub(super) fn open_len(&self) -> usize {
+        self.open.iter().map(|block| block.segment.len()).sum()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.blocks().next().is_none()
+    }
+
+    pub(super) fn cells(&self) -> usize {
+        self.blocks().map(|block| block.segment.cells()).sum()
+    }
+
+    /// Closes the open segments, so that each part of what waits can be given up alone.
+    pub(super) fn rotate(&mut self) {
+        for open in &mut self.open {
+            if !open.segment.is_empty() {
+                let lane = open.lane;
+                self.waiting.push_back(std::mem::replace(open, Block::new(lane)));
+            }
+        }
+    }
+
+    /// Gives up the oldest readings of the lowest lane.
+    pub(super) fn give_up(&mut self) -> Option<Block> {
+        let lowest = self.waiting.iter().map(|block| block.lane).max()?;
+        let at = self.waiting.iter().position(|block| block.lane == lowest)?;
+        self.waiting.remove(at)
+    }
+
+    /// The oldest as segments with numbers from `first_seq` on, while they have fewer bytes than these.
+    /// They stay until [`Memory::clear`].
+    pub(super) fn seal(&mut self, first_seq: u64, boot: u32, bytes_max: usize) -> Vec<NewSegment> {
+        let (mut next, mut bytes, mut all) = (first_seq, 0, Vec::new());
+        let blocks = self.waiting.iter_mut().chain(&mut self.open);
+        for block in blocks.filter(|block| !block.segment.is_empty()) {
+            if bytes >= bytes_max {
+                break;
+            }
+            let sealed = block.seal(next, boot);
+            next = sealed.segment.last_seq() + 1;
+            bytes += sealed.segment.body.len();
+            all.push(sealed);
+        }
+        self.sealed = all.len();
+        all
+    }
+
+    /// Forgets the readings that were sealed, and says how many they were. Keeps the memory of the open
+    /// segments.
+    pub(super) fn clear(&mut self) -> usize {
+        let before = self.len();
+        for _ in 0..std::mem::take(&mut self.sealed) {
+            if self.waiting.pop_front().is_none() {
+                let filled = self.open.iter_mut().find(|block| !block.segment.is_empty());
+                filled.into_iter().for_each(|block| block.segment.clear());
+            }
+        }
+        before - self.len()
+    }
+}

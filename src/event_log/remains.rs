@@ -1,0 +1,62 @@
+//! What can be read of a damaged log, for whoever asks; the daemon's own way is `salvage.rs`.
+//!
+//! The files are only read, and never through SQLite.
+
+use std::path::Path;
+
+use super::aggregates::Aggregates;
+use super::carve::{self, Carving};
+use super::error::{Result, StorageError};
+use super::files::Files;
+use super::inspect::{Meaning, is_held};
+use super::salvage;
+use crate::domain::batch::StoredSegment;
+
+/// The rows of a log that are what was written.
+#[derive(Debug)]
+pub struct Remains {
+    carving: Carving,
+    aggregates: Aggregates,
+}
+
+impl Remains {
+    /// Reads a log and the journal beside it. Nobody may write to them meanwhile.
+    pub fn of(path: &Path) -> Result<Self> {
+        let files = Files::of(path);
+        if !path.exists() && !files.journal().exists() {
+            return Err(StorageError::Absent { path: path.to_owned() });
+        }
+        if path.exists() && is_held(&files) {
+            return Err(StorageError::InUse { path: path.to_owned() });
+        }
+        let carving = carve::carve(files.log(), &files.journal())
+            .map_err(|source| files.failed("read the damaged log", source))?;
+        let aggregates = salvage::replay(&carving);
+        Ok(Self { carving, aggregates })
+    }
+
+    /// The last life of the log that is known; 0 if none is.
+    pub fn epoch(&self) -> u64 {
+        self.carving.meta().map_or(0, |meta| meta.row.epoch)
+    }
+
+    pub fn events(&self) -> usize {
+        salvage::events(&self.carving).count()
+    }
+
+    pub fn snapshots(&self) -> usize {
+        self.carving.snapshots().len()
+    }
+
+    /// Visits every segment in order, until told to stop.
+    pub fn for_each(&mut self, mut visit: impl FnMut(&StoredSegment, Meaning<'_>) -> bool) {
+        for found in salvage::segments(&self.carving) {
+            let Some(new) = self.carving.segment(&found) else { continue };
+            salvage::introduce(&new, &mut self.aggregates);
+            let Aggregates { registry, boots, .. } = &self.aggregates;
+            if !visit(&new.segment, Meaning { registry, boots }) {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Keeping the log within its bounds: what was delivered leaves it, and when there is no room, what
+//! was not.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FallocateFlags, fallocate, statvfs};
+
+use super::actor::LogActor;
+use super::error::StorageError;
+use super::files::{self, Files};
+use super::queries::Head;
+use super::schema::JOURNAL_BYTES;
+use super::sqlite::NewSegment;
+use crate::domain::batch::Lane;
+use crate::domain::boots::Moment;
+use crate::domain::event::{Event, Stream};
+use crate::domain::retention::{Bounds, Usage};
+use crate::telemetry::events::{ReadingsEvicted, Report};
+
+/// The journal, and the largest commits on top.
+const JOURNAL_ROOM: u64 = 2 * JOURNAL_BYTES;
+/// Given up when the file system is full: room to write down what leaves, and to move the journal.
+/// As much as a whole journal can make the file grow.
+const BALLAST_BYTES: u64 = JOURNAL_BYTES.next_multiple_of(64 << 10);
+/// Of what is free, so much is left: for what the file system needs to write down our own growth.
+const SPARE_BYTES: u64 = 512 << 10;
+/// Segments looked at in one go.
+const HEADS_MAX: usize = 256;
+/// A row's share of pages besides its body.
+pub(super) const ROW_BYTES: u64 = 64;
+
+pub(super) fn bounds(bytes_max: u64) -> Bounds {
+    Bounds { bytes_max, reserved: JOURNAL_ROOM + BALLAST_BYTES }
+}
+
+/// Room kept for the moment there is none.
+#[derive(Debug)]
+pub(super) struct Ballast {
+    path: PathBuf,
+    held: bool,
+}
+
+impl Ballast {
+    pub(super) fn new(files: &Files) -> Self {
+        let mut ballast = Self { path: files.ballast(), held: false };
+        ballast.take();
+        ballast
+    }
+
+    /// Takes the room, when the file system can spare it.
+    pub(super) fn take(&mut self) {
+        let held = self.held
+            || files::len(&self.path) == BALLAST_BYTES
+            || (free_bytes(&self.path) > 4 * BALLAST_BYTES && allocate(&self.path).is_ok());
+        self.held = held;
+    }
+
+    /// Gives the room to whoever writes next.
+    pub(super) fn drop(&mut self) {
+        self.held = false;
+        files::remove(&self.path);
+    }
+}
+
+/// Segments that were chosen to leave and have not left yet, because no commit has succeeded since.
+/// The books count them as lost already: they leave with the next commit, and a choice is not made
+/// anew with each attempt.
+#[derive(Debug, Default)]
+pub(super) struct Leaving {
+    ranges: Vec<(u64, u64)>,
+    bytes: u64,
+}
+
+impl Leaving {
+    fn has(&self, head: &Head) -> bool {
+        self.ranges.contains(&(head.first_seq, head.first_seq))
+    }
+
+    fn add(&mut self, head: &Head) {
+        self.ranges.push((head.first_seq, head.first_seq));
+        self.bytes += head.bytes + ROW_BYTES;
+    }
+}
+
+fn allocate(path: &Path) -> std::io::Result<()> {
+    files::remove(path);
+    let file = files::create_private(path)?;
+    let done = fallocate(&file, FallocateFlags::empty(), 0, BALLAST_BYTES);
+    done.map_err(|error| {
+        drop(fs::remove_file(path));
+        error.into()
+    })
+}
+
+/// Whether the file system can spare a reserved journal and still take its content.
+pub(super) fn spares_journal(files: &Files) -> bool {
+    free_bytes(files.log()) > 2 * JOURNAL_BYTES + SPARE_BYTES
+}
+
+fn free_bytes(path: &Path) -> u64 {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    statvfs(folder.unwrap_or(Path::new("."))).map_or(0, |stat| stat.f_bavail * stat.f_frsize)
+}
+
+impl LogActor {
+    pub(super) fn usage(&self) -> Result<Usage, StorageError> {
+        let pages = self.database.pages()?;
+        // A reader beside us can make the journal larger than what is kept for it.
+        let journal = files::len(&self.files.journal()).saturating_sub(JOURNAL_ROOM);
+        let (used, file) = (pages.used_bytes() + journal, pages.file_bytes());
+        Ok(Usage { used, file, aside: self.files.aside_bytes() })
+    }
+
+    /// A bound that was lowered: everything above it leaves now, and the file is copied smaller.
+    pub(super) fn fit(&mut self) -> Result<(), StorageError> {
+        if !self.bounds.is_oversized(self.usage()?) {
+            return Ok(());
+        }
+        loop {
+            let relief = self.bounds.relief(self.usage()?, 0, u64::MAX);
+            self.evict(relief.evict)?;
+            if self.leaving.ranges.is_empty() {
+                return self.database.shrink();
+            }
+            self.commit_removal(self.leaving.ranges.clone())?;
+        }
+    }
+
+    /// How large the file may become: it keeps the pages it has, be they in the journal still, because
+    /// giving them up frees nothing for others; and it takes what is free.
+    fn available(&self, usage: Usage) -> u64 {
+        // The file system refuses more than it says, as one with quotas does. What memory can hold is
+        // no reason to give up what is stored.
+        if self.full && self.memory.len() >= self.config.commit_readings / 2 {
+            return usage.file;
+        }
+        let free = free_bytes(self.files.log()).saturating_sub(SPARE_BYTES);
+        usage.file.max(files::len(self.files.log()) + free)
+    }
+
+    /// A commit is in the journal; the pages by which it makes the file grow have no room in the file
+    /// yet. While little is free they are moved at once, because somebody else may take it, and a
+    /// journal that cannot be moved can neither be begun anew nor take what would make room. For when
+    /// somebody already did, there is the ballast.
+    pub(super) fn secure_journal(&mut self) -> Result<(), StorageError> {
+        let file = files::len(self.files.log());
+        let growth = self.database.pages()?.file_bytes().saturating_sub(file);
+        if growth > 0 && free_bytes(self.files.log()) < growth + SPARE_BYTES {
+            self.move_journal();
+        }
+        Ok(())
+    }
+
+    /// Moves the journal into the file, at the cost of the ballast if need be. It keeps its length: what
+    /// is given to a full file system is gone.
+    pub(super) fn move_journal(&mut self) {
+        if self.database.checkpoint("PASSIVE").is_err_and(|error| error.is_full()) {
+            self.ballast.drop();
+            // If this fails too, the commit will, and says why.
+            drop(self.database.checkpoint("PASSIVE"));
+        }
+    }
+
+    /// The segments that have to leave before these can come. Records what that loses.
+    /// What was acknowledged leaves only together with the acknowledgement: `settling`.
+    pub(super) fn make_room(
+        &mut self,
+        coming: &[NewSegment],
+        settling: &mut bool,
+    ) -> Result<Vec<(u64, u64)>, StorageError> {
+        let coming = coming.iter().map(|new| new.segment.body.len() as u64 + ROW_BYTES).sum();
+        let usage = self.usage()?;
+        let relief = self.bounds.relief(usage, coming, self.available(usage));
+        if relief.remove_aside {
+            self.files.remove_aside();
+        }
+        *settling |= relief.evict > 0 || !self.leaving.ranges.is_empty();
+        let mut leaving = if *settling { self.delivered_segments()? } else { Vec::new() };
+        self.evict(relief.evict)?;
+        leaving.extend(&self.leaving.ranges);
+        Ok(leaving)
+    }
+
+    /// What every sink has, as ranges of first numbers, unless it is to be kept.
+    fn delivered_segments(&mut self) -> Result<Vec<(u64, u64)>, StorageError> {
+        if self.config.retain_delivered {
+            return Ok(Vec::new());
+        }
+        let delivered = self.aggregates.delivered_to_all(&self.config.sinks);
+        let end = self.aggregates.books.first_owed(&delivered, 1);
+        let last = self.last_whole_before(end)?;
+        Ok(last.map(|last| (0, last)).into_iter().collect())
+    }
+
+    /// The first number of the last segment that ends before `end` and is not the newest: that one
+    /// stays whatever happened to it, because it carries the sequence on.
+    fn last_whole_before(&self, end: u64) -> Result<Option<u64>, StorageError> {
+        let newest = self.database.newest()?.map_or(0, |head| head.first_seq);
+        let Some(last) = self.database.head_before(end.min(newest))? else { return Ok(None) };
+        if last.last_seq() < end {
+            return Ok(Some(last.first_seq));
+        }
+        Ok(self.database.head_before(last.first_seq)?.map(|before| before.first_seq))
+    }
+
+    /// Chooses segments of so many bytes to leave: what was delivered first, then the lowest lane's
+    /// oldest. Those chosen before count.
+    fn evict(&mut self, bytes: u64) -> Result<(), StorageError> {
+        if self.leaving.bytes >= bytes {
+            return Ok(());
+        }
+        let delivered = self.aggregates.delivered_to_all(&self.config.sinks);
+        let newest = self.database.newest()?.map_or(0, |head| head.first_seq);
+        let end = self.aggregates.books.first_owed(&delivered, 1);
+        for head in self.database.heads(0, HEADS_MAX)? {
+            if self.leaving.bytes >= bytes || head.last_seq() >= end || head.first_seq >= newest {
+                break;
+            }
+            if !self.leaving.has(&head) {
+                self.leaving.add(&head);
+            }
+        }
+        for lane in Lane::LOWEST_FIRST {
+            let mut chosen: Vec<Head> = Vec::new();
+            for head in self.database.lane_heads(lane, self.evicted_to[lane as usize], HEADS_MAX)? {
+                if self.leaving.bytes >= bytes || head.first_seq >= newest {
+                    break;
+                }
+                if !self.leaving.has(&head) {
+                    self.leaving.add(&head);
+                    chosen.push(head);
+                }
+            }
+            self.write_down(lane, &chosen);
+        }
+        Ok(())
+    }
+
+    /// Records and reports what evicting these segments loses: one event per run of numbers.
+    fn write_down(&mut self, lane: Lane, chosen: &[Head]) {
+        for run in chosen.chunk_by(|a, b| a.last_seq() + 1 == b.first_seq) {
+            let (oldest, newest) = (run[0], run[run.len() - 1]);
+            let (first, last) = (oldest.first_seq, newest.last_seq());
+            self.evicted_to[lane as usize] = last + 1;
+            let delivered = self.aggregates.delivered_to_all(&self.config.sinks);
+            let owed = self.aggregates.books.owed(&delivered, first, last);
+            let count = owed.iter().map(|(first, last)| last - first + 1).sum();
+            if count == 0 {
+                continue;
+            }
+            let from = Moment { boot: oldest.boot, ms: oldest.first_ms };
+            let to = Moment { boot: newest.boot, ms: newest.last_ms };
+            let event = Event::Evicted { lane, first, last, count, from, to };
+            self.record(Stream::ledger(), event);
+            let [from, to] = [from, to].map(|moment| self.aggregates.boots.date(moment));
+            ReadingsEvicted { lane: lane.name(), first, last, count, from, to }.report();
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The checksum of each kind of row: what tells a damaged row from a sound one, wherever it is found.
+//!
+//! All are CRC-32 over fields in little endian. That of a segment travels with it, see
+//! [`StoredSegment::checksum`](crate::domain::batch::StoredSegment::checksum).
+
+use crate::domain::event::Stream;
+
+/// An event as it stands in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct EventRow {
+    pub(super) stream: Stream,
+    pub(super) version: u64,
+    pub(super) boot: u32,
+    /// Milliseconds since that boot.
+    pub(super) at_ms: i64,
+    /// Its place among the events that are delivered.
+    pub(super) position: Option<u64>,
+    /// The event, as postcard.
+    pub(super) data: Vec<u8>,
+}
+
+impl EventRow {
+    /// Over stream, a zero byte, version, boot, at_ms, position (0 for none), data.
+    pub(super) fn checksum(&self) -> u32 {
+        let mut hasher = named(&self.stream);
+        hasher.update(&self.version.to_le_bytes());
+        hasher.update(&self.boot.to_le_bytes());
+        hasher.update(&self.at_ms.to_le_bytes());
+        hasher.update(&self.position.unwrap_or(0).to_le_bytes());
+        hasher.update(&self.data);
+        hasher.finalize()
+    }
+}
+
+/// An aggregate as of a version of its stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SnapshotRow {
+    pub(super) stream: Stream,
+    pub(super) version: u64,
+    /// The aggregate, as postcard.
+    pub(super) data: Vec<u8>,
+}
+
+impl SnapshotRow {
+    /// Over stream, a zero byte, version, data.
+    pub(super) fn checksum(&self) -> u32 {
+        let mut hasher = named(&self.stream);
+        hasher.update(&self.version.to_le_bytes());
+        hasher.update(&self.data);
+        hasher.finalize()
+    }
+}
+
+/// The one row that says which log this is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct MetaRow {
+    pub(super) epoch: u64,
+    pub(super) format: u32,
+    /// Which file this is, see [`super::identity`].
+    pub(super) file: Vec<u8>,
+}
+
+impl MetaRow {
+    /// Over epoch, format, file.
+    pub(super) fn checksum(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&self.epoch.to_le_bytes());
+        hasher.update(&self.format.to_le_bytes());
+        hasher.update(&self.file);
+        hasher.finalize()
+    }
+}
+
+fn named(stream: &Stream) -> crc32fast::Hasher {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(stream.as_str().as_bytes());
+    hasher.update(&[0]);
+    hasher
+}

@@ -1,0 +1,104 @@
+//! Operational events as text.
+
+use serde::Serialize;
+
+use super::InspectError;
+use super::lines::{Format, printable};
+use super::output::Output;
+use super::readings::{Selection, state_of};
+use crate::cli::complain;
+use crate::domain::batch::ToldEvent;
+use crate::domain::boots::Moment;
+use crate::domain::event::Stream;
+use crate::domain::event_line::EventLine;
+use crate::event_log::inspect::{LogView, StoredEvent};
+
+const CSV_HEADER: &str = "position,time,clock,stream,kind,detail\r\n";
+
+pub fn header(format: Format) -> &'static str {
+    if format == Format::Csv { CSV_HEADER } else { "" }
+}
+
+/// The events of a log, and how they are wanted.
+pub(super) struct Known<'a> {
+    pub(super) view: &'a LogView,
+    pub(super) device: &'a str,
+    pub(super) format: Format,
+    pub(super) selection: &'a Selection,
+}
+
+impl Known<'_> {
+    /// Shows the events after a position, of which the log keeps some thousands at most; with a
+    /// limit, the newest. Gives the last position.
+    pub(super) fn show(
+        &self,
+        after: u64,
+        limit: Option<u64>,
+        output: &mut Output,
+    ) -> Result<u64, InspectError> {
+        let state = state_of(self.view)?;
+        let (mut position, mut rows) = (after, Vec::new());
+        loop {
+            let page = self.view.told(position).map_err(InspectError::at(self.view.path()))?;
+            let Some(last) = page.last() else { break };
+            position = last.position;
+            for stored in &page {
+                let date = |moment| state.meaning().boots.date(moment);
+                let (time_ms, set) = date(Moment { boot: stored.boot, ms: stored.at_ms });
+                if self.takes(&stored.stream, time_ms, set) {
+                    rows.extend(self.row(stored, set, date));
+                }
+            }
+        }
+        let most = limit.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
+        let newest = rows.len().saturating_sub(most);
+        rows[newest..].iter().all(|row| output.put(row.as_bytes()));
+        Ok(position)
+    }
+
+    fn takes(&self, stream: &Stream, time_ms: i64, set: bool) -> bool {
+        let Selection { since_ms, port, .. } = self.selection;
+        let recent = since_ms.is_none_or(|since| !set || time_ms >= since);
+        recent && port.as_ref().is_none_or(|port| *stream == Stream::port(port))
+    }
+
+    fn row(
+        &self,
+        stored: &StoredEvent,
+        set: bool,
+        date: impl Fn(Moment) -> (i64, bool),
+    ) -> Option<String> {
+        let StoredEvent { position, stream, .. } = stored;
+        let Some(event) = &stored.event else {
+            complain(&format!("event {position} of `{}` is damaged; skipped", stream.as_str()));
+            return None;
+        };
+        let told = ToldEvent {
+            position: *position,
+            stream: stream.as_str().to_owned(),
+            boot: stored.boot,
+            at_ms: stored.at_ms,
+            event: event.clone(),
+        };
+        let line = EventLine::new(self.device, self.view.epoch(), &told, date);
+        let (kind, time) = (line.kind, &line.time);
+        let clock = if set { "set" } else { "unset" };
+        Some(match self.format {
+            Format::Table => {
+                let unset = if set { "" } else { " (clock unset)" };
+                let facts = printable(&text(&line.facts));
+                format!("{position:>8}  {time}{unset}  {}  {kind}  {facts}\n", stream.as_str())
+            }
+            Format::Csv => {
+                let facts = text(&line.facts).replace('"', "\"\"");
+                format!("{position},{time},{clock},{},{kind},\"{facts}\"\r\n", stream.as_str())
+            }
+            Format::Json => format!("{}\n", text(&line)),
+        })
+    }
+}
+
+/// As JSON; what cannot be said in it is left out.
+fn text(said: &impl Serialize) -> String {
+    serde_json::to_string(said).unwrap_or_default()
+}

@@ -1,0 +1,54 @@
+//! `outstation log export`: all readings, or those some sink still lacks, into a file.
+
+use std::path::{Path, PathBuf};
+
+use super::lines::{Format, Lines};
+use super::output::Output;
+use super::readings::{self, Selection, state_of};
+use super::{InspectError, Subject};
+use crate::event_log::inspect::LogView;
+
+#[derive(Clone, Debug)]
+pub struct Export {
+    /// `None`: standard output.
+    pub to: Option<PathBuf>,
+    pub format: Format,
+    pub pending: bool,
+    pub replace: bool,
+}
+
+/// Gives how many readings were written.
+pub fn export(subject: &Subject, export: &Export) -> Result<u64, InspectError> {
+    let failed = InspectError::at(&subject.path);
+    let view = LogView::open(&subject.path).map_err(&failed)?;
+    let state = state_of(&view)?;
+    let delivered = state.delivered_to_all(&subject.sinks(&state));
+    let selection =
+        Selection { delivered: export.pending.then_some(delivered), ..Selection::default() };
+    let mut output = open(&view, export)?;
+    let lines = Lines::of(export.format, &subject.device, view.epoch());
+    output.put(lines.header().as_bytes());
+    let (mut count, mut text) = (0, Vec::new());
+    let walked = readings::walk(&view, &state, 0, &selection, |dated| {
+        text.clear();
+        lines.add(&mut text, dated);
+        count += 1;
+        output.put(&text)
+    });
+    output.finish()?;
+    walked.map_err(failed)?;
+    Ok(count)
+}
+
+fn open(view: &LogView, export: &Export) -> Result<Output, InspectError> {
+    match &export.to {
+        None => Ok(Output::stdout()),
+        Some(path) if view.owns(path) => Err(InspectError::Own { path: path.clone() }),
+        Some(path) => Output::file(path, export.replace),
+    }
+}
+
+/// `-` is standard output.
+pub fn target(path: &Path) -> Option<PathBuf> {
+    (path != Path::new("-")).then(|| path.to_owned())
+}

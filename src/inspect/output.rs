@@ -1,0 +1,96 @@
+//! Where text goes: standard output or a file. The first failure is kept, and what follows dropped.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::InspectError;
+
+pub struct Output {
+    to: String,
+    writer: BufWriter<Box<dyn Write>>,
+    /// To be made durable in the end.
+    file: Option<File>,
+    failed: Option<io::Error>,
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Output").field("to", &self.to).finish_non_exhaustive()
+    }
+}
+
+const BUFFER_BYTES: usize = 64 << 10;
+
+impl Output {
+    pub fn stdout() -> Self {
+        let writer = BufWriter::with_capacity(BUFFER_BYTES, Box::new(io::stdout()) as Box<_>);
+        Self { to: "to standard output".to_owned(), writer, file: None, failed: None }
+    }
+
+    /// A file that is not there yet, unless it may be replaced. Readings are nobody else's business.
+    pub fn file(path: &Path, replace: bool) -> Result<Self, InspectError> {
+        let to = format!("`{}`", path.display());
+        let mut options = File::options();
+        options.write(true).mode(0o600);
+        if replace {
+            options.create(true).truncate(true);
+        } else {
+            options.create_new(true);
+        }
+        let made = options.open(path).and_then(|file| Ok((file.try_clone()?, file)));
+        let (file, same) = made.map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => InspectError::Exists { path: path.to_owned() },
+            _ => InspectError::Output { to: to.clone(), source },
+        })?;
+        let writer = BufWriter::with_capacity(BUFFER_BYTES, Box::new(same) as Box<_>);
+        Ok(Self { to, writer, file: Some(file), failed: None })
+    }
+
+    /// Whether to go on: false once anything failed.
+    pub fn put(&mut self, bytes: &[u8]) -> bool {
+        if self.failed.is_none() {
+            self.failed = self.writer.write_all(bytes).err();
+        }
+        self.is_open()
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.failed.is_none()
+    }
+
+    /// Hands over what was put so far.
+    pub fn flush(&mut self) -> Result<(), InspectError> {
+        if self.failed.is_none() {
+            self.failed = self.writer.flush().err();
+        }
+        match self.failed.take() {
+            None => Ok(()),
+            Some(source) => Err(InspectError::Output { to: self.to.clone(), source }),
+        }
+    }
+
+    /// The same, and sees to it that a file is durable.
+    pub fn finish(mut self) -> Result<(), InspectError> {
+        self.flush()?;
+        match self.file.as_ref().map_or(Ok(()), File::sync_all) {
+            // A pipe or a device, which has nothing to be made durable.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            synced => synced.map_err(|source| InspectError::Output { to: self.to, source }),
+        }
+    }
+}
+
+/// Whether the reader of our standard output has gone: only a write would tell otherwise, and there
+/// may be nothing to write for hours.
+pub fn is_abandoned() -> bool {
+    let stdout = io::stdout();
+    let mut asked = [PollFd::new(&stdout, PollFlags::empty())];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let answered = poll(&mut asked, Some(&at_once)).is_ok_and(|count| count > 0);
+    answered && asked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+}

@@ -1,0 +1,119 @@
+//! `outstation log salvage`: the readings that are left in a damaged log.
+
+use std::path::{Path, PathBuf};
+
+use super::lines::{Format, Lines};
+use super::output::Output;
+use super::{InspectError, readings};
+use crate::domain::delivery::IntervalSet;
+use crate::event_log::remains::Remains;
+
+#[derive(Clone, Debug)]
+pub struct Salvage {
+    pub from: PathBuf,
+    /// A file, or a folder to make one in. `None`: standard output.
+    pub to: Option<PathBuf>,
+    pub device: String,
+    pub format: Format,
+    pub replace: bool,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub readings: u64,
+    pub segments: u64,
+    /// Whose checksum holds and whose content does not decode.
+    pub undecodable: u64,
+    pub numbers: IntervalSet,
+    pub events: usize,
+    pub snapshots: usize,
+    pub sensors: usize,
+    pub to: Option<PathBuf>,
+}
+
+pub fn salvage(salvage: &Salvage) -> Result<Found, InspectError> {
+    let mut remains = Remains::of(&salvage.from).map_err(InspectError::Storage)?;
+    let lines = Lines::of(salvage.format, &salvage.device, remains.epoch());
+    let to = salvage.to.as_deref().map(|to| file_in(to, salvage));
+    let mut output = match &to {
+        None => Output::stdout(),
+        Some(path) if is_same(path, &salvage.from) || is_same(path, &journal(&salvage.from)) => {
+            return Err(InspectError::Own { path: path.clone() });
+        }
+        Some(path) => Output::file(path, salvage.replace)?,
+    };
+    output.put(lines.header().as_bytes());
+    let (events, snapshots) = (remains.events(), remains.snapshots());
+    let mut found = Found { events, snapshots, to, ..Found::default() };
+    let mut text = Vec::new();
+    remains.for_each(|segment, meaning| {
+        let read = readings::of_segment(segment, meaning, 0, |dated| {
+            text.clear();
+            lines.add(&mut text, dated);
+            output.put(&text);
+            found.readings += 1;
+        });
+        match read {
+            Ok(()) => {
+                found.segments += 1;
+                found.numbers.insert(segment.first_seq, segment.last_seq());
+            }
+            Err(_) => found.undecodable += 1,
+        }
+        found.sensors = meaning.registry.len();
+        output.is_open()
+    });
+    output.finish()?;
+    Ok(found)
+}
+
+/// The file itself, or one named after the log in the folder.
+fn file_in(to: &Path, salvage: &Salvage) -> PathBuf {
+    if !to.is_dir() {
+        return to.to_owned();
+    }
+    let mut name = salvage.from.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(salvage.format.extension());
+    to.join(name)
+}
+
+fn journal(log: &Path) -> PathBuf {
+    let mut name = log.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+fn is_same(left: &Path, right: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let id = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
+    id(left).is_some_and(|left| id(right) == Some(left))
+}
+
+impl Found {
+    /// For a person.
+    pub fn lines(&self, from: &Path) -> Vec<String> {
+        let gaps = self.numbers.gaps().count();
+        let numbers = match (self.numbers.intervals().first(), self.numbers.last()) {
+            (Some((first, _)), Some(last)) => format!(", numbers {first} to {last}, {gaps} gaps"),
+            _ => String::new(),
+        };
+        let mut lines = vec![format!(
+            "`{}`: {} readings in {} segments{numbers}; {} sensors, {} events, {} snapshots",
+            from.display(),
+            self.readings,
+            self.segments,
+            self.sensors,
+            self.events,
+            self.snapshots
+        )];
+        if self.undecodable > 0 {
+            lines.push(format!("{} segments are whole and do not decode", self.undecodable));
+        }
+        if let Some(to) = &self.to {
+            lines.push(format!("written to `{}`; the log was not touched", to.display()));
+        }
+        lines
+    }
+}
