@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use super::super::error::signed;
 use super::*;
 
 /// Readings of a log to be damaged: number `n` has the value `n`.
@@ -33,7 +34,7 @@ fn put(files: &Files, folder: &Path) {
 
 async fn fill(rig: &Rig) {
     for number in (1..=READINGS).step_by(5) {
-        let values = (number..number + 5).map(|number| Value::Int(number.cast_signed()));
+        let values = (number..number + 5).map(|number| Value::Int(signed(number)));
         rig.append_to(Lane::Live, values).await;
         rig.stored(number + 4).await;
     }
@@ -74,7 +75,7 @@ async fn account(folder: &Path, what: &str) -> BTreeSet<u64> {
         .await
         .into_iter()
         .map(|(number, value)| {
-            let expected = if number > READINGS { 0 } else { number.cast_signed() };
+            let expected = if number > READINGS { 0 } else { signed(number) };
             assert_eq!(value, expected, "{what}: number {number}");
             number
         })
