@@ -9,6 +9,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::UnixDatagram;
 use tokio::time::timeout;
 
+/// Where Linux has files in memory.
+const MEMORY: &str = "/dev/shm";
 /// A daemon that is not ready by then never will be.
 const READY_MAX: Duration = Duration::from_secs(10);
 
@@ -49,14 +51,14 @@ impl Child {
     pub async fn daemon(folder: &Path, config: &Path) -> io::Result<Self> {
         let socket = folder.join("notify");
         let notify = UnixDatagram::bind(&socket)?;
-        let child = Command::new(std::env::current_exe()?)
-            .arg("run")
-            .arg("--config")
-            .arg(config)
-            .env("NOTIFY_SOCKET", &socket)
-            .env("OUTSTATION_LOG", "warn")
-            .spawn()?;
-        let child = Self(child);
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("run").arg("--config").arg(config);
+        command.env("NOTIFY_SOCKET", &socket).env("OUTSTATION_LOG", "warn");
+        // As a service manager gives it: memory. A clean stop leaves nothing there.
+        if Path::new(MEMORY).is_dir() {
+            command.env("RUNTIME_DIRECTORY", MEMORY);
+        }
+        let child = Self(command.spawn()?);
         let mut message = [0; 4096];
         loop {
             let received = timeout(READY_MAX, notify.recv(&mut message)).await;
