@@ -12,7 +12,6 @@ use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
 use super::*;
-use crate::clock::Clock;
 use crate::domain::batch::{Lane, StoredSegment};
 use crate::domain::event::Event;
 use crate::event_log::error::{signed, unsigned};
@@ -724,60 +723,4 @@ fn a_chain_that_leads_in_a_circle_ends() {
     }
     let found = keys(&Files::new(&database, &[]).carve());
     assert_holds(&found, &BTreeSet::new(), &log.written);
-}
-
-/// Seconds and bytes are printed: `cargo test --release -- --ignored --nocapture`.
-#[test]
-#[ignore = "writes 100 MB"]
-fn a_large_file_is_carved_in_reasonable_time() {
-    for (page_size, body_max, transactions) in
-        [(4096, 200, 60_000), (4096, 40_000, 8000), (512, 40_000, 8000)]
-    {
-        let mut log = Log::new(page_size, body_max, 1);
-        for _ in 0..transactions / 1000 {
-            log.connection.execute_batch("BEGIN").expect("begins");
-            log.segments(if body_max == 200 { 10_000 } else { 5000 });
-            log.connection.execute_batch("COMMIT").expect("commits");
-            log.checkpoint();
-        }
-        for zeroed in [false, true] {
-            let files = log.files();
-            let (mut database, wal) = files.read();
-            if zeroed {
-                // Every tree page unsound: each byte is tried.
-                for page in database.chunks_mut(page_size) {
-                    if matches!(page[0], 2 | 5 | 10 | 13) {
-                        page[1..8].fill(0xFF);
-                    }
-                }
-            }
-            files.write(&database, &wal);
-            let bytes = database.len();
-            drop((database, wal));
-            let clock = Clock::system();
-            let begin = clock.now();
-            let before = resident();
-            let carving = files.carve();
-            let scanned = clock.now() - begin;
-            let held = resident() - before;
-            let segments = carving.segments().count();
-            let listed = clock.now() - begin - scanned;
-            let read: usize = carving
-                .segments()
-                .filter_map(|found| carving.segment(&found))
-                .map(|new| new.segment.body.len())
-                .sum();
-            println!(
-                "{bytes} bytes of {page_size}, damaged {zeroed}: {segments} segments, scan {scanned:?}, \
-                 list {listed:?}, all {:?}, {read} body bytes, {held} KiB more resident",
-                clock.now() - begin
-            );
-        }
-    }
-}
-
-fn resident() -> i64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)
 }
