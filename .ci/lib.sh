@@ -58,11 +58,11 @@ unpack() {
 install_packages() {
   retry apt update
   retry apt install -y --no-install-recommends --no-upgrade \
-    jq strace systemd \
+    jq strace systemd dnsmasq-base iproute2 mosquitto mosquitto-clients nats-server influxdb victoria-metrics \
     "cargo-web=$rust_oldest.*" "rustc-web=$rust_oldest.*" "libstd-rust-web-dev=$rust_oldest.*" \
     gcc-arm-linux-gnueabihf libc6-dev-armhf-cross qemu-user-static
   unpack prometheus "$tools"
-  export PATH="$PATH:$tools/usr/bin"
+  export PATH="$PATH:$tools/usr/bin:/usr/sbin"
   promtool --version
 }
 

@@ -9,10 +9,13 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, watch};
 
 use crate::clock::Clock;
-use crate::config::{Config, Encoding, HttpSink as HttpSinkConfig, Sink, SinkKind};
+use crate::config::{Addresses, Config, Sink};
+use crate::control::server::{self as control, Control};
 use crate::device::{self, DeviceError};
+use crate::domain::alarm::Rule;
 use crate::domain::breaker::Policy;
-use crate::event_log::actor::{Intervals, LogActor, LogConfig};
+use crate::domain::endpoint::Endpoint;
+use crate::event_log::actor::{Intervals, LogActor, LogConfig, SinkRules};
 use crate::event_log::error::StorageError;
 use crate::event_log::{self, Limits, LogHandle, LogStatus};
 use crate::http::LocalPort;
@@ -25,10 +28,11 @@ use crate::telemetry::events::{
     ConfigDoubtful, LocalPortAbsent, ReadingsUnsaved, Report, Started, Stopped,
 };
 use crate::telemetry::metrics::Metrics;
-use crate::upload::actor::{self as upload, Upload};
-use crate::upload::breaker::SharedBreaker;
-use crate::upload::http_sink::HttpSink;
-use crate::upload::{SinkStatus, stack};
+use crate::upload::actor::Upload;
+use crate::upload::breaker::{Context, Recoveries};
+use crate::upload::endpoints::Endpoints;
+use crate::upload::registry::{self, Registry};
+use crate::upload::{SinkStatus, Wire, recall, sinks, stack};
 
 /// Why the daemon does not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -40,9 +44,6 @@ pub enum AppError {
     #[error(transparent)]
     Supervisor(#[from] SupervisorError),
 }
-
-/// What a reading of one or two channels takes in the `json` encoding.
-const JSON_BYTES_PER_READING: u64 = 128;
 
 /// A daemon that is running.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ impl App {
         let ports: Vec<_> = config.ports.iter().map(port_status).collect();
         let sinks: Vec<_> = config.sinks.iter().map(sink_status).collect();
         let board = StatusBoard {
-            device: device.into(),
+            device: device.as_str().into(),
             version: env!("CARGO_PKG_VERSION"),
             clock: clock.clone(),
             rounds: supervisor.rounds(),
@@ -76,12 +77,20 @@ impl App {
             sinks: sinks.iter().map(watch::Sender::subscribe).collect(),
         };
         let local_addr = start_http(&mut supervisor, &config, &board).await;
+        start_control(&mut supervisor, &config, &log);
         for (sink, status) in config.sinks.iter().zip(sinks) {
-            start_upload(&mut supervisor, sink, &log, &clock, status);
+            start_upload(&mut supervisor, sink, &log, &device, &clock, status);
         }
         let tails = Tails::new(&config);
         for (port, status) in config.ports.iter().zip(ports) {
-            start_port(&mut supervisor, port.clone(), &log, &tails, &clock, status);
+            start_port(
+                &mut supervisor,
+                (port.clone(), alarms(&config, &port.name)),
+                &log,
+                &tails,
+                &clock,
+                status,
+            );
         }
         Ok(Self { config, supervisor, board, local_addr, tails })
     }
@@ -158,15 +167,9 @@ async fn ready(mut board: StatusBoard) {
     }
 }
 
-/// The log is opened here first, so that one that is not ours to use is an error at start.
-fn start_log(
-    supervisor: &mut Supervisor,
-    config: &Config,
-    device: &str,
-    clock: &Clock,
-) -> Result<LogHandle, AppError> {
-    let (handle, mailbox) = event_log::channel();
-    let config = LogConfig {
+/// What the log is told of the configuration.
+pub fn log_config(config: &Config, device: &str) -> LogConfig {
+    LogConfig {
         device: device.to_owned(),
         path: config.log.path.clone(),
         commit_interval: Intervals {
@@ -176,22 +179,32 @@ fn start_log(
         },
         commit_readings: config.log.commit_readings,
         bytes_max: config.log.max_bytes,
-        retain_delivered: config.log.retain_delivered,
-        generation: (crc32fast::hash(config.to_toml().as_bytes()), env!("CARGO_PKG_VERSION")),
-        sinks: config.sinks.iter().map(|sink| sink.name.clone()).collect(),
-        told: config
+        quarantine_readings: config
             .sinks
             .iter()
-            .filter(|sink| sink.events)
-            .map(|sink| sink.name.clone())
+            .map(|sink| (sink.name.clone(), sink.quarantine_readings))
             .collect(),
-    };
-    let first = match LogActor::open(config.clone(), clock.clone()) {
+        retain_delivered: config.log.retain_delivered,
+        generation: (crc32fast::hash(config.to_toml().as_bytes()), env!("CARGO_PKG_VERSION")),
+        sinks: config.sinks.iter().map(rules).collect(),
+    }
+}
+
+/// The log is opened here first, so that one that is not ours to use is an error at start.
+fn start_log(
+    supervisor: &mut Supervisor,
+    config: &Config,
+    device: &str,
+    clock: &Clock,
+) -> Result<LogHandle, AppError> {
+    let (handle, mailbox) = event_log::channel();
+    let config = log_config(config, device);
+    let mut first = match LogActor::open(config.clone(), clock.clone()) {
         Ok(actor) => Some(actor),
         Err(error) if error.is_weather() => None,
         Err(error) => return Err(error.into()),
     };
-    if let Some(actor) = &first {
+    if let Some(actor) = &mut first {
         // Whoever is started next may look at once.
         actor.publish(&mailbox);
     }
@@ -201,6 +214,12 @@ fn start_log(
         event_log::actor::run(first, config, clock, mailbox, pulse)
     });
     Ok(handle)
+}
+
+/// What the log holds to for a sink.
+fn rules(sink: &Sink) -> SinkRules {
+    let (name, lanes) = (sink.name.clone(), sink.pace.lanes);
+    SinkRules { name, told: sink.events, best_effort: sink.best_effort, lanes }
 }
 
 /// A local port that cannot be had yet must not keep readings from being recorded.
@@ -237,50 +256,104 @@ async fn start_http(
     address
 }
 
+/// It asks the log, so it ends before it, as uploads do.
+fn start_control(supervisor: &mut Supervisor, config: &Config, log: &LogHandle) {
+    let (path, curator) = (event_log::control_path(&config.log.path), log.curator());
+    let stop = supervisor.stop_of(Stage::Uploads);
+    supervisor.start(Stage::Uploads, "control", Place::Here, move |pulse| {
+        let (path, curator, stop) = (path.clone(), curator.clone(), stop.clone());
+        control::run(Control { path, curator, stop, pulse })
+    });
+}
+
 fn start_upload(
     supervisor: &mut Supervisor,
     sink: &Sink,
     log: &LogHandle,
+    device: &str,
     clock: &Clock,
     status: watch::Sender<SinkStatus>,
 ) {
-    let SinkKind::Http(http) = &sink.kind;
-    let limits = limits(sink, http);
-    let seed = Clock::entropy();
-    let breaker = SharedBreaker::new(Policy::default(), seed, clock.clone(), status.clone());
-    let (name, http, log, clock) =
-        (sink.name.clone(), HttpSink::new(http), log.clone(), clock.clone());
-    let (timeout, retries) = (sink.timeout, sink.retries);
+    let (limits, wire, timeout) = (limits(sink), Wire::default(), sink.timeout);
+    let context = Context {
+        device: device.to_owned(),
+        sink: sink.name.clone(),
+        policy: Policy::default(),
+        clock: clock.clone(),
+        status: status.clone(),
+        appender: log.appender(),
+        recoveries: Recoveries::default(),
+    };
+    let common = sinks::Context::new(clock.clone(), log.status());
+    let connect = {
+        let (sink, wire) = (sink.clone(), wire.clone());
+        move |endpoint: &Endpoint, breaker| {
+            stack::at_endpoint(sinks::at(endpoint, &sink, &wire, &common), breaker, timeout)
+        }
+    };
+    let known = start_registry(supervisor, sink, &status);
+    let endpoints = Endpoints::new(known, context, connect);
+    let stack = stack::stack(endpoints.clone(), sink.retries, sink.pace.rate_max, &wire);
+    let (name, log, clock, pace) = (sink.name.clone(), log.clone(), clock.clone(), sink.pace);
     let stop = supervisor.stop_of(Stage::Uploads);
     supervisor.start(Stage::Uploads, format!("sink {name}"), Place::Here, move |pulse| {
-        upload::run(Upload {
+        let upload = Upload {
             sink: name.clone(),
-            stack: stack::stack(http.clone(), timeout, retries, breaker.clone(), seed),
+            stack: stack.clone(),
             reader: log.reader(&name),
             appender: log.appender(),
             limits,
+            pace,
+            wire: wire.clone(),
             clock: clock.clone(),
             status: status.clone(),
             stop: stop.clone(),
             pulse,
-        })
+        };
+        recall::run(upload, endpoints.clone())
     });
 }
 
-/// The log counts packed bytes. As JSON a reading takes some 128, so the same bound on the body
-/// means fewer readings.
-fn limits(sink: &Sink, http: &HttpSinkConfig) -> Limits {
+/// The endpoints of a sink: those that the configuration names, or those that its registry finds.
+fn start_registry(
+    supervisor: &mut Supervisor,
+    sink: &Sink,
+    status: &watch::Sender<SinkStatus>,
+) -> watch::Receiver<Vec<Endpoint>> {
+    let discovered = match &sink.addresses {
+        Addresses::Fixed(urls) => return watch::channel(Endpoint::in_order(urls)).1,
+        Addresses::Discovered(discovered) => discovered.clone(),
+    };
+    let (endpoints, found) = watch::channel(Vec::new());
+    let (name, status) = (sink.name.clone(), status.clone());
+    let stop = supervisor.stop_of(Stage::Uploads);
+    supervisor.start(Stage::Uploads, format!("endpoints {name}"), Place::Here, move |pulse| {
+        registry::run(Registry {
+            sink: name.clone(),
+            discovered: discovered.clone(),
+            endpoints: endpoints.clone(),
+            status: status.subscribe(),
+            stop: stop.clone(),
+            pulse,
+        })
+    });
+    found
+}
+
+/// The log counts packed bytes. Where a reading takes more, the same bound on the body means fewer
+/// readings.
+fn limits(sink: &Sink) -> Limits {
     let bytes = u64::try_from(sink.batch_bytes).unwrap_or(u64::MAX);
-    let readings_max = match http.encoding {
-        Encoding::Packed => sink.batch_readings,
-        Encoding::Json => sink.batch_readings.min(bytes / JSON_BYTES_PER_READING).max(1),
+    let readings_max = match sinks::bytes_per_reading(sink) {
+        None => sink.batch_readings,
+        Some(each) => sink.batch_readings.min(bytes / each).max(1),
     };
     Limits { readings_max, bytes_max: sink.batch_bytes }
 }
 
 fn start_port(
     supervisor: &mut Supervisor,
-    config: crate::config::Port,
+    (config, alarms): (crate::config::Port, Vec<Rule>),
     log: &LogHandle,
     tails: &Tails,
     clock: &Clock,
@@ -292,6 +365,7 @@ fn start_port(
     supervisor.start(Stage::Ports, format!("port {}", config.name), Place::Here, move |pulse| {
         ingest::run(Ingest {
             config: config.clone(),
+            alarms: alarms.clone(),
             appender: appender.clone(),
             log: log.clone(),
             tail: tail.clone(),
@@ -303,11 +377,16 @@ fn start_port(
     });
 }
 
+/// The alarm rules of a port.
+fn alarms(config: &Config, port: &str) -> Vec<Rule> {
+    let own = config.alarms.iter().filter(|alarm| alarm.port == port);
+    own.map(|alarm| alarm.rule.clone()).collect()
+}
+
 fn port_status(port: &crate::config::Port) -> watch::Sender<PortStatus> {
     watch::channel(PortStatus::new(&port.name, &port.path.display().to_string())).0
 }
 
 fn sink_status(sink: &Sink) -> watch::Sender<SinkStatus> {
-    let SinkKind::Http(HttpSinkConfig { url, .. }) = &sink.kind;
-    watch::channel(SinkStatus::new(&sink.name, &url.to_string())).0
+    watch::channel(SinkStatus::new(&sink.name, &sink.addresses.main())).0
 }

@@ -29,6 +29,7 @@ pub mod upload;
 pub mod app;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod device;
 pub mod supervisor;
 pub mod telemetry;

@@ -8,6 +8,7 @@ use outstation::clock::Clock;
 use outstation::config::{Config, Framing, LineSettings, Port};
 use outstation::demo::pty::Pty;
 use outstation::demo::{Script, play};
+use outstation::domain::batch::Lane;
 use outstation::http::fetch;
 use tokio::sync::oneshot;
 
@@ -53,6 +54,7 @@ async fn without_a_sink_readings_are_kept_and_the_local_port_tells() {
         path: pty.path().to_owned(),
         line: LineSettings::default(),
         framing: Framing::Postcard,
+        lane: Lane::Live,
     }];
     let app = App::start(config, Clock::system()).await.expect("it starts");
     let (board, address) = (app.board(), app.local_addr().expect("the local port is open"));

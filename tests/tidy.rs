@@ -82,12 +82,13 @@ fn the_domain_is_pure() {
 
 #[test]
 fn each_device_is_known_in_one_place() {
-    let rules: [(&[&str], &[&str], &str); 5] = [
+    let rules: [(&[&str], &[&str], &str); 6] = [
         (
             &["rusqlite"],
             &[
                 "src/event_log/sqlite.rs",
                 "src/event_log/queries.rs",
+                "src/event_log/copies.rs",
                 "src/event_log/inspect.rs",
                 "src/event_log/schema.rs",
                 "src/event_log/journal.rs",
@@ -107,8 +108,19 @@ fn each_device_is_known_in_one_place() {
         ),
         (
             &["client::legacy", "hyper_rustls", "rustls::"],
-            &["src/upload/http_sink.rs", "src/collect/tests"],
-            "the HTTP client belongs to `upload/http_sink.rs`",
+            &[
+                "src/upload/http_",
+                "src/upload/mqtt_tls.rs",
+                "src/upload/mqtt_access.rs",
+                "src/upload/nats_tls.rs",
+                "src/collect/tests",
+            ],
+            "the HTTP client and TLS belong to `upload/http_client.rs` and its like",
+        ),
+        (
+            &["rumqttc"],
+            &["src/upload/mqtt_packet.rs"],
+            "MQTT's packets belong to `upload/mqtt_packet.rs`",
         ),
         (
             &["sd_notify"],

@@ -6,15 +6,17 @@
 
 #![no_main]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use outstation::clock::Clock;
+use outstation::domain::batch::Lane;
 use outstation::domain::reading::{Channel, Sensor, Stamp, Value, ValueType};
-use outstation::event_log::actor::{Intervals, LogActor, LogConfig};
-use outstation::event_log::{Append, Limits, LogHandle, LogStatus, Received, channel};
+use outstation::event_log::actor::{Intervals, LogActor, LogConfig, SinkRules};
+use outstation::event_log::{Append, Ask, Limits, LogHandle, LogStatus, Received, channel};
 use outstation::supervisor::pulse::Pulse;
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
@@ -22,7 +24,10 @@ use tokio::task::JoinSet;
 
 const SECOND: Duration = Duration::from_secs(1);
 const NOW: i64 = 1_800_000_000_000;
-const ALL: Limits = Limits { readings_max: u64::MAX, bytes_max: usize::MAX };
+const ALL: Ask = Ask {
+    lanes: &[Lane::Alarm, Lane::Live, Lane::Backfill],
+    limits: Limits { readings_max: u64::MAX, bytes_max: usize::MAX },
+};
 /// Readings of one commit; half of the commits stand in the file, half in the journal.
 const GROUP: u64 = 10;
 const COMMITS: u64 = 20;
@@ -78,9 +83,9 @@ fn config(folder: &Path) -> LogConfig {
         commit_interval: Intervals { alarm: SECOND, live: SECOND, backfill: SECOND },
         commit_readings: 1000,
         bytes_max: 8 << 20,
+        quarantine_readings: BTreeMap::new(),
         retain_delivered: false,
-        sinks: vec![SINK.to_owned()],
-        told: vec![SINK.to_owned()],
+        sinks: vec![SinkRules::waited_for(SINK, true)],
         generation: (7, "fuzz"),
     }
 }
@@ -141,10 +146,7 @@ impl Rig {
                 found.push((dated.reading.seq, n.unsigned_abs()));
             });
             visited.expect("what is offered is sound");
-            let readings =
-                (!batch.segments.is_empty()).then(|| (batch.first_seq(), batch.last_seq()));
-            let events = batch.events.last().map(|told| told.position);
-            reader.acknowledge(Received { readings, events }).await.expect("open");
+            reader.acknowledge(Received::of(&batch)).await.expect("open");
         }
         found
     }

@@ -8,6 +8,7 @@
 //!
 //! Log and feeder share one thread, so that a rate is that of one core.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -24,11 +25,14 @@ use super::BenchError;
 use super::w1::{Samples, Sensors};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::domain::batch::Lane;
 use crate::domain::ledger::Intake;
 use crate::domain::reading::Readings;
-use crate::event_log::actor::{Intervals, LogActor, LogConfig};
+use crate::event_log::actor::{Intervals, LogActor, LogConfig, SinkRules};
 use crate::event_log::error::StorageError;
-use crate::event_log::{self, Append, Limits, LogClosed, LogHandle, LogStatus, Received, Wear};
+use crate::event_log::{
+    self, Append, Ask, Limits, LogClosed, LogHandle, LogStatus, Received, Wear,
+};
 use crate::supervisor::pulse::Pulse;
 
 /// What is written beside the log to see what the storage can do: a second of W1 is that long.
@@ -172,11 +176,11 @@ impl Run {
             path: folder.join("log.db"),
             commit_interval: Intervals { alarm: interval, live: interval, backfill: interval },
             commit_readings,
+            quarantine_readings: BTreeMap::new(),
             bytes_max: LOG_BYTES_MAX,
             retain_delivered: true,
             // Somebody is owed everything, so that nothing leaves.
-            sinks: vec![SINK.into()],
-            told: Vec::new(),
+            sinks: vec![SinkRules::waited_for(SINK, false)],
             generation: (0, env!("CARGO_PKG_VERSION")),
         };
         let actor = LogActor::open(config, Clock::system())?;
@@ -254,13 +258,11 @@ impl Run {
     /// Bytes of the bodies in the log, as a sink would be given them.
     async fn kept(&self) -> Result<u64, LogClosed> {
         let limits = Limits { readings_max: 1 << 20, bytes_max: 16 << 20 };
+        let ask = Ask { lanes: &[Lane::Live], limits };
         let (reader, mut bytes) = (self.log.reader(SINK), 0);
-        while let Some(batch) = reader.next(limits).await? {
+        while let Some(batch) = reader.next(ask).await? {
             bytes += batch.segments.iter().map(|segment| segment.body.len() as u64).sum::<u64>();
-            let readings =
-                (!batch.segments.is_empty()).then(|| (batch.first_seq(), batch.last_seq()));
-            let events = batch.events.last().map(|event| event.position);
-            reader.acknowledge(Received { readings, events }).await?;
+            reader.acknowledge(Received::of(&batch)).await?;
         }
         Ok(bytes)
     }

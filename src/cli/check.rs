@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use super::log::FlashArgs;
 use super::{CONFIG_PATH, CliError, complain, say};
-use crate::config::{Config, SinkKind};
+use crate::config::Config;
 use crate::telemetry::error_chain;
-use crate::upload::http_sink::HttpSink;
+use crate::upload::sinks;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -30,9 +30,8 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
         .iter()
         .enumerate()
         .filter_map(|(index, sink)| {
-            let SinkKind::Http(http) = &sink.kind;
-            let error = HttpSink::check(http).err()?;
-            Some(format!("sink[{index}] (`{}`): {}", sink.name, error_chain(&error)))
+            let error = sinks::check(sink).err()?;
+            Some(format!("sink[{index}] (`{}`): {}", sink.name, error_chain(error.as_ref())))
         })
         .collect();
     if faults.is_empty() { Ok(()) } else { Err(CliError::Sinks(faults)) }

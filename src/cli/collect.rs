@@ -7,6 +7,7 @@ use super::{CliError, LogFormatArg, Signals, runtime, say};
 use crate::collect::{Collector, CollectorConfig, Store};
 use crate::config::LogFilter;
 use crate::telemetry;
+use crate::upload::mdns::{Announcement, SERVICE as ANNOUNCED};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -19,6 +20,10 @@ pub(super) struct Args {
     /// A file with the bearer token that senders must show.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Tell the local network of it by multicast DNS, for sinks with
+    /// url = "mdns:_outstation-collect._tcp.local".
+    #[arg(long)]
+    announce: bool,
     /// How log records are written.
     #[arg(long, value_enum, default_value = "auto")]
     log_format: LogFormatArg,
@@ -40,13 +45,30 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let ended = runtime.block_on(async {
         let mut signals = Signals::new()?;
         let collector = Collector::bind(config, store).await?;
+        let announcement = match args.announce {
+            true => Some(announce(collector.local_addr())?),
+            false => None,
+        };
         say(&format!(
             "listening on http://{}/v1/readings, counts at /stats",
             collector.local_addr()
         ));
         collector.run(signals.next()).await;
+        if let Some(announcement) = announcement {
+            announcement.end().await;
+        }
         Ok(())
     });
     runtime.shutdown_background();
     ended
+}
+
+/// Under the host's name, so that a person who browses the network recognises it.
+fn announce(listens: SocketAddr) -> Result<Announcement, CliError> {
+    let uname = rustix::system::uname();
+    let host = uname.nodename().to_string_lossy();
+    let instance = host.split('.').next().filter(|host| !host.is_empty()).unwrap_or("outstation");
+    let address = Some(listens.ip()).filter(|address| !address.is_unspecified());
+    Announcement::start(ANNOUNCED, instance, address, listens.port(), "/v1/readings")
+        .map_err(CliError::Announce)
 }

@@ -41,7 +41,7 @@ enum Command {
 
 /// Which log.
 #[derive(Debug, clap::Args)]
-struct Which {
+pub(super) struct Which {
     /// The configuration that names the log.
     #[arg(long, value_name = "FILE", default_value = CONFIG_PATH)]
     config: PathBuf,
@@ -52,7 +52,7 @@ struct Which {
 
 impl Which {
     /// `device`: in the lines of a log whose configuration is not read.
-    fn subject(&self, device: Option<&String>) -> Result<Subject, CliError> {
+    pub(super) fn subject(&self, device: Option<&String>) -> Result<Subject, CliError> {
         match &self.log {
             Some(path) => Ok(Subject::named(path.clone(), device.cloned())),
             None => Ok(Subject::configured(&Config::load(&self.config)?)?),

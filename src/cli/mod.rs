@@ -12,12 +12,14 @@ use crate::demo::DemoError;
 use crate::device::DeviceError;
 use crate::inspect::InspectError;
 use crate::telemetry::TelemetryError;
+use crate::upload::mdns::MdnsError;
 
 mod bench;
 mod check;
 mod collect;
 mod demo;
 mod log;
+mod quarantine;
 mod run;
 mod status;
 
@@ -38,6 +40,7 @@ Try it without hardware:   outstation demo
 Check a configuration:     outstation check --config outstation.toml
 See what a daemon does:    outstation status
 See what its log holds:    outstation log show --follow
+See what sinks refuse:     outstation quarantine list
 
 Exit codes: 0 clean, 64 wrong usage, 78 wrong configuration, 1 anything else.
 OUTSTATION_LOG sets the log level, for example `debug` or `info,outstation::upload=debug`.";
@@ -56,6 +59,8 @@ enum Command {
     Status(status::Args),
     /// Look into the log: what is in it, is it sound, get readings out. Works beside a daemon.
     Log(log::Args),
+    /// See what sinks refuse for good, and offer it again or drop it.
+    Quarantine(quarantine::Args),
     /// Measure the whole pipeline on this machine.
     Bench(bench::Args),
     /// Print a completion script for a shell.
@@ -104,12 +109,16 @@ pub enum CliError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Collect(#[from] CollectError),
+    #[error("failed to announce the collector on the local network")]
+    Announce(#[source] MdnsError),
     #[error(transparent)]
     Demo(#[from] DemoError),
     #[error(transparent)]
     Status(#[from] status::StatusError),
     #[error(transparent)]
     Inspect(#[from] InspectError),
+    #[error(transparent)]
+    Quarantine(#[from] quarantine::QuarantineError),
     #[error(transparent)]
     Bench(#[from] crate::bench::BenchError),
     #[error("the ledger does not balance")]
@@ -129,6 +138,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Collect(args) => collect::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Log(args) => log::run(&args),
+        Command::Quarantine(args) => quarantine::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Completions { shell } => {
             let mut command = <Cli as clap::CommandFactory>::command();

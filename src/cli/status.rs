@@ -55,7 +55,7 @@ fn lines(status: &Value) -> Vec<String> {
     )];
     lines.extend(rows(&status["ports"]).map(port));
     lines.push(log(&status["log"], &status["clock"]));
-    lines.extend(rows(&status["sinks"]).map(sink));
+    lines.extend(rows(&status["sinks"]).flat_map(sink_and_endpoints));
     lines.extend(ledger(&status["ledger"]));
     lines
 }
@@ -101,18 +101,80 @@ fn sink(sink: &Value) -> String {
         None | Some(0) => String::new(),
         Some(untold) => format!(", {untold} events untold"),
     };
+    let quarantined = match sink["quarantined"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(count) => format!(", {count} refused (`outstation quarantine list`)"),
+    };
     let error = if sink["last_error"].is_null() {
         String::new()
     } else {
         format!("  last error: {}", text(&sink["last_error"]))
     };
     format!(
-        "sink {:<12} breaker {}  {} delivered, {} pending{untold}{last}{error}",
+        "sink {:<12} breaker {}  {} delivered, {} pending{quarantined}{untold}{last}{error}",
         text(&sink["name"]),
         text(&sink["breaker"]),
         text(&sink["delivered"]),
         text(&sink["pending"]),
     )
+}
+
+/// A line for each endpoint where there is a choice, or none at all.
+fn sink_and_endpoints(of: &Value) -> Vec<String> {
+    let endpoints: Vec<&Value> = rows(&of["endpoints"]).collect();
+    let mut lines = vec![sink(of)];
+    match endpoints.len() {
+        0 => lines.push("     no endpoint is known".to_owned()),
+        1 => {}
+        _ => lines.extend(endpoints.into_iter().map(endpoint)),
+    }
+    lines.extend(budget(of));
+    lines
+}
+
+fn endpoint(endpoint: &Value) -> String {
+    let cause = match &endpoint["cause"] {
+        Value::Null => String::new(),
+        cause => format!(" ({})", text(cause)),
+    };
+    let retry = match &endpoint["retry_in_s"] {
+        Value::Null => String::new(),
+        retry => format!(", asked again in {}", duration(retry)),
+    };
+    format!(
+        "     {} {}{cause}, {} of {} requests failed{retry}",
+        text(&endpoint["url"]),
+        text(&endpoint["breaker"]),
+        text(&endpoint["failures"]),
+        text(&endpoint["requests"]),
+    )
+}
+
+/// How its budget stands, or why only alarms leave.
+fn budget(sink: &Value) -> Option<String> {
+    let held = match sink["held_back"].as_str() {
+        Some("budget_spent") => "ONLY ALARMS LEAVE: the budget is spent",
+        Some(_) => "only alarms leave: quiet hours",
+        None => "",
+    };
+    let budget = &sink["budget"];
+    let name = text(&sink["name"]);
+    if budget.is_null() {
+        return (!held.is_empty()).then(|| format!("     {name:<12} {held}"));
+    }
+    let mut line = format!(
+        "     {name:<12} budget of this {}: {} of {} bytes spent, {} left for {}, forecast {}",
+        text(&budget["period"]),
+        text(&budget["spent"]),
+        text(&budget["bytes"]),
+        text(&budget["remaining"]),
+        duration(&budget["ends_in_s"]),
+        text(&budget["forecast"]),
+    );
+    if !held.is_empty() {
+        line.push_str(&format!("  {held}"));
+    }
+    Some(line)
 }
 
 fn ledger(ledger: &Value) -> Vec<String> {

@@ -7,6 +7,7 @@
 use std::io::{self, BufReader, Read};
 
 use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
 
 use super::intake::Intake;
 use super::refusal::Refusal;
@@ -27,7 +28,8 @@ pub(super) enum Encoding {
     /// `Batch::to_packed`, always compressed.
     Packed,
     Lines,
-    CompressedLines,
+    ZstdLines,
+    GzipLines,
 }
 
 /// A body as it arrived.
@@ -85,7 +87,8 @@ pub(super) fn feed(upload: &Upload, intake: &mut Intake<'_>) -> Result<(), Refus
     match upload.encoding {
         Encoding::Packed => packed::feed(decompress(body)?, intake),
         Encoding::Lines => lines::feed(body, intake),
-        Encoding::CompressedLines => lines::feed(BufReader::new(decompress(body)?), intake),
+        Encoding::ZstdLines => lines::feed(BufReader::new(decompress(body)?), intake),
+        Encoding::GzipLines => lines::feed(BufReader::new(MultiGzDecoder::new(body)), intake),
     }
 }
 

@@ -87,7 +87,8 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
     match (plain(header::CONTENT_TYPE).as_str(), compression.as_str()) {
         (PACKED, "" | "zstd") => Ok(Encoding::Packed),
         (LINES, "" | "identity") => Ok(Encoding::Lines),
-        (LINES, "zstd") => Ok(Encoding::CompressedLines),
+        (LINES, "zstd") => Ok(Encoding::ZstdLines),
+        (LINES, "gzip") => Ok(Encoding::GzipLines),
         (PACKED | LINES, _) => Err(Refusal::Encoding),
         _ => Err(Refusal::MediaType),
     }

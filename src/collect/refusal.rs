@@ -18,7 +18,7 @@ pub(super) enum Refusal {
         "content type is neither `application/vnd.outstation.packed` nor `application/x-ndjson`"
     )]
     MediaType,
-    #[error("content encoding is not `zstd`")]
+    #[error("content encoding is not `zstd`, nor `gzip` for lines")]
     Encoding,
     #[error("more than {} MiB of {what}", .bytes_max >> 20)]
     TooLarge { what: &'static str, bytes_max: usize },

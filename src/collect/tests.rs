@@ -104,6 +104,13 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).unwrap()
 }
 
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
 fn memory() -> Store {
     Store::open(None).expect("opens")
 }
@@ -173,6 +180,7 @@ async fn both_encodings_land_in_the_same_tables() {
     assert_eq!(site.lines(&[line(2)]).await, receipt(1, 0));
     let compressed = zstd(&text(&[line(3)]));
     assert_eq!(site.post(LINES, "zstd", compressed).await, receipt(1, 0));
+    assert_eq!(site.post(LINES, "gzip", gzip(&text(&[line(4)]))).await, receipt(1, 0));
     let row = |seq, value: &str| {
         let time = "2026-01-01T00:00:01.250Z".to_owned();
         (seq, "mcu/t1".to_owned(), time, format!(r#"{{"temperature":{value},"ok":true}}"#))
@@ -469,8 +477,13 @@ async fn a_small_body_that_unpacks_without_end_is_too_large() {
             "{body}"
         );
     }
-    let newlines = zstd(&[b'\n'; 2 << 20]);
-    let (status, body) = site.post(LINES, "zstd", newlines).await;
+    for (coding, newlines) in [("zstd", zstd(&[b'\n'; 2 << 20])), ("gzip", gzip(&[b'\n'; 2 << 20]))]
+    {
+        let (status, body) = site.post(LINES, coding, newlines).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+    }
+    let bomb = gzip(&vec![b' '; 65 << 20]);
+    let (status, body) = site.post(LINES, "gzip", bomb).await;
     assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
 }
 

@@ -64,6 +64,23 @@ pub(super) fn integer<T: TryFrom<i64> + 'static>(range: RangeInclusive<i64>) -> 
     })
 }
 
+/// A number as sensors measure it, from `least` on.
+pub(super) fn quantity(least: f64) -> Kind<f64> {
+    let allowed = match least {
+        0.0 => "a number from 0 on, such as 1.5".to_owned(),
+        least if least > 0.0 => "a number above 0, such as 1.5".to_owned(),
+        _ => "a number, such as 80 or -1.5".to_owned(),
+    };
+    Kind::new(allowed, move |value| {
+        let number: f64 = match value.as_float() {
+            Some(float) => float.as_str().parse().ok()?,
+            #[expect(clippy::cast_precision_loss, reason = "as near as a double can be")]
+            None => to_i64(value)? as f64,
+        };
+        (number.is_finite() && number >= least).then_some(number)
+    })
+}
+
 pub(super) fn duration(range: RangeInclusive<Duration>) -> Kind<Duration> {
     let [least, most] = [range.start(), range.end()].map(|end| humantime::format_duration(*end));
     let allowed = format!("a duration from \"{least}\" to \"{most}\", such as \"1s\" or \"500ms\"");

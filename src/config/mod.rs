@@ -10,31 +10,56 @@
 //! stages. To add a key: its field and reader in the file of its section, a row in [`KEYS`], and its
 //! place in `config/outstation.toml`; the tests name whichever is forgotten.
 
+mod alarm;
 mod daemon;
 mod error;
 mod filter;
 mod framing;
+mod http_access;
 mod keys;
 mod kind;
+mod pace;
 mod port;
 mod print;
 mod section;
 mod sink;
+mod sink_http;
+#[cfg(feature = "mqtt")]
+mod sink_mqtt;
+#[cfg(feature = "nats")]
+mod sink_nats;
+#[cfg(feature = "prometheus")]
+mod sink_prometheus;
 mod source;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "mqtt")]
+mod topic;
+mod url;
 mod warnings;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use alarm::Alarm;
 pub use daemon::{Device, Http, Log, LogFormat, Supervisor, Telemetry};
 pub use error::{ConfigError, Problem};
 pub use filter::{LogFilter, NotAFilter};
 pub use framing::{Format, Framing, Lines, TimeKey, TimeUnit};
+pub use http_access::{Access, is_ours};
 pub use keys::{KEYS, Key};
+pub use pace::Pace;
 pub use port::{DataBits, FlowControl, LineSettings, Parity, Port, StopBits};
-pub use sink::{Encoding, HttpSink, Sink, SinkKind};
+pub use sink::{Sink, SinkKind};
+pub use sink_http::{Compression, Encoding, HttpSink, Integers, Precision};
+#[cfg(feature = "mqtt")]
+pub use sink_mqtt::{Login, MqttSink, MqttVersion, Payload};
+#[cfg(feature = "nats")]
+pub use sink_nats::NatsSink;
+#[cfg(feature = "prometheus")]
+pub use sink_prometheus::PrometheusSink;
+pub use topic::{Names, Topic};
+pub use url::{Addresses, Discovered, Via};
 
 use print::Printer;
 use section::Section;
@@ -49,6 +74,7 @@ pub struct Config {
     pub telemetry: Telemetry,
     pub supervisor: Supervisor,
     pub ports: Vec<Port>,
+    pub alarms: Vec<Alarm>,
     pub sinks: Vec<Sink>,
 }
 
@@ -80,6 +106,7 @@ impl Config {
         self.telemetry.print(&mut to);
         self.supervisor.print(&mut to);
         self.ports.iter().for_each(|port| port.print(&mut to));
+        self.alarms.iter().for_each(|alarm| alarm.print(&mut to));
         self.sinks.iter().for_each(|sink| sink.print(&mut to));
         to.into_text()
     }
@@ -93,12 +120,15 @@ impl Config {
     fn read(root: &Section<'_>) -> Option<Self> {
         root.refuse_unknown_keys();
         let (ports, sinks) = (root.children("port"), root.children("sink"));
+        let alarms = root.children("alarm");
         refuse_repeats(&ports, "name", |name| name);
         // `/dev//ttyS1` is `/dev/ttyS1`: paths are compared by their components.
         refuse_repeats(&ports, "path", Path::new);
         refuse_repeats(&sinks, "name", |name| name);
+        alarm::check(&alarms, &ports);
         // No `?` before all have been read: the mistakes behind the first are wanted too.
         let ports: Vec<_> = ports.iter().map(Port::read).collect();
+        let alarms: Vec<_> = alarms.iter().map(Alarm::read).collect();
         let sinks: Vec<_> = sinks.iter().map(Sink::read).collect();
         Some(Self {
             device: Device::read(&root.child("device")),
@@ -107,6 +137,7 @@ impl Config {
             telemetry: Telemetry::read(&root.child("telemetry")),
             supervisor: Supervisor::read(&root.child("supervisor")),
             ports: ports.into_iter().collect::<Option<_>>()?,
+            alarms: alarms.into_iter().collect::<Option<_>>()?,
             sinks: sinks.into_iter().collect::<Option<_>>()?,
         })
     }

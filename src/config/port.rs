@@ -6,6 +6,7 @@ use super::framing::Framing;
 use super::kind::{Names, choice, integer, name, number, path_absolute};
 use super::print::Printer;
 use super::section::Section;
+use crate::domain::batch::Lane;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Port {
@@ -13,7 +14,11 @@ pub struct Port {
     pub path: PathBuf,
     pub line: LineSettings,
     pub framing: Framing,
+    /// Of all its readings but alarms.
+    pub lane: Lane,
 }
+
+const LANES: Names<Lane> = &[("live", Lane::Live), ("backfill", Lane::Backfill)];
 
 impl Port {
     pub(super) fn read(from: &Section<'_>) -> Option<Self> {
@@ -21,7 +26,8 @@ impl Port {
         let path = from.required("path", &path_absolute());
         let line = LineSettings::read(from);
         let framing = Framing::read(from);
-        Some(Self { name: name?, path: path?, line, framing: framing? })
+        let lane = from.or("lane", Lane::Live, &choice(LANES));
+        Some(Self { name: name?, path: path?, line, framing: framing?, lane })
     }
 
     pub(super) fn print(&self, to: &mut Printer) {
@@ -30,6 +36,7 @@ impl Port {
         to.path("path", &self.path);
         self.line.print(to);
         self.framing.print(to);
+        to.name("lane", &self.lane, LANES);
     }
 }
 

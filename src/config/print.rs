@@ -35,6 +35,14 @@ impl Printer {
         self.bare(key, format!("[{}]", items.join(", ")));
     }
 
+    /// An inline table of texts.
+    pub(super) fn table(&mut self, key: &str, items: &[(String, String)]) {
+        let pair =
+            |(name, value): &(String, String)| format!("{} = {}", quoted(name), quoted(value));
+        let items: Vec<_> = items.iter().map(pair).collect();
+        self.bare(key, format!("{{ {} }}", items.join(", ")));
+    }
+
     pub(super) fn duration(&mut self, key: &str, value: Duration) {
         self.text(key, humantime::format_duration(value));
     }
@@ -61,7 +69,7 @@ impl Printer {
     }
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
     for c in text.chars() {
         let _ = match c {

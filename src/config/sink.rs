@@ -1,173 +1,272 @@
 //! `[[sink]]`: one destination. How it is reached is in its kind; pace and patience are common to all.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use hyper::Uri;
 
-use super::kind::{
-    Kind, Names, Refusal, boolean, bytes, choice, duration, found, integer, name, path,
-};
+use super::kind::{Kind, Names, Refusal, boolean, bytes, choice, duration, integer, name};
+use super::pace::Pace;
 use super::print::Printer;
 use super::section::Section;
+use super::sink_http::{self, HttpSink};
+#[cfg(feature = "mqtt")]
+use super::sink_mqtt::{self, MqttSink};
+#[cfg(feature = "nats")]
+use super::sink_nats::{self, NatsSink};
+#[cfg(feature = "prometheus")]
+use super::sink_prometheus::{self, PrometheusSink};
+use super::url::{Addresses, Scheme};
+use crate::domain::lanes::Order;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sink {
     pub name: String,
+    pub addresses: Addresses,
     pub kind: SinkKind,
     /// Whether it is told what happens to the device, besides its readings.
     pub events: bool,
     /// For one request, from connecting to the last byte of the answer.
     pub timeout: Duration,
     pub batch_readings: u64,
-    /// Of one request: packed bytes, or about 128 per reading as JSON. One commit is not divided.
+    /// Of one request: packed bytes, or about 128 per reading as JSON.
     pub batch_bytes: usize,
     /// Within one offer of a batch; after them the breaker and the next offer take over.
     pub retries: u32,
+    /// Whether readings may leave the log before this sink has them.
+    pub best_effort: bool,
+    /// So many readings that it refuses are kept aside.
+    pub quarantine_readings: u64,
+    pub pace: Pace,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum SinkKind {
-    Http(HttpSink),
+    Http(Box<HttpSink>),
+    #[cfg(feature = "mqtt")]
+    Mqtt(Box<MqttSink>),
+    #[cfg(feature = "prometheus")]
+    Prometheus(Box<PrometheusSink>),
+    #[cfg(feature = "nats")]
+    Nats(Box<NatsSink>),
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub struct HttpSink {
-    /// Absolute, `http` or `https`, without user, password or fragment.
-    pub url: Uri,
-    pub encoding: Encoding,
-    /// Holds a bearer token.
-    pub token_file: Option<PathBuf>,
-    /// `None`: the built-in Mozilla roots.
-    pub ca_file: Option<PathBuf>,
+/// One kind of sink, as the configuration knows it: to add one, add its file and its row in `KINDS`.
+#[derive(Clone, Copy)]
+struct KindOf {
+    scheme: Scheme,
+    order: Order,
+    /// Those that mean nothing to other kinds, unless they have them too.
+    keys: &'static [&'static str],
+    read: fn(&Section<'_>) -> Option<SinkKind>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Encoding {
-    /// The stored segments as they are.
-    #[default]
-    Packed,
-    /// One object per reading or event and line.
-    Json,
-}
+const KINDS: Names<KindOf> = &[
+    (
+        "http",
+        KindOf {
+            scheme: sink_http::SCHEME,
+            order: Order::LiveFirst,
+            keys: sink_http::KEYS,
+            read: |from| Some(SinkKind::Http(Box::new(HttpSink::read(from)))),
+        },
+    ),
+    #[cfg(feature = "mqtt")]
+    (
+        "mqtt",
+        KindOf {
+            scheme: sink_mqtt::SCHEME,
+            order: Order::LiveFirst,
+            keys: sink_mqtt::KEYS,
+            read: |from| Some(SinkKind::Mqtt(Box::new(MqttSink::read(from)))),
+        },
+    ),
+    #[cfg(feature = "prometheus")]
+    (
+        "prometheus",
+        KindOf {
+            scheme: sink_prometheus::SCHEME,
+            // A series takes no time before its newest.
+            order: Order::AsStored,
+            keys: sink_prometheus::KEYS,
+            read: |from| Some(SinkKind::Prometheus(Box::new(PrometheusSink::read(from)))),
+        },
+    ),
+    #[cfg(feature = "nats")]
+    (
+        "nats",
+        KindOf {
+            scheme: sink_nats::SCHEME,
+            order: Order::LiveFirst,
+            keys: sink_nats::KEYS,
+            read: |from| Some(SinkKind::Nats(Box::new(NatsSink::read(from)))),
+        },
+    ),
+];
 
-const KINDS: Names<fn(&Section<'_>) -> Option<SinkKind>> = &[("http", read_http)];
-const ENCODINGS: Names<Encoding> = &[("packed", Encoding::Packed), ("json", Encoding::Json)];
+/// Kinds that this build was made without; each is a feature of the same name.
+const LEFT_OUT: &[&str] = &[
+    #[cfg(not(feature = "mqtt"))]
+    "mqtt",
+    #[cfg(not(feature = "prometheus"))]
+    "prometheus",
+    #[cfg(not(feature = "nats"))]
+    "nats",
+];
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const BATCH_READINGS: u64 = 65_536;
 const BATCH_BYTES: usize = 256 << 10;
 const RETRIES: u32 = 2;
+const QUARANTINE_READINGS: u64 = 1000;
+
+impl SinkKind {
+    /// As it is written in the configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "http",
+            #[cfg(feature = "mqtt")]
+            Self::Mqtt(_) => "mqtt",
+            #[cfg(feature = "prometheus")]
+            Self::Prometheus(_) => "prometheus",
+            #[cfg(feature = "nats")]
+            Self::Nats(_) => "nats",
+        }
+    }
+
+    fn print(&self, to: &mut Printer) {
+        match self {
+            Self::Http(http) => http.print(to),
+            #[cfg(feature = "mqtt")]
+            Self::Mqtt(mqtt) => mqtt.print(to),
+            #[cfg(feature = "prometheus")]
+            Self::Prometheus(prometheus) => prometheus.print(to),
+            #[cfg(feature = "nats")]
+            Self::Nats(nats) => nats.print(to),
+        }
+    }
+
+    /// Whether it can be told what happens to the device.
+    fn takes_events(&self) -> bool {
+        match self {
+            Self::Http(http) => http.takes_events(),
+            #[cfg(feature = "mqtt")]
+            Self::Mqtt(_) => true,
+            #[cfg(feature = "prometheus")]
+            Self::Prometheus(_) => false,
+            #[cfg(feature = "nats")]
+            Self::Nats(_) => true,
+        }
+    }
+
+    /// What of a URL only the kind can judge.
+    fn check_urls(&self, addresses: &Addresses, from: &Section<'_>) {
+        if let Self::Http(http) = self {
+            http.check_urls(addresses, from);
+        }
+    }
+}
 
 impl Sink {
     /// A packed sink with every other setting at its default.
     pub fn http(name: &str, url: Uri) -> Self {
-        let http = HttpSink { url, encoding: Encoding::default(), token_file: None, ca_file: None };
         Self {
             name: name.to_owned(),
-            kind: SinkKind::Http(http),
+            addresses: Addresses::Fixed(vec![url]),
+            kind: SinkKind::Http(Box::default()),
             events: true,
             timeout: TIMEOUT,
             batch_readings: BATCH_READINGS,
             batch_bytes: BATCH_BYTES,
             retries: RETRIES,
+            best_effort: false,
+            quarantine_readings: QUARANTINE_READINGS,
+            pace: Pace::of(Order::LiveFirst),
         }
     }
 
     pub(super) fn read(from: &Section<'_>) -> Option<Self> {
         let timeout = duration(Duration::from_millis(100)..=Duration::from_secs(600));
         let name = from.required("name", &name(32));
-        let kind = from.required("kind", &choice(KINDS)).and_then(|read| read(from));
-        let events = from.or("events", true, &boolean());
+        let known = from.required("kind", &kinds());
+        if let Some(known) = known {
+            refuse_others_keys(from, known);
+        }
+        let addresses = known.and_then(|known| Addresses::read(from, known.scheme));
+        let kind = known.and_then(|known| (known.read)(from));
+        if let (Some(addresses), Some(kind)) = (&addresses, &kind) {
+            kind.check_urls(addresses, from);
+        }
+        let events = events(from, kind.as_ref().is_none_or(SinkKind::takes_events));
         let timeout = from.or("timeout", TIMEOUT, &timeout);
         let batch_readings = from.or("batch_readings", BATCH_READINGS, &integer(1..=65_536));
         let batch_bytes = from.or("batch_bytes", BATCH_BYTES, &bytes(1024..=16 << 20));
         let retries = from.or("retries", RETRIES, &integer(0..=10));
+        let best_effort = from.or("best_effort", false, &boolean());
+        let quarantine_readings =
+            from.or("quarantine_readings", QUARANTINE_READINGS, &integer(0..=100_000));
+        let pace = Pace::read(from, known.map_or(Order::LiveFirst, |known| known.order));
         Some(Self {
             name: name?,
+            addresses: addresses?,
             kind: kind?,
             events,
             timeout,
             batch_readings,
             batch_bytes,
             retries,
+            best_effort,
+            quarantine_readings,
+            pace: pace?,
         })
     }
 
     pub(super) fn print(&self, to: &mut Printer) {
         to.section("[[sink]]");
         to.text("name", &self.name);
-        match &self.kind {
-            SinkKind::Http(http) => http.print(to),
-        }
+        to.text("kind", self.kind.name());
+        self.addresses.print(to);
+        self.kind.print(to);
         to.bare("events", self.events);
         to.duration("timeout", self.timeout);
         to.bare("batch_readings", self.batch_readings);
         to.bare("batch_bytes", self.batch_bytes);
         to.bare("retries", self.retries);
+        to.bare("best_effort", self.best_effort);
+        to.bare("quarantine_readings", self.quarantine_readings);
+        self.pace.print(to);
     }
 }
 
-fn read_http(from: &Section<'_>) -> Option<SinkKind> {
-    let url = from.required("url", &url());
-    let encoding = from.or("encoding", Encoding::default(), &choice(ENCODINGS));
-    let token_file = from.optional("token_file", &path());
-    let ca_file = from.optional("ca_file", &path());
-    Some(SinkKind::Http(HttpSink { url: url?, encoding, token_file, ca_file }))
-}
-
-impl HttpSink {
-    fn print(&self, to: &mut Printer) {
-        to.text("kind", "http");
-        to.text("url", &self.url);
-        to.name("encoding", &self.encoding, ENCODINGS);
-        match &self.token_file {
-            Some(path) => to.path("token_file", path),
-            None => to.unset("token_file", "requests carry no token"),
-        }
-        match &self.ca_file {
-            Some(path) => to.path("ca_file", path),
-            None => to.unset("ca_file", "the built-in Mozilla roots are trusted"),
-        }
-    }
-}
-
-const URL_ALLOWED: &str =
-    "an absolute http or https URL, such as \"https://telemetry.example.com/v1/readings\"";
-
-/// A URL is printed in messages, logs and `/status`, so it must not hold a secret; one that might is
-/// refused without being shown.
-fn url() -> Kind<Uri> {
-    let read = |value: &toml::de::DeValue<'_>| {
-        let text = value.as_str().ok_or(Refusal::NotAllowed)?;
-        match to_url(text) {
-            _ if authority(text).contains('@') => Err(Refusal::Because(
-                "found a user name or password (not shown); allowed: a URL without, and a token in \
-                 the file that token_file names"
-                    .to_owned(),
-            )),
-            Some(url) => Ok(url),
-            None if text.contains('@') => Err(Refusal::Because(format!(
-                "found no URL (not shown: it may hold a password); allowed: {URL_ALLOWED}"
+fn kinds() -> Kind<KindOf> {
+    let known = choice(KINDS);
+    let read = known.read;
+    Kind {
+        allowed: known.allowed,
+        read: Box::new(move |value| match value.as_str() {
+            Some(kind) if LEFT_OUT.contains(&kind) => Err(Refusal::Because(format!(
+                "found {kind:?}, which this build lacks: it was made without the feature `{kind}`"
             ))),
-            None => Err(Refusal::Because(format!("found {}; allowed: {URL_ALLOWED}", found(value)))),
-        }
-    };
-    Kind { allowed: URL_ALLOWED.to_owned(), read: Box::new(read) }
+            _ => read(value),
+        }),
+    }
 }
 
-/// What stands between the scheme and the path, also where the URL is malformed.
-fn authority(text: &str) -> &str {
-    let rest = text.split_once(':').map_or(text, |(_, rest)| rest).trim_start_matches('/');
-    rest.split(['/', '?', '#']).next().unwrap_or(rest)
+fn events(from: &Section<'_>, possible: bool) -> bool {
+    let events = from.or("events", possible, &boolean());
+    if events && !possible {
+        let message = "found true; allowed: false, because this kind of sink or encoding can only \
+                       say readings";
+        from.report("events", message.to_owned());
+    }
+    events
 }
 
-fn to_url(text: &str) -> Option<Uri> {
-    // `Uri` would drop a fragment without a word.
-    let url: Uri = Some(text).filter(|text| !text.contains('#'))?.parse().ok()?;
-    let scheme = matches!(url.scheme_str(), Some("http" | "https"));
-    let host = url.host().filter(|host| !host.is_empty())?;
-    let has_port = url.authority()?.as_str().len() > host.len();
-    let port = !has_port || url.port_u16().is_some_and(|port| port > 0);
-    (scheme && port).then_some(url)
+/// What only other kinds of sink know.
+fn refuse_others_keys(from: &Section<'_>, known: KindOf) {
+    let own = |key: &&str| known.keys.contains(key);
+    for (name, other) in KINDS {
+        let others: Vec<&'static str> =
+            other.keys.iter().copied().filter(|key| !own(key)).collect();
+        from.refuse(&others, "this kind of sink", &format!("kind = {name:?}"));
+    }
 }

@@ -73,7 +73,7 @@ fn what_ships_mentions_every_key_under_its_section_with_its_default() {
 fn the_examples_of_what_ships_hold_when_put_to_use() {
     let config = parse(&shipped_with_examples());
     assert_eq!(config.device.id.as_deref(), Some("pump-7"));
-    assert_eq!((config.ports.len(), config.sinks.len()), (3, 1));
+    assert_eq!((config.ports.len(), config.sinks.len()), (3, 7));
     assert_eq!(config.ports[0].framing, Framing::Postcard);
     assert_eq!(config.ports[0].line, LineSettings::default());
     assert_eq!(config.warnings(), Vec::<String>::new());
@@ -91,9 +91,54 @@ fn a_port_and_a_sink_need_only_their_required_keys() {
     let sink = &config.sinks[0];
     assert_eq!(sink.timeout, Duration::from_secs(30));
     assert_eq!((sink.batch_readings, sink.batch_bytes, sink.retries), (65_536, 262_144, 2));
-    let SinkKind::Http(http) = &sink.kind;
-    assert_eq!((http.encoding, &http.token_file), (Encoding::Packed, &None));
+    let SinkKind::Http(http) = &sink.kind else { panic!("{sink:?}") };
+    assert_eq!((http.encoding, &http.access.token_file), (Encoding::Packed, &None));
     assert_eq!(parse(&config.to_toml()), config);
+}
+
+#[cfg(feature = "prometheus")]
+#[test]
+fn a_prometheus_sink_goes_by_the_order_of_the_log_and_is_told_no_events() {
+    let sink =
+        "[[sink]]\nname = \"tsdb\"\nkind = \"prometheus\"\nurl = \"http://[::1]:9090/write\"\n";
+    let config = parse(sink);
+    assert_eq!(config.sinks[0].pace.lanes.order, crate::domain::lanes::Order::AsStored);
+    assert!(!config.sinks[0].events);
+    assert_eq!(parse(&config.to_toml()), config, "{}", config.to_toml());
+    let rest =
+        "events = true\nencoding = \"json\"\nmetric_prefix = \"9_\"\nlabels = { a = \"\" }\n";
+    assert_eq!(
+        problems(&format!("{sink}{rest}")),
+        [
+            "line 5: sink[0].events: found true; allowed: false, because this kind of sink or encoding can only \
+             say readings",
+            "line 6: sink[0].encoding: does not apply to this kind of sink; allowed: only with \
+             kind = \"http\"",
+            "line 7: sink[0].metric_prefix: found \"9_\"; allowed: the beginning of a metric name: \
+             A-Z a-z 0-9 _ :, no digit first",
+            "line 8: sink[0].labels: found \"\" as the value of label \"a\"; allowed: 1 to 256 bytes \
+             of text",
+        ]
+    );
+    for (labels, message) in [
+        ("{ device = \"x\" }", "found a label \"device\", which every series has already"),
+        ("{ __x = \"x\" }", "found \"__x\" as the name of a label"),
+        ("{ \"a-b\" = \"x\" }", "found \"a-b\" as the name of a label"),
+        ("{ a = 1 }", "found 1 as the value of label \"a\""),
+        ("\"x\"", "found \"x\"; allowed: up to 16 labels"),
+    ] {
+        let found = problems(&format!("{sink}labels = {labels}\n"));
+        assert!(found.len() == 1 && found[0].contains(message), "{found:?}");
+    }
+}
+
+#[cfg(not(feature = "prometheus"))]
+#[test]
+fn a_prometheus_sink_is_refused_by_a_build_without_it() {
+    let found = problems("[[sink]]\nname = \"tsdb\"\nkind = \"prometheus\"\nurl = \"http://a/\"\n");
+    let message = "line 3: sink[0].kind: found \"prometheus\", which this build lacks: it was made \
+                   without the feature `prometheus`";
+    assert_eq!(found, [message]);
 }
 
 #[test]
@@ -169,6 +214,48 @@ fn an_unknown_key_brings_the_nearest_known_one() {
 }
 
 #[test]
+fn an_alarm_without_a_port_or_a_condition_that_holds_together_is_refused() {
+    let port = "[[port]]\nname = \"p\"\npath = \"/dev/ttyS1\"\nframing = \"postcard\"\n";
+    let alarm = |rest: &str| format!("{port}[[alarm]]\nport = \"p\"\nchannel = \"c\"\n{rest}\n");
+    let cases = [
+        ("", "alarm[0].above: missing; allowed: one of above, below, change (for numbers) or is"),
+        ("above = \"x\"", "alarm[0].above: found \"x\"; allowed: a number, such as 80 or -1.5"),
+        ("above = inf", "alarm[0].above: found inf; allowed: a number, such as 80 or -1.5"),
+        ("change = 0", "alarm[0].change: found 0; allowed: a number above 0, such as 1.5"),
+        (
+            "change = 1\nhysteresis = 1",
+            "alarm[0].hysteresis: does not apply to an alarm without threshold; allowed: only with \
+             above or below",
+        ),
+        (
+            "is = true\nabove = 1",
+            "alarm[0].above: does not apply to a boolean channel; allowed: only with a number, and \
+             without is",
+        ),
+        (
+            "above = 1\nbelow = 1",
+            "alarm[0].below: found 1.0; allowed: less than above, which is 1.0",
+        ),
+    ];
+    for (rest, problem) in cases {
+        let found = problems(&alarm(rest));
+        assert!(found.len() == 1 && found[0].ends_with(problem), "{rest}: {found:?}");
+    }
+    let unknown = alarm("above = 1").replace("port = \"p\"", "port = \"q\"");
+    assert_eq!(
+        problems(&unknown),
+        ["line 6: alarm[0].port: found \"q\"; allowed: the name of a [[port]]: p"]
+    );
+    let one = &alarm("above = 1")[port.len()..];
+    let found = problems(&(port.to_owned() + &one.repeat(33)));
+    assert_eq!(found.len(), 1);
+    assert!(found[0].ends_with("one too many; allowed: 32 [[alarm]] for a port"), "{found:?}");
+    let text = alarm("above = 1e300\nbelow = -2\nhysteresis = 0.5\nchange = 3");
+    let config = parse(&text);
+    assert_eq!(parse(&config.to_toml()), config, "{}", config.to_toml());
+}
+
+#[test]
 fn urls_that_cannot_be_posted_to_are_refused() {
     let bad =
         ["", "/v1", "example.com", "example.com:80", "https://", "https://:80/", "http://h:0/"];
@@ -200,7 +287,7 @@ fn warnings_name_what_is_legal_but_hardly_meant() {
         + &sink("url = \"http://10.1.2.3/\"\ntoken_file = \"/t\"\nca_file = \"/c\"");
     let warnings = parse(&text).warnings();
     let starts =
-        ["there is no [[port]]", "log.path `log.db`", "sink `cloud` sends its token to `10.1"];
+        ["there is no [[port]]", "log.path `log.db`", "sink `cloud` sends its secrets to `10.1"];
     assert_eq!(warnings.len(), 4);
     assert!(starts.iter().zip(&warnings).all(|(start, warning)| warning.starts_with(start)));
     assert_eq!(Config::default().warnings().len(), 2);

@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::{Config, HttpSink, Sink, SinkKind};
+use hyper::Uri;
+
+use super::sink_http::query;
+use super::{Access, Addresses, Config, Encoding, Sink, SinkKind};
 
 pub(super) fn of(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -24,20 +27,78 @@ pub(super) fn of(config: &Config) -> Vec<String> {
 }
 
 fn of_sink(sink: &Sink, warnings: &mut Vec<String>) {
-    let (SinkKind::Http(http), name) = (&sink.kind, &sink.name);
-    if http.url.scheme_str() == Some("https") {
-        return;
+    let name = &sink.name;
+    let Addresses::Fixed(urls) = &sink.addresses else { return };
+    let Concerns { secret, tls, schemes: [plain, encrypted] } = concerns(&sink.kind);
+    let open: Vec<&Uri> = urls.iter().filter(|url| url.scheme_str() != Some(encrypted)).collect();
+    if let Some(secret) = secret {
+        for host in open.iter().filter(|url| !is_loopback(url)).filter_map(|url| url.host()) {
+            warnings.push(format!(
+                "sink `{name}` sends its {secret} to `{host}` unencrypted: use {encrypted}"
+            ));
+        }
     }
-    if http.token_file.is_some() && !is_loopback(http) {
-        let host = http.url.host().unwrap_or_default();
-        warnings.push(format!("sink `{name}` sends its token to `{host}` unencrypted: use https"));
+    if let Some(key) = tls.filter(|_| open.len() == urls.len()) {
+        warnings.push(format!("sink `{name}` has a {key} but an {plain} URL: it has no effect"));
     }
-    if http.ca_file.is_some() {
-        warnings.push(format!("sink `{name}` has a ca_file but an http URL: it has no effect"));
+    // InfluxDB 1 answers 400 without `db`, which is what it also answers to a bad reading.
+    let names_base =
+        |url: &&Uri| query(&url.to_string()).any(|(key, _)| matches!(key, "db" | "bucket"));
+    let is_influx = matches!(&sink.kind, SinkKind::Http(http) if http.encoding == Encoding::Influx);
+    if is_influx && !urls.iter().all(|url| names_base(&url)) {
+        warnings.push(format!(
+            "sink `{name}` has a URL without db= or bucket=: InfluxDB needs one, VictoriaMetrics \
+             does not"
+        ));
     }
 }
 
-fn is_loopback(sink: &HttpSink) -> bool {
-    let host = sink.url.host().unwrap_or_default().trim_matches(['[', ']']);
+/// What matters about the way to a sink.
+struct Concerns {
+    /// What it sends that nobody should overhear.
+    secret: Option<&'static str>,
+    /// A setting that needs TLS.
+    tls: Option<&'static str>,
+    /// Without TLS, and with.
+    schemes: [&'static str; 2],
+}
+
+fn concerns(kind: &SinkKind) -> Concerns {
+    match kind {
+        SinkKind::Http(http) => of_http(&http.access),
+        #[cfg(feature = "prometheus")]
+        SinkKind::Prometheus(prometheus) => of_http(&prometheus.access),
+        #[cfg(feature = "mqtt")]
+        SinkKind::Mqtt(mqtt) => {
+            let password = mqtt.login.as_ref().and_then(|login| login.password_file.as_ref());
+            let (ca, identity) = (&mqtt.ca_file, &mqtt.identity);
+            Concerns {
+                secret: password.map(|_| "password"),
+                tls: ca.as_ref().map(|_| "ca_file").or(identity.as_ref().map(|_| "cert_file")),
+                schemes: ["mqtt", "mqtts"],
+            }
+        }
+        // A server may demand TLS of a nats URL too, so its settings are never in vain.
+        #[cfg(feature = "nats")]
+        SinkKind::Nats(nats) => Concerns {
+            secret: (nats.token_file.as_ref().map(|_| "token"))
+                .or(nats.password_file.as_ref().map(|_| "password")),
+            tls: None,
+            schemes: ["nats", "tls"],
+        },
+    }
+}
+
+fn of_http(access: &Access) -> Concerns {
+    Concerns {
+        secret: access.has_secrets().then_some("secrets"),
+        tls: (access.ca_file.as_ref().map(|_| "ca_file"))
+            .or(access.cert_file.as_ref().map(|_| "cert_file")),
+        schemes: ["http", "https"],
+    }
+}
+
+fn is_loopback(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }

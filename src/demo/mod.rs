@@ -22,6 +22,7 @@ use crate::app::{App, AppError};
 use crate::clock::Clock;
 use crate::collect::{CollectError, Collector, CollectorConfig, Store, StoreError};
 use crate::config::{Config, Format, Framing, LineSettings, Lines, Port, Sink};
+use crate::domain::batch::Lane;
 use crate::event_log::LogStatus;
 use crate::telemetry::board::StatusBoard;
 
@@ -268,5 +269,11 @@ fn port(index: usize, sensor: &Sensor) -> Port {
         Speech::Postcard => format!("mcu{index}"),
         Speech::Lines => format!("text{index}"),
     };
-    Port { name, path: sensor.pty.path().to_owned(), line: LineSettings::default(), framing }
+    Port {
+        name,
+        path: sensor.pty.path().to_owned(),
+        line: LineSettings::default(),
+        framing,
+        lane: Lane::Live,
+    }
 }

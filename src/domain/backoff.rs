@@ -4,6 +4,7 @@
 //! that lost the same server together must not come back together. (Source: AWS Architecture Blog,
 //! "Exponential Backoff and Jitter".)
 
+use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,6 +26,21 @@ impl Backoff {
         // 1 - [0, 1) is (0, 1]: never an immediate retry.
         self.ceiling(attempt).mul_f64(1.0 - rng.f64())
     }
+}
+
+/// Where a device's jitter starts: from who it is, and from the entropy at hand.
+///
+/// Neither alone is enough. Boards of one image that boot together may be given equal entropy, since
+/// the kernel hands some out before it has gathered any; and boards that were cloned with one
+/// device id are told apart by entropy alone.
+pub fn jitter_seed(names: &[&str], entropy: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for name in names {
+        hasher.write(name.as_bytes());
+        hasher.write_u8(0xff);
+    }
+    hasher.write_u64(entropy);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -50,5 +66,25 @@ mod tests {
         for from in [0.0, 15.0, 30.0, 45.0] {
             assert!((200..300).contains(&quarter(from)), "{} waits above {from} s", quarter(from));
         }
+    }
+
+    #[test]
+    fn devices_with_equal_entropy_draw_different_waits() {
+        let first = |device: &str| {
+            let seed = jitter_seed(&[device, "cloud", "http://h"], 0);
+            BACKOFF.wait(6, &mut fastrand::Rng::with_seed(seed)).as_millis()
+        };
+        let waits: Vec<_> = (0..1000).map(|number| first(&format!("board-{number}"))).collect();
+        for tenth in 0..10 {
+            let from = tenth * 6000;
+            let count = waits.iter().filter(|wait| (from..from + 6000).contains(*wait)).count();
+            assert!((60..140).contains(&count), "{count} waits above {from} ms");
+        }
+    }
+
+    #[test]
+    fn devices_of_one_name_differ_by_entropy_and_names_are_not_run_together() {
+        assert_ne!(jitter_seed(&["d"], 1), jitter_seed(&["d"], 2));
+        assert_ne!(jitter_seed(&["ab", "c"], 1), jitter_seed(&["a", "bc"], 1));
     }
 }

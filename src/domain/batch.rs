@@ -23,6 +23,9 @@ pub enum Lane {
 }
 
 impl Lane {
+    /// The most urgent first.
+    pub const ALL: [Self; 3] = [Self::Alarm, Self::Live, Self::Backfill];
+
     /// In the order in which they have to go when there is no room.
     pub const LOWEST_FIRST: [Self; 3] = [Self::Backfill, Self::Live, Self::Alarm];
 
@@ -86,6 +89,18 @@ impl StoredSegment {
             return Err(SegmentError::Malformed);
         }
         Segment::decode(&self.body, self.count as usize)
+    }
+
+    /// Those of its readings whose numbers are in `first..=last`; fails if it has none of them.
+    pub fn cut(&self, first: u64, last: u64) -> Result<Self, SegmentError> {
+        let (first, last) = (first.max(self.first_seq), last.min(self.last_seq()));
+        if first > last {
+            return Err(SegmentError::Empty);
+        }
+        let place = |seq: u64| usize::try_from(seq - self.first_seq).unwrap_or(usize::MAX);
+        let mut part = self.decode()?.part(place(first)..place(last) + 1);
+        let count = u32::try_from(part.len()).unwrap_or(u32::MAX);
+        Ok(Self::sealed(first, count, self.lane, self.boot, part.encode()))
     }
 }
 
@@ -157,6 +172,18 @@ impl Batch {
         self.segments.last().map_or(0, StoredSegment::last_seq)
     }
 
+    /// The sequence numbers it holds, as intervals.
+    pub fn ranges(&self) -> Vec<(u64, u64)> {
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        for segment in &self.segments {
+            match ranges.last_mut() {
+                Some((_, last)) if *last + 1 == segment.first_seq => *last = segment.last_seq(),
+                _ => ranges.push((segment.first_seq, segment.last_seq())),
+            }
+        }
+        ranges
+    }
+
     pub fn readings(&self) -> u64 {
         self.segments.iter().map(|segment| u64::from(segment.count)).sum()
     }
@@ -164,6 +191,14 @@ impl Batch {
     pub fn id(&self) -> BatchId {
         let (first, last) = (self.first_seq(), self.last_seq());
         let mut id = format!("{}-{:x}-{first}-{last}", self.device, self.epoch);
+        let ranges = self.ranges();
+        // Between the same ends another batch may have something else: a receiver that drops repeats by
+        // their id must not take it for one.
+        if ranges.len() > 1 {
+            let bytes = ranges.iter().flat_map(|(first, last)| [*first, *last]);
+            let bytes: Vec<u8> = bytes.flat_map(u64::to_le_bytes).collect();
+            id.push_str(&format!("-{:08x}", crc32fast::hash(&bytes)));
+        }
         if let (Some(first), Some(last)) = (self.events.first(), self.events.last()) {
             id.push_str(&format!("-e{}-{}", first.position, last.position));
         }

@@ -1,7 +1,7 @@
-//! The circuit breaker: when to leave a failing sink alone, and when to ask again.
+//! The circuit breaker: when to leave a failing endpoint alone, and when to ask again.
 //!
 //! ```text
-//!            enough failures in a row
+//!            failures in a row, or half of the recent requests, or one that is plain
 //!   Closed ───────────────────────────▶ Open ◀───────────────┐
 //!     ▲                                  │ the wait is over   │ the probe failed
 //!     │ the probe succeeded              ▼                    │
@@ -13,10 +13,13 @@
 
 use std::time::Duration;
 
-use super::backoff::Backoff;
+use serde::{Deserialize, Serialize};
 
-/// Why a request did not succeed, as far as the breaker cares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use super::backoff::Backoff;
+use super::outcomes::Outcomes;
+
+/// Why a request did not succeed, as far as the breaker cares. Stored: append only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
     /// No answer: resolve, connect, reset, timeout.
     LinkDown,
@@ -27,6 +30,8 @@ pub enum Cause {
 }
 
 impl Cause {
+    pub const ALL: [Self; 3] = [Self::LinkDown, Self::ServerBusy, Self::Misconfigured];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::LinkDown => "link_down",
@@ -40,28 +45,92 @@ impl Cause {
 pub struct Policy {
     /// Failures in a row that open the breaker.
     pub failures_max: u32,
-    /// Waits between probes.
-    pub wait: Backoff,
-    /// A misconfiguration does not heal by itself: its waits are at least this.
+    /// So many outcomes within the window are enough to open it when half of them are failures.
+    pub outcomes_min: u32,
+    /// Between a failure and the next request while closed.
+    pub rest: Backoff,
+    /// Waits between probes, and how many of them there are before `long` takes over.
+    pub short: Backoff,
+    pub short_waits: u32,
+    pub long: Backoff,
+    /// On top of a minimum: a misconfiguration does not heal by itself.
+    pub misconfigured: Backoff,
     pub misconfigured_wait_min: Duration,
     /// The longest a server may send us away for.
     pub retry_after_max: Duration,
+    /// The longest wait of a process that cannot know how much of its predecessor's is left.
+    pub resume_max: Duration,
 }
 
 impl Default for Policy {
     fn default() -> Self {
         Self {
+            // Three in a row: on a radio link that loses one request in ten, that is once in a
+            // thousand by chance, and a dead server is noticed after two seconds.
             failures_max: 3,
-            // Growing by a quarter keeps the wait well below the outage so far: short outages are
-            // noticed soon after they end, long ones cost few probes.
-            wait: Backoff {
+            // A balancer with one dead server of two behind it seldom fails three times in a row.
+            // Half of ten or more is beyond chance: with one loss in ten, once in 600 windows.
+            // Ten, because a device that sends every ten seconds makes twelve in the window.
+            outcomes_min: 10,
+            rest: Backoff {
+                first: Duration::from_millis(500),
+                factor: 2.0,
+                max: Duration::from_secs(2),
+            },
+            // An outage of up to a minute is over within six seconds of its end: a restart of the
+            // server, a modem that dials anew. These waits cost 36 probes in about 95 s.
+            short: Backoff {
                 first: Duration::from_secs(1),
+                factor: 1.25,
+                max: Duration::from_secs(6),
+            },
+            short_waits: 36,
+            // Beyond that growing by a quarter keeps the ceiling below half of the outage so far,
+            // and the mean wait for the first probe after its end near a sixth of it. At 15 minutes
+            // a day costs about 250 probes.
+            long: Backoff {
+                first: Duration::from_millis(7500),
+                factor: 1.25,
+                max: Duration::from_secs(15 * 60),
+            },
+            misconfigured: Backoff {
+                first: Duration::from_secs(60),
                 factor: 1.25,
                 max: Duration::from_secs(15 * 60),
             },
             misconfigured_wait_min: Duration::from_secs(30),
             retry_after_max: Duration::from_secs(3600),
+            resume_max: Duration::from_secs(10),
         }
+    }
+}
+
+impl Policy {
+    /// How long an endpoint is left alone for the `attempt`-th time in a row.
+    fn wait(
+        &self,
+        attempt: u32,
+        cause: Cause,
+        retry_after: Option<Duration>,
+        rng: &mut fastrand::Rng,
+    ) -> Duration {
+        let own = match cause {
+            Cause::Misconfigured => {
+                self.misconfigured_wait_min + self.misconfigured.wait(attempt, rng)
+            }
+            _ if attempt < self.short_waits => self.short.wait(attempt, rng),
+            _ => self.long.wait(attempt - self.short_waits, rng),
+        };
+        let Some(asked) = retry_after else { return own };
+        // A server in trouble names the same time to everybody. Half as much again, drawn, keeps
+        // them from coming back together; and never before it.
+        let asked = asked.min(self.retry_after_max);
+        asked + own.max((asked / 2).mul_f64(1.0 - rng.f64()))
+    }
+
+    fn wait_max(&self) -> Duration {
+        let own = self.long.max.max(self.misconfigured.max + self.misconfigured_wait_min);
+        self.retry_after_max + own.max(self.retry_after_max / 2)
     }
 }
 
@@ -77,6 +146,8 @@ pub enum State {
 }
 
 impl State {
+    pub const NAMES: [&'static str; 3] = ["closed", "open", "half_open"];
+
     pub fn name(&self) -> &'static str {
         match self {
             Self::Closed { .. } => "closed",
@@ -91,238 +162,200 @@ impl State {
             Self::Open { cause, .. } | Self::HalfOpen { cause, .. } => Some(*cause),
         }
     }
+
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed { .. })
+    }
+
+    /// When an open breaker will let a probe through.
+    pub fn until(&self) -> Option<Duration> {
+        match self {
+            Self::Open { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+}
+
+/// What of a breaker the next process must know, so that a crash loop does not hammer the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SavedBreaker {
+    Closed,
+    /// Not before `until_ms`, in milliseconds since the boot with this id.
+    Open {
+        attempt: u32,
+        cause: Cause,
+        until_ms: i64,
+        boot: String,
+    },
+}
+
+/// One moment on the process's clock and on the device's, which outlives the process.
+#[derive(Clone, Copy, Debug)]
+pub struct Now<'a> {
+    pub at: Duration,
+    pub since_boot_ms: i64,
+    pub boot: &'a str,
 }
 
 /// The answer to "may I send?".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leave {
-    Send,
+    /// The pass must be given back by exactly one of `succeeded`, `failed` or `cancelled`.
+    Send(Pass),
     /// Ask again then.
     WaitUntil(Duration),
     /// A probe is out; ask again when it is back.
     WaitForProbe,
 }
 
+/// What a request is to the breaker that let it through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    Traffic,
+    Probe,
+}
+
 #[derive(Clone, Debug)]
 pub struct Breaker {
     policy: Policy,
     state: State,
+    /// While closed: no request before this moment, since the last one failed.
+    rest_until: Duration,
+    outcomes: Outcomes,
 }
 
 impl Breaker {
     pub fn new(policy: Policy) -> Self {
-        Self { policy, state: State::Closed { failures: 0 } }
+        Self {
+            policy,
+            state: State::Closed { failures: 0 },
+            rest_until: Duration::ZERO,
+            outcomes: Outcomes::default(),
+        }
     }
 
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// Asks for leave to send one request. In HalfOpen the leave is the probe, and must be
-    /// answered by exactly one of `succeeded`, `failed` or `cancelled`.
+    /// Whether a probe may go.
+    pub fn is_due(&self, now: Duration) -> bool {
+        match self.state {
+            State::Closed { .. } => false,
+            State::Open { until, .. } => until <= now,
+            State::HalfOpen { probing, .. } => !probing,
+        }
+    }
+
+    /// Asks for leave to send one request.
     pub fn ask(&mut self, now: Duration) -> Leave {
         match self.state {
-            State::Closed { .. } => Leave::Send,
+            State::Closed { .. } if now < self.rest_until => Leave::WaitUntil(self.rest_until),
+            State::Closed { .. } => Leave::Send(Pass::Traffic),
             State::Open { until, .. } if now < until => Leave::WaitUntil(until),
             State::Open { attempt, cause, .. }
             | State::HalfOpen { probing: false, attempt, cause } => {
                 self.state = State::HalfOpen { probing: true, attempt, cause };
-                Leave::Send
+                Leave::Send(Pass::Probe)
             }
             State::HalfOpen { probing: true, .. } => Leave::WaitForProbe,
         }
     }
 
-    pub fn succeeded(&mut self) {
-        self.state = State::Closed { failures: 0 };
+    pub fn succeeded(&mut self, now: Duration, pass: Pass) {
+        match (self.state, pass) {
+            (State::Closed { .. }, _) => {
+                self.outcomes.note(now, false);
+                self.state = State::Closed { failures: 0 };
+            }
+            (_, Pass::Probe) => *self = Self::new(self.policy),
+            // A straggler from before the breaker opened; the probe decides.
+            (_, Pass::Traffic) => {}
+        }
     }
 
     pub fn failed(
         &mut self,
         now: Duration,
+        pass: Pass,
         cause: Cause,
         retry_after: Option<Duration>,
         rng: &mut fastrand::Rng,
     ) {
-        match self.state {
-            State::Closed { failures } if self.tolerates(failures + 1, cause, retry_after) => {
-                self.state = State::Closed { failures: failures + 1 };
+        let attempt = match (self.state, pass) {
+            (State::Closed { failures }, _) => {
+                self.outcomes.note(now, true);
+                if self.tolerates(now, failures + 1, cause, retry_after) {
+                    self.rest_until = now + self.policy.rest.wait(failures, rng);
+                    self.state = State::Closed { failures: failures + 1 };
+                    return;
+                }
+                0
             }
-            State::Closed { .. } => self.open(now, 0, cause, retry_after, rng),
-            // A straggler from before the breaker opened changes nothing.
-            State::Open { .. } => {}
-            State::HalfOpen { attempt, .. } => self.open(now, attempt + 1, cause, retry_after, rng),
-        }
+            (State::Open { attempt, .. } | State::HalfOpen { attempt, .. }, Pass::Probe) => {
+                attempt.saturating_add(1)
+            }
+            (_, Pass::Traffic) => return,
+        };
+        let until = now + self.policy.wait(attempt, cause, retry_after, rng);
+        self.state = State::Open { until, attempt, cause };
     }
 
     /// The request was dropped before it was answered: its outcome is unknown.
-    pub fn cancelled(&mut self) {
-        if let State::HalfOpen { probing: true, attempt, cause } = self.state {
+    pub fn cancelled(&mut self, pass: Pass) {
+        if let (State::HalfOpen { attempt, cause, .. }, Pass::Probe) = (self.state, pass) {
             self.state = State::HalfOpen { probing: false, attempt, cause };
         }
     }
 
+    /// For the next process.
+    pub fn saved(&self, now: Now<'_>) -> SavedBreaker {
+        let (until, attempt, cause) = match self.state {
+            State::Closed { .. } => return SavedBreaker::Closed,
+            State::Open { until, attempt, cause } => (until, attempt, cause),
+            State::HalfOpen { attempt, cause, .. } => (now.at, attempt, cause),
+        };
+        let left = i64::try_from(until.saturating_sub(now.at).as_millis()).unwrap_or(i64::MAX);
+        let until_ms = now.since_boot_ms.saturating_add(left);
+        SavedBreaker::Open { attempt, cause, until_ms, boot: now.boot.to_owned() }
+    }
+
+    /// Goes on where an earlier process stood.
+    ///
+    /// In the same boot the moment holds. After a reboot, or once it has passed, a short wait stands
+    /// for it: a reboot is often a person's repair, and a loop of crashes or reboots then sends at
+    /// most one probe a life, and often none.
+    pub fn restored(
+        policy: Policy,
+        saved: &SavedBreaker,
+        now: Now<'_>,
+        rng: &mut fastrand::Rng,
+    ) -> Self {
+        let breaker = Self::new(policy);
+        let SavedBreaker::Open { attempt, cause, until_ms, boot } = saved else { return breaker };
+        let left_ms = until_ms.saturating_sub(now.since_boot_ms);
+        let left = match u64::try_from(left_ms) {
+            Ok(left @ 1..) if boot == now.boot => Duration::from_millis(left),
+            _ => policy.resume_max.mul_f64(1.0 - rng.f64()),
+        };
+        let until = now.at + left.min(policy.wait_max());
+        Self { state: State::Open { until, attempt: *attempt, cause: *cause }, ..breaker }
+    }
+
     /// A server that names a time, or a person's mistake, need not be tried three times over.
-    fn tolerates(&self, failures: u32, cause: Cause, retry_after: Option<Duration>) -> bool {
+    fn tolerates(
+        &self,
+        now: Duration,
+        failures: u32,
+        cause: Cause,
+        retry_after: Option<Duration>,
+    ) -> bool {
         failures < self.policy.failures_max
             && cause != Cause::Misconfigured
             && retry_after.is_none()
-    }
-
-    fn open(
-        &mut self,
-        now: Duration,
-        attempt: u32,
-        cause: Cause,
-        retry_after: Option<Duration>,
-        rng: &mut fastrand::Rng,
-    ) {
-        let mut wait = self.policy.wait.wait(attempt, rng);
-        if cause == Cause::Misconfigured {
-            // Jitter on top of the minimum, or every device would keep the same beat.
-            wait += self.policy.misconfigured_wait_min;
-        }
-        if let Some(asked) = retry_after {
-            wait += asked.min(self.policy.retry_after_max);
-        }
-        self.state = State::Open { until: now + wait, attempt, cause };
+            && !self.outcomes.mostly_failed(now, self.policy.outcomes_min)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    struct Rig {
-        breaker: Breaker,
-        now: Duration,
-        rng: fastrand::Rng,
-    }
-
-    impl Rig {
-        fn new() -> Self {
-            let breaker = Breaker::new(Policy::default());
-            Self { breaker, now: Duration::ZERO, rng: fastrand::Rng::with_seed(3) }
-        }
-
-        fn fail(&mut self, cause: Cause) {
-            self.breaker.failed(self.now, cause, None, &mut self.rng);
-        }
-
-        fn opened() -> Self {
-            let mut rig = Self::new();
-            (0..3).for_each(|_| rig.fail(Cause::LinkDown));
-            rig
-        }
-
-        fn half_open() -> Self {
-            let mut rig = Self::opened();
-            rig.now += rig.wait();
-            assert_eq!(rig.breaker.ask(rig.now), Leave::Send);
-            rig
-        }
-
-        fn wait(&self) -> Duration {
-            match self.breaker.state() {
-                State::Open { until, .. } => until - self.now,
-                other => panic!("not open: {other:?}"),
-            }
-        }
-    }
-
-    #[test]
-    fn closed_tolerates_failures_that_a_success_forgives() {
-        let mut rig = Rig::new();
-        rig.fail(Cause::LinkDown);
-        rig.fail(Cause::ServerBusy);
-        assert_eq!(rig.breaker.state(), State::Closed { failures: 2 });
-        rig.breaker.succeeded();
-        assert_eq!(rig.breaker.state(), State::Closed { failures: 0 });
-        assert_eq!(rig.breaker.ask(rig.now), Leave::Send);
-    }
-
-    #[test]
-    fn closed_opens_after_failures_in_a_row() {
-        let mut rig = Rig::opened();
-        assert_eq!(rig.breaker.state().name(), "open");
-        assert_eq!(rig.breaker.state().cause(), Some(Cause::LinkDown));
-        assert!(rig.wait() <= SECOND, "the first wait is short");
-        assert!(matches!(rig.breaker.ask(rig.now), Leave::WaitUntil(_)));
-    }
-
-    #[test]
-    fn closed_opens_at_once_on_a_misconfiguration_and_waits_longer() {
-        let mut rig = Rig::new();
-        rig.fail(Cause::Misconfigured);
-        assert!(rig.wait() > 30 * SECOND);
-    }
-
-    #[test]
-    fn closed_opens_at_once_when_the_server_names_a_time_and_bounds_it() {
-        let mut rig = Rig::new();
-        rig.breaker.failed(rig.now, Cause::ServerBusy, Some(7 * SECOND), &mut rig.rng);
-        assert!(rig.wait() > 7 * SECOND && rig.wait() <= 8 * SECOND);
-        let mut rig = Rig::new();
-        rig.breaker.failed(rig.now, Cause::ServerBusy, Some(Duration::MAX), &mut rig.rng);
-        assert!(rig.wait() <= 3601 * SECOND);
-    }
-
-    #[test]
-    fn open_ignores_stragglers() {
-        let mut rig = Rig::opened();
-        let before = rig.breaker.state();
-        rig.fail(Cause::Misconfigured);
-        rig.breaker.cancelled();
-        assert_eq!(rig.breaker.state(), before);
-    }
-
-    #[test]
-    fn open_becomes_half_open_when_the_wait_is_over_and_lets_one_probe_through() {
-        let mut rig = Rig::half_open();
-        assert_eq!(rig.breaker.state().name(), "half_open");
-        assert_eq!(rig.breaker.ask(rig.now), Leave::WaitForProbe);
-    }
-
-    #[test]
-    fn half_open_closes_when_the_probe_succeeds() {
-        let mut rig = Rig::half_open();
-        rig.breaker.succeeded();
-        assert_eq!(rig.breaker.state(), State::Closed { failures: 0 });
-    }
-
-    #[test]
-    fn half_open_opens_again_for_longer_when_the_probe_fails() {
-        let mut rig = Rig::half_open();
-        rig.fail(Cause::ServerBusy);
-        let State::Open { attempt, cause, .. } = rig.breaker.state() else {
-            panic!("not open: {:?}", rig.breaker.state());
-        };
-        assert_eq!((attempt, cause), (1, Cause::ServerBusy));
-    }
-
-    #[test]
-    fn half_open_gives_a_cancelled_probe_s_place_to_the_next() {
-        let mut rig = Rig::half_open();
-        rig.breaker.cancelled();
-        assert_eq!(rig.breaker.ask(rig.now), Leave::Send);
-        assert_eq!(rig.breaker.ask(rig.now), Leave::WaitForProbe);
-    }
-
-    #[test]
-    fn a_day_of_silence_costs_few_probes() {
-        for seed in 0..20 {
-            let mut rig = Rig::opened();
-            rig.rng = fastrand::Rng::with_seed(seed);
-            let mut probes = 0;
-            while rig.now < 86_400 * SECOND {
-                rig.now += rig.wait();
-                assert_eq!(rig.breaker.ask(rig.now), Leave::Send);
-                rig.fail(Cause::LinkDown);
-                probes += 1;
-            }
-            assert!(probes < 300, "{probes} probes with seed {seed}");
-        }
-    }
-}
+mod tests;

@@ -19,7 +19,27 @@ pub struct Delivery {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntervalSet(Vec<(u64, u64)>);
 
+/// No readings.
+pub static NONE: IntervalSet = IntervalSet::EMPTY;
+
 impl IntervalSet {
+    pub const EMPTY: Self = Self(Vec::new());
+
+    /// The numbers of these intervals, in whatever order; one that runs backward is empty.
+    pub fn of(intervals: &[(u64, u64)]) -> Self {
+        let mut sorted: Vec<(u64, u64)> =
+            intervals.iter().copied().filter(|(first, last)| first <= last).collect();
+        sorted.sort_unstable();
+        let mut merged: Vec<(u64, u64)> = Vec::with_capacity(sorted.len());
+        for (first, last) in sorted {
+            match merged.last_mut() {
+                Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
+                _ => merged.push((first, last)),
+            }
+        }
+        Self(merged)
+    }
+
     /// Adds `first..=last` and says how many numbers were new.
     pub fn insert(&mut self, first: u64, last: u64) -> u64 {
         assert!(first <= last, "an interval runs forward");
@@ -34,6 +54,21 @@ impl IntervalSet {
         );
         self.0.splice(from..to, [merged]);
         merged.1 - merged.0 + 1 - before
+    }
+
+    /// Takes `first..=last` out and says how many numbers were there.
+    pub fn remove(&mut self, first: u64, last: u64) -> u64 {
+        if self.within(first, last).is_empty() {
+            return 0;
+        }
+        let before = self.count();
+        let outside = |(start, end): (u64, u64)| {
+            let left = (start < first).then(|| (start, end.min(first - 1)));
+            let right = (end > last).then(|| (start.max(last + 1), end));
+            left.into_iter().chain(right)
+        };
+        self.0 = std::mem::take(&mut self.0).into_iter().flat_map(outside).collect();
+        before - self.count()
     }
 
     pub fn contains(&self, seq: u64) -> bool {
@@ -59,6 +94,47 @@ impl IntervalSet {
         let overlap =
             |(start, end): &(u64, u64)| (last.min(*end) + 1).saturating_sub(first.max(*start));
         self.0.iter().map(overlap).sum()
+    }
+
+    /// The numbers in either set.
+    pub fn union(&self, other: &Self) -> Self {
+        if other.0.is_empty() {
+            return self.clone();
+        }
+        Self::of(&[self.0.as_slice(), &other.0].concat())
+    }
+
+    /// The numbers of this set that are not in the other.
+    pub fn difference(&self, other: &Self) -> Self {
+        Self(self.0.iter().flat_map(|(first, last)| other.missing(*first, *last)).collect())
+    }
+
+    /// The numbers of the set that lie in `first..=last`, as intervals.
+    pub fn within(&self, first: u64, last: u64) -> Vec<(u64, u64)> {
+        if first > last {
+            return Vec::new();
+        }
+        let from = self.0.partition_point(|(_, end)| *end < first);
+        let overlap = self.0[from..].iter().take_while(|(start, _)| *start <= last);
+        overlap.map(|(start, end)| (first.max(*start), last.min(*end))).collect()
+    }
+
+    /// The lowest so many numbers.
+    pub fn lowest(&self, mut count: u64) -> Vec<(u64, u64)> {
+        let mut taken = Vec::new();
+        for (first, last) in &self.0 {
+            if count == 0 {
+                break;
+            }
+            let end = (*last).min(first.saturating_add(count - 1));
+            count -= end - first + 1;
+            taken.push((*first, end));
+        }
+        taken
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The numbers in both sets.
@@ -129,6 +205,8 @@ mod tests {
                 let ordered = set.intervals().windows(2).all(|pair| pair[0].1 + 1 < pair[1].0);
                 prop_assert!(ordered, "coalesced: {:?}", set);
             }
+            let gone = (60..=80).filter(|seq| plain.remove(seq)).count();
+            prop_assert_eq!(set.remove(60, 80), gone as u64);
             for seq in 0..230 {
                 prop_assert_eq!(set.contains(seq), plain.contains(&seq));
                 let gap = (seq..).find(|at| !plain.contains(at));
@@ -155,9 +233,29 @@ mod tests {
                 set
             };
             let (left, right) = (set(&left), set(&right));
-            let both = left.intersection(&right);
+            let (both, either) = (left.intersection(&right), left.union(&right));
             for seq in 0..120 {
                 prop_assert_eq!(both.contains(seq), left.contains(seq) && right.contains(seq));
+                prop_assert_eq!(either.contains(seq), left.contains(seq) || right.contains(seq));
+                let only = left.contains(seq) && !right.contains(seq);
+                prop_assert_eq!(left.difference(&right).contains(seq), only);
+            }
+            for set in [&both, &either, &left.difference(&right)] {
+                let ordered = set.intervals().windows(2).all(|pair| pair[0].1 + 1 < pair[1].0);
+                prop_assert!(ordered, "coalesced: {:?}", set);
+            }
+            let numbers: Vec<u64> = (0..120).filter(|seq| left.contains(*seq)).collect();
+            let flat = |intervals: Vec<(u64, u64)>| -> Vec<u64> {
+                intervals.into_iter().flat_map(|(first, last)| first..=last).collect()
+            };
+            let within: Vec<u64> =
+                numbers.iter().copied().filter(|seq| (20..=70).contains(seq)).collect();
+            prop_assert_eq!(flat(left.within(20, 70)), within);
+            prop_assert_eq!(flat(left.within(70, 20)), Vec::<u64>::new());
+            for count in [0, 1, 7, 1000] {
+                let lowest = flat(left.lowest(count));
+                let most = usize::try_from(count).expect("small").min(numbers.len());
+                prop_assert_eq!(lowest, numbers[..most].to_vec());
             }
         }
     }

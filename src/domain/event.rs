@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::batch::Lane;
 use super::boots::{Anchor, Moment};
+use super::breaker::SavedBreaker;
 use super::ledger::{FaultCounts, Intake, Loss};
 use super::reading::Sensor;
 
@@ -26,7 +27,8 @@ pub enum Event {
     Lost { loss: Loss, first: u64, last: u64 },
     /// `delivery/<sink>`: the sink is owed everything from here on.
     SinkAdded { from: u64 },
-    /// `delivery/<sink>`: the sink has these readings.
+    /// `delivery/<sink>`: the sink has these readings, or has refused them. `quarantine/<sink>`: it has
+    /// taken after all what it had refused.
     Acknowledged { first: u64, last: u64 },
     /// `port/<name>`: the port delivers bytes.
     PortOpened,
@@ -44,6 +46,21 @@ pub enum Event {
     EpochBegan { epoch: u64, from: u64, reason: EpochReason },
     /// `delivery/<sink>`: the sink has been told all events up to this position.
     Told { through: u64 },
+    /// `quarantine/<sink>`: the sink will never take these readings; they are kept aside.
+    Refused { first: u64, last: u64, reason: String },
+    /// `quarantine/<sink>`: a person wants them offered once more.
+    Replayed { first: u64, last: u64 },
+    /// `quarantine/<sink>`: they are not kept any more, by a person's wish or for want of room.
+    Discarded { first: u64, last: u64 },
+    /// `quarantine/<sink>`: the sink is best-effort, and they left the log before it had them.
+    Skipped { first: u64, last: u64 },
+    /// `breaker/<sink>`: where the breaker of an endpoint stands, for the next process.
+    BreakerSaved { endpoint: String, saved: SavedBreaker },
+    /// `budget/<sink>`: bytes on the wire in this period so far.
+    Spent { period: i64, bytes: u64 },
+    /// `quarantine/<sink>`, `ledger`: of these readings, gone for good, `count` were refused and not
+    /// kept; which ones is not remembered any more.
+    Forgotten { first: u64, last: u64, count: u64 },
 }
 
 /// Why a log began a new life.
@@ -89,6 +106,13 @@ impl Event {
             Self::ConfigApplied { .. } => "config_applied",
             Self::EpochBegan { .. } => "epoch_began",
             Self::Told { .. } => "told",
+            Self::Refused { .. } => "refused",
+            Self::Replayed { .. } => "replayed",
+            Self::Discarded { .. } => "discarded",
+            Self::Skipped { .. } => "skipped",
+            Self::BreakerSaved { .. } => "breaker_saved",
+            Self::Spent { .. } => "spent",
+            Self::Forgotten { .. } => "forgotten",
         }
     }
 
@@ -100,6 +124,10 @@ impl Event {
                 | Self::SinkAdded { .. }
                 | Self::Acknowledged { .. }
                 | Self::Told { .. }
+                | Self::Skipped { .. }
+                | Self::BreakerSaved { .. }
+                | Self::Spent { .. }
+                | Self::Forgotten { .. }
         )
     }
 }
@@ -138,6 +166,18 @@ impl Stream {
         Self(format!("delivery/{sink}"))
     }
 
+    pub fn quarantine(sink: &str) -> Self {
+        Self(format!("quarantine/{sink}"))
+    }
+
+    pub fn breaker(sink: &str) -> Self {
+        Self(format!("breaker/{sink}"))
+    }
+
+    pub fn budget(sink: &str) -> Self {
+        Self(format!("budget/{sink}"))
+    }
+
     pub fn port(port: &str) -> Self {
         Self(format!("port/{port}"))
     }
@@ -152,13 +192,24 @@ impl Stream {
 
     /// The sink whose delivery state this is.
     pub fn delivery_sink(&self) -> Option<&str> {
-        self.0.strip_prefix("delivery/")
+        self.sink_of("delivery")
+    }
+
+    /// The sink of a stream such as `delivery/<sink>`.
+    pub fn sink_of(&self, kind: &str) -> Option<&str> {
+        self.of_sink().filter(|(known, _)| *known == kind).map(|(_, sink)| sink)
+    }
+
+    /// Kind and sink of a stream that holds what is known of a sink.
+    pub fn of_sink(&self) -> Option<(&str, &str)> {
+        let (kind, sink) = self.0.split_once('/')?;
+        matches!(kind, "delivery" | "quarantine" | "breaker" | "budget").then_some((kind, sink))
     }
 
     /// Whether an aggregate is rebuilt from it, so that only a snapshot may replace its events. The
     /// others are history for people.
     pub fn has_aggregate(&self) -> bool {
         matches!(self.as_str(), "registry" | "clock" | "ledger" | "config")
-            || self.delivery_sink().is_some()
+            || self.of_sink().is_some()
     }
 }

@@ -49,6 +49,11 @@ pub enum Facts<'a> {
     FramesLost { faults: Faults },
     ConfigApplied { generation: u32, digest: String, version: &'a str },
     EpochBegan { began: u64, from: u64, reason: &'static str },
+    Refused { first_seq: u64, last_seq: u64, reason: &'a str },
+    Numbers { first_seq: u64, last_seq: u64 },
+    BreakerSaved { endpoint: &'a str },
+    Spent { bytes: u64 },
+    Forgotten { first_seq: u64, last_seq: u64, count: u64 },
 }
 
 #[derive(Debug, Serialize)]
@@ -151,6 +156,19 @@ impl<'a> Facts<'a> {
             Event::EpochBegan { epoch, from, reason } => {
                 Self::EpochBegan { began: *epoch, from: *from, reason: reason.name() }
             }
+            Event::Refused { first, last, reason } => {
+                Self::Refused { first_seq: *first, last_seq: *last, reason }
+            }
+            Event::Replayed { first, last }
+            | Event::Discarded { first, last }
+            | Event::Skipped { first, last } => {
+                Self::Numbers { first_seq: *first, last_seq: *last }
+            }
+            Event::BreakerSaved { endpoint, .. } => Self::BreakerSaved { endpoint },
+            Event::Spent { bytes, .. } => Self::Spent { bytes: *bytes },
+            Event::Forgotten { first, last, count } => {
+                Self::Forgotten { first_seq: *first, last_seq: *last, count: *count }
+            }
         }
     }
 }
@@ -173,6 +191,7 @@ mod tests {
     use super::*;
     use crate::domain::batch::Lane;
     use crate::domain::boots::Anchor;
+    use crate::domain::breaker::SavedBreaker;
     use crate::domain::event::EpochReason;
     use crate::domain::ledger::{Fault, Intake, Loss};
     use crate::domain::reading::{Sensor, ValueType};
@@ -251,7 +270,32 @@ mod tests {
                 r#""epoch_began","began":9,"from":501,"reason":"salvaged""#,
             ),
             Event::EpochBegan { .. } => (Event::Told { through: 4 }, r#""told","through":4"#),
-            Event::Told { .. } => return None,
+            Event::Told { .. } => (
+                Event::Refused { first: 4, last: 5, reason: "no".into() },
+                r#""refused","first_seq":4,"last_seq":5,"reason":"no""#,
+            ),
+            Event::Refused { .. } => {
+                (Event::Replayed { first: 4, last: 5 }, r#""replayed","first_seq":4,"last_seq":5"#)
+            }
+            Event::Replayed { .. } => (
+                Event::Discarded { first: 4, last: 5 },
+                r#""discarded","first_seq":4,"last_seq":5"#,
+            ),
+            Event::Discarded { .. } => {
+                (Event::Skipped { first: 4, last: 5 }, r#""skipped","first_seq":4,"last_seq":5"#)
+            }
+            Event::Skipped { .. } => (
+                Event::BreakerSaved { endpoint: "a".into(), saved: SavedBreaker::Closed },
+                r#""breaker_saved","endpoint":"a""#,
+            ),
+            Event::BreakerSaved { .. } => {
+                (Event::Spent { period: 3, bytes: 9 }, r#""spent","bytes":9"#)
+            }
+            Event::Spent { .. } => (
+                Event::Forgotten { first: 1, last: 9, count: 4 },
+                r#""forgotten","first_seq":1,"last_seq":9,"count":4"#,
+            ),
+            Event::Forgotten { .. } => return None,
         };
         Some(next)
     }
@@ -273,7 +317,7 @@ mod tests {
             assert_eq!(line(&told), format!("{head}{says}}}"));
             last = Some(told.event);
         }
-        assert_eq!(last, Some(Event::Told { through: 4 }));
+        assert_eq!(last, Some(Event::Forgotten { first: 1, last: 9, count: 4 }));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! bytes    = frame bytes + fault bytes + padding
 //! frames   = readings accepted + control frames + decode faults
 //! accepted = stored + lost{overflow} (+ accepted and not yet committed)
-//! stored   = delivered + pending + quarantined + lost{evicted, damaged}
+//! stored   = delivered + pending + quarantined + lost{evicted, damaged, refused}
 //! ```
 
 use std::collections::BTreeMap;
@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::delivery::IntervalSet;
+use super::standing::{Classes, Standing};
 
 /// Where in the pipeline a fault stands, and so which equation it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,16 +147,19 @@ pub enum Loss {
     Evicted,
     /// The storage returned something else than was written.
     Damaged,
+    /// A sink refused it and it is kept no longer.
+    Refused,
 }
 
 impl Loss {
-    pub const ALL: [Self; 3] = [Self::Overflow, Self::Evicted, Self::Damaged];
+    pub const ALL: [Self; 4] = [Self::Overflow, Self::Evicted, Self::Damaged, Self::Refused];
 
     pub fn reason(self) -> &'static str {
         match self {
             Self::Overflow => "overflow",
             Self::Evicted => "evicted",
             Self::Damaged => "damaged",
+            Self::Refused => "refused",
         }
     }
 }
@@ -167,6 +171,8 @@ pub struct Books {
     pub ports: BTreeMap<String, Intake>,
     pub evicted: IntervalSet,
     pub damaged: IntervalSet,
+    /// Refused and not kept, so long ago that they are known by number of readings only.
+    pub forgotten: u64,
 }
 
 impl Books {
@@ -178,8 +184,8 @@ impl Books {
         match loss {
             Loss::Evicted => self.evicted.insert(first, last),
             Loss::Damaged => self.damaged.insert(first, last),
-            // Lost before it had a number, so no event says this.
-            Loss::Overflow => 0,
+            // Lost before it had a number, or told by the sink's own stream: no such event.
+            Loss::Overflow | Loss::Refused => 0,
         };
     }
 
@@ -214,20 +220,30 @@ impl Books {
         if next == from { from } else { self.first_owed(delivered, next) }
     }
 
-    /// The whole account, given how far the log goes and what every sink has.
-    pub fn ledger(&self, head: u64, uncommitted: u64, delivered: &IntervalSet) -> Ledger {
-        let undelivered = |lost: &IntervalSet| lost.count() - lost.intersection(delivered).count();
-        let (evicted, damaged) = (undelivered(&self.evicted), undelivered(&self.damaged));
-        let gone = delivered.count() + evicted + damaged;
+    /// Which reading is what, given the sinks that each has to reach.
+    pub fn classes(&self, sinks: &[Standing<'_>]) -> Classes {
+        Classes::of(&self.evicted, &self.damaged, sinks)
+    }
+
+    /// The whole account, given how far the log goes and the sinks that each reading has to reach.
+    pub fn ledger(&self, head: u64, uncommitted: u64, sinks: &[Standing<'_>]) -> Ledger {
+        let classes = self.classes(sinks);
+        // What is forgotten stands among what was settled long ago.
+        let delivered = classes.delivered.count().saturating_sub(self.forgotten);
+        let refused = classes.refused.count() + self.forgotten;
+        let (evicted, damaged) = (classes.evicted.count(), classes.damaged.count());
+        let quarantined = classes.quarantined.count();
+        let gone = delivered + quarantined + evicted + damaged + refused;
         Ledger {
             intake: self.intake(),
             uncommitted,
             stored: head,
-            delivered: delivered.count(),
+            delivered,
             pending: head.saturating_sub(gone),
-            quarantined: 0,
+            quarantined,
             evicted,
             damaged,
+            refused,
         }
     }
 }
@@ -244,6 +260,7 @@ pub struct Ledger {
     pub quarantined: u64,
     pub evicted: u64,
     pub damaged: u64,
+    pub refused: u64,
 }
 
 impl Ledger {
@@ -252,6 +269,7 @@ impl Ledger {
             Loss::Overflow => self.intake.overflow,
             Loss::Evicted => self.evicted,
             Loss::Damaged => self.damaged,
+            Loss::Refused => self.refused,
         }
     }
 
@@ -280,7 +298,12 @@ impl Ledger {
             (
                 "stored = delivered + pending + quarantined + lost",
                 self.stored,
-                self.delivered + self.pending + self.quarantined + self.evicted + self.damaged,
+                self.delivered
+                    + self.pending
+                    + self.quarantined
+                    + self.evicted
+                    + self.damaged
+                    + self.refused,
             ),
         ];
         let broken = equations.into_iter().filter(|(_, left, right)| left != right);
@@ -300,19 +323,20 @@ mod tests {
             padding_bytes: 2,
             ..Intake::default()
         };
-        (intake.frames, intake.accepted, intake.control, intake.overflow) = (9, 7, 1, 2);
+        (intake.frames, intake.accepted, intake.control, intake.overflow) = (10, 8, 1, 2);
         intake.faults.add(Fault::Unparsable, 1);
         intake.faults.add(Fault::Cobs, 1);
         intake.faults.add(Fault::SequenceGap, 5);
         Ledger {
             intake,
             uncommitted: 1,
-            stored: 4,
+            stored: 5,
             delivered: 1,
             pending: 1,
             quarantined: 1,
             evicted: 1,
             damaged: 0,
+            refused: 1,
         }
     }
 
@@ -324,15 +348,15 @@ mod tests {
             (|ledger| ledger.intake.bytes += 1, "bytes = frame + fault + padding: 101 is not 100"),
             (
                 |ledger| ledger.intake.frames += 1,
-                "frames = accepted + control + decode faults: 10 is not 9",
+                "frames = accepted + control + decode faults: 11 is not 10",
             ),
             (
                 |ledger| ledger.uncommitted += 1,
-                "accepted = stored + uncommitted + overflow: 7 is not 8",
+                "accepted = stored + uncommitted + overflow: 8 is not 9",
             ),
             (
                 |ledger| ledger.pending += 1,
-                "stored = delivered + pending + quarantined + lost: 4 is not 5",
+                "stored = delivered + pending + quarantined + lost: 5 is not 6",
             ),
         ];
         for (step, message) in steps {

@@ -15,13 +15,15 @@ use super::aggregates::Aggregates;
 use super::compaction::Compaction;
 use super::error::StorageError;
 use super::files::Files;
+use super::lanes::Marks;
 use super::memory::Memory;
 use super::opening::{self, Opened};
+use super::quarantine::Copies;
 use super::room::{Ballast, Leaving, bounds, spares_journal};
-pub use super::settings::{Intervals, LogConfig};
+pub use super::settings::{Intervals, LogConfig, SinkRules};
 use super::sqlite::Database;
 use super::waiting;
-use super::{Append, Mailbox, Received, Request, Wear};
+use super::{Append, Mailbox, Recalled, Received, Request, Wear};
 use crate::clock::Clock;
 use crate::domain::batch::Lane;
 use crate::domain::event::{Event, Stream};
@@ -64,9 +66,12 @@ pub struct LogActor {
     told_crowded: HashSet<u32>,
     /// The position of the last committed event.
     pub(super) committed_position: u64,
-    /// By sink: the last number it was offered by this process.
-    pub(super) offered: BTreeMap<String, u64>,
+    /// By sink: the ranges it was last offered by this process.
+    pub(super) offered: BTreeMap<String, Vec<(u64, u64)>>,
+    /// By sink: how far its lanes have come.
+    pub(super) marks: BTreeMap<String, Marks>,
     pub(super) compaction: Compaction,
+    pub(super) copies: Copies,
     /// When acknowledgements, and intake without readings, are due.
     pub(super) settle_at: Option<Instant>,
     /// By lane: everything before was evicted.
@@ -107,8 +112,8 @@ impl LogActor {
         files.create_folder()?;
         files.check_owner()?;
         let lock = files.lock()?;
-        let opened = opening::open(&files, &config.sinks, clock.boot_id())?;
-        let Opened { database, aggregates, next_seq, news } = opened;
+        let opened = opening::open(&files, &config.names(), clock.boot_id())?;
+        let Opened { database, aggregates, next_seq, news, copied } = opened;
         let tight = !spares_journal(&files);
         let mut actor = Self {
             clock,
@@ -129,7 +134,9 @@ impl LogActor {
             unreadable: false,
             told_crowded: HashSet::new(),
             offered: BTreeMap::new(),
+            marks: BTreeMap::new(),
             compaction: Compaction::new(),
+            copies: Copies::default(),
             settle_at: None,
             evicted_to: [0; 3],
             leaving: Leaving::default(),
@@ -150,6 +157,7 @@ impl LogActor {
         }
         actor.enter_generation();
         actor.welcome_sinks()?;
+        actor.reconcile(copied);
         match actor.fit() {
             // It takes room to become smaller. What was chosen to leave leaves with the next commit.
             Err(error) if error.is_full() => drop(actor.database.checkpoint("TRUNCATE")),
@@ -212,6 +220,7 @@ impl LogActor {
             sleep(TROUBLE_RETRY).await;
             self.commit(mailbox, true)?;
         }
+        self.tell_quarantine();
         Ok(())
     }
 
@@ -225,13 +234,19 @@ impl LogActor {
     }
 
     pub(super) fn take(&mut self, append: Append) {
-        let Append { port, lane, mut readings, intake, events } = append;
-        let urgent = !readings.is_empty() || !events.is_empty();
+        let Append { port, lane, mut readings, mut alarms, intake, events } = append;
+        let pressing = !readings.is_empty() || !events.is_empty();
+        let alarming = !alarms.is_empty();
         for (stream, event) in events {
             self.record(stream, event);
         }
-        if !readings.is_empty() {
-            self.take_readings(lane, &mut readings);
+        for (lane, readings) in [(lane, &mut readings), (Lane::Alarm, &mut alarms)] {
+            if !readings.is_empty() {
+                self.take_readings(lane, readings);
+            }
+        }
+        if alarming {
+            self.memory.rotate();
         }
         if !intake.is_empty() {
             self.record(Stream::ledger(), Event::TookIn { port, intake });
@@ -241,7 +256,9 @@ impl LogActor {
         } else if self.tight {
             self.part();
         }
-        if urgent {
+        if alarming {
+            self.schedule(self.config.commit_interval.alarm);
+        } else if pressing {
             self.schedule(self.config.commit_interval.of(lane));
         } else {
             self.settle();
@@ -272,11 +289,11 @@ impl LogActor {
     fn answer(&mut self, request: Request, mailbox: &Mailbox) -> Result<(), StorageError> {
         match request {
             // An asker that went away misses nothing: what it was not told stays pending.
-            Request::Next { sink, limits, answer } => {
-                let batch = match self.next_batch(&sink, limits, mailbox) {
+            Request::Next { sink, ask, answer } => {
+                let batch = match self.next_batch(&sink, ask, mailbox) {
                     Err(error) => {
                         self.salvage(&error, mailbox)?;
-                        self.next_batch(&sink, limits, mailbox)?
+                        self.next_batch(&sink, ask, mailbox)?
                     }
                     Ok(batch) => batch,
                 };
@@ -287,14 +304,28 @@ impl LogActor {
                 self.publish(mailbox);
                 let _ = answer.send(());
             }
+            Request::Quarantine { sink, refused, answer } => {
+                self.quarantine(&sink, &refused);
+                self.publish(mailbox);
+                let _ = answer.send(());
+            }
+            Request::Order { order, answer } => {
+                let _ = answer.send(self.carry_out(&order, mailbox)?);
+            }
+            Request::Recall { sink, answer } => {
+                let breakers = self.aggregates.breakers.get(&sink).cloned().unwrap_or_default();
+                let budget = self.aggregates.budgets.get(&sink).copied();
+                let _ = answer.send(Recalled { breakers, budget });
+            }
         }
         Ok(())
     }
 
     pub(super) fn acknowledged(&mut self, sink: &str, receipt: Received) {
         let stream = Stream::delivery(sink);
-        if let Some((first, last)) = receipt.readings {
+        for (first, last) in receipt.readings {
             self.record(stream.clone(), Event::Acknowledged { first, last });
+            self.taken_after_all(sink, first, last);
         }
         if let Some(through) = receipt.events {
             self.record(stream, Event::Told { through });
@@ -332,6 +363,7 @@ impl LogActor {
     /// Once a round: what may have changed without anybody saying so.
     fn look_around(&mut self, mailbox: &Mailbox) -> Result<(), StorageError> {
         self.anchor_clock();
+        self.tell_quarantine_in_time();
         if self.trouble.is_none() {
             self.ballast.take();
         }
@@ -355,8 +387,8 @@ impl LogActor {
     /// owed what is still in the log.
     fn welcome_sinks(&mut self) -> Result<(), StorageError> {
         let from = self.database.oldest_seq()?.min(self.next_seq);
-        for sink in self.config.sinks.clone() {
-            let has = self.aggregates.delivery(&sink).readings;
+        for sink in self.config.names() {
+            let has = self.aggregates.settled(&sink);
             if self.aggregates.books.first_owed(&has, 1) < from {
                 self.record(Stream::delivery(&sink), Event::SinkAdded { from });
                 self.settle();

@@ -9,12 +9,16 @@ use super::error::StorageError;
 use super::queries::History;
 use super::rows::SnapshotRow;
 use super::sqlite::{Database, Versioned};
+use super::staging;
 use crate::domain::boots::Boots;
-use crate::domain::delivery::{Delivery, IntervalSet};
+use crate::domain::breaker::SavedBreaker;
+use crate::domain::delivery::{Delivery, IntervalSet, NONE};
 use crate::domain::event::{Event, Stream};
 use crate::domain::generation::Generation;
 use crate::domain::ledger::{Books, Loss};
+use crate::domain::quarantine::{NOTHING, Quarantine};
 use crate::domain::registry::Registry;
+use crate::domain::standing::Standing;
 
 /// A snapshot replaces its stream's events after this many, so that replay stays short.
 const EVENTS_PER_SNAPSHOT: u64 = 16;
@@ -35,6 +39,12 @@ pub(super) struct Aggregates {
     pub(super) generation: Generation,
     /// By sink: what it has acknowledged and was told.
     pub(super) deliveries: BTreeMap<String, Delivery>,
+    /// By sink: what it refused.
+    pub(super) quarantines: BTreeMap<String, Quarantine>,
+    /// By sink and endpoint: where its breaker stands.
+    pub(super) breakers: BTreeMap<String, BTreeMap<String, SavedBreaker>>,
+    /// By sink: the period and what was spent in it.
+    pub(super) budgets: BTreeMap<String, (i64, u64)>,
     versions: BTreeMap<Stream, u64>,
     /// Of the last event that is told.
     position: u64,
@@ -58,6 +68,11 @@ impl Aggregates {
         let streams: Vec<Stream> = all.versions.keys().cloned().collect();
         for stream in streams.into_iter().filter(Stream::has_aggregate) {
             all.replay(&stream, history(&stream)?)?;
+        }
+        // What was refused is not waited for; that the delivery state says so may come a commit later.
+        for (sink, quarantine) in &all.quarantines {
+            let readings = &mut all.deliveries.entry(sink.clone()).or_default().readings;
+            *readings = readings.union(&quarantine.refused());
         }
         Ok(all)
     }
@@ -87,7 +102,7 @@ impl Aggregates {
     /// Applies an event and stages it for the next commit; `at_ms` is when it happened.
     pub(super) fn record(&mut self, stream: Stream, event: Event, at_ms: i64) {
         self.apply(&stream, &event);
-        if self.merge_with_staged(&stream, &event) {
+        if staging::merge(&mut self.staged, &stream, &event) {
             return;
         }
         // History is for people: while nothing can be committed it must not eat the memory.
@@ -101,45 +116,6 @@ impl Aggregates {
             self.position
         });
         self.staged.push(Versioned { stream, version, position, at_ms, event });
-    }
-
-    /// Several acknowledgements, intakes of one port or descriptions of one sensor before one commit
-    /// are one fact.
-    fn merge_with_staged(&mut self, stream: &Stream, event: &Event) -> bool {
-        let candidates = self.staged.iter_mut().rev().filter(|staged| staged.stream == *stream);
-        for staged in candidates {
-            match (&mut staged.event, event) {
-                (Event::Acknowledged { last, .. }, Event::Acknowledged { first, last: to })
-                    if *last + 1 == *first =>
-                {
-                    *last = *to;
-                    return true;
-                }
-                (
-                    Event::SensorDescribed { id: known, sensor },
-                    Event::SensorDescribed { id, sensor: now },
-                ) if known == id => {
-                    *sensor = now.clone();
-                    return true;
-                }
-                (Event::ClockAnchored { anchor, .. }, Event::ClockAnchored { anchor: now, .. }) => {
-                    *anchor = *now;
-                    return true;
-                }
-                (Event::TookIn { port: known, intake }, Event::TookIn { port, intake: more })
-                    if known == port =>
-                {
-                    intake.merge(more);
-                    return true;
-                }
-                (Event::Told { through }, Event::Told { through: to }) => {
-                    *through = *to;
-                    return true;
-                }
-                _ => {}
-            }
-        }
-        false
     }
 
     fn apply(&mut self, stream: &Stream, event: &Event) {
@@ -158,6 +134,8 @@ impl Aggregates {
             Event::Acknowledged { first, last } => {
                 if let Some(delivery) = self.delivery_of(stream) {
                     delivery.readings.insert(*first, *last);
+                } else if let Some(quarantine) = self.quarantine_of(stream) {
+                    quarantine.deliver(*first, *last);
                 }
             }
             Event::Told { through } => {
@@ -168,6 +146,45 @@ impl Aggregates {
             Event::ConfigApplied { generation, digest, version } => {
                 self.generation =
                     Generation { number: *generation, digest: *digest, version: version.clone() };
+            }
+            Event::Refused { first, last, .. } => {
+                if let Some(quarantine) = self.quarantine_of(stream) {
+                    quarantine.refuse(*first, *last);
+                }
+            }
+            Event::Replayed { first, last } => {
+                if let Some(quarantine) = self.quarantine_of(stream) {
+                    quarantine.replay(*first, *last);
+                }
+            }
+            Event::Discarded { first, last } => {
+                if let Some(quarantine) = self.quarantine_of(stream) {
+                    quarantine.discard(*first, *last);
+                }
+            }
+            Event::Forgotten { first, last, count } => match self.quarantine_of(stream) {
+                Some(quarantine) => quarantine.forget(*first, *last),
+                None => self.books.forgotten += count,
+            },
+            Event::Skipped { first, last } => {
+                if let Some(quarantine) = self.quarantine_of(stream) {
+                    quarantine.skipped.insert(*first, *last);
+                }
+            }
+            Event::BreakerSaved { endpoint, saved } => {
+                if let Some(sink) = stream.sink_of("breaker") {
+                    let breakers = self.breakers.entry(sink.to_owned()).or_default();
+                    // Closed is what nothing is known of: endpoints that come and go leave no trace.
+                    match saved {
+                        SavedBreaker::Closed => drop(breakers.remove(endpoint)),
+                        open => drop(breakers.insert(endpoint.clone(), open.clone())),
+                    }
+                }
+            }
+            Event::Spent { period, bytes } => {
+                if let Some(sink) = stream.sink_of("budget") {
+                    self.budgets.insert(sink.to_owned(), (*period, *bytes));
+                }
             }
             Event::PortOpened
             | Event::PortLost { .. }
@@ -181,14 +198,38 @@ impl Aggregates {
         Some(self.deliveries.entry(stream.delivery_sink()?.to_owned()).or_default())
     }
 
+    fn quarantine_of(&mut self, stream: &Stream) -> Option<&mut Quarantine> {
+        Some(self.quarantines.entry(stream.sink_of("quarantine")?.to_owned()).or_default())
+    }
+
+    /// What a sink refused; nothing, if it was never heard of.
+    pub(super) fn quarantine(&self, sink: &str) -> &Quarantine {
+        self.quarantines.get(sink).unwrap_or(&NOTHING)
+    }
+
+    /// How a sink stands with the readings.
+    pub(super) fn standing(&self, sink: &str) -> Standing<'_> {
+        let readings = self.deliveries.get(sink).map(|delivery| &delivery.readings);
+        let quarantine = self.quarantine(sink);
+        Standing { readings: readings.unwrap_or(&NONE), quarantine }
+    }
+
+    /// How each of these sinks does.
+    pub(super) fn standings(&self, sinks: &[String]) -> Vec<Standing<'_>> {
+        sinks.iter().map(|sink| self.standing(sink)).collect()
+    }
+
     /// What a sink has; nothing, if it was never heard of.
     pub(super) fn delivery(&self, sink: &str) -> Delivery {
         self.deliveries.get(sink).cloned().unwrap_or_default()
     }
 
-    /// What every one of these sinks has; nothing while there is no sink.
+    /// What every one of these sinks has, or had to do without when it was best-effort; nothing while
+    /// there is no sink.
     pub(super) fn delivered_to_all(&self, sinks: &[String]) -> IntervalSet {
-        let mut sets = sinks.iter().map(|sink| self.delivery(sink).readings);
+        let has =
+            |sink: &String| self.delivery(sink).readings.union(&self.quarantine(sink).skipped);
+        let mut sets = sinks.iter().map(has);
         let first = sets.next().unwrap_or_default();
         sets.fold(first, |all, set| all.intersection(&set))
     }
@@ -196,7 +237,9 @@ impl Aggregates {
     /// The last number that any aggregate knows of.
     pub(super) fn last_accounted(&self) -> u64 {
         let delivered = self.deliveries.values().map(|delivery| &delivery.readings);
-        let sets = delivered.chain([&self.books.evicted, &self.books.damaged]);
+        let quarantines = self.quarantines.values();
+        let refused = quarantines.flat_map(|of| [&of.held, &of.discarded, &of.replayed]);
+        let sets = delivered.chain(refused).chain([&self.books.evicted, &self.books.damaged]);
         let last = sets.filter_map(IntervalSet::last).max().unwrap_or(0);
         last.max(self.books.stored())
     }
@@ -273,9 +316,14 @@ impl Aggregates {
     /// All aggregates, each as of its stream's version.
     pub(super) fn snapshots(&self) -> Result<Vec<SnapshotRow>, StorageError> {
         let known = [Stream::registry(), Stream::clock(), Stream::ledger(), Stream::config()];
-        let deliveries = self.deliveries.keys().map(|sink| Stream::delivery(sink));
-        let streams: BTreeSet<Stream> =
-            known.into_iter().chain(deliveries).chain(self.versions.keys().cloned()).collect();
+        let streams: BTreeSet<Stream> = known
+            .into_iter()
+            .chain(self.deliveries.keys().map(|sink| Stream::delivery(sink)))
+            .chain(self.quarantines.keys().map(|sink| Stream::quarantine(sink)))
+            .chain(self.breakers.keys().map(|sink| Stream::breaker(sink)))
+            .chain(self.budgets.keys().map(|sink| Stream::budget(sink)))
+            .chain(self.versions.keys().cloned())
+            .collect();
         streams.iter().filter_map(|stream| self.snapshot(stream).transpose()).collect()
     }
 
@@ -287,14 +335,21 @@ impl Aggregates {
                 self.registry.reindex();
             }
             "clock" => self.boots = postcard::from_bytes(data)?,
-            "ledger" => self.books = postcard::from_bytes(data)?,
+            "ledger" => self.books = grown(data)?,
             "config" => self.generation = postcard::from_bytes(data)?,
-            _ => {
-                let delivery = postcard::from_bytes(data)?;
-                if let Some(known) = self.delivery_of(stream) {
-                    *known = delivery;
-                }
-            }
+            _ => self.restore_of_sink(stream, data)?,
+        }
+        Ok(())
+    }
+
+    fn restore_of_sink(&mut self, stream: &Stream, data: &[u8]) -> Result<(), postcard::Error> {
+        let Some((kind, sink)) = stream.of_sink() else { return Ok(()) };
+        let sink = sink.to_owned();
+        match kind {
+            "delivery" => drop(self.deliveries.insert(sink, grown(data)?)),
+            "quarantine" => drop(self.quarantines.insert(sink, postcard::from_bytes(data)?)),
+            "breaker" => drop(self.breakers.insert(sink, postcard::from_bytes(data)?)),
+            _ => drop(self.budgets.insert(sink, postcard::from_bytes(data)?)),
         }
         Ok(())
     }
@@ -306,8 +361,15 @@ impl Aggregates {
             "clock" => postcard::to_stdvec(&self.boots),
             "ledger" => postcard::to_stdvec(&self.books),
             "config" => postcard::to_stdvec(&self.generation),
-            _ => match stream.delivery_sink() {
-                Some(sink) => postcard::to_stdvec(&self.delivery(sink)),
+            _ => match stream.of_sink() {
+                Some(("delivery", sink)) => postcard::to_stdvec(&self.delivery(sink)),
+                Some(("quarantine", sink)) => postcard::to_stdvec(&self.quarantine(sink)),
+                Some(("breaker", sink)) => {
+                    postcard::to_stdvec(&self.breakers.get(sink).cloned().unwrap_or_default())
+                }
+                Some((_, sink)) => {
+                    postcard::to_stdvec(&self.budgets.get(sink).copied().unwrap_or_default())
+                }
                 None => return Ok(None),
             },
         };
@@ -318,5 +380,15 @@ impl Aggregates {
 
     fn version(&self, stream: &Stream) -> u64 {
         self.versions.get(stream).copied().unwrap_or(0)
+    }
+}
+
+/// An aggregate that a later format gave one more number: in an earlier snapshot it is zero.
+fn grown<T: serde::de::DeserializeOwned>(data: &[u8]) -> Result<T, postcard::Error> {
+    match postcard::from_bytes(data) {
+        Err(postcard::Error::DeserializeUnexpectedEnd) => {
+            postcard::from_bytes(&[data, &[0]].concat())
+        }
+        decoded => decoded,
     }
 }

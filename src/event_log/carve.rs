@@ -7,7 +7,8 @@
 //! ```text
 //!  database file ─┐ image by image           ┌▶ meta, snapshots  kept
 //!                 ├──────────────▶ rows_of ──┼▶ events           kept as places, read again
-//!  its journal ───┘                          └▶ segments         kept as pages, read again
+//!  its journal ───┘                          ├▶ quarantine       kept as places, read again
+//!                                            └▶ segments         kept as pages, read again
 //! ```
 //!
 //! Memory is bounded by the number of pages (12 bytes per page with segments, one bit per page) and
@@ -22,7 +23,7 @@ use std::path::Path;
 use super::carved::{Carved, Found, Place, Rank, Row};
 use super::frames::Source;
 use super::images::{Image, Images};
-use super::rows::{EventRow, MetaRow, SnapshotRow};
+use super::rows::{EventRow, MetaRow, QuarantineRow, SnapshotRow};
 use super::sight::{Effort, Sighting, each_row, sight};
 use super::sqlite::NewSegment;
 use crate::domain::event::Stream;
@@ -75,6 +76,19 @@ impl Carving {
         })
     }
 
+    /// Every copy in quarantine that was found, once, by sink and first number, the most credible
+    /// first. Those that overlap contradict each other.
+    pub(super) fn quarantined(&self) -> impl Iterator<Item = Carved<QuarantineRow>> + '_ {
+        self.finds.copies.values().flat_map(|copies| {
+            let mut places: Vec<(Rank, Place)> = copies.values().copied().collect();
+            places.sort_by_key(|(rank, _)| *rank);
+            places.into_iter().filter_map(|(rank, place)| match self.row(place)? {
+                Row::Quarantined(row) => Some(Carved { row, rank }),
+                _ => None,
+            })
+        })
+    }
+
     /// Every segment that was found, once, by first number and then the longest first; those that
     /// contradict each other included, see [`Rank`].
     pub(super) fn segments(&self) -> Segments<'_> {
@@ -105,6 +119,9 @@ impl Carving {
 /// The events of a stream, by version and checksum.
 type Events = BTreeMap<(u64, u32), (Rank, Place)>;
 
+/// The copies of one sink that begin with one number, by checksum.
+type Copies = BTreeMap<u32, (Rank, Place)>;
+
 /// What one look at every image gives.
 #[derive(Debug)]
 struct Finds {
@@ -112,6 +129,8 @@ struct Finds {
     metas: BTreeMap<Source, Carved<MetaRow>>,
     snapshots: BTreeMap<Stream, Carved<SnapshotRow>>,
     events: BTreeMap<Stream, Events>,
+    /// By sink and first number.
+    copies: BTreeMap<(String, u64), Copies>,
     /// Images that hold segments, by the first there.
     leaves: Vec<Leaf>,
     /// Images of which every byte is spoken for: sound pages, and those on which a row goes on.
@@ -126,6 +145,7 @@ impl Finds {
             metas: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             events: BTreeMap::new(),
+            copies: BTreeMap::new(),
             leaves: Vec::new(),
             settled: Bits::new(images.end()),
         };
@@ -180,6 +200,14 @@ impl Finds {
                 let key = (row.version, row.checksum());
                 let events = self.events.entry(row.stream).or_default();
                 let best = events.entry(key).or_insert((rank, place));
+                if rank < best.0 {
+                    *best = (rank, place);
+                }
+            }
+            Row::Quarantined(row) => {
+                let (checksum, first_seq) = (row.checksum(), row.segment.first_seq);
+                let copies = self.copies.entry((row.sink, first_seq)).or_default();
+                let best = copies.entry(checksum).or_insert((rank, place));
                 if rank < best.0 {
                     *best = (rank, place);
                 }

@@ -1,12 +1,13 @@
-//! What a record has to look like to be a row of ours, in format version 1 or 2, and how far a row
-//! that was found can be relied on.
+//! What a record has to look like to be a row of ours, in any format version, and how far a row that
+//! was found can be relied on.
 
 use super::frames::Source;
 use super::images::Image;
 use super::pages::{Class, Tree, Value};
-use super::rows::{EventRow, MetaRow, SnapshotRow};
+use super::rows::{EventRow, MetaRow, QuarantineRow, SnapshotRow};
 use super::sqlite::NewSegment;
 use crate::domain::batch::{Lane, StoredSegment};
+use crate::domain::boots::Moment;
 use crate::domain::event::{Event, Stream};
 
 /// Columns that the migration to version 2 added have this format by default.
@@ -79,13 +80,19 @@ pub(super) enum Row {
     Segment(NewSegment),
     Event(EventRow),
     Snapshot(SnapshotRow),
+    Quarantined(QuarantineRow),
 }
 
 /// Whether these can be the columns of a row of ours, and if so, whether it has a checksum.
 pub(super) fn has_checksum(tree: Tree, columns: &[Class]) -> Option<bool> {
     use Class::{Blob, Int, Null, Text};
     match (tree, columns) {
-        (Tree::Table, [Null, Int, Int, Int, Int, Int, Int, Blob] | [Null, Int, Int, Blob, Int])
+        (
+            Tree::Table,
+            [Null, Int, Int, Int, Int, Int, Int, Blob]
+            | [Null, Int, Int, Blob, Int]
+            | [Text, Int, Int, Int, Int, Int, Int, Int, Text, Blob, Int],
+        )
         | (
             Tree::Index,
             [Text, Int, Int, Int, Text, Blob, Null | Int, Int] | [Text, Int, Blob, Int],
@@ -99,7 +106,9 @@ pub(super) fn has_checksum(tree: Tree, columns: &[Class]) -> Option<bool> {
 /// Reads a row, if its checksum holds or it is of a time when there was none.
 pub(super) fn decode(tree: Tree, rowid: u64, columns: &[Value<'_>]) -> Option<Row> {
     match tree {
-        Tree::Table => segment(rowid, columns).or_else(|| meta(rowid, columns)),
+        Tree::Table => segment(rowid, columns)
+            .or_else(|| meta(rowid, columns))
+            .or_else(|| quarantined(columns)),
         Tree::Index => event(columns).or_else(|| snapshot(columns)),
     }
 }
@@ -111,16 +120,10 @@ fn segment(rowid: u64, columns: &[Value<'_>]) -> Option<Row> {
     else {
         return None;
     };
-    let lane = match lane {
-        0 => Lane::Alarm,
-        1 => Lane::Live,
-        2 => Lane::Backfill,
-        _ => return None,
-    };
     let segment = StoredSegment {
         first_seq: rowid,
         count: count.try_into().ok()?,
-        lane,
+        lane: lane_of(lane)?,
         boot: boot.try_into().ok()?,
         crc: crc.try_into().ok()?,
         body: body.to_vec(),
@@ -132,6 +135,46 @@ fn segment(rowid: u64, columns: &[Value<'_>]) -> Option<Row> {
         first_ms,
         last_ms,
     }))
+}
+
+fn lane_of(code: i64) -> Option<Lane> {
+    match code {
+        0 => Some(Lane::Alarm),
+        1 => Some(Lane::Live),
+        2 => Some(Lane::Backfill),
+        _ => None,
+    }
+}
+
+fn quarantined(columns: &[Value<'_>]) -> Option<Row> {
+    use Value::{Blob, Int, Text};
+    let &[
+        Text(sink),
+        Int(first_seq),
+        Int(count),
+        Int(lane),
+        Int(boot),
+        Int(at_boot),
+        Int(ms),
+        Int(replayed),
+        Text(reason),
+        Blob(body),
+        Int(crc),
+    ] = columns
+    else {
+        return None;
+    };
+    let (first_seq, count) = (first_seq.try_into().ok()?, count.try_into().ok()?);
+    let (lane, boot) = (lane_of(lane)?, boot.try_into().ok()?);
+    let row = QuarantineRow {
+        sink: sink.to_owned(),
+        segment: StoredSegment::sealed(first_seq, count, lane, boot, body.to_vec()),
+        at: Moment { boot: at_boot.try_into().ok()?, ms },
+        replayed: replayed != 0,
+        reason: reason.to_owned(),
+    };
+    let is_sound = first_seq > 0 && count > 0 && crc == i64::from(row.checksum());
+    is_sound.then_some(Row::Quarantined(row))
 }
 
 fn meta(rowid: u64, columns: &[Value<'_>]) -> Option<Row> {

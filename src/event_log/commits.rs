@@ -46,7 +46,12 @@ impl LogActor {
     pub(super) fn commit(&mut self, mailbox: &Mailbox, last: bool) -> Result<(), StorageError> {
         let settling = last || self.settle_at.is_some_and(|at| at <= Instant::now());
         self.commit_at = None;
-        if self.memory.is_empty() && !self.aggregates.is_due(settling) {
+        let is_due = self.aggregates.is_due(settling) || !self.copies.is_settled();
+        if self.memory.is_empty() && !is_due {
+            if settling {
+                // An earlier commit took along what was waiting; without this, the time stays due.
+                self.settle_at = None;
+            }
             return Ok(());
         }
         let mut outcome = self.try_commit(settling);
@@ -84,6 +89,9 @@ impl LogActor {
             self.begin_journal_anew()?;
         }
         self.secure_journal()?;
+        if settling {
+            self.forget_discarded()?;
+        }
         let most = if self.tight { TIGHT_BYTES } else { usize::MAX };
         let mut segments = self.memory.seal(self.next_seq, self.boot, most);
         let body_bytes: usize = segments.iter().map(|new| new.segment.body.len()).sum();
@@ -138,10 +146,13 @@ impl LogActor {
             segments,
             snapshots,
             events,
-            told: self.aggregates.told_before(&self.config.told),
+            copies: self.copies.staged(),
+            told: self.aggregates.told_before(&self.config.told()),
             boot: self.boot,
         };
-        self.database.commit(&commit)
+        self.database.commit(&commit)?;
+        self.copies_committed();
+        Ok(())
     }
 
     fn postpone(&mut self, error: &StorageError) {
@@ -241,7 +252,7 @@ impl LogActor {
 
     /// Opens what is at the path of a log that was closed in order to be replaced.
     fn reopen(&mut self) -> Result<(), StorageError> {
-        let opened = opening::open(&self.files, &self.config.sinks, self.clock.boot_id())?;
+        let opened = opening::open(&self.files, &self.config.names(), self.clock.boot_id())?;
         self.go_on(opened)
     }
 
@@ -260,7 +271,7 @@ impl LogActor {
     fn salvage_and_reopen(&mut self, error: &StorageError) -> Result<(), StorageError> {
         self.close()?;
         let boot_id = self.clock.boot_id();
-        let opened = opening::salvage(&self.files, &self.config.sinks, boot_id, error)?;
+        let opened = opening::salvage(&self.files, &self.config.names(), boot_id, error)?;
         self.go_on(opened)
     }
 
@@ -268,14 +279,16 @@ impl LogActor {
     fn go_on(&mut self, opened: Opened) -> Result<(), StorageError> {
         self.identity = self.files.identity()?;
         let staged = self.aggregates.staged().to_vec();
-        let Opened { database, aggregates, next_seq, news } = opened;
+        let Opened { database, aggregates, next_seq, news, copied } = opened;
         (self.database, self.aggregates, self.next_seq) = (database, aggregates, next_seq);
         self.stored_bytes = self.aggregates.books.bytes();
         self.closed = false;
         self.evicted_to = [0; 3];
+        self.marks.clear();
         self.leaving = Leaving::default();
         self.compaction = Compaction::new();
         self.committed_position = self.aggregates.position();
+        self.reconcile(copied);
         let again = staged.into_iter().map(|staged| (staged.stream, staged.event));
         for (stream, event) in again.chain(news) {
             self.record(stream, event);

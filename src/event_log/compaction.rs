@@ -2,10 +2,14 @@
 //! ten readings are too few to compress.
 //!
 //! No reading changes its number by that. A run of segments is merged only where nobody can come to
-//! own a part of the result: it does not cross the end of what a sink was offered or has.
+//! own a part of the result: it does not cross an end of what a sink was offered or has, nor the place
+//! where its fresh readings begin.
+
+use std::collections::BTreeSet;
 
 use super::actor::LogActor;
 use super::error::StorageError;
+use super::lanes::Marks;
 use super::queries::Head;
 use super::sqlite::NewSegment;
 use crate::domain::batch::StoredSegment;
@@ -77,18 +81,24 @@ impl LogActor {
         Ok(None)
     }
 
-    /// The last numbers of what sinks were offered or have: a run ends there.
-    fn ends(&self) -> Vec<u64> {
+    /// The last numbers before and of what sinks were offered or have, and before what is fresh: a run
+    /// ends there.
+    fn ends(&self) -> BTreeSet<u64> {
         let had = self.aggregates.deliveries.values();
         let had = had.flat_map(|delivery| delivery.readings.intervals());
-        let had = had.flat_map(|(first, last)| [first - 1, *last]);
-        self.offered.values().copied().chain(had).collect()
+        let ranges = self.offered.values().flatten().chain(had);
+        let marks = self.marks.values().map(Marks::live);
+        let before = |first: u64| first.saturating_sub(1);
+        ranges.flat_map(|(first, last)| [before(*first), *last]).chain(marks.map(before)).collect()
     }
 
     fn merge(&self, run: &[Head]) -> Result<Option<Merged>, StorageError> {
         let (first, last) = (run[0], run[run.len() - 1]);
-        let found =
-            self.database.segments_from(first.first_seq, u64::MAX, usize::MAX, run.len())?;
+        let mut found = Vec::new();
+        self.database.visit(first.first_seq, |segment| {
+            found.push(segment);
+            found.len() < run.len()
+        })?;
         let mut merged = Segment::default();
         for (segment, head) in found.iter().zip(run) {
             let decoded = segment.decode().ok().filter(|_| segment.first_seq == head.first_seq);
@@ -109,7 +119,7 @@ impl LogActor {
 }
 
 /// How many of the first segments belong together.
-fn run_length(heads: &[Head], ends: &[u64]) -> usize {
+fn run_length(heads: &[Head], ends: &BTreeSet<u64>) -> usize {
     let is_small = |head: &Head| head.count < SMALL_READINGS;
     let joined = |(a, b): (&Head, &Head)| {
         is_small(b)

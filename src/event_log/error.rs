@@ -71,6 +71,8 @@ impl StorageError {
                         | rusqlite::Error::IntegralValueOutOfRange(..)
                         | rusqlite::Error::InvalidColumnType(..)
                         | rusqlite::Error::QueryReturnedNoRows
+                        // Our queries are constants: what they name and is not there was damaged.
+                        | rusqlite::Error::SqlInputError { .. }
                 );
                 // A schema that lost its tables answers with the unspecific error.
                 let unknown = source.sqlite_error_code() == Some(rusqlite::ErrorCode::Unknown);
@@ -143,7 +145,7 @@ impl StorageError {
     }
 
     /// The whole story for `/ready`: what failed, why, and what to do.
-    pub(super) fn advice(&self) -> String {
+    pub fn advice(&self) -> String {
         format!("{}; {}", error_chain(self), self.remedy())
     }
 

@@ -57,6 +57,11 @@ impl Files {
         self.beside(".ballast")
     }
 
+    /// Where the daemon takes orders.
+    pub(super) fn control(&self) -> PathBuf {
+        self.beside(".control")
+    }
+
     /// A log being salvaged into; of no worth until it is whole.
     pub(super) fn unfinished(&self) -> PathBuf {
         self.beside(".salvage")

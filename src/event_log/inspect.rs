@@ -19,8 +19,8 @@ use super::error::{Result, StorageError, signed, sql};
 use super::files::{self, Files};
 pub use super::queries::{Head, Pages};
 use super::room::{ROW_BYTES, bounds};
-use super::rows::EventRow;
-use super::{queries, schema};
+use super::rows::{EventRow, QuarantineRow};
+use super::{copies, queries, schema};
 use crate::domain::batch::StoredSegment;
 use crate::domain::boots::Boots;
 use crate::domain::delivery::{Delivery, IntervalSet};
@@ -53,7 +53,7 @@ pub struct LogView {
 /// Everything the log knows besides its readings, as of one commit.
 #[derive(Debug)]
 pub struct State {
-    aggregates: Aggregates,
+    pub(super) aggregates: Aggregates,
     /// The number that the next reading will have.
     pub next_seq: u64,
     pub pages: Pages,
@@ -247,6 +247,18 @@ impl LogView {
         Ok(StoredStream { snapshot, events: rows.into_iter().map(StoredEvent::from).collect() })
     }
 
+    /// Some copies of readings that a sink refused, each with whether it is what was written, from the
+    /// one that holds `from`, or the next.
+    pub fn quarantined(&self, sink: &str, from: u64) -> Result<Vec<(QuarantineRow, bool)>> {
+        let (mut page, mut bytes) = (Vec::new(), 0);
+        copies::each(&self.connection, sink, from, |copy, sound| {
+            bytes += copy.segment.body.len() + copy.reason.len();
+            page.push((copy, sound));
+            page.len() < PAGE_ROWS && bytes < PAGE_BYTES
+        })?;
+        Ok(page)
+    }
+
     /// How many events of each stream are in the log.
     pub fn events_kept(&self) -> Result<BTreeMap<Stream, u64>> {
         queries::kept(&self.connection)
@@ -316,8 +328,9 @@ impl State {
         self.aggregates.delivered_to_all(sinks)
     }
 
-    pub fn ledger(&self, delivered: &IntervalSet) -> Ledger {
-        self.books().ledger(self.next_seq - 1, 0, delivered)
+    /// The account, given the sinks that each reading has to reach.
+    pub fn ledger(&self, sinks: &[String]) -> Ledger {
+        self.books().ledger(self.next_seq - 1, 0, &self.aggregates.standings(sinks))
     }
 
     /// The position of the last event that is delivered.
@@ -411,7 +424,7 @@ mod tests {
         assert!(matches!(LogView::open(&path), Err(StorageError::Older { found: 1, .. })));
         pragma("user_version", 99);
         assert!(matches!(LogView::open(&path), Err(StorageError::Newer { found: 99, .. })));
-        pragma("user_version", 2);
+        pragma("user_version", 3);
         pragma("application_id", 1);
         assert!(matches!(LogView::open(&path), Err(StorageError::Foreign { .. })));
     }

@@ -51,10 +51,15 @@ impl Block {
     }
 }
 
+/// Alarms are numbered behind what was read before them, so that the numbers of a series are in the
+/// order of its times: some receivers refuse what is older than what they have.
+const OPEN: [Lane; 3] = [Lane::Live, Lane::Backfill, Lane::Alarm];
+
 #[derive(Debug)]
 pub(super) struct Memory {
-    /// Oldest first; filled only while nothing can be committed.
+    /// Oldest first; filled while nothing can be committed, and behind an alarm.
     waiting: VecDeque<Block>,
+    /// In the order of [`OPEN`].
     open: [Block; 3],
     /// So many of those that are not empty are in the commit under way.
     sealed: usize,
@@ -62,15 +67,12 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new() -> Self {
-        Self {
-            sealed: 0,
-            waiting: VecDeque::new(),
-            open: [Lane::Alarm, Lane::Live, Lane::Backfill].map(Block::new),
-        }
+        Self { sealed: 0, waiting: VecDeque::new(), open: OPEN.map(Block::new) }
     }
 
     pub(super) fn open(&mut self, lane: Lane) -> &mut Block {
-        &mut self.open[lane as usize]
+        let at = OPEN.iter().position(|open| *open == lane).unwrap_or(0);
+        &mut self.open[at]
     }
 
     fn blocks(&self) -> impl Iterator<Item = &Block> {
@@ -94,7 +96,8 @@ impl Memory {
         self.blocks().map(|block| block.segment.cells()).sum()
     }
 
-    /// Closes the open segments, so that each part of what waits can be given up alone.
+    /// Closes the open segments: each part of what waits can be given up alone, and what comes next is
+    /// numbered behind all of it.
     pub(super) fn rotate(&mut self) {
         for open in &mut self.open {
             if !open.segment.is_empty() {

@@ -3,14 +3,15 @@
 
 use super::actor::LogActor;
 use super::error::StorageError;
-use super::{Limits, Mailbox};
+use super::gather::Hole;
+use super::lanes::View;
+use super::{Ask, Limits, Mailbox};
 use crate::domain::batch::{Batch, Lane, StoredSegment, ToldEvent};
 use crate::domain::event::{Event, Stream};
+use crate::domain::lanes::Order;
 use crate::domain::ledger::Loss;
 use crate::telemetry::events::{LogUnreadable, Report, SegmentDamaged};
 
-/// The most segments of one batch, however small: each has its overhead in memory.
-const SEGMENTS_MAX: usize = 4096;
 /// The most events of one batch: they are few, and rarely more than one at a time.
 const EVENTS_MAX: usize = 256;
 
@@ -19,66 +20,70 @@ impl LogActor {
     pub(super) fn next_batch(
         &mut self,
         sink: &str,
-        limits: Limits,
+        ask: Ask,
         mailbox: &Mailbox,
     ) -> Result<Option<Batch>, StorageError> {
         if self.closed {
             return Ok(None);
         }
-        let segments = self.next_segments(sink, limits, mailbox);
-        let segments = self.readable(segments)?.unwrap_or_default();
-        let events = self.untold(sink, limits.bytes_max);
-        let events = self.readable(events)?.unwrap_or_default();
+        let replayed = self.replayed_batch(sink, ask);
+        if let Some(batch) = self.readable(replayed)?.flatten() {
+            return Ok(Some(batch));
+        }
+        let found = self.next_segments(sink, ask, mailbox);
+        let (lane, segments) = self.readable(found)?.flatten().unwrap_or_default();
+        let alarms_alone = ask.lanes == [Lane::Alarm];
+        let untold = if alarms_alone { Ok(Vec::new()) } else { self.untold(sink, ask.limits) };
+        let events = self.readable(untold)?.unwrap_or_default();
         if segments.is_empty() && events.is_empty() {
             return Ok(None);
         }
-        if let Some(last) = segments.last() {
-            self.offered.insert(sink.to_owned(), last.last_seq());
-        }
-        Ok(Some(self.batch(segments, events)))
+        let batch = self.batch(lane, segments, events);
+        self.offered.insert(sink.to_owned(), batch.ranges());
+        Ok(Some(batch))
     }
 
-    /// The next segments the sink is owed. What the log should hold and does not is lost, counted and
-    /// passed by, so that nothing blocks behind it.
+    /// The next segments the sink is owed in the first of the lanes it asks for that has any. What the
+    /// log should hold and does not is lost, counted and passed by, so that nothing blocks behind it.
     fn next_segments(
         &mut self,
         sink: &str,
-        limits: Limits,
+        ask: Ask,
         mailbox: &Mailbox,
-    ) -> Result<Vec<StoredSegment>, StorageError> {
+    ) -> Result<Option<(Lane, Vec<StoredSegment>)>, StorageError> {
         loop {
-            let delivered = self.aggregates.delivery(sink).readings;
-            let from = self.aggregates.books.first_owed(&delivered, 1);
-            if from >= self.next_seq {
-                return Ok(Vec::new());
+            let Some(mut view) = self.view(sink)? else { return Ok(None) };
+            let in_order = view.policy.order == Order::AsStored;
+            if !in_order && ask.lanes != [Lane::Alarm] && self.keep_fresh(sink, &mut view)? {
+                self.publish(mailbox);
             }
-            let found = self.database.segments_from(
-                from,
-                limits.readings_max,
-                limits.bytes_max,
-                SEGMENTS_MAX,
-            )?;
-            // A damaged row may claim any number.
-            let begins = found.first().map_or(self.next_seq, |segment| segment.first_seq);
-            let begins = begins.min(self.next_seq);
-            let sound = found.iter().take_while(|segment| segment.is_sound()).count();
-            if begins > from {
-                self.write_off(from, begins - 1, mailbox);
-            } else if sound > 0 {
-                // What stands before the damage goes out first.
-                return Ok(found.into_iter().take(sound).collect());
-            } else {
-                // A damaged row may lie about its length: it ends where the next one begins.
-                let next = self.database.first_after(from)?.unwrap_or(self.next_seq);
-                let next = next.min(self.next_seq);
-                self.write_off(from, next - 1, mailbox);
+            match self.first_found(&view, ask)? {
+                Err(hole) => self.write_off(hole, mailbox),
+                Ok(Some((_, segments))) if in_order => {
+                    let next = segments.first().map_or(0, |segment| segment.first_seq);
+                    let live = self.is_live(next, &view)?;
+                    return Ok(Some((if live { Lane::Live } else { Lane::Backfill }, segments)));
+                }
+                Ok(found) => return Ok(found),
             }
         }
     }
 
-    fn untold(&self, sink: &str, bytes_max: usize) -> Result<Vec<ToldEvent>, StorageError> {
+    fn first_found(&self, view: &View, ask: Ask) -> Result<FirstFound, StorageError> {
+        for lane in ask.lanes {
+            for scope in view.scopes(*lane) {
+                match self.gather(&scope, view, ask.limits)? {
+                    Ok(segments) if segments.is_empty() => {}
+                    found => return Ok(found.map(|segments| Some((*lane, segments)))),
+                }
+            }
+        }
+        Ok(Ok(None))
+    }
+
+    fn untold(&self, sink: &str, limits: Limits) -> Result<Vec<ToldEvent>, StorageError> {
         let delivery = self.aggregates.delivery(sink);
-        let is_told = self.config.told.iter().any(|told| told == sink);
+        let is_told = self.config.rules(sink).is_some_and(|rules| rules.told);
         if !is_told || delivery.told >= self.committed_position {
             return Ok(Vec::new());
         }
@@ -86,10 +91,10 @@ impl LogActor {
         let mut bytes = 0;
         let fits = rows.iter().take_while(|row| {
             bytes += row.data.len();
-            bytes <= bytes_max
+            bytes <= limits.bytes_max
         });
         rows.truncate(fits.count().max(1));
-        let first_owed = self.aggregates.books.first_owed(&delivery.readings, 1);
+        let first_owed = self.aggregates.closed(sink).first_gap(1);
         let rows = rows.into_iter().map(|row| {
             let mut event = postcard::from_bytes(&row.data)
                 .map_err(|source| StorageError::Encoding { what: "event", source })?;
@@ -126,18 +131,24 @@ impl LogActor {
         }
     }
 
-    /// Counts as lost what of this range was neither delivered nor counted before.
-    fn write_off(&mut self, first: u64, last: u64, mailbox: &Mailbox) {
+    /// Counts as lost what of this range some sink is owed and was not counted before.
+    fn write_off(&mut self, (first, last): Hole, mailbox: &Mailbox) {
         SegmentDamaged { first, last }.report();
-        let delivered = self.aggregates.delivered_to_all(&self.config.sinks);
-        for (first, last) in self.aggregates.books.owed(&delivered, first, last) {
+        // Of all sinks: what those that are waited for have is lost to the others all the same.
+        let settled = self.aggregates.settled_by_all(&self.config.names());
+        for (first, last) in self.aggregates.books.owed(&settled, first, last) {
             self.record(Stream::ledger(), Event::Lost { loss: Loss::Damaged, first, last });
         }
         self.schedule(self.config.commit_interval.live);
         self.publish(mailbox);
     }
 
-    fn batch(&self, segments: Vec<StoredSegment>, events: Vec<ToldEvent>) -> Batch {
+    pub(super) fn batch(
+        &self,
+        lane: Lane,
+        segments: Vec<StoredSegment>,
+        events: Vec<ToldEvent>,
+    ) -> Batch {
         let mut sensors: Vec<u32> = segments.iter().flat_map(StoredSegment::sensors).collect();
         sensors.sort_unstable();
         sensors.dedup();
@@ -152,7 +163,7 @@ impl LogActor {
         Batch {
             device: self.config.device.clone(),
             epoch: self.database.epoch(),
-            lane: segments.first().map_or(Lane::Live, |segment| segment.lane),
+            lane,
             sensors: sensors.into_iter().filter_map(described).collect(),
             boots: boots.into_iter().map(anchor).collect(),
             segments,
@@ -160,3 +171,6 @@ impl LogActor {
         }
     }
 }
+
+/// A lane and its segments, or what is not there and should be.
+type FirstFound = Result<Option<(Lane, Vec<StoredSegment>)>, Hole>;

@@ -13,6 +13,7 @@
 //! receiver would take the new readings for repeats, and drop them.
 
 use super::aggregates::Aggregates;
+use super::copies::Copied;
 use super::error::{Result, StorageError};
 use super::files::{self, Files};
 use super::journal::{self, Journal};
@@ -36,6 +37,8 @@ pub(super) struct Opened {
     pub(super) next_seq: u64,
     /// What opening it found out, to be recorded.
     pub(super) news: Vec<(Stream, Event)>,
+    /// What is there of the quarantine.
+    pub(super) copied: Copied,
 }
 
 /// Opens the log for these sinks, in this boot of the device. The caller holds the lock.
@@ -103,7 +106,8 @@ fn as_it_is(files: &Files, boot_id: &str) -> Result<Opened> {
     }
     // Never reuse a number that was given out, whatever became of its row.
     let next_seq = database.next_seq()?.max(aggregates.last_accounted() + 1);
-    let mut opened = Opened { database, aggregates, next_seq, news: Vec::new() };
+    let copied = database.copied()?;
+    let mut opened = Opened { database, aggregates, next_seq, news: Vec::new(), copied };
     if let Some(reason) = opened.break_of_continuity(files, journal, boot_id)? {
         opened.begin_epoch(reason, files)?;
     }

@@ -9,7 +9,7 @@ use std::ops::Range;
 /// More than any row of ours: a body has at most 16 MiB of text and a million values.
 const PAYLOAD_MAX: usize = 32 << 20;
 /// No table of ours has more.
-const COLUMNS_MAX: usize = 8;
+const COLUMNS_MAX: usize = 11;
 /// The file begins with this many bytes before the tree of its first page.
 const FILE_HEADER: usize = 100;
 
@@ -187,7 +187,7 @@ impl Record {
     /// Reads it from the record's first bytes. Its columns fill `total` bytes exactly, or it is none.
     pub(super) fn parse(local: &[u8], total: usize) -> Option<Self> {
         let header = usize::from(*local.first()?);
-        // Eight columns of at most five bytes each: the length is one byte. Page 1's rows, and what is
+        // So few columns of at most five bytes each: the length is one byte. Page 1's rows, and what is
         // no row, end here mostly.
         if !(2..=1 + 5 * COLUMNS_MAX).contains(&header) {
             return None;

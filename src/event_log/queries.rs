@@ -371,7 +371,7 @@ pub(super) fn lane_code(lane: Lane) -> i64 {
     }
 }
 
-fn lane_from(code: i64) -> Lane {
+pub(super) fn lane_from(code: i64) -> Lane {
     match code {
         0 => Lane::Alarm,
         1 => Lane::Live,

@@ -11,6 +11,7 @@ use super::files::Files;
 use super::inspect::{Meaning, is_held};
 use super::salvage;
 use crate::domain::batch::StoredSegment;
+use crate::domain::delivery::IntervalSet;
 
 /// The rows of a log that are what was written.
 #[derive(Debug)]
@@ -48,14 +49,28 @@ impl Remains {
         self.carving.snapshots().len()
     }
 
-    /// Visits every segment in order, until told to stop.
+    /// Visits every segment in order, then what is left of others in quarantine, until told to stop.
     pub fn for_each(&mut self, mut visit: impl FnMut(&StoredSegment, Meaning<'_>) -> bool) {
+        let mut numbers = IntervalSet::default();
         for found in salvage::segments(&self.carving) {
             let Some(new) = self.carving.segment(&found) else { continue };
-            salvage::introduce(&new, &mut self.aggregates);
+            numbers.insert(new.segment.first_seq, new.segment.last_seq());
+            salvage::introduce(&new.segment, &mut self.aggregates);
             let Aggregates { registry, boots, .. } = &self.aggregates;
             if !visit(&new.segment, Meaning { registry, boots }) {
                 return;
+            }
+        }
+        for copy in self.carving.quarantined() {
+            let segment = copy.row.segment;
+            for (first, last) in numbers.missing(segment.first_seq, segment.last_seq()) {
+                let Ok(part) = segment.cut(first, last) else { continue };
+                numbers.insert(first, last);
+                salvage::introduce(&part, &mut self.aggregates);
+                let Aggregates { registry, boots, .. } = &self.aggregates;
+                if !visit(&part, Meaning { registry, boots }) {
+                    return;
+                }
             }
         }
     }

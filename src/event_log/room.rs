@@ -16,7 +16,7 @@ use crate::domain::batch::Lane;
 use crate::domain::boots::Moment;
 use crate::domain::event::{Event, Stream};
 use crate::domain::retention::{Bounds, Usage};
-use crate::telemetry::events::{ReadingsEvicted, Report};
+use crate::telemetry::events::{ReadingsEvicted, ReadingsSkipped, Report};
 
 /// The journal, and the largest commits on top.
 const JOURNAL_ROOM: u64 = 2 * JOURNAL_BYTES;
@@ -118,9 +118,10 @@ impl LogActor {
             return Ok(());
         }
         loop {
+            self.bound_copies(self.bounds.room());
             let relief = self.bounds.relief(self.usage()?, 0, u64::MAX);
             self.evict(relief.evict)?;
-            if self.leaving.ranges.is_empty() {
+            if self.leaving.ranges.is_empty() && self.copies.is_settled() {
                 return self.database.shrink();
             }
             self.commit_removal(self.leaving.ranges.clone())?;
@@ -169,9 +170,11 @@ impl LogActor {
         coming: &[NewSegment],
         settling: &mut bool,
     ) -> Result<Vec<(u64, u64)>, StorageError> {
-        let coming = coming.iter().map(|new| new.segment.body.len() as u64 + ROW_BYTES).sum();
+        let coming: u64 = coming.iter().map(|new| new.segment.body.len() as u64 + ROW_BYTES).sum();
         let usage = self.usage()?;
-        let relief = self.bounds.relief(usage, coming, self.available(usage));
+        let available = self.available(usage);
+        self.bound_copies(self.bounds.room().min(available));
+        let relief = self.bounds.relief(usage, coming + self.copies.coming(), available);
         if relief.remove_aside {
             self.files.remove_aside();
         }
@@ -182,26 +185,49 @@ impl LogActor {
         Ok(leaving)
     }
 
-    /// What every sink has, as ranges of first numbers, unless it is to be kept.
+    /// What no sink that is waited for needs any more, as ranges of first numbers, unless it is to be
+    /// kept.
     fn delivered_segments(&mut self) -> Result<Vec<(u64, u64)>, StorageError> {
         if self.config.retain_delivered {
             return Ok(Vec::new());
         }
-        let delivered = self.aggregates.delivered_to_all(&self.config.sinks);
-        let end = self.aggregates.books.first_owed(&delivered, 1);
-        let last = self.last_whole_before(end)?;
-        Ok(last.map(|last| (0, last)).into_iter().collect())
+        let Some(last) = self.last_whole_before(self.first_needed())? else {
+            return Ok(Vec::new());
+        };
+        self.leave_behind(1, last.last_seq());
+        Ok(vec![(0, last.first_seq)])
     }
 
-    /// The first number of the last segment that ends before `end` and is not the newest: that one
-    /// stays whatever happened to it, because it carries the sequence on.
-    fn last_whole_before(&self, end: u64) -> Result<Option<u64>, StorageError> {
+    /// The first number that some sink which is waited for is still owed.
+    fn first_needed(&self) -> u64 {
+        let settled = self.aggregates.settled_by_all(&self.config.waited_for());
+        self.aggregates.books.first_owed(&settled, 1)
+    }
+
+    /// The last segment that ends before `end` and is not the newest: that one stays whatever happened
+    /// to it, because it carries the sequence on.
+    fn last_whole_before(&self, end: u64) -> Result<Option<Head>, StorageError> {
         let newest = self.database.newest()?.map_or(0, |head| head.first_seq);
         let Some(last) = self.database.head_before(end.min(newest))? else { return Ok(None) };
         if last.last_seq() < end {
-            return Ok(Some(last.first_seq));
+            return Ok(Some(last));
         }
-        Ok(self.database.head_before(last.first_seq)?.map(|before| before.first_seq))
+        self.database.head_before(last.first_seq)
+    }
+
+    /// These numbers leave the log. The best-effort sinks that are still owed some of them do without.
+    fn leave_behind(&mut self, first: u64, last: u64) {
+        for sink in self.config.left_behind() {
+            let settled = self.aggregates.settled(&sink);
+            let owed = self.aggregates.books.owed(&settled, first, last);
+            for (first, last) in owed {
+                // One that goes on without pause was said when it began.
+                if !self.aggregates.quarantine(&sink).skipped.contains(first - 1) {
+                    ReadingsSkipped { sink: &sink, first, last }.report();
+                }
+                self.record(Stream::quarantine(&sink), Event::Skipped { first, last });
+            }
+        }
     }
 
     /// Chooses segments of so many bytes to leave: what was delivered first, then the lowest lane's
@@ -210,15 +236,15 @@ impl LogActor {
         if self.leaving.bytes >= bytes {
             return Ok(());
         }
-        let delivered = self.aggregates.delivered_to_all(&self.config.sinks);
         let newest = self.database.newest()?.map_or(0, |head| head.first_seq);
-        let end = self.aggregates.books.first_owed(&delivered, 1);
+        let end = self.first_needed();
         for head in self.database.heads(0, HEADS_MAX)? {
             if self.leaving.bytes >= bytes || head.last_seq() >= end || head.first_seq >= newest {
                 break;
             }
             if !self.leaving.has(&head) {
                 self.leaving.add(&head);
+                self.leave_behind(head.first_seq, head.last_seq());
             }
         }
         for lane in Lane::LOWEST_FIRST {
@@ -243,10 +269,11 @@ impl LogActor {
             let (oldest, newest) = (run[0], run[run.len() - 1]);
             let (first, last) = (oldest.first_seq, newest.last_seq());
             self.evicted_to[lane as usize] = last + 1;
-            let delivered = self.aggregates.delivered_to_all(&self.config.sinks);
-            let owed = self.aggregates.books.owed(&delivered, first, last);
+            let settled = self.aggregates.settled_by_all(&self.config.waited_for());
+            let owed = self.aggregates.books.owed(&settled, first, last);
             let count = owed.iter().map(|(first, last)| last - first + 1).sum();
             if count == 0 {
+                self.leave_behind(first, last);
                 continue;
             }
             let from = Moment { boot: oldest.boot, ms: oldest.first_ms };

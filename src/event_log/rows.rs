@@ -3,7 +3,10 @@
 //! All are CRC-32 over fields in little endian. That of a segment travels with it, see
 //! [`StoredSegment::checksum`](crate::domain::batch::StoredSegment::checksum).
 
+use crate::domain::batch::StoredSegment;
+use crate::domain::boots::Moment;
 use crate::domain::event::Stream;
+use crate::domain::segment::SegmentError;
 
 /// An event as it stands in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +71,47 @@ impl MetaRow {
         hasher.update(&self.format.to_le_bytes());
         hasher.update(&self.file);
         hasher.finalize()
+    }
+}
+
+/// Readings that a sink refused, as they are kept for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuarantineRow {
+    pub sink: String,
+    /// Its checksum is made anew when it is read: that of the row covers it.
+    pub segment: StoredSegment,
+    /// When they were refused.
+    pub at: Moment,
+    /// Whether they are offered again.
+    pub replayed: bool,
+    /// As the server said it.
+    pub reason: String,
+}
+
+impl QuarantineRow {
+    /// Over sink, a zero byte, first_seq, count, lane (u8), boot, at_boot, at_ms, replayed (u8), the
+    /// length of reason (u32), reason, body.
+    pub(super) fn checksum(&self) -> u32 {
+        let segment = &self.segment;
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(self.sink.as_bytes());
+        hasher.update(&[0]);
+        hasher.update(&segment.first_seq.to_le_bytes());
+        hasher.update(&segment.count.to_le_bytes());
+        hasher.update(&[segment.lane as u8]);
+        hasher.update(&segment.boot.to_le_bytes());
+        hasher.update(&self.at.boot.to_le_bytes());
+        hasher.update(&self.at.ms.to_le_bytes());
+        hasher.update(&[u8::from(self.replayed)]);
+        hasher.update(&u32::try_from(self.reason.len()).unwrap_or(u32::MAX).to_le_bytes());
+        hasher.update(self.reason.as_bytes());
+        hasher.update(&segment.body);
+        hasher.finalize()
+    }
+
+    /// Those of its readings.
+    pub(super) fn cut(&self, first: u64, last: u64) -> Result<Self, SegmentError> {
+        Ok(Self { segment: self.segment.cut(first, last)?, ..self.clone() })
     }
 }
 

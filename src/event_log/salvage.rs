@@ -19,9 +19,11 @@ use super::carved::Found;
 use super::error::{Result, StorageError};
 use super::files::{self, Files};
 use super::queries::History;
+use super::rescue::rescue_quarantine;
 use super::rows::EventRow;
-use super::sqlite::{Commit, Database, NewSegment};
+use super::sqlite::{Commit, Database};
 use crate::clock::Clock;
+use crate::domain::batch::StoredSegment;
 use crate::domain::delivery::IntervalSet;
 use crate::domain::event::{Event, Stream};
 use crate::domain::ledger::{Intake, Loss};
@@ -108,6 +110,7 @@ struct Outcome {
 fn write(path: &Path, carving: &Carving, sinks: &[String]) -> Result<Outcome> {
     let mut aggregates = replay(carving);
     let mut database = Database::open(path, Clock::entropy() >> 12)?;
+    rescue_quarantine(&mut database, carving, &mut aggregates)?;
     let kept = copy_segments(&mut database, carving, &mut aggregates, sinks)?;
     let outcome = balance(&mut aggregates, &kept, sinks);
     database.import(&aggregates.snapshots()?, history(carving))?;
@@ -202,7 +205,7 @@ fn copy_segments(
             continue;
         }
         let Some(new) = carving.segment(&found) else { continue };
-        introduce(&new, aggregates);
+        introduce(&new.segment, aggregates);
         kept.insert(new.segment.first_seq, new.segment.last_seq());
         commit.segments.push(new);
         if commit.segments.len() == CHUNK {
@@ -214,17 +217,17 @@ fn copy_segments(
 }
 
 /// Sees to it that the sensors and the boot of a segment mean something, if only a number.
-pub(super) fn introduce(new: &NewSegment, aggregates: &mut Aggregates) {
-    let boot = new.segment.boot;
+pub(super) fn introduce(new: &StoredSegment, aggregates: &mut Aggregates) {
+    let boot = new.boot;
     if aggregates.boots.get(boot).is_none() {
         aggregates.boots.apply_started(boot, String::new());
     }
     let unknown =
         |id: &u32| aggregates.registry.sensor(*id).is_none_or(|sensor| sensor.port.is_empty());
-    if !new.segment.sensors().iter().any(unknown) {
+    if !new.sensors().iter().any(unknown) {
         return;
     }
-    let Ok(segment) = new.segment.decode() else { return };
+    let Ok(segment) = new.decode() else { return };
     for (id, kinds) in segment.channel_kinds() {
         if aggregates
             .registry

@@ -13,10 +13,13 @@ use super::rows::{EventRow, MetaRow, SnapshotRow};
 use crate::domain::event::Stream;
 
 /// One file per schema version, in order; `PRAGMA user_version` says how many were applied.
-const MIGRATIONS: &[&str] =
-    &[include_str!("sql/0001_initial.sql"), include_str!("sql/0002_checked.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("sql/0001_initial.sql"),
+    include_str!("sql/0002_checked.sql"),
+    include_str!("sql/0003_quarantine.sql"),
+];
 /// The version of the format that this program writes.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 /// "OUTS", so that `file` and we can tell this database from any other.
 const APPLICATION_ID: i64 = 0x4F55_5453;
 /// SQLite header: offset and length of the big-endian `user_version`.
@@ -120,22 +123,22 @@ fn migrate(connection: &mut Connection, path: &Path, new_epoch: u64) -> Result<(
     for migration in &MIGRATIONS[applied..] {
         transaction.execute_batch(migration).map_err(&failed)?;
     }
-    if applied == 0 {
-        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(&failed)?;
-        let meta = MetaRow { epoch: new_epoch, format: FORMAT, file: Vec::new() };
-        write_meta(&transaction, &meta).map_err(&failed)?;
-    } else {
-        check_rows(&transaction).map_err(&failed)?;
-    }
+    let meta = match applied {
+        0 => {
+            transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(&failed)?;
+            MetaRow { epoch: new_epoch, format: FORMAT, file: Vec::new() }
+        }
+        1 => check_rows(&transaction).map_err(&failed)?,
+        _ => MetaRow { format: FORMAT, ..queries::meta(&transaction)? },
+    };
+    write_meta(&transaction, &meta).map_err(&failed)?;
     transaction.pragma_update(None, "user_version", FORMAT).map_err(&failed)?;
     transaction.commit().map_err(&failed)
 }
 
 /// Gives the rows of version 1, which had none, their checksums and their later fields.
-fn check_rows(connection: &Connection) -> rusqlite::Result<()> {
+fn check_rows(connection: &Connection) -> rusqlite::Result<MetaRow> {
     let epoch: i64 = connection.query_row("SELECT epoch FROM meta", [], |row| row.get(0))?;
-    let meta = MetaRow { epoch: unsigned(epoch), format: FORMAT, file: Vec::new() };
-    write_meta(connection, &meta)?;
     let mut select = connection.prepare("SELECT stream, version, data FROM snapshots")?;
     let rows = select.query_map([], |row| {
         let (stream, version) = (Stream::named(row.get(0)?), unsigned(row.get(1)?));
@@ -163,7 +166,7 @@ fn check_rows(connection: &Connection) -> rusqlite::Result<()> {
             .prepare_cached("UPDATE events SET crc = ?3 WHERE stream = ?1 AND version = ?2")?
             .execute(params![row.stream.as_str(), signed(row.version), row.checksum()])?;
     }
-    Ok(())
+    Ok(MetaRow { epoch: unsigned(epoch), format: FORMAT, file: Vec::new() })
 }
 
 pub(super) fn write_meta(connection: &Connection, row: &MetaRow) -> rusqlite::Result<()> {

@@ -1,9 +1,11 @@
 //! What the log is told when it starts.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::domain::batch::Lane;
+use crate::domain::lanes::LanePolicy;
 
 /// What the actor needs to know; see the configuration for the meaning of each.
 #[derive(Clone, Debug)]
@@ -13,12 +15,64 @@ pub struct LogConfig {
     pub commit_interval: Intervals,
     pub commit_readings: usize,
     pub bytes_max: u64,
+    /// By sink: so many readings that it refuses are kept aside; none of a sink that is not here.
+    pub quarantine_readings: BTreeMap<String, u64>,
     pub retain_delivered: bool,
-    pub sinks: Vec<String>,
-    /// Those of them that are told the events.
-    pub told: Vec<String>,
+    pub sinks: Vec<SinkRules>,
     /// Of the effective configuration, and the version of the program.
     pub generation: (u32, &'static str),
+}
+
+/// What the log holds to for one sink.
+#[derive(Clone, Debug)]
+pub struct SinkRules {
+    pub name: String,
+    /// Whether it is told the events.
+    pub told: bool,
+    /// Whether readings may leave before it has them.
+    pub best_effort: bool,
+    pub lanes: LanePolicy,
+}
+
+impl SinkRules {
+    /// A sink that is waited for, with every other rule at its default.
+    pub fn waited_for(name: &str, told: bool) -> Self {
+        let lanes = LanePolicy::default();
+        Self { name: name.to_owned(), told, best_effort: false, lanes }
+    }
+}
+
+impl LogConfig {
+    pub(super) fn rules(&self, sink: &str) -> Option<&SinkRules> {
+        self.sinks.iter().find(|rules| rules.name == sink)
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        self.those(|_| true)
+    }
+
+    pub(super) fn told(&self) -> Vec<String> {
+        self.those(|rules| rules.told)
+    }
+
+    /// The sinks whose readings stay until they have them. Where all are best-effort, all are waited for
+    /// while there is room: to delete what nobody has, only because nobody insists on it, would serve no
+    /// one.
+    pub(super) fn waited_for(&self) -> Vec<String> {
+        let all = self.sinks.iter().all(|rules| rules.best_effort);
+        self.those(|rules| all || !rules.best_effort)
+    }
+
+    /// The sinks that have to do without what left before they had it.
+    pub(super) fn left_behind(&self) -> Vec<String> {
+        let waited_for = self.waited_for();
+        self.those(|rules| !waited_for.contains(&rules.name))
+    }
+
+    fn those(&self, which: impl Fn(&SinkRules) -> bool) -> Vec<String> {
+        let chosen = self.sinks.iter().filter(|rules| which(rules));
+        chosen.map(|rules| rules.name.clone()).collect()
+    }
 }
 
 /// How long readings may wait for their commit, by lane.

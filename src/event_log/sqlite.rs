@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, params};
 
+use super::copies::{self, Change};
 use super::error::{Result, StorageError, signed, sql};
 use super::files::{self, Files};
 use super::meter::{Meter, Spent};
@@ -20,7 +21,7 @@ use crate::domain::event::{Event, Stream};
 /// The open log file. That no other process has it is seen to by whoever opens it.
 #[derive(Debug)]
 pub struct Database {
-    connection: Connection,
+    pub(super) connection: Connection,
     path: PathBuf,
     meter: Meter,
     epoch: u64,
@@ -66,6 +67,8 @@ pub struct Commit {
     pub events: Vec<Versioned>,
     /// Each replaces the events of its stream up to its version, but for those still to be told.
     pub(super) snapshots: Vec<SnapshotRow>,
+    /// To the readings in quarantine.
+    pub(super) copies: Vec<Change>,
     /// Events up to this position need not be told any more.
     pub told: u64,
     pub boot: u32,
@@ -120,6 +123,9 @@ impl Database {
         for (first, last) in &commit.remove {
             remove_segments(&transaction, *first, *last)
                 .map_err(sql("remove segments from the log"))?;
+        }
+        for change in &commit.copies {
+            copies::apply(&transaction, change)?;
         }
         for segment in &commit.segments {
             insert_segment(&transaction, segment).map_err(sql("write a segment to the log"))?;
@@ -223,7 +229,7 @@ impl Database {
     pub(super) fn newest_is_sound(&self) -> Result<bool> {
         let Some(newest) = self.newest()? else { return Ok(true) };
         let mut sound = false;
-        queries::segments_from(&self.connection, newest.first_seq, |segment| {
+        self.visit(newest.first_seq, |segment| {
             sound = segment.is_sound();
             false
         })?;
@@ -239,32 +245,19 @@ impl Database {
         queries::lane_heads(&self.connection, lane, from, most)
     }
 
-    /// Consecutive segments of one lane, from the one that holds `from` or the next, while they fit
-    /// into `readings_max` readings and `bytes_max` body bytes; at least one if there is any.
-    pub fn segments_from(
-        &self,
-        from: u64,
-        readings_max: u64,
-        bytes_max: usize,
-        segments_max: usize,
-    ) -> Result<Vec<StoredSegment>> {
-        let mut found: Vec<StoredSegment> = Vec::new();
-        let (mut readings, mut bytes) = (0, 0);
-        queries::segments_from(&self.connection, from, |segment| {
-            readings += u64::from(segment.count);
-            bytes += segment.body.len();
-            let fits = found.last().is_none_or(|last| {
-                last.lane == segment.lane
-                    && last.last_seq() + 1 == segment.first_seq
-                    && readings <= readings_max
-                    && bytes <= bytes_max
-            });
-            if fits {
-                found.push(segment);
-            }
-            fits && found.len() < segments_max
-        })?;
-        Ok(found)
+    /// Visits segments from the one that holds `from`, or the next, until told to stop.
+    pub fn visit(&self, from: u64, visit: impl FnMut(StoredSegment) -> bool) -> Result<()> {
+        queries::segments_from(&self.connection, from, visit)
+    }
+
+    /// The segment that holds a number, if it is there.
+    pub fn holding(&self, seq: u64) -> Result<Option<Head>> {
+        let head = self.head_before(seq.saturating_add(1))?;
+        Ok(head.filter(|head| head.last_seq() >= seq))
+    }
+
+    pub fn heads_before(&self, seq: u64, most: usize) -> Result<Vec<Head>> {
+        queries::heads_before(&self.connection, seq, most)
     }
 
     pub fn pages(&self) -> Result<Pages> {

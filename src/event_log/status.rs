@@ -2,15 +2,29 @@
 
 use std::collections::BTreeMap;
 
-use super::Mailbox;
 use super::actor::LogActor;
+use super::aggregates::Aggregates;
+use super::inspect::State;
+use super::{Mailbox, Owed};
 use crate::domain::ledger::{Intake, Ledger};
+use crate::domain::quarantine::Quarantine;
+use crate::domain::standing::Standing;
 
 /// What one sink has and lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     pub delivered: u64,
     pub pending: u64,
+    /// Of those, what is not fresh any more.
+    pub backlog: u64,
+    /// Which lanes hold something for it.
+    pub owed: Owed,
+    /// Readings that left the log before it had them, because it is best-effort.
+    pub skipped: u64,
+    /// Refused, and kept aside.
+    pub quarantined: u64,
+    /// Refused, and kept no longer.
+    pub refused: u64,
     /// Events it was not told yet.
     pub untold: u64,
 }
@@ -77,19 +91,55 @@ impl LogStatus {
     }
 }
 
+impl Aggregates {
+    /// What a sink has and lacks of the readings up to this one; no word of lanes and events.
+    pub(super) fn progress(&self, sink: &str, head: u64) -> Progress {
+        let standing = self.standing(sink);
+        let classes = self.books.classes(&[standing]);
+        let Quarantine { skipped, forgotten, .. } = standing.quarantine;
+        let (delivered, refused) = (classes.delivered.count(), classes.refused.count());
+        let (evicted, damaged) = (classes.evicted.count(), classes.damaged.count());
+        let quarantined = classes.quarantined.count();
+        let gone = delivered + quarantined + refused + evicted + damaged;
+        Progress {
+            delivered: delivered.saturating_sub(skipped.count() + forgotten),
+            pending: head.saturating_sub(gone),
+            quarantined,
+            refused: refused + forgotten,
+            skipped: skipped.count(),
+            ..Progress::default()
+        }
+    }
+}
+
+/// What a reader beside the daemon asks of the sinks.
+impl State {
+    pub fn progress(&self, sink: &str) -> Progress {
+        let untold = self.position().saturating_sub(self.delivery(sink).told);
+        Progress { untold, ..self.aggregates.progress(sink, self.next_seq - 1) }
+    }
+
+    pub fn quarantine(&self, sink: &str) -> &Quarantine {
+        self.aggregates.quarantine(sink)
+    }
+
+    /// Those that have refused something.
+    pub fn refusing_sinks(&self) -> Vec<String> {
+        self.aggregates.quarantines.keys().cloned().collect()
+    }
+}
+
 impl LogActor {
+    /// How the sinks stand that each reading has to reach.
+    pub(super) fn counting(&self) -> Vec<Standing<'_>> {
+        self.aggregates.standings(&self.config.waited_for())
+    }
+
     /// Tells how the log stands.
-    pub fn publish(&self, mailbox: &Mailbox) {
+    pub fn publish(&mut self, mailbox: &Mailbox) {
         let head = self.next_seq - 1;
-        let progress = |sink: &String| {
-            let delivery = self.aggregates.delivery(sink);
-            let ledger = self.aggregates.books.ledger(head, 0, &delivery.readings);
-            let told = if self.config.told.contains(sink) { delivery.told } else { u64::MAX };
-            let untold = self.committed_position.saturating_sub(told);
-            let (delivered, pending) = (ledger.delivered, ledger.pending);
-            (sink.clone(), Progress { delivered, pending, untold })
-        };
-        let delivered = self.aggregates.delivered_to_all(&self.config.sinks);
+        let sinks = self.config.names().into_iter();
+        let sinks = sinks.map(|sink| (sink.clone(), self.progress(&sink))).collect();
         let anchor = self.aggregates.boots.get(self.boot).and_then(|boot| boot.anchor);
         let usage = self.usage().unwrap_or_default();
         mailbox.status.send_replace(LogStatus {
@@ -110,8 +160,20 @@ impl LogActor {
             ports: self.aggregates.books.ports.clone(),
             stored_bytes: self.stored_bytes.clone(),
             found_bytes: self.found_bytes.clone(),
-            sinks: self.config.sinks.iter().map(progress).collect(),
-            ledger: self.aggregates.books.ledger(head, self.memory.len() as u64, &delivered),
+            sinks,
+            ledger: self.aggregates.books.ledger(head, self.memory.len() as u64, &self.counting()),
         });
+    }
+
+    fn progress(&mut self, sink: &str) -> Progress {
+        // What cannot be read is owed in no lane; whoever asks for it is told nothing either.
+        let (mut owed, mut backlog) = self.owed(sink).unwrap_or_default();
+        let replayed = self.aggregates.quarantine(sink).replayed.count();
+        owed.backfill |= replayed > 0;
+        backlog += replayed;
+        let is_told = self.config.rules(sink).is_some_and(|rules| rules.told);
+        let told = self.aggregates.delivery(sink).told;
+        let untold = if is_told { self.committed_position.saturating_sub(told) } else { 0 };
+        Progress { owed, backlog, untold, ..self.aggregates.progress(sink, self.next_seq - 1) }
     }
 }

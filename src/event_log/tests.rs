@@ -3,10 +3,13 @@
 mod basics;
 mod bounds;
 mod formats;
+mod lanes;
+mod lanes_model;
 mod merging;
 mod model;
 mod opening;
 mod plans;
+mod quarantine;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-use super::actor::{Intervals, LogActor, LogConfig};
+use super::actor::{Intervals, LogActor, LogConfig, SinkRules};
 use super::error::StorageError;
 use super::*;
 use crate::clock::Clock;
@@ -27,7 +30,9 @@ use crate::supervisor::pulse::Pulse;
 
 const NOW: i64 = 1_800_000_000_000;
 const SECOND: Duration = Duration::from_secs(1);
-const ALL: Limits = Limits { readings_max: u64::MAX, bytes_max: usize::MAX };
+const LANES: &[Lane] = &[Lane::Alarm, Lane::Live, Lane::Backfill];
+const ALL: Ask =
+    Ask { lanes: LANES, limits: Limits { readings_max: u64::MAX, bytes_max: usize::MAX } };
 
 fn config(folder: &Path, sinks: &[&str]) -> LogConfig {
     LogConfig {
@@ -36,10 +41,10 @@ fn config(folder: &Path, sinks: &[&str]) -> LogConfig {
         commit_interval: Intervals { alarm: Duration::ZERO, live: SECOND, backfill: SECOND },
         commit_readings: 100,
         bytes_max: 8 << 20,
+        quarantine_readings: sinks.iter().map(|sink| ((*sink).to_owned(), 1000)).collect(),
         retain_delivered: false,
         generation: (7, "test"),
-        sinks: sinks.iter().map(|sink| (*sink).to_owned()).collect(),
-        told: sinks.iter().map(|sink| (*sink).to_owned()).collect(),
+        sinks: sinks.iter().map(|sink| SinkRules::waited_for(sink, true)).collect(),
     }
 }
 
@@ -86,7 +91,7 @@ impl Rig {
         self.handle.appender().place().await.expect("open").send(append);
     }
 
-    /// Everything the sink is owed, as (number, value), acknowledged.
+    /// Everything the sink is owed, as (number, value), by number, acknowledged.
     async fn drain(&self, sink: &str) -> Vec<(u64, i64)> {
         let mut all = Vec::new();
         while let Some(batch) = self.handle.reader(sink).next(ALL).await.expect("open") {
@@ -95,12 +100,10 @@ impl Rig {
                 other => panic!("{other:?}"),
             };
             batch.for_each(one).expect("sound");
-            let readings =
-                (!batch.segments.is_empty()).then(|| (batch.first_seq(), batch.last_seq()));
-            let events = batch.events.last().map(|event| event.position);
-            let receipt = Received { readings, events };
+            let receipt = Received::of(&batch);
             self.handle.reader(sink).acknowledge(receipt).await.expect("open");
         }
+        all.sort_unstable();
         all
     }
 
@@ -124,7 +127,7 @@ impl Rig {
     }
 
     async fn acknowledge(&self, sink: &str, first: u64, last: u64) {
-        let receipt = Received { readings: Some((first, last)), events: None };
+        let receipt = Received { readings: vec![(first, last)], events: None };
         self.handle.reader(sink).acknowledge(receipt).await.expect("open");
     }
 

@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::actor::{CELLS_PER_COMMIT, LogActor, LogConfig, TROUBLE_RETRY};
 use super::error::StorageError;
-use super::{Append, LogStatus, Mailbox, Received, Request};
+use super::quarantine::Declined;
+use super::{Append, LogStatus, Mailbox, Recalled, Received, Refused, Request};
 use crate::clock::Clock;
 use crate::domain::ledger::{Books, Intake, Ledger};
 use crate::supervisor::pulse::Pulse;
@@ -38,6 +39,7 @@ pub(super) async fn open_when_usable(
                     let remedy = error.remedy();
                     LogTrouble { path: &config.path, error: &error, remedy }.report();
                 }
+                waiting.trouble = error.advice();
                 let path = config.path.display().to_string();
                 mailbox.status.send_modify(|status| {
                     (status.accepting, status.path) = (false, path);
@@ -86,8 +88,11 @@ struct Waiting {
     /// What ports took in whose readings are not held.
     intakes: BTreeMap<String, Intake>,
     receipts: Vec<(String, Received)>,
+    refusals: Vec<(String, Refused)>,
     books: Books,
     news: bool,
+    /// Why the log could not be opened.
+    trouble: String,
 }
 
 impl Waiting {
@@ -99,16 +104,18 @@ impl Waiting {
             cells: 0,
             intakes: BTreeMap::new(),
             receipts: Vec::new(),
+            refusals: Vec::new(),
             books: Books::default(),
             news: false,
+            trouble: String::new(),
         }
     }
 
     fn take(&mut self, append: Append) {
         self.news = true;
         self.books.took_in(&append.port, &append.intake);
-        self.readings += append.readings.len();
-        self.cells += append.readings.cells();
+        self.readings += append.readings.len() + append.alarms.len();
+        self.cells += append.readings.cells() + append.alarms.cells();
         self.held.push_back(append);
         while self.readings > self.readings_max
             || self.cells > CELLS_PER_COMMIT
@@ -120,12 +127,13 @@ impl Waiting {
 
     /// Gives up the oldest readings of the lowest lane, and never what was counted.
     fn give_up(&mut self) {
-        let lowest = self.held.iter().map(|append| append.lane).max();
-        let at = self.held.iter().position(|append| Some(append.lane) == lowest);
+        let lowest = self.held.iter().map(Append::most_urgent).max();
+        let at = self.held.iter().position(|append| Some(append.most_urgent()) == lowest);
         let Some(append) = at.and_then(|at| self.held.remove(at)) else { return };
-        self.readings -= append.readings.len();
-        self.cells -= append.readings.cells();
-        let count = append.readings.len() as u64;
+        let count = append.readings.len() + append.alarms.len();
+        self.readings -= count;
+        self.cells -= append.readings.cells() + append.alarms.cells();
+        let count = count as u64;
         let lost = Intake { overflow: count, ..Intake::default() };
         self.books.took_in(&append.port, &lost);
         let known = self.intakes.entry(append.port).or_default();
@@ -145,6 +153,14 @@ impl Waiting {
             Request::Acknowledge { sink, receipt, answer } => {
                 self.receipts.push((sink, receipt));
                 let _ = answer.send(());
+            }
+            Request::Quarantine { sink, refused, answer } => {
+                self.refusals.push((sink, refused));
+                let _ = answer.send(());
+            }
+            Request::Recall { answer, .. } => drop(answer.send(Recalled::default())),
+            Request::Order { answer, .. } => {
+                let _ = answer.send(Err(Declined::NotOpen(self.trouble.clone())));
             }
         }
     }
@@ -166,6 +182,9 @@ impl Waiting {
         }
         for (sink, receipt) in self.receipts {
             actor.acknowledged(&sink, receipt);
+        }
+        for (sink, refused) in self.refusals {
+            actor.quarantine(&sink, &refused);
         }
     }
 }

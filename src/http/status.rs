@@ -7,12 +7,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::domain::batch::Lane;
 use crate::domain::breaker::Cause;
+use crate::domain::budget::{Account, Held};
 use crate::domain::ledger::{FaultCounts, Ledger, Loss};
 use crate::event_log::LogStatus;
 use crate::ingest::{PortState, PortStatus};
 use crate::telemetry::board::Snapshot;
-use crate::upload::SinkStatus;
+use crate::upload::{EndpointStatus, SinkStatus};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Status<'a> {
@@ -140,10 +142,23 @@ struct Sink<'a> {
     batches: u64,
     delivered: u64,
     pending: u64,
+    backlog: u64,
+    owed: BTreeMap<&'static str, bool>,
+    skipped: u64,
+    /// Refused, and kept aside.
+    quarantined: u64,
+    /// Refused, and kept no longer.
+    refused: u64,
     untold: u64,
     readings: u64,
     bytes: u64,
     last_delivery_age_s: Option<f64>,
+    /// Where it can be reached as far as is known, the preferred first.
+    endpoints: Vec<Endpoint<'a>>,
+    events_refused: u64,
+    /// Why only alarms leave.
+    held_back: Option<&'static str>,
+    budget: Option<Budget>,
 }
 
 impl<'a> Sink<'a> {
@@ -161,10 +176,70 @@ impl<'a> Sink<'a> {
             batches: sink.batches,
             delivered: progress.delivered,
             pending: progress.pending,
+            backlog: progress.backlog,
+            owed: Lane::ALL.iter().map(|lane| (lane.name(), progress.owed.has(*lane))).collect(),
+            skipped: progress.skipped,
+            quarantined: progress.quarantined,
+            refused: progress.refused,
             untold: progress.untold,
             readings: sink.readings,
             bytes: sink.bytes,
             last_delivery_age_s: sink.last_delivery_ms.map(|at| now.age_s(at)),
+            endpoints: sink.endpoints.iter().map(|one| Endpoint::of(now, one)).collect(),
+            events_refused: sink.events_refused,
+            held_back: sink.held.map(Held::name),
+            budget: sink.account.as_ref().map(Budget::of),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Endpoint<'a> {
+    url: &'a str,
+    priority: u16,
+    breaker: &'static str,
+    cause: Option<&'static str>,
+    retry_in_s: Option<f64>,
+    last_error: Option<&'a str>,
+    requests: u64,
+    failures: u64,
+}
+
+impl<'a> Endpoint<'a> {
+    fn of(now: &Snapshot, endpoint: &'a EndpointStatus) -> Self {
+        let retry_at = endpoint.breaker.until();
+        Self {
+            url: &endpoint.url,
+            priority: endpoint.priority,
+            breaker: endpoint.breaker.name(),
+            cause: endpoint.breaker.cause().map(Cause::name),
+            retry_in_s: retry_at.map(|at| seconds(at.saturating_sub(now.uptime))),
+            last_error: endpoint.last_error.as_deref(),
+            requests: endpoint.requests,
+            failures: endpoint.failures,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Budget {
+    period: &'static str,
+    bytes: u64,
+    spent: u64,
+    remaining: u64,
+    forecast: u64,
+    ends_in_s: f64,
+}
+
+impl Budget {
+    fn of(account: &Account) -> Self {
+        Self {
+            period: account.budget.period.name(),
+            bytes: account.budget.bytes,
+            spent: account.spent,
+            remaining: account.remaining(),
+            forecast: account.forecast,
+            ends_in_s: seconds(account.ends_in),
         }
     }
 }
@@ -236,6 +311,24 @@ mod tests {
     async fn the_page_has_this_shape() {
         let site = site();
         tokio::time::advance(std::time::Duration::from_millis(1500)).await;
+        let sink = json!({
+            "name": "cloud", "url": "https://example.com/v1/readings", "breaker": "closed",
+            "cause": null, "retry_in_s": null, "last_error": null, "requests": 2,
+            "failures": 1, "batches": 1, "delivered": 4, "pending": 3, "backlog": 1,
+            "owed": {"alarm": false, "live": true, "backfill": false}, "skipped": 5,
+            "quarantined": 0, "refused": 0, "untold": 2,
+            "readings": 4,
+            "bytes": 99, "last_delivery_age_s": null, "events_refused": 0, "held_back": null,
+            "budget": {
+                "period": "day", "bytes": 1000, "spent": 300, "remaining": 700,
+                "forecast": 1200, "ends_in_s": 3600.0,
+            },
+            "endpoints": [{
+                "url": "https://example.com/v1/readings", "priority": 0, "breaker": "closed",
+                "cause": null, "retry_in_s": null, "last_error": null, "requests": 2,
+                "failures": 1,
+            }],
+        });
         let expected = json!({
             "device": "pump-7", "version": "0.1.0", "uptime_s": 1.5, "clock": {"set": true},
             "log": {
@@ -249,17 +342,11 @@ mod tests {
                 "opened_once": true, "bytes": 120, "frames": 10, "accepted": 10, "overflow": 2,
                 "recovered": 0, "faults": {"crc": 1}, "last_reading_age_s": 1.5,
             }],
-            "sinks": [{
-                "name": "cloud", "url": "https://example.com/v1/readings", "breaker": "closed",
-                "cause": null, "retry_in_s": null, "last_error": null, "requests": 2,
-                "failures": 1, "batches": 1, "delivered": 4, "pending": 3, "untold": 2,
-                "readings": 4,
-                "bytes": 99, "last_delivery_age_s": null,
-            }],
+            "sinks": [sink],
             "ledger": {
                 "bytes": 120, "frames": 10, "accepted": 10, "uncommitted": 1, "stored": 7,
                 "delivered": 4, "pending": 3, "quarantined": 0,
-                "lost": {"overflow": 2, "evicted": 0, "damaged": 0}, "faults": {"crc": 1},
+                "lost": {"overflow": 2, "evicted": 0, "damaged": 0, "refused": 0}, "faults": {"crc": 1},
                 "balanced": true, "imbalances": [],
             },
         });
@@ -280,6 +367,12 @@ mod tests {
         assert_eq!(status["sinks"][0]["cause"], "link_down");
         assert_eq!(status["sinks"][0]["retry_in_s"], 20.0);
         assert_eq!(status["sinks"][0]["last_error"], "failed to connect");
+        let endpoint = &status["sinks"][0]["endpoints"][0];
+        assert_eq!(
+            (&endpoint["breaker"], &endpoint["cause"]),
+            (&json!("open"), &json!("link_down"))
+        );
+        assert_eq!(endpoint["retry_in_s"], 20.0);
         assert_eq!(status["ledger"]["balanced"], false);
         let broken = "stored = delivered + pending + quarantined + lost: 7 is not 8";
         assert_eq!(status["ledger"]["imbalances"], json!([broken]));

@@ -14,8 +14,8 @@ use super::tail::{self, Chunk, Tail};
 use super::{Decoder, LinesDecoder, Outbox, PortState, PortStatus, PostcardDecoder};
 use crate::clock::Clock;
 use crate::config::{self, Framing};
+use crate::domain::alarm::Rule;
 use crate::domain::backoff::Backoff;
-use crate::domain::batch::Lane;
 use crate::domain::event::{Event, Stream};
 use crate::domain::ledger::FaultCounts;
 use crate::event_log::{Append, Appender, LogClosed, LogStatus, Place};
@@ -33,8 +33,6 @@ const READS_PER_TURN: usize = 16;
 const WAITING_READS_MAX: usize = 32;
 /// Readings are handed over in groups: the log's thread wakes ten times a second, not per reading.
 const HAND_OVER_AFTER: Duration = Duration::from_millis(100);
-/// A group this large need not wait.
-const HAND_OVER_READINGS: usize = 1024;
 /// Faults and sensors' own words are told at most this often; in between they are counted.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 /// A port that delivered this long was fine: when it vanishes, the first retry is soon.
@@ -47,6 +45,8 @@ const REOPEN: Backoff =
 #[derive(Debug)]
 pub struct Ingest {
     pub config: config::Port,
+    /// What makes a reading of the port an alarm.
+    pub alarms: Vec<Rule>,
     pub appender: Appender,
     pub log: watch::Receiver<LogStatus>,
     pub tail: tail::Place,
@@ -116,13 +116,14 @@ impl Actor {
         }
         // What an incarnation before us handed over is in the log or on its way.
         let position = found + ingest.status.borrow().intake.bytes;
+        let outbox = Outbox::watched(ingest.alarms.clone());
         Self {
             ingest,
             decoder,
             tail,
             found,
             position,
-            outbox: Outbox::default(),
+            outbox,
             events: Vec::new(),
             untold: FaultCounts::default(),
             overflow_untold: 0,
@@ -181,8 +182,7 @@ impl Actor {
         loop {
             let pending = !self.outbox.intake.is_empty() || !self.events.is_empty();
             let at = *hand_over_at.get_or_insert_with(|| Instant::now() + HAND_OVER_AFTER);
-            let due = pending
-                && (self.outbox.readings.len() >= HAND_OVER_READINGS || at <= Instant::now());
+            let due = pending && (self.outbox.is_urgent() || at <= Instant::now());
             if !pending {
                 hand_over_at = None;
             }
@@ -246,7 +246,7 @@ impl Actor {
     /// Behind a read that came back nearly full there is probably more.
     fn read_more(&mut self, port: &mut Port, buffer: &mut [u8]) {
         for _ in 0..READS_PER_TURN {
-            if self.outbox.readings.len() >= HAND_OVER_READINGS || self.is_tail_full(port) {
+            if self.outbox.is_urgent() || self.is_tail_full(port) {
                 return;
             }
             let Some(count) = port.try_read(buffer) else { return };
@@ -273,6 +273,7 @@ impl Actor {
 
     fn take_outbox(&mut self) -> Append {
         let open = self.decoder.open();
+        let alarms = self.outbox.take_alarms();
         let (readings, intake) = self.outbox.take(open);
         self.untold.merge(&intake.faults);
         self.overflow_untold += intake.overflow;
@@ -283,7 +284,7 @@ impl Actor {
             status.intake.merge(&intake);
             status.open = open;
             status.unrecorded_bytes += unrecorded;
-            if !readings.is_empty() {
+            if !readings.is_empty() || !alarms.is_empty() {
                 status.last_reading_ms = Some(now);
             }
         });
@@ -294,7 +295,7 @@ impl Actor {
         );
         let port = self.ingest.config.name.clone();
         let events = std::mem::take(&mut self.events);
-        Append { port, lane: Lane::Live, readings, intake, events }
+        Append { port, lane: self.ingest.config.lane, readings, alarms, intake, events }
     }
 
     fn opened(&mut self) {

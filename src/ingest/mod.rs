@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 
+use crate::domain::alarm::{Rule, Watch};
 use crate::domain::ledger::{Fault, Intake};
 use crate::domain::reading::{Readings, Sensor, Stamp, Value};
 use crate::domain::segment::weight;
@@ -36,6 +37,11 @@ const PENDING_READINGS_MAX: usize = 8192;
 const SLACK_READINGS: usize = 2048 + 1024;
 /// Values it holds, for sensors with very many channels.
 const PENDING_CELLS_MAX: usize = 65_536;
+
+/// A group this large is handed over at once. So is one with an alarm, unless the last was just now: an
+/// alarm costs a commit, and a port with very many sensors may have many.
+const HAND_OVER_READINGS: usize = 1024;
+const ALARMS_APART_MS: i64 = 100;
 
 /// Where a port stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,8 +101,18 @@ impl PortStatus {
 #[derive(Debug, Default)]
 pub struct Outbox {
     pub readings: Readings,
+    /// Those that a rule makes alarms, and what of the same sensors came behind them: a series keeps its
+    /// order.
+    pub alarms: Readings,
     pub intake: Intake,
+    watch: Watch,
+    /// When what is decoded now arrived, since boot.
+    now_ms: i64,
+    /// When the last alarms were taken.
+    alarmed_ms: Option<i64>,
     cells: usize,
+    /// The values of one reading, kept for its memory.
+    judged: Vec<(u16, Value)>,
     /// Bytes and frames half read at the last hand-over: they enter the books when they are whole,
     /// so that the equations hold in every commit.
     open: Open,
@@ -105,21 +121,38 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// An empty one that follows another, at whose last hand-over `open` was half read.
-    fn following(open: Open) -> Self {
-        Self { open, ..Self::default() }
+    /// An empty one for a port with these rules.
+    fn watched(rules: Vec<Rule>) -> Self {
+        Self { watch: Watch::new(rules), ..Self::default() }
+    }
+
+    fn len(&self) -> usize {
+        self.readings.len() + self.alarms.len()
+    }
+
+    /// Whether it need not wait for more.
+    fn is_urgent(&self) -> bool {
+        let apart = |at: i64| self.now_ms.saturating_sub(at) >= ALARMS_APART_MS;
+        let alarming = !self.alarms.is_empty() && self.alarmed_ms.is_none_or(apart);
+        alarming || self.len() >= HAND_OVER_READINGS
+    }
+
+    fn take_alarms(&mut self) -> Readings {
+        if !self.alarms.is_empty() {
+            self.alarmed_ms = Some(self.now_ms);
+        }
+        std::mem::take(&mut self.alarms)
     }
 
     /// Whether reading should stop where the sender can wait.
     pub fn is_full(&self) -> bool {
-        self.readings.len() >= PENDING_READINGS_MAX || self.cells >= PENDING_CELLS_MAX
+        self.len() >= PENDING_READINGS_MAX || self.cells >= PENDING_CELLS_MAX
     }
 
     /// The read that fills the outbox still fits behind the mark, with all samples a hello may
     /// release: a sender that waits loses nothing.
     fn overflows(&self) -> bool {
-        self.readings.len() >= PENDING_READINGS_MAX + SLACK_READINGS
-            || self.cells >= 2 * PENDING_CELLS_MAX
+        self.len() >= PENDING_READINGS_MAX + SLACK_READINGS || self.cells >= 2 * PENDING_CELLS_MAX
     }
 
     /// One reading more; with no room left it is counted as lost to overflow.
@@ -136,7 +169,16 @@ impl Outbox {
         }
         let weights = &mut self.cells;
         let weighed = cells.inspect(|(_, value)| *weights += weight(value));
-        self.readings.push(sensor, stamp, weighed);
+        if self.watch.is_idle() {
+            self.readings.push(sensor, stamp, weighed);
+            return;
+        }
+        self.judged.extend(weighed);
+        let is_alarm = self.watch.is_alarm(sensor, &self.judged, self.now_ms);
+        let mut alarmed = self.alarms.sensors().iter();
+        let urgent = is_alarm || alarmed.any(|known| known.name == sensor.name);
+        let readings = if urgent { &mut self.alarms } else { &mut self.readings };
+        readings.push(sensor, stamp, self.judged.drain(..));
     }
 
     /// A whole frame or line, delimiter included.
@@ -155,7 +197,7 @@ impl Outbox {
         self.intake.faults.add(fault, count);
     }
 
-    /// Takes the content, leaving an empty outbox; `open` is what is half read now.
+    /// Takes the content but for the alarms, leaving an empty outbox; `open` is what is half read now.
     pub fn take(&mut self, open: Open) -> (Readings, Intake) {
         let before = std::mem::replace(&mut self.open, open);
         let mut intake = std::mem::take(&mut self.intake);
@@ -186,6 +228,7 @@ impl Decoder {
     /// Takes bytes that arrived at `at_ms` since boot; whatever they are, only counts can go wrong.
     pub fn feed(&mut self, bytes: &[u8], at_ms: i64, out: &mut Outbox) {
         out.intake.bytes += bytes.len() as u64;
+        out.now_ms = at_ms;
         match self {
             Self::Postcard(decoder) => decoder.feed(bytes, at_ms, out),
             Self::Lines(decoder) => decoder.feed(bytes, at_ms, out),

@@ -314,7 +314,7 @@ mod tests {
         let (readings, intake) = out.take(decoder.open());
         let mut books = Books::default();
         books.took_in("mcu", &intake);
-        let ledger = books.ledger(0, intake.accepted - intake.overflow, &Default::default());
+        let ledger = books.ledger(0, intake.accepted - intake.overflow, &[]);
         assert_eq!(ledger.imbalances(), Vec::<String>::new());
         readings
     }

@@ -1,5 +1,6 @@
 //! A port beside a log that takes nothing: the port must stay alive, and lose nothing it need not.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use super::*;
 use crate::clock::Clock;
 use crate::config::{Format, Framing, LineSettings, Lines, Port};
 use crate::demo::pty::Pty;
+use crate::domain::alarm::When;
+use crate::domain::batch::Lane;
+use crate::domain::reading::{Channel, ValueType};
 use crate::event_log::actor::{Intervals, LogActor, LogConfig};
 use crate::event_log::{self, Append, LogStatus};
 use crate::supervisor::pulse::{Pulse, Rounds};
@@ -37,7 +41,9 @@ async fn a_port_that_vanishes_while_the_log_is_stuck_still_answers_rounds() {
             path: pty.path().to_owned(),
             line: LineSettings::default(),
             framing: Framing::Postcard,
+            lane: Lane::Live,
         },
+        alarms: Vec::new(),
         appender: log.appender(),
         log: watch::channel(LogStatus { epoch: 1, accepting: true, ..LogStatus::default() }).1,
         tail: tail::Place::new(folder.path(), Path::new("log.db"), "p", 1),
@@ -78,12 +84,12 @@ impl Rig {
             commit_interval: Intervals { alarm: HOUR, live: HOUR, backfill: HOUR },
             commit_readings: 10_000,
             bytes_max: 8 << 20,
+            quarantine_readings: BTreeMap::new(),
             retain_delivered: false,
             generation: (7, "test"),
             sinks: Vec::new(),
-            told: Vec::new(),
         };
-        let actor = LogActor::open(config, Clock::system()).expect("the log opens");
+        let mut actor = LogActor::open(config, Clock::system()).expect("the log opens");
         let (log, mailbox) = event_log::channel();
         actor.publish(&mailbox);
         let mut running = JoinSet::new();
@@ -114,7 +120,9 @@ impl Rig {
                     sequence_key: None,
                     line_max: 100,
                 }),
+                lane: Lane::Live,
             },
+            alarms: Vec::new(),
             appender: self.log.appender(),
             log: self.log.status(),
             tail: self.tail(),
@@ -165,6 +173,33 @@ async fn a_port_that_crashes_takes_up_what_it_had_read_and_not_handed_over() {
     let status = rig.status.borrow().clone();
     assert_eq!((status.intake.bytes, status.recovered), (3000, 250));
     assert_eq!(status.intake.faults, Default::default());
+}
+
+#[test]
+fn an_alarm_is_urgent_and_takes_along_what_follows_of_its_own_sensor() {
+    let sensor = |name: &str| {
+        let channel = Channel { name: "t".into(), unit: String::new(), kind: ValueType::Int };
+        Arc::new(Sensor { port: "p".into(), name: name.into(), channels: vec![channel] })
+    };
+    let limits = (Some(10.0), None, 0.0, None);
+    let (above, below, hysteresis, change) = limits;
+    let when = When::Number { above, below, hysteresis, change };
+    let mut out = Outbox::watched(vec![Rule { sensor: None, channel: "t".into(), when }]);
+    let (one, other) = (sensor("one"), sensor("other"));
+    let push = |out: &mut Outbox, sensor, value| {
+        out.push(sensor, Stamp::boot(0), [(0, Value::Int(value))].into_iter());
+        (out.readings.len(), out.alarms.len(), out.is_urgent())
+    };
+    assert_eq!(push(&mut out, &one, 9), (1, 0, false));
+    assert_eq!(push(&mut out, &one, 11), (1, 1, true));
+    assert_eq!(push(&mut out, &one, 12), (1, 2, true), "so that the series keeps its order");
+    assert_eq!(push(&mut out, &other, 9), (2, 2, true));
+    assert_eq!(out.take_alarms().len(), 2);
+    assert_eq!(out.take(Open::default()).0.len(), 2);
+    assert_eq!(push(&mut out, &one, 13), (1, 0, false), "no edge");
+    assert_eq!(push(&mut out, &one, 9), (1, 1, false), "an edge, so soon after the last");
+    out.now_ms = ALARMS_APART_MS;
+    assert_eq!(push(&mut out, &other, 9), (2, 1, true));
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! What `outstation log` does: looks at a log beside its daemon, or without one.
+//! What `outstation log` and `outstation quarantine list` do: looks at a log beside its daemon, or without one.
 //!
 //! ```text
-//!  LogView ─pages▶ readings ─Dated▶ lines ─text▶ Output     show, export
+//!  LogView ─pages▶ readings ─Dated▶ lines ─text▶ Output     show, export, quarantine
 //!     └─ heads, state ▶ stat        └─ all of it ▶ verify
 //!  Remains ─segments▶ readings ─────────────────▶ Output     salvage
 //! ```
@@ -25,6 +25,7 @@ pub mod words;
 // What is told.
 pub mod events;
 pub mod export;
+pub mod quarantine;
 pub mod recent;
 pub mod salvage;
 pub mod show;
@@ -83,6 +84,8 @@ pub enum InspectError {
     Output { to: String, source: io::Error },
     #[error("`{}` exists; name another file, or replace it with --force", .path.display())]
     Exists { path: PathBuf },
+    #[error("nothing such is in quarantine; `outstation quarantine list` shows what is")]
+    NothingSuch,
     #[error("`{}` is part of the log itself; name another file", .path.display())]
     Own { path: PathBuf },
     #[error("the log is not sound: {problems} problems; {next_step}")]

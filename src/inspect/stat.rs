@@ -81,6 +81,10 @@ struct SinkStat {
     configured: bool,
     delivered: u64,
     pending: u64,
+    /// Refused, and kept aside.
+    quarantined: u64,
+    /// Refused, and kept no longer.
+    refused: u64,
     untold: u64,
 }
 
@@ -143,7 +147,7 @@ pub fn stat(subject: &Subject, flash: Flash, clock: &Clock) -> Result<Stat, Insp
         sensors: state.meaning().registry.len(),
         sinks: sink_stats(&state, &sinks),
         events: events.collect(),
-        ledger: ledger_stat(&state.ledger(&state.delivered_to_all(&sinks))),
+        ledger: ledger_stat(&state.ledger(&sinks)),
         readings_per_s: recent.map(|recent| recent.rate.readings_per_s),
         rate_over_s: recent.map(|recent| recent.over.as_secs_f64()),
         days_left: max_bytes.zip(recent).map(|(max, recent)| {
@@ -209,13 +213,14 @@ fn sink_stats(state: &State, configured: &[String]) -> Vec<SinkStat> {
     let mut names = configured.to_vec();
     names.extend(state.sinks().into_iter().filter(|sink| !configured.contains(sink)));
     let stat = |name: String| {
-        let delivery = state.delivery(&name);
-        let ledger = state.ledger(&delivery.readings);
+        let progress = state.progress(&name);
         SinkStat {
             configured: configured.contains(&name),
-            delivered: ledger.delivered,
-            pending: ledger.pending,
-            untold: state.position().saturating_sub(delivery.told),
+            delivered: progress.delivered,
+            pending: progress.pending,
+            quarantined: progress.quarantined,
+            refused: progress.refused,
+            untold: progress.untold,
             name,
         }
     };
@@ -337,10 +342,13 @@ fn lane_line(lane: Lane, stat: &LaneStat) -> String {
 fn sink_line(sink: &SinkStat) -> String {
     let stray = if sink.configured { "" } else { "  (not configured)" };
     format!(
-        "sink     {}  {} delivered, {} pending, {} events untold{stray}",
+        "sink     {}  {} delivered, {} pending, {} quarantined, {} refused and not kept, {} events \
+         untold{stray}",
         sink.name,
         words::count(sink.delivered),
         words::count(sink.pending),
+        words::count(sink.quarantined),
+        words::count(sink.refused),
         sink.untold
     )
 }

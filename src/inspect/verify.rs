@@ -3,6 +3,8 @@
 //! While a daemon writes, the log moves on beneath the walk. What is missing is therefore held
 //! against the books as they stand *after* the walk: whatever left in the meantime is in them.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::{InspectError, Subject};
@@ -23,6 +25,8 @@ pub struct Verdict {
     sound: bool,
     segments: u64,
     readings: u64,
+    /// Copies of what sinks refused.
+    quarantined: u64,
     first_seq: Option<u64>,
     last_seq: Option<u64>,
     events: u64,
@@ -79,8 +83,17 @@ pub fn verify(subject: &Subject) -> Result<Verdict, InspectError> {
     if let Err(error) = verdict.streams(&view) {
         verdict.fault(Worst::File, "the events cannot be read", &error)?;
     }
+    let mut copied = BTreeMap::new();
+    if let Ok(state) = &before {
+        if let Err(error) = verdict.quarantine(&view, state, &mut copied) {
+            verdict.fault(Worst::File, "the quarantine cannot be read", &error)?;
+        }
+    }
     match (before, view.state()) {
-        (Ok(before), Ok(after)) => verdict.books(subject, &before, &after, &present),
+        (Ok(before), Ok(after)) => {
+            verdict.books(subject, &before, &after, &present);
+            verdict.copies(&before, &after, &copied);
+        }
         (Err(error), _) | (_, Err(error)) => {
             verdict.fault(Worst::Books, "the books cannot be rebuilt", &error)?;
         }
@@ -218,6 +231,52 @@ impl Verdict {
         }
     }
 
+    /// Every copy of what a sink refused; their numbers by sink.
+    fn quarantine(
+        &mut self,
+        view: &LogView,
+        state: &State,
+        copied: &mut BTreeMap<String, IntervalSet>,
+    ) -> Result<(), StorageError> {
+        for sink in state.refusing_sinks() {
+            let mut next = 0;
+            loop {
+                let page = view.quarantined(&sink, next)?;
+                for (copy, sound) in &page {
+                    let (first, last) = (copy.segment.first_seq, copy.segment.last_seq());
+                    self.quarantined += u64::from(copy.segment.count);
+                    let numbers = copied.entry(sink.clone()).or_default();
+                    numbers.insert(first, last.max(first));
+                    if !sound || copy.segment.decode().is_err() {
+                        let problem = format!("copy {first}-{last} in the quarantine of `{sink}`");
+                        self.problem(Worst::Readings, format!("{problem} is damaged"));
+                    }
+                    next = next.max(last.max(first).saturating_add(1));
+                }
+                if page.is_empty() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is kept for a sink has a copy, unless it was decided on meanwhile.
+    fn copies(&mut self, before: &State, after: &State, copied: &BTreeMap<String, IntervalSet>) {
+        for sink in before.refusing_sinks() {
+            let kept =
+                before.quarantine(&sink).kept().intersection(&after.quarantine(&sink).kept());
+            let nothing = IntervalSet::default();
+            let missing = kept.difference(copied.get(&sink).unwrap_or(&nothing));
+            for (first, last) in missing.intervals() {
+                self.problem(
+                    Worst::Readings,
+                    format!("readings {first}-{last} have no copy in the quarantine of `{sink}`"),
+                );
+            }
+        }
+    }
+
     fn streams(&mut self, view: &LogView) -> Result<(), StorageError> {
         for stream in view.streams()? {
             match view.stream(&stream) {
@@ -273,7 +332,7 @@ impl Verdict {
                 ),
             );
         }
-        let imbalances = after.ledger(&delivered).imbalances();
+        let imbalances = after.ledger(&sinks).imbalances();
         self.ledger_balanced = imbalances.is_empty();
         for imbalance in imbalances {
             self.problem(Worst::Books, format!("ledger: {imbalance}"));
@@ -296,10 +355,12 @@ impl Verdict {
             _ => String::new(),
         };
         lines.push(format!(
-            "{}: {} segments with {} readings{numbers}, {} events, {} snapshots, ledger {}",
+            "{}: {} segments with {} readings{numbers}, {} in quarantine, {} events, {} snapshots, \
+             ledger {}",
             if self.sound { "sound" } else { "NOT SOUND" },
             self.segments,
             self.readings,
+            self.quarantined,
             self.events,
             self.snapshots,
             if self.ledger_balanced { "balanced" } else { "NOT BALANCED" }

@@ -12,14 +12,17 @@ pub use super::operation::{
     ActorCrashed, ActorStuck, ConfigDoubtful, LocalPortAbsent, LocalPortOpened, LocalPortRefuses,
     StageLate, Started, Stopped,
 };
+pub use super::pace::{EventRefused, QuietHoursUnknown, SinkGoesOn, SinkHeldBack};
+#[cfg(feature = "prometheus")]
+pub use super::remote_write::{ReadingsFound, ValuesLeftOut};
 pub use super::storage::{
     LogBegan, LogHealed, LogOpened, LogSalvaged, LogTrouble, LogUnreadable, LogVanished,
-    ReadingsEvicted, ReadingsGivenUp, SegmentDamaged,
+    ReadingsEvicted, ReadingsGivenUp, ReadingsSkipped, SegmentDamaged,
 };
 pub use super::tail::{
     TailDamaged, TailGivenUp, TailOutdated, TailRecordsAgain, TailRecovered, TailUnwritten,
 };
-use crate::domain::breaker::State;
+use crate::domain::breaker::{Cause, State};
 use crate::domain::ledger::FaultCounts;
 
 /// A thing worth saying.
@@ -147,48 +150,102 @@ impl Report for SensorSaid<'_> {
 #[derive(Debug)]
 pub struct BreakerMoved<'a> {
     pub sink: &'a str,
+    pub endpoint: &'a str,
+    /// The endpoint's, in metrics.
+    pub label: &'a str,
+    pub from: &'a State,
     pub to: &'a State,
     pub retry_in: Option<Duration>,
+    /// Whether another endpoint of the sink works.
+    pub spared: bool,
     pub detail: &'a str,
+}
+
+impl BreakerMoved<'_> {
+    /// Counts the move, also where another event tells of it.
+    pub fn count(&self) {
+        let labels = super::metrics::transition(self.sink, self.label, self.to);
+        metrics::counter!(super::metrics::BREAKER_TRANSITIONS, &labels).increment(1);
+    }
 }
 
 impl Report for BreakerMoved<'_> {
     fn report(&self) {
         let id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1030";
-        let (state, cause) = (self.to.name(), self.to.cause().map_or("", |cause| cause.name()));
-        let retry_in_s =
-            self.retry_in.map_or(0.0, |wait| (wait.as_secs_f64() * 10.0).round() / 10.0);
-        match self.to {
-            State::Closed { .. } => {
-                info!(message_id = id, sink = self.sink, breaker = state, "sink accepts again");
+        let Self { sink, endpoint, detail, .. } = *self;
+        let (state, cause) = (self.to.name(), self.to.cause().map_or("", Cause::name));
+        let retry_in_s = tenths(self.retry_in.unwrap_or_default());
+        match (self.to, self.spared) {
+            (State::Closed { .. }, false) => {
+                info!(message_id = id, sink, endpoint, breaker = state, "sink accepts again");
             }
-            State::Open { attempt: 0, .. } => warn!(
+            (State::Closed { .. }, true) => {
+                info!(message_id = id, sink, endpoint, breaker = state, "endpoint accepts again");
+            }
+            (State::Open { .. }, false) if self.from.is_closed() => warn!(
                 message_id = id,
-                sink = self.sink,
+                sink,
+                endpoint,
                 breaker = state,
                 reason = cause,
                 retry_in_s,
-                "sink does not accept, readings are kept: {}",
-                self.detail
+                "sink does not accept, readings are kept: {detail}",
+            ),
+            (State::Open { .. }, true) if self.from.is_closed() => warn!(
+                message_id = id,
+                sink,
+                endpoint,
+                breaker = state,
+                reason = cause,
+                retry_in_s,
+                "endpoint does not accept, another one of the sink is used: {detail}",
             ),
             // Each further probe is the same news; one line per outage is enough.
             _ => tracing::debug!(
                 message_id = id,
-                sink = self.sink,
+                sink,
+                endpoint,
                 breaker = state,
                 reason = cause,
                 retry_in_s,
-                "sink still does not accept: {}",
-                self.detail
+                "endpoint still does not accept: {detail}",
             ),
         }
+    }
+}
+
+fn tenths(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10.0).round() / 10.0
+}
+
+/// What an earlier process left.
+#[derive(Debug)]
+pub struct BreakerRecalled<'a> {
+    pub sink: &'a str,
+    pub endpoint: &'a str,
+    pub cause: Cause,
+    pub retry_in: Duration,
+}
+
+impl Report for BreakerRecalled<'_> {
+    fn report(&self) {
+        warn!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1038",
+            sink = self.sink,
+            endpoint = self.endpoint,
+            reason = self.cause.name(),
+            retry_in_s = tenths(self.retry_in),
+            "sink did not accept before the restart and is left alone for a while, readings are kept"
+        );
     }
 }
 
 #[derive(Debug)]
 pub struct SinkMisconfigured<'a> {
     pub sink: &'a str,
+    pub endpoint: &'a str,
     pub detail: &'a str,
+    pub remedy: &'a str,
 }
 
 impl Report for SinkMisconfigured<'_> {
@@ -196,41 +253,97 @@ impl Report for SinkMisconfigured<'_> {
         error!(
             message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1031",
             sink = self.sink,
+            endpoint = self.endpoint,
             reason = "misconfigured",
-            "sink refuses until a person changes something, readings are kept: {}",
+            remedy = self.remedy,
+            "sink refuses until a person changes something, readings are kept: {}; {}",
+            self.detail,
+            self.remedy
+        );
+    }
+}
+
+/// What a sink's service was found to have, when it changed.
+#[derive(Debug)]
+pub struct EndpointsFound<'a> {
+    pub sink: &'a str,
+    pub endpoints: &'a str,
+}
+
+impl Report for EndpointsFound<'_> {
+    fn report(&self) {
+        info!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1090",
+            sink = self.sink,
+            endpoints = self.endpoints,
+            "endpoints found"
+        );
+    }
+}
+
+#[derive(Debug)]
+pub struct EndpointsUnknown<'a> {
+    pub sink: &'a str,
+    pub service: &'a str,
+    /// Those found before are used on.
+    pub kept: usize,
+    pub detail: &'a str,
+}
+
+impl Report for EndpointsUnknown<'_> {
+    fn report(&self) {
+        warn!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1091",
+            sink = self.sink,
+            service = self.service,
+            count = self.kept,
+            "endpoints not found, asking again; those found before are used on: {}",
             self.detail
         );
     }
 }
 
-/// What helps if the sink only knows readings.
-const EVENTS_OFF: &str = " (should it know readings only, set `events = false`)";
+/// The encoding of the sink cannot say everything; what it left out counts as delivered all the same.
+#[derive(Debug)]
+pub struct ValuesOmitted<'a> {
+    pub sink: &'a str,
+    pub values: u64,
+    /// Those of which nothing was left.
+    pub readings: u64,
+    /// Since the process started: a sensor that says NaN says it again.
+    pub first: bool,
+}
+
+impl Report for ValuesOmitted<'_> {
+    fn report(&self) {
+        let count = |name, count: u64| {
+            metrics::counter!(name, "sink" => self.sink.to_owned()).increment(count);
+        };
+        count(super::metrics::SINK_OMITTED_VALUES, self.values);
+        count(super::metrics::SINK_OMITTED_READINGS, self.readings);
+        let id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c10e0";
+        let (sink, values, readings) = (self.sink, self.values, self.readings);
+        let message = "sink was sent readings without values that its encoding cannot say (NaN, \
+                       infinity, a date beyond 2262); they are counted as omitted";
+        match self.first {
+            true => warn!(message_id = id, sink, values, readings, "{message}"),
+            false => tracing::debug!(message_id = id, sink, values, readings, "{message}"),
+        }
+    }
+}
 
 #[derive(Debug)]
-pub struct BatchRejected<'a> {
-    pub sink: &'a str,
-    /// First and last sequence number.
-    pub readings: Option<(u64, u64)>,
-    /// The position of the last event.
-    pub last_event: Option<u64>,
+pub struct TlsFilesUnusable<'a> {
+    pub url: &'a str,
     pub detail: &'a str,
 }
 
-impl Report for BatchRejected<'_> {
+impl Report for TlsFilesUnusable<'_> {
     fn report(&self) {
-        let (what, remedy) = match (self.readings, self.last_event) {
-            (_, None) => ("readings", ""),
-            (Some(_), _) => ("readings and events", EVENTS_OFF),
-            (None, _) => ("events", EVENTS_OFF),
-        };
-        error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1032",
-            sink = self.sink,
-            first_seq = self.readings.map(|(first, _)| first),
-            last_seq = self.readings.map(|(_, last)| last),
-            last_event = self.last_event,
-            reason = "rejected",
-            "sink rejects these {what}, they are kept and offered again{remedy}: {}",
+        warn!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c10e1",
+            url = self.url,
+            "certificates on disk changed and cannot be used, those from before are: {}",
             self.detail
         );
     }

@@ -11,17 +11,19 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use super::board::Snapshot;
 use super::process::Process;
-use crate::domain::breaker::Cause;
+use crate::domain::breaker::{Cause, State};
+use crate::domain::budget::Held;
 use crate::domain::ledger::{Fault, Ledger, Loss};
 use crate::event_log::LogStatus;
 use crate::ingest::{PortState, PortStatus};
-use crate::upload::SinkStatus;
+use crate::upload::{EndpointStatus, SinkStatus};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -82,19 +84,36 @@ table! {
     STORED Counter "outstation_readings_stored_total" "Readings stored over the life of the log.",
     DELIVERED Counter "outstation_readings_delivered_total" "Readings delivered to every sink over the life of the log.",
     PENDING Gauge "outstation_readings_pending" "Readings stored that some sink does not have yet.",
-    QUARANTINED Gauge "outstation_readings_quarantined" "Readings set aside because a sink rejected them.",
+    QUARANTINED Gauge "outstation_readings_quarantined" "Readings kept in quarantine because a sink refused them.",
     LOST Counter "outstation_readings_lost_total" "Readings lost over the life of the log, by reason.",
     BALANCED Gauge "outstation_ledger_balanced" "Whether every byte, frame and reading is accounted for (1).",
 
     SINK_BREAKER Gauge "outstation_sink_breaker_state" "1 for the state the sink's circuit breaker is in, 0 for the others.",
     SINK_CAUSE Gauge "outstation_sink_breaker_cause" "1 for the cause for which the sink's circuit breaker is not closed, 0 for the others.",
+    ENDPOINT_BREAKER Gauge "outstation_endpoint_breaker" "1 for the state the circuit breaker of one of the sink's endpoints is in, 0 for the others.",
+    ENDPOINT_REQUESTS Counter "outstation_endpoint_requests_total" "Requests made to one of the sink's endpoints.",
+    ENDPOINT_FAILURES Counter "outstation_endpoint_failures_total" "Requests to one of the sink's endpoints that did not succeed.",
+    BREAKER_TRANSITIONS Counter "outstation_breaker_transitions_total" "Moves of the circuit breaker of one of the sink's endpoints, by the state it moved to and its cause.",
     SINK_REQUESTS Counter "outstation_sink_requests_total" "Requests made to the sink.",
     SINK_FAILURES Counter "outstation_sink_failures_total" "Requests to the sink that did not succeed; nothing is lost by them.",
     SINK_BATCHES Counter "outstation_sink_batches_total" "Batches the sink accepted.",
     SINK_READINGS Counter "outstation_sink_readings_total" "Readings the sink accepted.",
     SINK_BYTES Counter "outstation_sink_sent_bytes_total" "Bytes of accepted request bodies.",
+    SINK_OMITTED_VALUES Counter "outstation_sink_omitted_values_total" "Values left out of delivered readings because the sink's encoding cannot say them, such as NaN.",
+    SINK_OMITTED_READINGS Counter "outstation_sink_omitted_readings_total" "Readings counted as delivered that were not sent, because the sink's encoding can say nothing of them.",
     SINK_PENDING Gauge "outstation_sink_pending_readings" "Readings the sink does not have yet.",
+    SINK_BACKLOG Gauge "outstation_sink_backlog_readings" "What of outstation_sink_pending_readings has waited so long that fresh readings go first.",
+    SINK_SKIPPED Counter "outstation_sink_skipped_total" "Readings that left the log before this sink had them, because it is best-effort.",
+    SINK_QUARANTINED Gauge "outstation_sink_quarantined_readings" "Readings the sink refused that are kept in quarantine.",
+    SINK_REFUSED Counter "outstation_sink_refused_readings_total" "Readings the sink refused that are kept no longer, over the life of the log.",
     SINK_UNTOLD Gauge "outstation_sink_untold_events" "Events the sink was not told yet.",
+    SINK_EVENTS_REFUSED Counter "outstation_sink_refused_events_total" "Events the sink refused, which are not offered again.",
+    SINK_HELD Gauge "outstation_sink_held_back" "1 for the reason why only alarms leave for the sink, 0 for the others.",
+    SINK_BUDGET Gauge "outstation_sink_budget_bytes" "Bytes on the wire that the sink may use in each period; absent without a budget.",
+    SINK_SPENT Gauge "outstation_sink_budget_spent_bytes" "Bytes on the wire that the sink used in this period; absent without a budget.",
+    SINK_FORECAST Gauge "outstation_sink_budget_forecast_bytes" "Bytes that the sink will have used when the period ends, at the rate so far; absent without a budget.",
+    SINK_LEFT_OUT Counter "outstation_sink_left_out_values_total" "Values of delivered readings that the sink's protocol has no room for, by reason: text, or replaced by a later value of the same millisecond.",
+    SINK_FOUND Counter "outstation_sink_found_readings_total" "Readings that the sink's server was found to have already, sent when nobody answered; they count as delivered.",
     SINK_AGE Gauge "outstation_sink_last_delivery_age_seconds" "Time since the sink last accepted a batch; absent before the first.",
 
     RESIDENT Gauge "process_resident_memory_bytes" "Resident memory size in bytes.",
@@ -103,8 +122,8 @@ table! {
     START_TIME Gauge "process_start_time_seconds" "Start time of the process since unix epoch in seconds, as the wall clock stands now.",
 }
 
-const BREAKER_STATES: [&str; 3] = ["closed", "open", "half_open"];
-const CAUSES: [Cause; 3] = [Cause::LinkDown, Cause::ServerBusy, Cause::Misconfigured];
+/// Why a value is left out.
+pub(super) const LEFT_OUT: [&str; 2] = ["text", "replaced"];
 
 /// One daemon's metrics. Clones share them.
 #[derive(Clone, Debug)]
@@ -234,20 +253,75 @@ fn refresh_sink(now: &Snapshot, sink: &SinkStatus) {
     counter!(SINK_BATCHES, &labels).absolute(sink.batches);
     counter!(SINK_READINGS, &labels).absolute(sink.readings);
     counter!(SINK_BYTES, &labels).absolute(sink.bytes);
+    // Zero adds nothing: what the encodings leave out is counted where it happens.
+    counter!(SINK_OMITTED_VALUES, &labels).increment(0);
+    counter!(SINK_OMITTED_READINGS, &labels).increment(0);
+    // Zero adds nothing, but a series has to be there before its first event.
+    counter!(SINK_FOUND, &labels).increment(0);
+    for reason in LEFT_OUT {
+        counter!(SINK_LEFT_OUT, "sink" => sink.name.clone(), "reason" => reason).increment(0);
+    }
     let progress = now.progress(sink);
     gauge!(SINK_PENDING, &labels).set(progress.pending as f64);
+    gauge!(SINK_BACKLOG, &labels).set(progress.backlog as f64);
+    counter!(SINK_SKIPPED, &labels).absolute(progress.skipped);
+    gauge!(SINK_QUARANTINED, &labels).set(progress.quarantined as f64);
+    counter!(SINK_REFUSED, &labels).absolute(progress.refused);
     gauge!(SINK_UNTOLD, &labels).set(progress.untold as f64);
     if let Some(at) = sink.last_delivery_ms {
         gauge!(SINK_AGE, &labels).set(now.age_s(at));
     }
-    for state in BREAKER_STATES {
+    for state in State::NAMES {
         let labels = [("sink", sink.name.clone()), ("state", state.to_owned())];
         gauge!(SINK_BREAKER, &labels).set(flag(sink.breaker.name() == state));
     }
-    for cause in CAUSES {
+    counter!(SINK_EVENTS_REFUSED, &labels).absolute(sink.events_refused);
+    for held in Held::ALL {
+        let labels = [("sink", sink.name.clone()), ("reason", held.name().to_owned())];
+        gauge!(SINK_HELD, &labels).set(flag(sink.held == Some(held)));
+    }
+    if let Some(account) = &sink.account {
+        gauge!(SINK_BUDGET, &labels).set(account.budget.bytes as f64);
+        gauge!(SINK_SPENT, &labels).set(account.spent as f64);
+        gauge!(SINK_FORECAST, &labels).set(account.forecast as f64);
+    }
+    for cause in Cause::ALL {
         let labels = [("sink", sink.name.clone()), ("cause", cause.name().to_owned())];
         gauge!(SINK_CAUSE, &labels).set(flag(sink.breaker.cause() == Some(cause)));
     }
+    sink.endpoints.iter().for_each(|endpoint| refresh_endpoint(sink, endpoint));
+}
+
+fn refresh_endpoint(sink: &SinkStatus, endpoint: &EndpointStatus) {
+    let own = [("sink", sink.name.clone()), ("endpoint", endpoint.label.clone())];
+    counter!(ENDPOINT_REQUESTS, &own).absolute(endpoint.requests);
+    counter!(ENDPOINT_FAILURES, &own).absolute(endpoint.failures);
+    for state in State::NAMES {
+        let [sink, endpoint_] = own.clone();
+        let labels = [sink, endpoint_, ("state", state.to_owned())];
+        gauge!(ENDPOINT_BREAKER, &labels).set(flag(endpoint.breaker.name() == state));
+    }
+    // Zero adds nothing, but shows the series before its first move.
+    let (until, attempt) = (Duration::ZERO, 0);
+    let moves = Cause::ALL.into_iter().flat_map(|cause| {
+        let half_open = State::HalfOpen { probing: false, attempt, cause };
+        [State::Open { until, attempt, cause }, half_open]
+    });
+    for to in moves.chain([State::Closed { failures: 0 }]) {
+        let labels = transition(&sink.name, &endpoint.label, &to);
+        counter!(BREAKER_TRANSITIONS, &labels).increment(0);
+    }
+}
+
+/// The labels of a breaker's move. A closed one has no cause.
+pub(super) fn transition(sink: &str, endpoint: &str, to: &State) -> [(&'static str, String); 4] {
+    let cause = to.cause().map_or("", Cause::name);
+    [
+        ("sink", sink.to_owned()),
+        ("endpoint", endpoint.to_owned()),
+        ("to", to.name().to_owned()),
+        ("cause", cause.to_owned()),
+    ]
 }
 
 fn refresh_process(now: &Snapshot, process: &Process) {

@@ -16,7 +16,11 @@ pub mod board;
 pub mod events;
 pub mod metrics;
 mod operation;
+mod pace;
 mod process;
+pub mod quarantine;
+#[cfg(feature = "prometheus")]
+mod remote_write;
 mod storage;
 mod tail;
 

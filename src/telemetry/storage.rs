@@ -180,6 +180,26 @@ impl Report for SegmentDamaged {
     }
 }
 
+/// A sink that nobody waits for fell behind.
+#[derive(Debug)]
+pub struct ReadingsSkipped<'a> {
+    pub sink: &'a str,
+    pub first: u64,
+    pub last: u64,
+}
+
+impl Report for ReadingsSkipped<'_> {
+    fn report(&self) {
+        warn!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c101e",
+            sink = self.sink,
+            first_seq = self.first,
+            last_seq = self.last,
+            "readings leave the log before a best-effort sink has them; every other sink does"
+        );
+    }
+}
+
 #[derive(Debug)]
 pub struct LogUnreadable<'a> {
     pub path: &'a Path,

@@ -1,29 +1,26 @@
-//! The loop of one sink: wait for readings or events, wait for leave, pull, send, acknowledge.
+//! The loop of one sink: wait for something to send, wait for leave, pull, deliver.
+//!
+//! What becomes of a batch is in `upload/delivery.rs`; this file is about what goes next, and when.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tower::{Service, ServiceExt};
 
-use super::{Offer, Receipt, Refusal, SinkStatus};
+use super::begun::Begun;
+use super::meter::Meter;
+use super::{Offer, Receipt, Refusal, SinkStatus, Wire};
 use crate::clock::Clock;
+use crate::config::Pace;
 use crate::domain::batch::Batch;
-use crate::domain::breaker::Cause;
-use crate::domain::event::{Event, Stream};
-use crate::event_log::{Appender, Limits, LogClosed, LogStatus, Reader, Received};
+use crate::domain::batch_size::{BatchSize, Limits};
+use crate::domain::isolation;
+use crate::domain::lanes::{ALARMS, Schedule};
+use crate::event_log::{Appender, Ask, LogClosed, LogStatus, Reader};
 use crate::supervisor::Stop;
 use crate::supervisor::pulse::Pulse;
-use crate::telemetry::events::{BatchRejected, Report};
-
-/// A batch that the server will never take is offered again this seldom; a person may have
-/// mended the server meanwhile.
-const REJECTED_RETRY: Duration = Duration::from_secs(60);
-
-/// How long a stop waits for the request under way.
-const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// Everything one incarnation needs.
 #[derive(Debug)]
@@ -32,7 +29,10 @@ pub struct Upload<S> {
     pub stack: S,
     pub reader: Reader,
     pub appender: Appender,
+    /// The most that one batch may hold.
     pub limits: Limits,
+    pub pace: Pace,
+    pub wire: Wire,
     pub clock: Clock,
     pub status: watch::Sender<SinkStatus>,
     pub stop: Stop,
@@ -40,31 +40,65 @@ pub struct Upload<S> {
 }
 
 /// Runs until stopped, or until the log is gone and the process is ending.
-pub async fn run<S>(upload: Upload<S>) -> Result<(), Infallible>
+pub async fn run<S>(mut upload: Upload<S>) -> Result<(), Infallible>
 where
     S: Service<Offer, Response = Receipt, Error = Refusal>,
 {
-    let log = upload.reader.status();
+    let Some(spent) = spent_before(&mut upload).await else { return Ok(()) };
+    let meter = Meter::new(
+        &upload.pace,
+        spent,
+        (&upload.sink, &upload.clock, &upload.wire),
+        (&upload.appender, &upload.status),
+    );
     let breaker_noted = upload.status.borrow().breaker.name();
-    match (Actor { upload, log, breaker_noted }).run().await {
+    let actor = Actor {
+        log: upload.reader.status(),
+        breaker_noted,
+        schedule: Schedule::new(upload.pace.lanes),
+        size: BatchSize::new(upload.limits),
+        begun: Begun::default(),
+        meter,
+        held: None,
+        upload,
+    };
+    match actor.run().await {
         Ok(()) | Err(LogClosed) => Ok(()),
     }
 }
 
-struct Actor<S> {
-    upload: Upload<S>,
-    log: watch::Receiver<LogStatus>,
-    breaker_noted: &'static str,
+/// What the log knows of the budget; none if there is no log to go on with, or no time.
+async fn spent_before<S>(upload: &mut Upload<S>) -> Option<Option<(i64, u64)>> {
+    if upload.pace.budget.is_none() {
+        return Some(None);
+    }
+    let recalled = upload.reader.recall();
+    tokio::pin!(recalled);
+    loop {
+        // All arms are cancel-safe: the question lives on outside the loop.
+        tokio::select! {
+            recalled = &mut recalled => return recalled.ok().map(|recalled| recalled.budget),
+            () = upload.stop.requested() => return None,
+            () = upload.pulse.called() => {}
+        }
+    }
 }
 
-/// What a sink that accepts the batch has received.
-fn batch_received(batch: &Batch) -> Received {
-    let readings = (!batch.segments.is_empty()).then(|| (batch.first_seq(), batch.last_seq()));
-    Received { readings, events: batch.events.last().map(|event| event.position) }
+pub(super) struct Actor<S> {
+    pub(super) upload: Upload<S>,
+    pub(super) log: watch::Receiver<LogStatus>,
+    pub(super) breaker_noted: &'static str,
+    pub(super) schedule: Schedule,
+    pub(super) size: BatchSize,
+    pub(super) begun: Begun,
+    pub(super) meter: Meter,
+    /// How long only alarms may leave.
+    pub(super) held: Option<Duration>,
 }
 
 /// What ended a wait.
-enum Woken {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Woken {
     Done,
     Stopped,
 }
@@ -74,136 +108,122 @@ where
     S: Service<Offer, Response = Receipt, Error = Refusal>,
 {
     async fn run(mut self) -> Result<(), LogClosed> {
-        while let Woken::Done = self.pending().await? {
+        while let Woken::Done = self.owed().await? {
             // Leave first, batch second: while the breaker is open nothing is read or encoded.
-            let Some(offer) = self.next_offer().await? else { return Ok(()) };
-            let Some(batch) = offer else {
-                // What is pending cannot be read now; the log says when that may have changed.
-                if let Woken::Stopped = self.changed().await? {
-                    return Ok(());
-                }
-                continue;
+            if let Woken::Stopped = self.leave().await {
+                break;
+            }
+            let woken = match self.next().await? {
+                Some(batch) => self.deliver(batch).await?,
+                // What is pending may not go now, or cannot be read.
+                None => self.news().await?,
             };
-            if let Woken::Stopped = self.deliver(batch).await? {
-                return Ok(());
+            if let Woken::Stopped = woken {
+                break;
             }
         }
+        self.meter.save();
         Ok(())
     }
 
     /// Waits until the log holds something for this sink.
-    async fn pending(&mut self) -> Result<Woken, LogClosed> {
+    async fn owed(&mut self) -> Result<Woken, LogClosed> {
         loop {
             let progress = self.log.borrow_and_update().sinks.get(&self.upload.sink).copied();
             if progress.is_some_and(|progress| progress.is_owed()) {
                 return Ok(Woken::Done);
             }
-            // All arms are cancel-safe.
-            tokio::select! {
-                changed = self.log.changed() => changed.map_err(|_| LogClosed)?,
-                () = self.upload.stop.requested() => return Ok(Woken::Stopped),
-                () = self.upload.pulse.called() => {}
+            self.begun.clear();
+            if let Woken::Stopped = self.news().await? {
+                return Ok(Woken::Stopped);
             }
         }
     }
 
-    /// Waits until the log has something new to say.
-    async fn changed(&mut self) -> Result<Woken, LogClosed> {
-        // All arms are cancel-safe; a round is a reason to look again, too.
-        tokio::select! {
-            changed = self.log.changed() => changed.map(|()| Woken::Done).map_err(|_| LogClosed),
-            () = self.upload.stop.requested() => Ok(Woken::Stopped),
-            () = self.upload.pulse.called() => Ok(Woken::Done),
-        }
+    /// Waits until there may be something to do: the log has changed, alarms are no longer the only
+    /// ones that may leave, or a round is called, which is a reason to look again, too.
+    async fn news(&mut self) -> Result<Woken, LogClosed> {
+        let released = async {
+            match self.held {
+                Some(left) => sleep(left).await,
+                None => std::future::pending().await,
+            }
+        };
+        // All arms are cancel-safe.
+        let woken = tokio::select! {
+            changed = self.log.changed() => changed.map(|()| Woken::Done).map_err(|_| LogClosed)?,
+            () = self.upload.stop.requested() => Woken::Stopped,
+            () = self.upload.pulse.called() => Woken::Done,
+            () = released => Woken::Done,
+        };
+        self.held = self.meter.held();
+        Ok(woken)
     }
 
-    /// Waits for leave to send, then pulls; the outer none means stopped, the inner nothing there.
-    async fn next_offer(&mut self) -> Result<Option<Option<Batch>>, LogClosed> {
+    /// Waits for leave to send. Leave that is not used stays with the stack.
+    async fn leave(&mut self) -> Woken {
         loop {
-            // All arms are cancel-safe: leave that is not used stays with the stack.
+            // All arms are cancel-safe.
             tokio::select! {
                 ready = self.upload.stack.ready() => {
                     // A stack that fails to become ready says why when it is called.
                     drop(ready);
-                    break;
+                    return Woken::Done;
                 }
-                () = self.upload.stop.requested() => return Ok(None),
+                () = self.upload.stop.requested() => return Woken::Stopped,
                 () = self.upload.pulse.called() => {}
             }
         }
-        self.upload.reader.next(self.upload.limits).await.map(Some)
     }
 
-    async fn deliver(&mut self, batch: Batch) -> Result<Woken, LogClosed> {
-        let (received, readings) = (batch_received(&batch), batch.readings());
-        let call = self.upload.stack.call(Offer(Arc::new(batch)));
-        tokio::pin!(call);
-        let result = loop {
-            // All arms are cancel-safe: the call lives on outside the loop.
-            tokio::select! {
-                result = &mut call => break result,
-                () = self.upload.stop.requested() => {
-                    // A request under way may still end well. Dropping it is safe: nothing was
-                    // acknowledged, and its breaker gives the probe's place back.
-                    match timeout(STOP_GRACE, &mut call).await {
-                        Ok(result) => break result,
-                        Err(_) => return Ok(Woken::Stopped),
-                    }
-                }
-                () = self.upload.pulse.called() => {}
-            }
+    /// What goes next, and no more of it than one request should hold.
+    async fn next(&mut self) -> Result<Option<Batch>, LogClosed> {
+        self.held = self.meter.held();
+        let lanes = if self.held.is_some() { ALARMS } else { self.schedule.lanes() };
+        self.begun.retain(lanes);
+        let (may_overtake, own) = self.begun.next(lanes);
+        let asked = match own {
+            Some(_) if !self.schedule.overtakes() => &[],
+            _ => &lanes[..may_overtake],
         };
-        self.note_breaker();
-        match result {
-            Ok(receipt) => self.accepted(received, readings, receipt).await,
-            Err(Refusal::Rejected { detail }) => self.rejected(received, detail).await,
-            // The breaker has heard of it; the readings are still pending.
-            Err(Refusal::Retry { .. }) => Ok(Woken::Done),
+        let limits = self.size.limits();
+        let mut found = None;
+        if !asked.is_empty() {
+            found = self.upload.reader.next(Ask { lanes: asked, limits }).await?;
+            self.schedule.found(asked, found.as_ref().map(|batch| batch.lane));
         }
+        let found = found.and_then(|batch| self.without_begun_events(batch));
+        let batch = found.or_else(|| self.begun.pop(own?));
+        Ok(batch.map(|batch| self.fitting(batch, limits)))
     }
 
-    async fn accepted(
-        &mut self,
-        received: Received,
-        readings: u64,
-        receipt: Receipt,
-    ) -> Result<Woken, LogClosed> {
-        self.upload.reader.acknowledge(received).await?;
-        let now = self.upload.clock.since_boot_ms();
-        self.upload.status.send_modify(|status| {
-            status.batches += 1;
-            status.readings += readings;
-            status.bytes += receipt.bytes;
-            status.last_delivery_ms = Some(now);
-        });
-        Ok(Woken::Done)
+    /// Events that are in the works already do not come along once more.
+    fn without_begun_events(&self, mut batch: Batch) -> Option<Batch> {
+        if self.begun.has_events() {
+            batch.events.clear();
+        }
+        (!batch.segments.is_empty() || !batch.events.is_empty()).then_some(batch)
     }
 
-    async fn rejected(&mut self, offered: Received, detail: String) -> Result<Woken, LogClosed> {
-        let Received { readings, events } = offered;
-        let (sink, detail) = (self.upload.sink.as_str(), detail.as_str());
-        BatchRejected { sink, readings, last_event: events, detail }.report();
-        let wait = sleep(REJECTED_RETRY);
-        tokio::pin!(wait);
-        loop {
-            // All arms are cancel-safe.
-            tokio::select! {
-                () = &mut wait => return Ok(Woken::Done),
-                () = self.upload.stop.requested() => return Ok(Woken::Stopped),
-                () = self.upload.pulse.called() => {}
-            }
+    /// The log does not divide what was committed together; a slow link or a small server may need it.
+    fn fitting(&mut self, batch: Batch, limits: Limits) -> Batch {
+        let (readings, bytes) = (batch.readings(), body_bytes(&batch));
+        let of_bytes = |readings: u64| {
+            let share = u128::from(readings) * limits.bytes_max as u128 / bytes.max(1) as u128;
+            u64::try_from(share).unwrap_or(u64::MAX)
+        };
+        let fit = if bytes > limits.bytes_max { of_bytes(readings) } else { readings };
+        let (first, rest) = isolation::take(batch, fit.min(limits.readings_max));
+        if let Some(rest) = rest {
+            self.begun.push(rest);
         }
-    }
-
-    /// Where the breaker stands is a fact for the log when it changed.
-    fn note_breaker(&mut self) {
-        let state = self.upload.status.borrow().breaker;
-        if state.name() == self.breaker_noted {
-            return;
-        }
-        self.breaker_noted = state.name();
-        let cause = state.cause().map_or("", Cause::name).to_owned();
-        let event = Event::BreakerMoved { to: state.name().to_owned(), cause };
-        self.upload.appender.note(Stream::sink(&self.upload.sink), event);
+        first
     }
 }
+
+pub(super) fn body_bytes(batch: &Batch) -> usize {
+    batch.segments.iter().map(|segment| segment.body.len()).sum()
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,12 +5,13 @@
 //! {"device":"pump-7","epoch":9,"seq":1,"port":"mcu","sensor":"mcu","time":"2026-01-01T00:00:00.000Z","values":{"t":21.5}}
 //! ```
 //!
-//! `"clock":"unset"` is added while the device did not know the date. What each kind of event says
+//! `"clock":"unset"` is added while the device did not know the date, and `"lane":"alarm"` or
+//! `"lane":"backfill"` to what does not travel as live. What each kind of event says
 //! is in [`event_line`](crate::domain::event_line).
 
 use std::io::{self, Write};
 
-use crate::domain::batch::{Batch, Dated};
+use crate::domain::batch::{Batch, Dated, Lane};
 use crate::domain::boots::rfc3339;
 use crate::domain::event_line::EventLine;
 use crate::domain::reading::{Value, ValueType};
@@ -23,7 +24,7 @@ pub fn encode(batch: &Batch) -> Result<Vec<u8>, SegmentError> {
         drop(serde_json::to_writer(&mut out, &EventLine::of(batch, told)));
         out.push(b'\n');
     }
-    let lines = Lines::of(&batch.device, batch.epoch);
+    let lines = Lines::of_batch(batch);
     batch.for_each(|dated| lines.add(&mut out, &dated))?;
     Ok(out)
 }
@@ -33,22 +34,35 @@ pub fn encode(batch: &Batch) -> Result<Vec<u8>, SegmentError> {
 pub struct Lines {
     /// What all begin with.
     head: String,
+    /// How they travel, unless it is the usual way.
+    lane: &'static str,
 }
 
 impl Lines {
     pub fn of(device: &str, epoch: u64) -> Self {
-        Self { head: format!("{{\"device\":{},\"epoch\":{epoch},\"seq\":", quoted(device)) }
+        let head = format!("{{\"device\":{},\"epoch\":{epoch},\"seq\":", quoted(device));
+        Self { head, lane: "" }
+    }
+
+    /// Those of a batch, which say so if they are alarms or backlog.
+    pub fn of_batch(batch: &Batch) -> Self {
+        let lane = match batch.lane {
+            Lane::Alarm => ",\"lane\":\"alarm\"",
+            Lane::Live => "",
+            Lane::Backfill => ",\"lane\":\"backfill\"",
+        };
+        Self { lane, ..Self::of(&batch.device, batch.epoch) }
     }
 
     /// Appends the line of a reading.
     pub fn add(&self, out: &mut Vec<u8>, dated: &Dated<'_>) {
         out.extend_from_slice(self.head.as_bytes());
         // Writing into memory does not fail.
-        drop(write_reading(out, dated));
+        drop(write_reading(out, dated, self.lane));
     }
 }
 
-fn write_reading(out: &mut Vec<u8>, dated: &Dated<'_>) -> io::Result<()> {
+fn write_reading(out: &mut Vec<u8>, dated: &Dated<'_>, lane: &str) -> io::Result<()> {
     let sensor = dated.sensor;
     write!(
         out,
@@ -61,6 +75,7 @@ fn write_reading(out: &mut Vec<u8>, dated: &Dated<'_>) -> io::Result<()> {
     if !dated.clock_set {
         out.extend_from_slice(b",\"clock\":\"unset\"");
     }
+    out.extend_from_slice(lane.as_bytes());
     out.extend_from_slice(b",\"values\":{");
     let mut separator = "";
     for (channel, value) in dated.reading.cells {
@@ -104,7 +119,7 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::batch::{Lane, StoredSegment};
+    use crate::domain::batch::StoredSegment;
     use crate::domain::reading::{Channel, Sensor, Stamp};
     use crate::domain::segment::Segment;
 
@@ -126,6 +141,10 @@ mod tests {
             events: vec![],
         };
         let lines = String::from_utf8(encode(&batch).expect("sound")).expect("text");
+        assert!(!lines.contains("lane"), "what is live is the usual: {lines}");
+        let drained = Batch { lane: Lane::Backfill, ..batch };
+        let marked = String::from_utf8(encode(&drained).expect("sound")).expect("text");
+        assert_eq!(marked.matches("\"lane\":\"backfill\",\"values\"").count(), 2, "{marked}");
         let values: Vec<&str> =
             lines.lines().filter_map(|line| line.split("values").nth(1)).collect();
         assert_eq!(values, ["\":{\"t\":20.5,\"n\":7}}", "\":{\"t\":20.0,\"n\":7}}"]);

@@ -1,85 +1,91 @@
 //! The layers between the uploader and a sink, outermost first:
 //!
-//! 1. **retry**: outside the breaker, so that each attempt counts there and an open breaker makes
-//!    the next attempt wait instead of fail.
-//! 2. **breaker**: outside the deadline, so that a request that hangs is a failure like any other.
-//! 3. **deadline**: innermost, so that it bounds one attempt and not the waits between them.
+//! 1. **rate limit**: outside the retry, so that an offer waits for what all attempts of the one
+//!    before it took, and a repeat does not wait for its own first attempt.
+//! 2. **retry**: outside the endpoints, so that each attempt may go to another one and counts with
+//!    the breaker of its own. It does not wait: an endpoint that has just failed is not ready for a
+//!    while, so the next attempt goes elsewhere at once or pends.
+//! 3. **endpoints**: outside the breakers, so that one that is open is passed over.
+//! 4. **breaker**, one per endpoint: outside the deadline, so that a request that hangs is a failure
+//!    like any other.
+//! 5. **trust**: inside the breaker, so that a server which refuses everything opens it.
+//! 6. **deadline**: innermost, so that it bounds one attempt and not the waits between them.
+//!
+//! A layer of one endpoint is a line in [`at_endpoint`], one of the whole sink a line in [`stack`].
 
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::timeout;
 use tower::retry::{Policy as RetryPolicy, Retry};
 use tower::{Service, ServiceBuilder};
 
 use super::breaker::{BreakerService, SharedBreaker};
-use super::{Offer, Receipt, Refusal};
-use crate::domain::backoff::Backoff;
+use super::endpoints::Endpoints;
+use super::rate_limit::RateLimit;
+use super::sinks::AnySink;
+use super::trust::Trusting;
+use super::{Offer, Receipt, Refusal, SinkStatus, Wire};
+use crate::clock::Clock;
 use crate::domain::breaker::Cause;
 
-pub type Stack<S> = Retry<Again, BreakerService<Deadline<S>>>;
+pub type Stack = RateLimit<Retry<Again, Endpoints>>;
 
-/// Puts the layers around a sink.
-pub fn stack<S>(
-    sink: S,
-    attempt_timeout: Duration,
-    retries: u32,
-    breaker: SharedBreaker,
-    seed: u64,
-) -> Stack<S>
-where
-    S: Service<Offer, Response = Receipt, Error = Refusal> + Clone,
-    S::Future: Send + 'static,
-{
-    ServiceBuilder::new()
-        .layer(tower::retry::RetryLayer::new(Again::new(retries, seed)))
+/// Puts the layers of one endpoint around its sink.
+pub fn at_endpoint(sink: AnySink, breaker: SharedBreaker, attempt_timeout: Duration) -> AnySink {
+    let layers = ServiceBuilder::new()
         .layer_fn(|inner| BreakerService::new(inner, breaker.clone()))
-        .layer_fn(|inner| Deadline { inner, limit: attempt_timeout })
-        .service(sink)
+        .layer_fn(|inner| Trusting::new(inner, Clock::entropy()))
+        .layer_fn(|inner| Deadline { inner, limit: attempt_timeout });
+    AnySink::new(layers.service(sink))
 }
 
-/// Tries the same offer again, a few times, with full jitter between.
+/// Puts the layers of a sink around its endpoints.
+pub fn stack(endpoints: Endpoints, retries: u32, rate_max: Option<u64>, wire: &Wire) -> Stack {
+    let context = endpoints.context().clone();
+    ServiceBuilder::new()
+        .layer_fn(|inner| RateLimit::new(inner, rate_max, wire.clone(), &context))
+        .layer_fn(|inner| Retry::new(Again::new(retries, context.status.subscribe()), inner))
+        .service(endpoints)
+}
+
+/// Tries the same offer again, a few times, as long as some endpoint is thought to work.
 ///
-/// When they run out the refusal goes up, and the readings are where they always were.
+/// When they run out, or all breakers are open, the refusal goes up, and the readings are where they
+/// always were: by the time of the next probe there may be something more urgent to send.
 #[derive(Clone, Debug)]
 pub struct Again {
     left: u32,
-    attempt: u32,
-    rng: fastrand::Rng,
+    status: watch::Receiver<SinkStatus>,
 }
 
-const BETWEEN: Backoff =
-    Backoff { first: Duration::from_millis(500), factor: 2.0, max: Duration::from_secs(10) };
-
 impl Again {
-    fn new(retries: u32, seed: u64) -> Self {
-        Self { left: retries, attempt: 0, rng: fastrand::Rng::with_seed(seed) }
+    fn new(retries: u32, status: watch::Receiver<SinkStatus>) -> Self {
+        Self { left: retries, status }
     }
 }
 
 impl RetryPolicy<Offer, Receipt, Refusal> for Again {
-    type Future = Pin<Box<dyn Future<Output = ()> + Send>>;
+    type Future = std::future::Ready<()>;
 
     fn retry(
         &mut self,
         _: &mut Offer,
         result: &mut Result<Receipt, Refusal>,
     ) -> Option<Self::Future> {
-        let Err(Refusal::Retry { cause, after: None, .. }) = result else { return None };
-        if self.left == 0 || *cause == Cause::Misconfigured {
-            return None;
-        }
-        self.left -= 1;
-        let wait = BETWEEN.wait(self.attempt, &mut self.rng);
-        self.attempt += 1;
-        Some(Box::pin(sleep(wait)))
+        let again = matches!(result, Err(Refusal::Retry { .. }))
+            && self.left > 0
+            && self.status.borrow().breaker.is_closed();
+        again.then(|| {
+            self.left -= 1;
+            std::future::ready(())
+        })
     }
 
     fn clone_request(&mut self, offer: &Offer) -> Option<Offer> {
-        // The clone that retries inherits the generator: each offer must draw its own waits.
-        self.rng = self.rng.fork();
         Some(offer.clone())
     }
 }
@@ -118,4 +124,4 @@ fn too_late(limit: Duration) -> Refusal {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

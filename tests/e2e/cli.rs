@@ -129,7 +129,7 @@ fn refused_as_newer(site: &Site) {
     assert_eq!(daemon.end().code(), Some(1), "{}", daemon.said());
     let said = daemon.said();
     assert!(said.contains("has format version 99"), "{said}");
-    assert!(said.contains("knows versions up to 2;"), "{said}");
+    assert!(said.contains("knows versions up to 3;"), "{said}");
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn assert_complete(outcome: &Value) {
         assert_eq!(&outcome[same], produced, "{same}: {outcome}");
     }
     assert_eq!((&outcome["pending"], &outcome["quarantined"]), (&0.into(), &0.into()));
-    let lost = serde_json::json!({"overflow": 0, "evicted": 0, "damaged": 0});
+    let lost = serde_json::json!({"overflow": 0, "evicted": 0, "damaged": 0, "refused": 0});
     assert_eq!((&outcome["lost"], &outcome["faults"]), (&lost, &serde_json::json!({})));
     assert_eq!(
         (&outcome["collector"]["unique"], &outcome["collector"]["missing"]),

@@ -81,7 +81,7 @@ fn beside_a_daemon_it_tells_what_the_daemon_tells() {
     assert_eq!(stat["ledger"]["balanced"], true);
     assert_eq!(stat["max_bytes"], 256 << 20);
     let page = log(&site, &["stat"]);
-    for text in ["format 2", "30 of them pending", "sink     cloud", "balanced", "flash "] {
+    for text in ["format 3", "30 of them pending", "sink     cloud", "balanced", "flash "] {
         assert!(told(&page).contains(text), "{text}\n{}", stdout(&page));
     }
 
@@ -329,7 +329,7 @@ fn a_reader_beside_keeps_neither_the_commits_nor_the_journal_from_going_on() {
 }
 
 /// Runs as somebody who may read what everybody may.
-fn as_nobody(args: &[&str]) -> Output {
+pub(crate) fn as_nobody(args: &[&str]) -> Output {
     let mut command = Command::new(PROGRAM);
     command.args(args);
     if getuid().is_root() {
@@ -338,7 +338,7 @@ fn as_nobody(args: &[&str]) -> Output {
     command.output().expect("run outstation")
 }
 
-fn permit(path: &Path, mode: u32) {
+pub(crate) fn permit(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("set permissions");
 }
 

@@ -18,17 +18,40 @@
 mod collector;
 mod disk;
 mod line;
+mod mosquitto;
+#[cfg(feature = "nats")]
+mod nats_keys;
+#[cfg(feature = "nats")]
+mod nats_server;
+mod proxy;
 mod site;
+#[cfg(feature = "prometheus")]
+mod tsdb;
 mod upstream;
 
 // What is promised.
+mod alarms;
+mod breaker;
 mod cli;
 mod delivery;
+mod discovery;
 mod events;
+mod hostile;
+mod http_sinks;
 mod kill;
 mod log;
+mod mqtt;
+#[cfg(feature = "nats")]
+mod nats;
+#[cfg(feature = "nats")]
+mod nats_refusals;
 mod ports;
+#[cfg(feature = "prometheus")]
+mod prometheus;
+mod quarantine;
 mod refusals;
+#[cfg(feature = "prometheus")]
+mod remote_write;
 mod restart;
 mod storage;
 mod tls;

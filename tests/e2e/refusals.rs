@@ -2,7 +2,7 @@
 //! nothing goes where it should not.
 
 use crate::collector::Collector;
-use crate::line::{json_lines, json_values};
+use crate::line::json_lines;
 use crate::site::{Site, get, json_port, sink};
 use crate::upstream::{Upstream, answer};
 
@@ -23,6 +23,7 @@ fn a_wrong_token_is_said_once_as_an_error_and_shown_nowhere() {
     assert!(open["last_error"].as_str().is_some_and(|error| error.contains("401")), "{open}");
     let said = daemon.said();
     assert_eq!(said.matches("ERROR").count(), 1, "{said}");
+    assert!(said.contains("the file that `token_file` names"), "what to fix: {said}");
     let (_, metrics) = get(&daemon.address, "/metrics");
     for text in [said, daemon.status().to_string(), metrics] {
         assert!(!text.contains("right-one"), "{text}");
@@ -73,7 +74,7 @@ fn a_redirect_is_not_followed_and_the_token_goes_nowhere_else() {
 }
 
 #[test]
-fn a_batch_that_is_rejected_is_kept_and_not_offered_in_a_loop() {
+fn a_server_that_rejects_everything_stops_the_sink_and_costs_few_readings_and_requests() {
     let site = Site::new();
     let upstream = Upstream::start([answer("400 Bad Request", "", "what is this?\nsecond line")]);
     let mut line = site.plug("text");
@@ -83,18 +84,14 @@ fn a_batch_that_is_rejected_is_kept_and_not_offered_in_a_loop() {
         line.send(json_lines(part * 10..part * 10 + 10));
         daemon.stored(part * 10 + 10);
     }
-    upstream.asked(1);
-    let sink = daemon.sink();
-    assert_eq!((&sink["pending"], &sink["delivered"]), (&200.into(), &0.into()));
-    assert!(upstream.requests().len() <= 2, "{} requests", upstream.requests().len());
+    let open = daemon.breaker("open");
+    assert_eq!((&open["cause"], &open["delivered"]), (&"misconfigured".into(), &0.into()));
+    assert!(open["pending"].as_u64().is_some_and(|pending| pending > 200 - 16), "{open}");
+    assert!(upstream.requests().len() <= 80, "{} requests", upstream.requests().len());
     let said = daemon.said();
-    assert!(said.contains("rejects these readings") && said.contains("what is this?"), "{said}");
-    daemon.stop();
-
-    let collector = Collector::start(&site);
-    let daemon = site.start(&(json_port(&line) + &crate::site::sink(&collector.address, "")));
-    daemon.delivered(200);
-    collector.holds(200);
-    assert_eq!(collector.values("text"), json_values(0..200));
+    assert!(
+        said.contains("nearly everything is refused") && said.contains("what is this?"),
+        "{said}"
+    );
     daemon.stop();
 }

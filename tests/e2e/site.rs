@@ -209,19 +209,8 @@ impl Daemon {
         format!("127.0.0.1:{port}")
     }
 
-    /// The port of the only socket it listens on.
     fn port_in_proc(&self) -> Option<u16> {
-        let proc = PathBuf::from(format!("/proc/{}", self.child.id()));
-        let files = std::fs::read_dir(proc.join("fd")).expect("list open files");
-        let targets = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
-        let names: Vec<_> = targets.map(|target| target.display().to_string()).collect();
-        let table = std::fs::read_to_string(proc.join("net/tcp")).expect("read the socket table");
-        table.lines().skip(1).find_map(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            let ours = names.contains(&format!("socket:[{}]", fields[9])) && fields[3] == "0A";
-            let port = fields[1].rsplit(':').next()?;
-            ours.then(|| u16::from_str_radix(port, 16).ok()).flatten()
-        })
+        port_of(self.child.id())
     }
 
     /// All it logged so far.
@@ -315,6 +304,21 @@ impl Drop for Daemon {
             drop(writeln!(std::io::stderr().lock(), "--- the daemon said:\n{said}---"));
         }
     }
+}
+
+/// The port of the only socket that a process listens on.
+pub(crate) fn port_of(pid: u32) -> Option<u16> {
+    let proc = PathBuf::from(format!("/proc/{pid}"));
+    let files = std::fs::read_dir(proc.join("fd")).expect("list open files");
+    let targets = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+    let names: Vec<_> = targets.map(|target| target.display().to_string()).collect();
+    let table = std::fs::read_to_string(proc.join("net/tcp")).expect("read the socket table");
+    table.lines().skip(1).find_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let ours = names.contains(&format!("socket:[{}]", fields[9])) && fields[3] == "0A";
+        let port = fields[1].rsplit(':').next()?;
+        ours.then(|| u16::from_str_radix(port, 16).ok()).flatten()
+    })
 }
 
 /// One GET; status code and body.

@@ -1,13 +1,15 @@
-//! HTTPS: a private authority is trusted when configured, and nobody else is.
+//! HTTPS: a private authority is trusted when configured, and nobody else is; a server that asks who
+//! we are is shown our certificate.
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
+use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use crate::collector::Collector;
 use crate::line::{json_lines, json_values};
@@ -19,22 +21,47 @@ struct Front {
     authority: String,
 }
 
-fn front(backend: &str) -> Front {
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn authority() -> Authority {
     let mut params = CertificateParams::new(Vec::new()).expect("parameters");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().expect("a key");
-    let authority = CertifiedIssuer::self_signed(params, key).expect("an authority");
+    CertifiedIssuer::self_signed(params, key).expect("an authority")
+}
+
+/// A certificate for a name from this year on, and its key.
+fn signed(authority: &Authority, name: &str, year: i32) -> (Certificate, KeyPair) {
     let key = KeyPair::generate().expect("a key");
-    let params = CertificateParams::new(vec!["localhost".into()]).expect("parameters");
-    let certificate = params.signed_by(&key, &authority).expect("a certificate");
+    let mut params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
+    params.not_before = rcgen::date_time_ymd(year, 1, 1);
+    (params.signed_by(&key, authority).expect("a certificate"), key)
+}
+
+fn front(backend: &str) -> Front {
+    front_for(backend, None, 2000)
+}
+
+/// One that only lets those in whom `clients` vouches for, with a certificate valid from this year on.
+fn front_for(backend: &str, clients: Option<&Authority>, year: i32) -> Front {
+    let authority = authority();
+    let (certificate, key) = signed(&authority, "localhost", year);
     let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let chain: Vec<CertificateDer<'static>> = vec![certificate.der().clone()];
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let provider = Arc::new(ring::default_provider());
+    let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .expect("protocol versions")
-        .with_no_client_auth()
-        .with_single_cert(chain, private)
-        .expect("a certificate that fits its key");
+        .expect("protocol versions");
+    let config = match clients {
+        None => config.with_no_client_auth(),
+        Some(clients) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(clients.der().clone()).expect("an authority");
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            config.with_client_cert_verifier(verifier.build().expect("a verifier"))
+        }
+    };
+    let config = config.with_single_cert(chain, private).expect("a certificate that fits its key");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("listen");
     let port = listener.local_addr().expect("an address").port();
     let (acceptor, backend) = (TlsAcceptor::from(Arc::new(config)), backend.to_owned());
@@ -90,8 +117,67 @@ fn a_certificate_nobody_vouches_for_is_a_misconfiguration_and_gets_no_reading() 
     daemon.stored(10);
     let open = daemon.breaker("open");
     assert_eq!((&open["cause"], &open["pending"]), (&"misconfigured".into(), &10.into()), "{open}");
-    assert!(open["last_error"].as_str().is_some_and(|e| e.contains("certificate")), "{open}");
+    assert!(open["last_error"].as_str().is_some_and(|e| e.contains("in `ca_file`")), "{open}");
     assert_eq!(daemon.said().matches("ERROR").count(), 1, "{}", daemon.said());
+    assert!(daemon.said().contains("in `ca_file`"), "what to fix: {}", daemon.said());
     assert_eq!(collector.stats()["unique"], 0);
+    daemon.stop();
+}
+
+#[test]
+fn a_server_that_asks_who_we_are_is_shown_our_certificate() {
+    let site = Site::new();
+    let collector = Collector::start(&site);
+    let clients = authority();
+    let front = front_for(&collector.address, Some(&clients), 2000);
+    let (certificate, key) = signed(&clients, "board-7", 2000);
+    let files = [
+        site.write("ca.pem", &front.authority),
+        site.write("cert.pem", &certificate.pem()),
+        site.write("key.pem", &key.serialize_pem()),
+    ];
+    let [ca, cert, key] = files.map(|file| file.display().to_string());
+    let mut line = site.plug("text");
+    let rest = format!("ca_file = {ca:?}\ncert_file = {cert:?}\nkey_file = {key:?}");
+    let daemon = site.start(&(json_port(&line) + &https_sink(&front, &rest)));
+    line.send(json_lines(0..100));
+    daemon.delivered(100);
+    assert_eq!(collector.holds(100), 0);
+    daemon.stop();
+}
+
+#[test]
+fn a_server_that_asks_who_we_are_in_vain_is_a_misconfiguration_that_says_what_to_set() {
+    let site = Site::new();
+    let collector = Collector::start(&site);
+    let front = front_for(&collector.address, Some(&authority()), 2000);
+    let ca = site.write("ca.pem", &front.authority);
+    let mut line = site.plug("text");
+    let rest = format!("ca_file = {:?}", ca.display().to_string());
+    let daemon = site.start(&(json_port(&line) + &https_sink(&front, &rest)));
+    line.send(json_lines(0..10));
+    daemon.stored(10);
+    let open = daemon.breaker("open");
+    assert_eq!((&open["cause"], &open["pending"]), (&"misconfigured".into(), &10.into()), "{open}");
+    let error = open["last_error"].as_str().expect("an error");
+    assert!(error.contains("set `cert_file` and `key_file`"), "{error}");
+    assert_eq!(collector.stats()["unique"], 0);
+    daemon.stop();
+}
+
+#[test]
+fn a_certificate_from_the_future_says_that_the_clock_is_behind() {
+    let site = Site::new();
+    let collector = Collector::start(&site);
+    let front = front_for(&collector.address, None, 2200);
+    let authority = site.write("ca.pem", &front.authority);
+    let mut line = site.plug("text");
+    let rest = format!("ca_file = \"{}\"", authority.display());
+    let daemon = site.start(&(json_port(&line) + &https_sink(&front, &rest)));
+    line.send(json_lines(0..10));
+    daemon.stored(10);
+    assert_eq!(daemon.breaker("open")["cause"], "misconfigured");
+    let said = daemon.said();
+    assert!(said.contains("ERROR") && said.contains("the board's clock is behind"), "{said}");
     daemon.stop();
 }

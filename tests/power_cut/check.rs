@@ -8,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outstation::clock::Clock;
+use outstation::domain::batch::Lane;
 use outstation::domain::delivery::IntervalSet;
+use outstation::domain::lanes::{LanePolicy, Order};
 use outstation::domain::reading::{Channel, Sensor, Stamp, Value, ValueType};
-use outstation::event_log::actor::{Intervals, LogActor, LogConfig};
-use outstation::event_log::{Append, Limits, LogHandle, LogStatus, Received, channel};
+use outstation::event_log::actor::{Intervals, LogActor, LogConfig, SinkRules};
+use outstation::event_log::{Append, Ask, Limits, LogHandle, LogStatus, Received, channel};
 use outstation::supervisor::pulse::Pulse;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -24,7 +26,10 @@ use crate::upstream::Content;
 /// A date, so that the clock counts as set.
 const NOW: i64 = 1_800_000_000_000;
 const PATIENCE: Duration = Duration::from_secs(3600); // on the stepped clock
-const ALL: Limits = Limits { readings_max: u64::MAX, bytes_max: usize::MAX };
+const ALL: Ask = Ask {
+    lanes: &[Lane::Alarm, Lane::Live, Lane::Backfill],
+    limits: Limits { readings_max: u64::MAX, bytes_max: usize::MAX },
+};
 
 /// What must be true after a cut at one step.
 #[derive(Clone, Debug, Default)]
@@ -162,11 +167,7 @@ impl Bench {
             let content = Content::of(&batch, self.length)?;
             all.readings.extend(content.readings);
             all.evicted.extend(content.evicted);
-            let readings =
-                (!batch.segments.is_empty()).then(|| (batch.first_seq(), batch.last_seq()));
-            let events = batch.events.last().map(|told| told.position);
-            let receipt = Received { readings, events };
-            reader.acknowledge(receipt).await.map_err(|error| error.to_string())?;
+            reader.acknowledge(Received::of(&batch)).await.map_err(|error| error.to_string())?;
         }
         Ok(all)
     }
@@ -195,15 +196,17 @@ impl Bench {
 }
 
 pub(crate) fn config(folder: &Path, bytes_max: u64) -> LogConfig {
+    let in_order = LanePolicy { order: Order::AsStored, ..LanePolicy::default() };
     LogConfig {
         device: "site".into(),
         path: folder.join("log.db"),
         commit_interval: Intervals { alarm: Duration::ZERO, live: INTERVAL, backfill: INTERVAL },
         commit_readings: 16_384,
         bytes_max,
+        quarantine_readings: BTreeMap::new(),
         retain_delivered: false,
-        sinks: vec![SINK.to_owned()],
-        told: vec![SINK.to_owned()],
+        // Fresh readings would overtake; here they are looked at in the order of their numbers.
+        sinks: vec![SinkRules { lanes: in_order, ..SinkRules::waited_for(SINK, true) }],
         generation: (7, "test"),
     }
 }

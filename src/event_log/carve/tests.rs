@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::batch::{Lane, StoredSegment};
+use crate::domain::boots::Moment;
 use crate::domain::event::Event;
 use crate::event_log::error::{signed, unsigned};
 use crate::event_log::images::JournalState;
@@ -24,6 +25,7 @@ enum Key {
     Segment(u64, u32, u32),
     Event(String, u64, u32),
     Snapshot(String, u64, u32),
+    Quarantined(String, u64, u32),
 }
 
 impl Key {
@@ -36,6 +38,9 @@ impl Key {
             Row::Event(row) => Self::Event(row.stream.as_str().into(), row.version, row.checksum()),
             Row::Snapshot(row) => {
                 Self::Snapshot(row.stream.as_str().into(), row.version, row.checksum())
+            }
+            Row::Quarantined(row) => {
+                Self::Quarantined(row.sink.clone(), row.segment.first_seq, row.checksum())
             }
         }
     }
@@ -54,6 +59,7 @@ struct Log {
 
 const V1: &str = include_str!("../sql/0001_initial.sql");
 const V2: &str = include_str!("../sql/0002_checked.sql");
+const V3: &str = include_str!("../sql/0003_quarantine.sql");
 
 impl Log {
     fn new(page_size: usize, body_max: usize, seed: u64) -> Self {
@@ -82,6 +88,7 @@ impl Log {
 
     fn migrate(&mut self) {
         self.connection.execute_batch(V2).expect("migrates");
+        self.connection.execute_batch(V3).expect("migrates");
         let row = MetaRow { epoch: self.epoch, format: 2, file: vec![7; 16] };
         self.connection
             .execute("UPDATE meta SET file = ?1, crc = ?2", params![row.file, row.checksum()])
@@ -125,6 +132,43 @@ impl Log {
             self.next_seq += u64::from(count);
             let new = NewSegment { segment, first_ms, last_ms: first_ms + 1000 };
             self.written.insert(Key::of(&Row::Segment(new)));
+        }
+    }
+
+    fn copies(&mut self, number: usize) {
+        for _ in 0..number {
+            let sink = *self.random.choice(&["a", "a sink with a long name"]).expect("one");
+            let (count, boot) = (self.random.u32(1..100), self.random.u32(1..300));
+            let body = self.blob(self.body_max);
+            let first_seq = self.random.u64(1..1 << 40);
+            let reason = self.blob(300).iter().map(|byte| char::from(byte & 0x7F)).collect();
+            let row = QuarantineRow {
+                sink: sink.to_owned(),
+                segment: StoredSegment::sealed(first_seq, count, Lane::Alarm, boot, body),
+                at: Moment { boot, ms: self.random.i64(0..1 << 40) },
+                replayed: self.random.bool(),
+                reason,
+            };
+            self.connection
+                .prepare_cached(
+                    "INSERT INTO quarantine VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                )
+                .and_then(|mut insert| {
+                    insert.execute(params![
+                        row.sink,
+                        signed(first_seq),
+                        count,
+                        boot,
+                        row.at.boot,
+                        row.at.ms,
+                        row.replayed,
+                        row.reason,
+                        row.segment.body,
+                        row.checksum()
+                    ])
+                })
+                .expect("inserts");
+            self.written.insert(Key::of(&Row::Quarantined(row)));
         }
     }
 
@@ -199,6 +243,10 @@ impl Log {
             self.connection.execute_batch("BEGIN").expect("begins");
             let segments = self.random.usize(1..8);
             self.segments(segments);
+            if !self.is_version_1() {
+                let copies = self.random.usize(..3);
+                self.copies(copies);
+            }
             for stream in ["ledger", "clock", "port/ttyUSB0", "delivery/a sink with a long name"] {
                 self.event(stream, at + round + 1);
                 if !stream.starts_with("port/") && self.random.u8(..16) == 0 {
@@ -212,6 +260,9 @@ impl Log {
     fn trim(&self, before: u64) {
         self.connection
             .execute("DELETE FROM segments WHERE first_seq < ?1", [signed(before)])
+            .expect("deletes");
+        self.connection
+            .execute("DELETE FROM quarantine WHERE first_seq % 3 = 0", [])
             .expect("deletes");
     }
 
@@ -269,6 +320,13 @@ impl Log {
             })));
             Ok(())
         });
+        if !v1 {
+            let query = "SELECT sink, first_seq, crc FROM quarantine";
+            query_each(connection, query, |row| {
+                found.insert(Key::Quarantined(row.get(0)?, unsigned(row.get(1)?), row.get(2)?));
+                Ok(())
+            });
+        }
         let format = if v1 { "1, x''" } else { "format, file" };
         query_each(connection, &format!("SELECT epoch, {format} FROM meta"), |row| {
             let (epoch, format) = (unsigned(row.get(0)?), row.get(1)?);
@@ -343,6 +401,9 @@ fn keys(carving: &Carving) -> BTreeSet<Key> {
         assert!(last.as_ref().is_none_or(|last| *last <= place), "ascending");
         last = Some(place);
         assert!(found.insert(Key::of(&Row::Event(event.row))), "nothing twice");
+    }
+    for copy in carving.quarantined() {
+        assert!(found.insert(Key::of(&Row::Quarantined(copy.row))), "nothing twice");
     }
     let snapshots = carving.snapshots().values();
     found.extend(snapshots.map(|snapshot| Key::of(&Row::Snapshot(snapshot.row.clone()))));

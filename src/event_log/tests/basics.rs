@@ -126,7 +126,13 @@ async fn a_batch_keeps_its_limits_and_describes_what_it_refers_to() {
     let rig = Rig::start(folder.path(), &["a"]);
     rig.store_thirty().await;
     let limits = Limits { readings_max: 25, bytes_max: usize::MAX };
-    let batch = rig.handle.reader("a").next(limits).await.expect("open").expect("pending");
+    let batch = rig
+        .handle
+        .reader("a")
+        .next(Ask { lanes: LANES, limits })
+        .await
+        .expect("open")
+        .expect("pending");
     assert_eq!((batch.first_seq(), batch.last_seq()), (1, 20));
     let mut seen = Vec::new();
     batch
@@ -142,7 +148,13 @@ async fn a_batch_keeps_its_limits_and_describes_what_it_refers_to() {
     assert_eq!(seen.len(), 20);
     assert_eq!(seen[3], (4, "s".to_owned(), NOW + 3, true));
     let one = Limits { readings_max: 1, bytes_max: 1 };
-    let batch = rig.handle.reader("a").next(one).await.expect("open").expect("pending");
+    let batch = rig
+        .handle
+        .reader("a")
+        .next(Ask { lanes: LANES, limits: one })
+        .await
+        .expect("open")
+        .expect("pending");
     assert_eq!(batch.segments.len(), 1, "a segment larger than the limits still goes out");
 }
 
@@ -268,7 +280,7 @@ async fn a_newer_log_and_a_foreign_database_are_refused_untouched() {
     let bytes = std::fs::read(&path).expect("readable");
     let refused = Rig::try_start(config(newer.path(), &["a"])).err().expect("refused");
     let text = refused.to_string();
-    assert!(text.contains("version 99") && text.contains("up to 2"), "{text}");
+    assert!(text.contains("version 99") && text.contains("up to 3"), "{text}");
     assert_eq!(std::fs::read(&path).expect("readable"), bytes);
 
     let foreign = folder();

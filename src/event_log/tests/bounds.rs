@@ -74,7 +74,7 @@ async fn what_was_delivered_goes_first_and_is_no_loss() {
     rig.end().await;
     let late = LogConfig {
         path: small.path().join("log.db"),
-        sinks: vec!["a".into(), "late".into()],
+        sinks: ["a", "late"].map(|sink| SinkRules::waited_for(sink, true)).into(),
         ..kept
     };
     let rig = Rig::try_start(late).expect("reopens");

@@ -37,17 +37,18 @@ async fn nothing_is_merged_across_the_end_of_what_a_sink_was_offered_or_has() {
     let folder = folder();
     let rig = Rig::start(folder.path(), &["a", "b"]);
     store_each(&rig, 1, 30).await;
-    assert_eq!(rig.next("a").await, Some((1, 30)), "under way, not acknowledged");
+    let (first, last) = rig.next("a").await.expect("pending");
+    assert!((21..30).contains(&first) && last == 30, "under way, not acknowledged");
     rig.acknowledge("b", 1, 20).await;
     store_each(&rig, 31, 150).await;
     let ends: Vec<i64> =
         segments(folder.path()).iter().map(|(first, count)| first + count - 1).collect();
-    assert!(ends.contains(&20) && ends.contains(&30), "{ends:?}");
+    let before = i64::try_from(first).expect("small") - 1;
+    assert!([20, before, 30].iter().all(|end| ends.contains(end)), "{ends:?}");
     assert!(ends.len() < 100, "{ends:?}");
-    rig.acknowledge("a", 1, 30).await;
-    assert_eq!(rig.next("a").await.map(|(first, _)| first), Some(31));
+    rig.acknowledge("a", first, 30).await;
     assert_eq!(rig.drain("b").await.len(), 130);
-    assert_eq!(rig.drain("a").await.len(), 120);
+    assert_eq!(rig.drain("a").await.len(), 120 + usize::try_from(before).expect("small"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -128,7 +128,9 @@ impl Model {
     async fn deliver(&mut self, sink: usize, acknowledged: bool) -> bool {
         let reader = self.rig().handle.reader(SINKS[sink]);
         let limits = Limits { readings_max: 500, bytes_max: usize::MAX };
-        let Some(batch) = reader.next(limits).await.expect("open") else { return false };
+        let Some(batch) = reader.next(Ask { lanes: LANES, limits }).await.expect("open") else {
+            return false;
+        };
         let head = self.rig().handle.status().borrow().head;
         self.take_stored(head.max(self.numbered.len() as u64));
         let mut offered = BTreeSet::new();
@@ -147,9 +149,7 @@ impl Model {
             assert!(missing.count() as u64 <= evicted, "passed by what is owed, before {first}");
         }
         if acknowledged {
-            let readings = (!offered.is_empty()).then(|| (batch.first_seq(), batch.last_seq()));
-            let events = batch.events.last().map(|event| event.position);
-            reader.acknowledge(Received { readings, events }).await.expect("open");
+            reader.acknowledge(Received::of(&batch)).await.expect("open");
             self.acknowledged[sink].extend(offered);
         }
         true

@@ -105,7 +105,11 @@ async fn sweep(files: &Files, name: &str, damages: impl Iterator<Item = (String,
         put(files, folder.path());
         fs::write(folder.path().join(name), damaged).expect("written");
         let lost = account(folder.path(), &format!("{name}, {what}")).await;
-        worst = worst.max(lost.len() as u64);
+        let lost = lost.len() as u64;
+        if lost > worst {
+            println!("{what}: {lost} readings lost");
+            worst = lost;
+        }
     }
     worst
 }
@@ -133,7 +137,7 @@ async fn a_page_that_is_zeroed_costs_at_most_what_stood_in_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flipped_bit_costs_at_most_one_segment() {
+async fn a_flipped_bit_costs_at_most_what_its_page_leads_to() {
     let files = closed().await;
     let database = named(&files, "log.db");
     let flipped = (0..database.len()).step_by(61).map(|at| {
@@ -142,7 +146,8 @@ async fn a_flipped_bit_costs_at_most_one_segment() {
         (format!("bit {} of byte {at} is flipped", at % 8), damaged)
     });
     let worst = sweep(&files, "log.db", flipped).await;
-    assert!(worst <= 60, "{worst} readings lost with one bit");
+    // A key in an inner page of the table leads to what several pages hold.
+    assert!(worst <= 150, "{worst} readings lost with one bit");
 }
 
 #[tokio::test(start_paused = true)]

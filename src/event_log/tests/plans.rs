@@ -1,5 +1,6 @@
 //! No query looks at the whole backlog: SQLite's own plans say so.
 
+use super::super::copies::COPIES;
 use super::super::queries::*;
 use super::*;
 
@@ -29,6 +30,7 @@ async fn every_query_finds_its_rows_by_a_key() {
         OTHER_HEADS,
         OLDEST,
         AFTER,
+        COPIES,
     ] {
         let plan = plan(query);
         assert!(plan.contains("SEARCH") && !plan.contains("SCAN"), "{query}: {plan}");

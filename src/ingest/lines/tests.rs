@@ -60,7 +60,7 @@ impl Rig {
         intake.bytes -= self.decoder.open().bytes;
         let mut books = Books::default();
         books.took_in("p", &intake);
-        let ledger = books.ledger(0, intake.accepted - intake.overflow, &Default::default());
+        let ledger = books.ledger(0, intake.accepted - intake.overflow, &[]);
         assert_eq!(ledger.imbalances(), Vec::<String>::new());
     }
 }

@@ -116,7 +116,7 @@ impl Site {
             self.stored.extend(values);
             self.books.took_in("p", &intake);
         }
-        let ledger = self.books.ledger(self.stored.len() as u64, 0, &Default::default());
+        let ledger = self.books.ledger(self.stored.len() as u64, 0, &[]);
         let broken: Vec<_> = ledger.imbalances();
         assert!(broken.iter().all(|broken| broken.starts_with("stored")), "{broken:?}");
         assert!(self.account() <= self.position);
@@ -137,7 +137,7 @@ impl Site {
         let Some(remains) = self.tail.leftover(self.position) else { return self.tail.clear() };
         self.tail.adopt(&remains, self.now_ms);
         remains.teach(&mut self.decoder);
-        self.outbox = Outbox::following(self.decoder.open());
+        self.outbox = Outbox { open: self.decoder.open(), ..Outbox::default() };
         for piece in remains.pieces().iter().filter(|piece| piece.owed) {
             piece.feed(&mut self.decoder, &mut self.outbox);
             self.position += piece.len();

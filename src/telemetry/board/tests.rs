@@ -2,8 +2,11 @@
 
 use super::*;
 use crate::domain::breaker::State;
+use crate::domain::budget::{Account, Budget, Period};
 use crate::domain::ledger::{Fault, Intake, Ledger};
+use crate::event_log::Owed;
 use crate::supervisor::Supervisor;
+use crate::upload::EndpointStatus;
 
 /// A daemon at work, and the sending ends with which a test changes it.
 #[derive(Debug)]
@@ -50,7 +53,7 @@ fn log_status() -> LogStatus {
         sensors: 1,
         clock_set: true,
         ports: [("mcu".to_owned(), intake.clone())].into(),
-        sinks: [("cloud".to_owned(), Progress { delivered: 4, pending: 3, untold: 2 })].into(),
+        sinks: [("cloud".to_owned(), progress())].into(),
         ledger: Ledger {
             intake,
             uncommitted: 1,
@@ -60,6 +63,19 @@ fn log_status() -> LogStatus {
             ..Ledger::default()
         },
         ..LogStatus::default()
+    }
+}
+
+fn progress() -> Progress {
+    let owed = Owed { live: true, ..Owed::default() };
+    Progress {
+        delivered: 4,
+        pending: 3,
+        backlog: 1,
+        owed,
+        skipped: 5,
+        untold: 2,
+        ..Progress::default()
     }
 }
 
@@ -75,14 +91,27 @@ fn port_status() -> PortStatus {
 
 fn sink_status() -> SinkStatus {
     let url = "https://example.com/v1/readings?key=secret";
+    let label = "https://example.com".to_owned();
+    let endpoint = EndpointStatus {
+        requests: 2,
+        failures: 1,
+        ..EndpointStatus::new("https://example.com/v1/readings", label, 0)
+    };
     SinkStatus {
+        endpoints: vec![endpoint],
         requests: 2,
         failures: 1,
         batches: 1,
         readings: 4,
         bytes: 99,
+        account: Some(account()),
         ..SinkStatus::new("cloud", url)
     }
+}
+
+fn account() -> Account {
+    let budget = Budget { bytes: 1000, period: Period::Day };
+    Account { budget, spent: 300, forecast: 1200, ends_in: Duration::from_secs(3600) }
 }
 
 fn intake() -> Intake {
@@ -111,6 +140,8 @@ impl Site {
             sink.breaker = State::Open { until, attempt: 0, cause: Cause::LinkDown };
             sink.retry_at = Some(until);
             sink.last_error = Some("failed to connect".into());
+            sink.endpoints[0].breaker = sink.breaker;
+            sink.endpoints[0].last_error.clone_from(&sink.last_error);
         });
     }
 }

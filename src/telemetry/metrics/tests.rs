@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::domain::breaker::State;
 use crate::telemetry::board::tests::{Site, site};
-use crate::telemetry::events::{ActorCrashed, Report};
+use crate::telemetry::events::{ActorCrashed, BreakerMoved, Report};
 
 fn page(site: &Site) -> String {
     let mut now = site.board.snapshot();
@@ -60,8 +60,19 @@ async fn values_are_those_of_the_statuses() {
         "outstation_readings_pending 3",
         "outstation_ledger_balanced 1",
         "outstation_sink_pending_readings{sink=\"cloud\"} 3",
+        "outstation_sink_backlog_readings{sink=\"cloud\"} 1",
+        "outstation_sink_skipped_total{sink=\"cloud\"} 5",
         "outstation_sink_untold_events{sink=\"cloud\"} 2",
         "outstation_sink_sent_bytes_total{sink=\"cloud\"} 99",
+        "outstation_endpoint_requests_total{sink=\"cloud\",endpoint=\"https://example.com\"} 2",
+        "outstation_endpoint_failures_total{sink=\"cloud\",endpoint=\"https://example.com\"} 1",
+        "outstation_endpoint_breaker{sink=\"cloud\",endpoint=\"https://example.com\",state=\"closed\"} 1",
+        "outstation_endpoint_breaker{sink=\"cloud\",endpoint=\"https://example.com\",state=\"open\"} 0",
+        "outstation_breaker_transitions_total{sink=\"cloud\",endpoint=\"https://example.com\",to=\"open\",cause=\"server_busy\"} 0",
+        "outstation_sink_budget_bytes{sink=\"cloud\"} 1000",
+        "outstation_sink_budget_spent_bytes{sink=\"cloud\"} 300",
+        "outstation_sink_budget_forecast_bytes{sink=\"cloud\"} 1200",
+        "outstation_sink_held_back{sink=\"cloud\",reason=\"budget_spent\"} 0",
         "outstation_actor_restarts_total{actor=\"log\"} 0",
     ] {
         assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
@@ -130,4 +141,34 @@ async fn a_crash_is_counted_by_its_event() {
     });
     let page = metrics.render(&site.board.snapshot());
     assert!(page.contains("outstation_actor_restarts_total{actor=\"log\"} 1\n"), "{page}");
+}
+
+#[tokio::test]
+async fn a_breaker_s_moves_are_counted_by_where_to_and_why() {
+    let (site, metrics) = (site(), Metrics::install());
+    let (until, attempt, cause) = (Duration::ZERO, 0, Cause::Misconfigured);
+    with_local_recorder(&metrics.recorder, || {
+        for to in [State::Open { until, attempt, cause }, State::Closed { failures: 0 }] {
+            let moved = BreakerMoved {
+                sink: "cloud",
+                endpoint: "https://example.com/v1/readings",
+                label: "https://example.com",
+                from: &State::Closed { failures: 0 },
+                to: &to,
+                retry_in: None,
+                spared: false,
+                detail: "",
+            };
+            moved.count();
+        }
+    });
+    let page = metrics.render(&site.board.snapshot());
+    let of = "outstation_breaker_transitions_total{sink=\"cloud\",endpoint=\"https://example.com\"";
+    for (to, count) in [
+        ("to=\"open\",cause=\"misconfigured\"", 1),
+        ("to=\"closed\",cause=\"\"", 1),
+        ("to=\"open\",cause=\"link_down\"", 0),
+    ] {
+        assert!(page.contains(&format!("{of},{to}}} {count}\n")), "{to} is not in\n{page}");
+    }
 }

@@ -1,39 +1,72 @@
-//! The stack around a scripted sink, on stepped time.
+//! The stack around scripted sinks, on stepped time.
 
-use std::collections::VecDeque;
+mod with_log;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, advance};
 use tower::ServiceExt;
 
 use super::*;
 use crate::clock::Clock;
 use crate::domain::batch::{Batch, Lane};
 use crate::domain::breaker::{Policy, State};
-use crate::upload::SinkStatus;
+use crate::domain::endpoint::Endpoint;
+use crate::event_log::{self, Mailbox};
+use crate::upload::Rejection;
+use crate::upload::breaker::{Context as Breakers, Recoveries};
 
 const LIMIT: Duration = Duration::from_secs(5);
+const DAY: Duration = Duration::from_secs(86_400);
+/// The bytes on the wire that each call takes.
+const CALL_BYTES: u64 = 1000;
 
-/// Answers as told, in order; when out of answers it hangs.
+pub(in crate::upload) type Answer = Result<Receipt, Refusal>;
+
+/// Answers as told, in order, then the last answer again and again; untold it hangs.
 #[derive(Clone, Debug, Default)]
-struct Scripted {
-    answers: Arc<Mutex<VecDeque<Result<Receipt, Refusal>>>>,
-    calls: Arc<Mutex<u32>>,
+pub(in crate::upload) struct Scripted {
+    answers: Arc<Mutex<VecDeque<Answer>>>,
+    offers: Arc<Mutex<Vec<(Instant, Offer)>>>,
+    wire: Wire,
+}
+
+impl Scripted {
+    pub(in crate::upload) fn turn_to(&self, answers: impl IntoIterator<Item = Answer>) {
+        *self.answers.lock().expect("no panic") = answers.into_iter().collect();
+    }
+
+    pub(in crate::upload) fn calls(&self) -> usize {
+        self.offers.lock().expect("no panic").len()
+    }
+
+    fn times(&self) -> Vec<Instant> {
+        self.offers.lock().expect("no panic").iter().map(|(at, _)| *at).collect()
+    }
+
+    pub(in crate::upload) fn last_offer(&self) -> Offer {
+        self.offers.lock().expect("no panic").last().expect("it was called").1.clone()
+    }
 }
 
 impl Service<Offer> for Scripted {
     type Response = Receipt;
     type Error = Refusal;
-    type Future = Pin<Box<dyn Future<Output = Result<Receipt, Refusal>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: Offer) -> Self::Future {
-        *self.calls.lock().expect("no panic") += 1;
-        let answer = self.answers.lock().expect("no panic").pop_front();
+    fn call(&mut self, offer: Offer) -> Self::Future {
+        self.offers.lock().expect("no panic").push((Instant::now(), offer));
+        self.wire.add(CALL_BYTES);
+        let mut answers = self.answers.lock().expect("no panic");
+        let answer = match answers.len() {
+            0 | 1 => answers.front().cloned(),
+            _ => answers.pop_front(),
+        };
         Box::pin(async move {
             match answer {
                 Some(answer) => answer,
@@ -43,43 +76,119 @@ impl Service<Offer> for Scripted {
     }
 }
 
-struct Rig {
-    sink: Scripted,
-    stack: Stack<Scripted>,
-    status: watch::Receiver<SinkStatus>,
+#[derive(Debug)]
+pub(in crate::upload) struct Rig {
+    sinks: BTreeMap<String, Scripted>,
+    pub(in crate::upload) list: watch::Sender<Vec<Endpoint>>,
+    pub(in crate::upload) stack: Stack,
+    pub(in crate::upload) status: watch::Receiver<SinkStatus>,
+    /// Nobody reads what is noted, but it must be there.
+    _log: Mailbox,
+}
+
+/// What a rig is made of.
+#[derive(Debug, Default)]
+pub(in crate::upload) struct Setup {
+    pub(in crate::upload) retries: u32,
+    pub(in crate::upload) rate_max: Option<u64>,
+}
+
+impl Setup {
+    /// A sink for each of these hosts.
+    pub(in crate::upload) fn rig(self, endpoints: &[(u16, &str)]) -> Rig {
+        let (log, mailbox) = event_log::channel();
+        let (sender, status) = watch::channel(SinkStatus::new("s", "http://s"));
+        let context = breakers(sender, log.appender(), Clock::simulated("boot", 0));
+        let wire = Wire::default();
+        let hosts = ["a", "b", "c"].map(|host| (host.to_owned(), scripted(&wire)));
+        let sinks = BTreeMap::from(hosts);
+        let (list, known) = watch::channel(endpoints_of(endpoints));
+        let endpoints = Endpoints::new(known, context, connect(&sinks));
+        let stack = stack(endpoints, self.retries, self.rate_max, &wire);
+        Rig { sinks, list, stack, status, _log: mailbox }
+    }
+}
+
+fn scripted(wire: &Wire) -> Scripted {
+    Scripted { wire: wire.clone(), ..Scripted::default() }
+}
+
+pub(in crate::upload) fn endpoints_of(hosts: &[(u16, &str)]) -> Vec<Endpoint> {
+    let one = |(priority, host): &(u16, &str)| Endpoint {
+        priority: *priority,
+        weight: 1,
+        url: format!("http://{host}"),
+    };
+    hosts.iter().map(one).collect()
+}
+
+fn connect(
+    sinks: &BTreeMap<String, Scripted>,
+) -> impl Fn(&Endpoint, SharedBreaker) -> AnySink + Send + Sync + 'static {
+    let sinks = Mutex::new(sinks.clone());
+    move |endpoint, breaker| {
+        let host = endpoint.url.trim_start_matches("http://");
+        let sink = sinks.lock().expect("no panic")[host].clone();
+        at_endpoint(AnySink::new(sink), breaker, LIMIT)
+    }
+}
+
+fn breakers(
+    status: watch::Sender<SinkStatus>,
+    appender: event_log::Appender,
+    clock: Clock,
+) -> Breakers {
+    Breakers {
+        device: "d".into(),
+        sink: "s".into(),
+        policy: Policy::default(),
+        clock,
+        status,
+        appender,
+        recoveries: Recoveries::default(),
+    }
 }
 
 impl Rig {
-    fn new(retries: u32, answers: impl IntoIterator<Item = Result<Receipt, Refusal>>) -> Self {
-        let sink = Scripted::default();
-        sink.answers.lock().expect("no panic").extend(answers);
-        let (sender, status) = watch::channel(SinkStatus::new("s", "http://s"));
-        let clock = Clock::simulated("boot", 0);
-        let breaker = SharedBreaker::new(Policy::default(), 1, clock, sender);
-        Self { stack: stack(sink.clone(), LIMIT, retries, breaker, 1), sink, status }
-    }
-
-    /// A rig whose breaker has just opened.
-    async fn open(answers: impl IntoIterator<Item = Result<Receipt, Refusal>>) -> Self {
-        let failures = [down(), down(), down()];
-        let mut rig = Self::new(0, failures.into_iter().chain(answers));
-        for _ in 0..3 {
-            rig.send().await.expect_err("down");
-        }
-        assert_eq!(rig.breaker(), "open");
+    /// One endpoint.
+    fn new(retries: u32, answers: impl IntoIterator<Item = Answer>) -> Self {
+        let rig = Setup { retries, ..Setup::default() }.rig(&[(0, "a")]);
+        rig.sink("a").turn_to(answers);
         rig
     }
 
-    async fn send(&mut self) -> Result<Receipt, Refusal> {
+    /// A rig whose breaker has just opened, and what comes after.
+    async fn open(answers: impl IntoIterator<Item = Answer>) -> Self {
+        let mut rig = Self::new(0, [down()]);
+        for _ in 0..3 {
+            rig.send().await.expect_err("down");
+        }
+        assert_eq!((rig.breaker(), rig.calls()), ("open", 3));
+        rig.sink("a").turn_to(answers);
+        rig
+    }
+
+    pub(in crate::upload) fn sink(&self, host: &str) -> &Scripted {
+        &self.sinks[host]
+    }
+
+    pub(in crate::upload) async fn send(&mut self) -> Answer {
         self.stack.ready().await?.call(offer()).await
     }
 
-    fn calls(&self) -> u32 {
-        *self.sink.calls.lock().expect("no panic")
+    fn calls(&self) -> usize {
+        self.sink("a").calls()
     }
 
-    fn breaker(&self) -> &'static str {
+    pub(in crate::upload) fn breaker(&self) -> &'static str {
         self.status.borrow().breaker.name()
+    }
+
+    fn is_probing(&self) -> Option<bool> {
+        match self.status.borrow().breaker {
+            State::HalfOpen { probing, .. } => Some(probing),
+            _ => None,
+        }
     }
 }
 
@@ -96,16 +205,21 @@ fn offer() -> Offer {
     Offer(Arc::new(batch))
 }
 
-fn accepted() -> Result<Receipt, Refusal> {
+pub(in crate::upload) fn accepted() -> Answer {
     Ok(Receipt { bytes: 1 })
 }
 
-fn down() -> Result<Receipt, Refusal> {
+pub(in crate::upload) fn down() -> Answer {
     Err(Refusal::Retry { cause: Cause::LinkDown, after: None, detail: "down".into() })
 }
 
-fn rejected() -> Result<Receipt, Refusal> {
-    Err(Refusal::Rejected { detail: "no".into() })
+fn busy_for(seconds: u64) -> Answer {
+    let after = Some(Duration::from_secs(seconds));
+    Err(Refusal::Retry { cause: Cause::ServerBusy, after, detail: "busy".into() })
+}
+
+fn rejected() -> Answer {
+    Err(Refusal::Rejected { what: Rejection::Content, detail: "no".into() })
 }
 
 #[tokio::test(start_paused = true)]
@@ -114,7 +228,7 @@ async fn a_failed_attempt_is_tried_again_after_a_wait() {
     let before = Instant::now();
     assert_eq!(rig.send().await, accepted());
     assert_eq!(rig.calls(), 2);
-    assert!(before.elapsed() > Duration::ZERO);
+    assert!(before.elapsed() > Duration::ZERO && before.elapsed() <= Duration::from_millis(501));
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,9 +239,9 @@ async fn exhausted_retries_give_the_refusal_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejected_batch_is_neither_tried_again_nor_a_failure_of_the_sink() {
-    let mut rig = Rig::new(5, [rejected(), rejected(), rejected(), rejected()]);
-    for sent in 1..=4 {
+async fn a_rejected_batch_neither_retries_nor_trips() {
+    let mut rig = Rig::new(5, [rejected()]);
+    for sent in 1..=20 {
         assert_eq!(rig.send().await, rejected());
         assert_eq!((rig.calls(), rig.breaker()), (sent, "closed"));
     }
@@ -145,22 +259,36 @@ async fn a_sink_that_hangs_costs_one_deadline() {
 #[tokio::test(start_paused = true)]
 async fn an_open_breaker_pends_and_calls_nothing() {
     let mut rig = Rig::open([accepted()]).await;
-    let before = (rig.calls(), Instant::now());
+    let State::Open { until, .. } = rig.status.borrow().breaker else { panic!("it is open") };
+    // To the last millisecond of its wait.
+    let (opened, wait) = (Instant::now(), until.saturating_sub(rig.stack_now()));
+    let almost = wait.saturating_sub(Duration::from_millis(2));
+    tokio::time::timeout(almost, rig.stack.ready()).await.expect_err("it pends");
+    assert_eq!(rig.calls(), 3);
     assert_eq!(rig.send().await, accepted());
-    assert_eq!(rig.calls(), before.0 + 1);
-    assert!(before.1.elapsed() > Duration::ZERO, "the wait came before the call");
-    assert_eq!(rig.breaker(), "closed");
+    assert_eq!((rig.calls(), rig.breaker()), (4, "closed"));
+    assert!(opened.elapsed() >= wait);
+}
+
+impl Rig {
+    fn stack_now(&self) -> Duration {
+        // The rig's clock started with tokio's.
+        self.sink("a").times()[0].elapsed()
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_probe_gives_its_place_to_the_next() {
+async fn a_cancelled_probe_reopens() {
     let mut rig = Rig::open([]).await;
     // The probe hangs and is dropped midway.
     rig.stack.ready().await.expect("the probe's turn");
-    assert!(matches!(rig.status.borrow().breaker, State::HalfOpen { probing: true, .. }));
-    drop(rig.stack.call(offer()));
-    assert!(matches!(rig.status.borrow().breaker, State::HalfOpen { probing: false, .. }));
-    rig.sink.answers.lock().expect("no panic").push_back(accepted());
+    assert_eq!(rig.is_probing(), Some(true));
+    let mut probe = rig.stack.call(offer());
+    assert!(tokio::time::timeout(LIMIT / 2, &mut probe).await.is_err());
+    assert_eq!((rig.calls(), rig.is_probing()), (4, Some(true)));
+    drop(probe);
+    assert_eq!(rig.is_probing(), Some(false), "its place is given back");
+    rig.sink("a").turn_to([accepted()]);
     assert_eq!(rig.send().await, accepted());
 }
 
@@ -168,17 +296,103 @@ async fn a_cancelled_probe_gives_its_place_to_the_next() {
 async fn leave_that_is_never_used_is_given_back() {
     let mut rig = Rig::open([]).await;
     rig.stack.ready().await.expect("the probe's turn");
-    drop(rig.stack);
-    assert!(matches!(rig.status.borrow().breaker, State::HalfOpen { probing: false, .. }));
+    let (status, list) = (rig.status.clone(), rig.list.clone());
+    drop(rig);
+    let breaker = status.borrow().breaker;
+    assert!(matches!(breaker, State::HalfOpen { probing: false, .. }), "{breaker:?}");
+    drop(list);
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_server_s_own_wait_is_honoured() {
-    let after = Some(Duration::from_secs(120));
-    let busy = Err(Refusal::Retry { cause: Cause::ServerBusy, after, detail: "busy".into() });
-    let mut rig = Rig::new(5, [busy.clone(), accepted()]);
+    let mut rig = Rig::new(5, [busy_for(120), accepted()]);
     let before = Instant::now();
-    assert_eq!(rig.send().await, busy, "not tried again behind the server's back");
+    assert_eq!(rig.send().await, busy_for(120), "not tried again behind the server's back");
     assert_eq!(rig.send().await, accepted());
     assert!(before.elapsed() >= Duration::from_secs(120));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_offer_is_given_up_when_its_breaker_opens_so_that_a_probe_carries_what_is_urgent_then() {
+    let mut rig = Rig::new(10, [down()]);
+    assert_eq!(rig.send().await, down());
+    assert_eq!((rig.calls(), rig.breaker()), (3, "open"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_endpoint_sees_at_most_300_requests_a_day() {
+    for (retries, answers) in
+        [(0, vec![down()]), (2, vec![down()]), (10, vec![down()]), (2, vec![])]
+    {
+        let mut rig = Rig::new(retries, answers);
+        let started = Instant::now();
+        while started.elapsed() < DAY {
+            rig.send().await.expect_err("dead");
+        }
+        assert!(rig.calls() <= 300, "{} requests with {retries} retries", rig.calls());
+        println!("{} requests with {retries} retries", rig.calls());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_after_a_recovery_come_closer_and_are_free_after_four() {
+    let mut rig = Rig::open([accepted()]).await;
+    for _ in 0..7 {
+        rig.send().await.expect("accepted");
+    }
+    let times = rig.sink("a").times();
+    let gaps: Vec<Duration> = times[3..].windows(2).map(|pair| pair[1] - pair[0]).collect();
+    // Timers fire on the next whole millisecond.
+    for (gap, ceiling) in gaps.iter().zip([102, 52, 27, 14]) {
+        assert!(*gap > Duration::ZERO && gap.as_millis() < ceiling, "{gaps:?}");
+    }
+    assert_eq!(gaps[4..], [Duration::ZERO; 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_never_failed_has_no_ramp() {
+    let mut rig = Rig::new(0, [accepted()]);
+    let before = Instant::now();
+    for _ in 0..10 {
+        rig.send().await.expect("accepted");
+    }
+    assert_eq!(before.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_bytes_than_allowed_are_on_the_wire_repeats_included() {
+    let mut rig = Setup { retries: 2, rate_max: Some(100) }.rig(&[(0, "a")]);
+    // What fails and is repeated counts as well.
+    rig.sink("a").turn_to([accepted(), down(), accepted()]);
+    let (hour, started) = (Duration::from_secs(3600), Instant::now());
+    let mut polls = 0;
+    while started.elapsed() < hour && rig.calls() < 1000 {
+        std::future::poll_fn(|context| {
+            polls += 1;
+            rig.stack.poll_ready(context)
+        })
+        .await
+        .expect("ready");
+        rig.stack.call(offer()).await.expect("accepted");
+    }
+    let bytes = rig.calls() as u64 * CALL_BYTES;
+    assert!(bytes <= 360_000 + 2 * CALL_BYTES && bytes > 350_000, "{bytes} bytes in an hour");
+    assert!(polls <= 3 * rig.calls(), "{polls} polls for {} requests", rig.calls());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_cancelled_is_charged_all_the_same() {
+    let mut rig = Setup { retries: 0, rate_max: Some(100) }.rig(&[(0, "a")]);
+    rig.stack.ready().await.expect("nothing is owed");
+    // The server never answers: begun, and dropped before it is answered.
+    drop(tokio::time::timeout(Duration::from_millis(1), rig.stack.call(offer())).await);
+    advance(Duration::from_millis(999)).await;
+    let before = Instant::now();
+    // A wait that is given up and begun again does not start over.
+    for _ in 0..3 {
+        tokio::time::timeout(Duration::from_secs(2), rig.stack.ready()).await.expect_err("owed");
+    }
+    rig.stack.ready().await.expect("paid back");
+    let waited = before.elapsed();
+    assert!(waited >= Duration::from_secs(9) && waited < Duration::from_millis(9010), "{waited:?}");
 }

@@ -1,0 +1,164 @@
+//! The daemon's end: takes one order per connection to the log. Bounded in every way, because any
+//! program of this user can connect.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::geteuid;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::{Answer, REQUEST_BYTES_MAX};
+use crate::domain::quarantine::Order;
+use crate::event_log::{Curator, LogClosed};
+use crate::supervisor::Stop;
+use crate::supervisor::pulse::Pulse;
+use crate::telemetry::events::Report;
+use crate::telemetry::quarantine::{ControlAbsent, QuarantineChanged};
+
+/// One person gives one order at a time; the others wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 4;
+/// For a request, which is one packet.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(5);
+/// From connecting to the last byte of the answer; a commit to a slow card is in it.
+const CONNECTION_TIME_MAX: Duration = Duration::from_secs(30);
+/// Out of file descriptors: trying again at once would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// One incarnation.
+#[derive(Debug)]
+pub struct Control {
+    pub path: PathBuf,
+    pub curator: Curator,
+    pub stop: Stop,
+    pub pulse: Pulse,
+}
+
+/// Serves until stopped. Without a socket the daemon does everything else: binding is tried again each
+/// round, also when somebody has removed the file.
+pub async fn run(control: Control) -> Result<(), LogClosed> {
+    let Control { path, curator, mut stop, mut pulse } = control;
+    let mut listener = Listening::begin(&path);
+    let mut connections = JoinSet::new();
+    loop {
+        let free = connections.len() < CONNECTIONS_MAX;
+        // All arms are cancel-safe: a connection not taken stays in the kernel's queue.
+        tokio::select! {
+            () = stop.requested() => break,
+            () = pulse.called() => listener.renew(&path),
+            stream = listener.accept(), if free => {
+                drop(connections.spawn(converse(stream, curator.clone())));
+            }
+            // A panic was told by the panic hook, and one order is not the socket.
+            Some(_) = connections.join_next() => {}
+        }
+    }
+    drop(fs::remove_file(&path));
+    Ok(())
+}
+
+/// The socket, or the wait for one.
+struct Listening {
+    listener: Option<UnixListener>,
+    told: bool,
+}
+
+impl Listening {
+    fn begin(path: &Path) -> Self {
+        let mut listening = Self { listener: None, told: false };
+        listening.renew(path);
+        listening
+    }
+
+    fn renew(&mut self, path: &Path) {
+        if self.listener.is_some() && path.exists() {
+            return;
+        }
+        match bind(path) {
+            Ok(listener) => *self = Self { listener: Some(listener), told: false },
+            Err(error) => {
+                self.listener = None;
+                if !std::mem::replace(&mut self.told, true) {
+                    ControlAbsent { path, error: &error }.report();
+                }
+            }
+        }
+    }
+
+    async fn accept(&self) -> UnixStream {
+        let Some(listener) = &self.listener else { return std::future::pending().await };
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => return stream,
+                Err(error) => {
+                    tracing::debug!(%error, "the control socket cannot take a connection")
+                }
+            }
+            sleep(ACCEPT_PAUSE).await;
+        }
+    }
+}
+
+/// Takes the place of whatever a killed daemon left there: only one daemon has the log. The socket gets
+/// its name when its permissions are what they should be.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    drop(fs::remove_file(&new));
+    let listener = UnixListener::bind(&new)?;
+    let placed = fs::set_permissions(&new, Permissions::from_mode(0o600))
+        .and_then(|()| fs::rename(&new, path));
+    placed.inspect_err(|_| drop(fs::remove_file(&new)))?;
+    Ok(listener)
+}
+
+async fn converse(stream: UnixStream, curator: Curator) {
+    // How a client ends its connection is its own business.
+    drop(timeout(CONNECTION_TIME_MAX, exchange(stream, curator)).await);
+}
+
+async fn exchange(mut stream: UnixStream, curator: Curator) -> io::Result<()> {
+    let user = stream.peer_cred()?.uid();
+    let answer = if user == 0 || user == geteuid().as_raw() {
+        match request(&mut stream).await {
+            Ok(order) => carry_out(order, &curator).await,
+            Err(wrong) => Answer::Error(wrong),
+        }
+    } else {
+        Answer::Error("only root and the user of the daemon may change the log".to_owned())
+    };
+    let mut line = serde_json::to_vec(&answer)?;
+    line.push(b'\n');
+    stream.write_all(&line).await
+}
+
+async fn request(stream: &mut UnixStream) -> Result<Order, String> {
+    let mut line = Vec::new();
+    let mut reader = BufReader::new(stream.take(REQUEST_BYTES_MAX));
+    let read = timeout(REQUEST_TIME_MAX, reader.read_until(b'\n', &mut line)).await;
+    match read {
+        Ok(Ok(_)) if line.ends_with(b"\n") => serde_json::from_slice(&line)
+            .map_err(|error| format!("the request is no order this daemon knows: {error}")),
+        Ok(Ok(_)) => Err("the request is not one line, or too long; name fewer ranges".to_owned()),
+        Ok(Err(error)) => Err(format!("the request could not be read: {error}")),
+        Err(_) => Err("the request did not come in time".to_owned()),
+    }
+}
+
+async fn carry_out(order: Order, curator: &Curator) -> Answer {
+    let wish = order.wish;
+    match curator.carry_out(order).await {
+        Ok(Ok(done)) => {
+            done.iter().for_each(|done| QuarantineChanged { wish, done }.report());
+            Answer::Done(done)
+        }
+        Ok(Err(declined)) => Answer::Error(declined.to_string()),
+        Err(closed) => Answer::Error(format!("{closed}: the daemon is ending")),
+    }
+}

@@ -1,0 +1,376 @@
+//! What a metered link may be used for, and when.
+//!
+//! Bytes are counted by calendar day or month, in UTC. While the clock is not set nobody knows the
+//! date: then by time since boot. What was spent is never given back by a clock that steps: a
+//! period begins anew only when a later one does.
+
+use std::time::Duration;
+
+/// So many bytes on the wire in each period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    pub bytes: u64,
+    pub period: Period,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Period {
+    Day,
+    Month,
+}
+
+/// Minutes of the day, UTC; over midnight when `from` is after `to`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuietHours {
+    pub from_min: u16,
+    pub to_min: u16,
+}
+
+/// What the clocks show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clocks {
+    /// Unix milliseconds.
+    pub wall_ms: i64,
+    /// Whether they are the date.
+    pub set: bool,
+    pub since_boot_ms: i64,
+}
+
+/// Why only alarms leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    Spent,
+    QuietHours,
+}
+
+impl Held {
+    pub const ALL: [Self; 2] = [Self::Spent, Self::QuietHours];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Spent => "budget_spent",
+            Self::QuietHours => "quiet_hours",
+        }
+    }
+}
+
+/// How a budget stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account {
+    pub budget: Budget,
+    pub spent: u64,
+    /// What will be spent when the period ends, at the rate so far.
+    pub forecast: u64,
+    pub ends_in: Duration,
+}
+
+impl Account {
+    pub fn remaining(&self) -> u64 {
+        self.budget.bytes.saturating_sub(self.spent)
+    }
+}
+
+const MINUTE_MS: i64 = 60_000;
+const DAY_MS: i64 = 86_400_000;
+
+impl Period {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Month => "month",
+        }
+    }
+
+    /// How many periods after that of 1970-01-01 a moment lies.
+    fn number(self, wall_ms: i64) -> i64 {
+        let days = wall_ms.div_euclid(DAY_MS);
+        match self {
+            Self::Day => days,
+            Self::Month => month_of(days),
+        }
+    }
+
+    /// When a period begins, in Unix milliseconds.
+    fn begins_ms(self, number: i64) -> i64 {
+        let days = match self {
+            Self::Day => number,
+            Self::Month => first_day_of(number),
+        };
+        days.saturating_mul(DAY_MS)
+    }
+
+    /// How long it is taken to be while nobody knows the date.
+    fn undated_ms(self) -> i64 {
+        match self {
+            Self::Day => DAY_MS,
+            Self::Month => 30 * DAY_MS,
+        }
+    }
+}
+
+/// Months since January 1970 of a day since 1970-01-01. (Source: Howard Hinnant,
+/// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`; years begin in March there.)
+fn month_of(days: i64) -> i64 {
+    let days = days + 719_468;
+    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let months_since_march = (5 * day_of_year + 2) / 153;
+    (era * 400 + year_of_era - 1970) * 12 + months_since_march + 2
+}
+
+/// The inverse: `days_from_civil` of the first of a month.
+fn first_day_of(month: i64) -> i64 {
+    let months = month + 1970 * 12 - 2;
+    let (year, months_since_march) = (months.div_euclid(12), months.rem_euclid(12));
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let day_of_year = (153 * months_since_march + 2) / 5;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+/// What was spent in the period that runs.
+#[derive(Clone, Debug)]
+pub struct Spending {
+    budget: Budget,
+    /// The number of the period; 0 until the date was known for the first time.
+    period: i64,
+    bytes: u64,
+    /// What of it was spent since the date is not known.
+    undated: u64,
+    /// Since when it is not known, in milliseconds since boot.
+    undated_since_ms: i64,
+}
+
+impl Spending {
+    /// `recalled`: what an earlier process saved.
+    pub fn new(budget: Budget, recalled: Option<(i64, u64)>, now: Clocks) -> Self {
+        let (period, bytes) = recalled.unwrap_or_default();
+        let mut all =
+            Self { budget, period, bytes, undated: 0, undated_since_ms: now.since_boot_ms };
+        all.spend(0, now);
+        all
+    }
+
+    /// Counts bytes, in the period that runs now.
+    pub fn spend(&mut self, bytes: u64, now: Clocks) {
+        if now.set {
+            self.turn(self.budget.period.number(now.wall_ms));
+            (self.undated, self.undated_since_ms) = (0, now.since_boot_ms);
+        } else {
+            if now.since_boot_ms - self.undated_since_ms >= self.budget.period.undated_ms() {
+                (self.bytes, self.undated) = (0, 0);
+                self.undated_since_ms = now.since_boot_ms;
+            }
+            self.undated = self.undated.saturating_add(bytes);
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// The date is known.
+    fn turn(&mut self, period: i64) {
+        if period > self.period {
+            // What was spent before the date was known was most likely spent in this period.
+            (self.period, self.bytes) = (period, self.undated);
+        } else if period < self.period - 1 {
+            // The clock was wrong by more than a step over a boundary: without this, one that once
+            // showed 2099 would keep the budget spent until then.
+            self.period = period;
+        }
+    }
+
+    /// What the next process must know.
+    pub fn saved(&self) -> (i64, u64) {
+        (self.period, self.bytes)
+    }
+
+    pub fn is_spent(&self) -> bool {
+        self.bytes >= self.budget.bytes
+    }
+
+    pub fn account(&self, now: Clocks) -> Account {
+        let (length, left) = self.span_ms(now);
+        let left = left.clamp(0, length);
+        // The first minute says nothing about a month.
+        let elapsed = (length - left).max(MINUTE_MS);
+        let [length, elapsed] = [length, elapsed].map(i64::unsigned_abs).map(u128::from);
+        let forecast = u128::from(self.bytes) * length / elapsed;
+        Account {
+            budget: self.budget,
+            spent: self.bytes,
+            forecast: u64::try_from(forecast).unwrap_or(u64::MAX),
+            ends_in: Duration::from_millis(left.unsigned_abs()),
+        }
+    }
+
+    /// How long the period is, and what is left of it.
+    fn span_ms(&self, now: Clocks) -> (i64, i64) {
+        if now.set {
+            let begins = |number| self.budget.period.begins_ms(number);
+            let ends = begins(self.period + 1);
+            (ends - begins(self.period), ends - now.wall_ms)
+        } else {
+            let length = self.budget.period.undated_ms();
+            (length, self.undated_since_ms + length - now.since_boot_ms)
+        }
+    }
+}
+
+impl QuietHours {
+    /// How long they still last, if it is their time.
+    pub fn left(self, wall_ms: i64) -> Option<Duration> {
+        let of_day = wall_ms.rem_euclid(DAY_MS);
+        let [from, to] = [self.from_min, self.to_min].map(|min| i64::from(min) * MINUTE_MS);
+        let since = (of_day - from).rem_euclid(DAY_MS);
+        let length = (to - from).rem_euclid(DAY_MS);
+        (since < length).then(|| Duration::from_millis((length - since).unsigned_abs()))
+    }
+}
+
+/// Why only alarms may leave now, and how long that lasts.
+pub fn held(
+    spending: Option<&Spending>,
+    quiet: Option<QuietHours>,
+    now: Clocks,
+) -> Option<(Held, Duration)> {
+    let spent = spending.filter(|spending| spending.is_spent());
+    let spent = spent.map(|spending| (Held::Spent, spending.account(now).ends_in));
+    let quiet = quiet.filter(|_| now.set).and_then(|quiet| quiet.left(now.wall_ms));
+    // Whatever lasts longer is the reason.
+    spent
+        .into_iter()
+        .chain(quiet.map(|left| (Held::QuietHours, left)))
+        .max_by_key(|(_, left)| *left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: i64 = 60 * MINUTE_MS;
+
+    /// Noon of a day since 1970-01-01.
+    fn noon(day: i64) -> Clocks {
+        Clocks { wall_ms: day * DAY_MS + 12 * HOUR_MS, set: true, since_boot_ms: 0 }
+    }
+
+    fn unset(since_boot_ms: i64) -> Clocks {
+        Clocks { wall_ms: since_boot_ms, set: false, since_boot_ms }
+    }
+
+    const DAILY: Budget = Budget { bytes: 1000, period: Period::Day };
+    /// 2026-01-01.
+    const DAY: i64 = 20_454;
+
+    #[test]
+    fn months_have_their_lengths_leap_years_included() {
+        let length = |month: i64| first_day_of(month + 1) - first_day_of(month);
+        let year = |year: i64| -> Vec<i64> {
+            (0..12).map(|month| length((year - 1970) * 12 + month)).collect()
+        };
+        assert_eq!(year(2026), [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]);
+        let february = |of: i64| year(of)[1];
+        assert_eq!([2024, 2000, 2100, 2028].map(february), [29, 29, 28, 29]);
+        assert_eq!(first_day_of((2026 - 1970) * 12), DAY);
+    }
+
+    #[test]
+    fn every_day_lies_in_its_month() {
+        let mut month = 0;
+        for day in 0..100_000 {
+            if day == first_day_of(month + 1) {
+                month += 1;
+            }
+            assert_eq!(month_of(day), month, "day {day}");
+        }
+        assert_eq!(month, 273 * 12 + 9, "of the year 2243");
+    }
+
+    #[test]
+    fn a_new_period_has_the_whole_budget_and_the_old_one_is_forgotten() {
+        let mut spending = Spending::new(DAILY, None, noon(DAY));
+        spending.spend(1000, noon(DAY));
+        assert!(spending.is_spent());
+        assert_eq!(
+            held(Some(&spending), None, noon(DAY)),
+            Some((Held::Spent, Duration::from_secs(12 * 3600)))
+        );
+        spending.spend(1, noon(DAY + 1));
+        assert!(!spending.is_spent());
+        assert_eq!(
+            (spending.saved(), held(Some(&spending), None, noon(DAY + 1))),
+            ((DAY + 1, 1), None)
+        );
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_gives_nothing_back() {
+        let mut spending = Spending::new(DAILY, None, noon(DAY));
+        spending.spend(600, noon(DAY));
+        for clocks in [noon(DAY - 1), noon(DAY), noon(DAY - 1), noon(DAY)] {
+            spending.spend(100, clocks);
+        }
+        assert_eq!(spending.saved(), (DAY, 1000));
+        // A clock that was wrong by years does not keep the budget spent until they are over.
+        let mut spending = Spending::new(DAILY, Some((DAY + 5000, 1000)), noon(DAY));
+        assert!(spending.is_spent());
+        spending.spend(0, noon(DAY + 1));
+        assert!(!spending.is_spent());
+    }
+
+    #[test]
+    fn without_a_date_a_period_is_a_day_of_uptime() {
+        let mut spending = Spending::new(DAILY, None, unset(HOUR_MS));
+        spending.spend(1000, unset(2 * HOUR_MS));
+        assert_eq!(spending.account(unset(2 * HOUR_MS)).ends_in, Duration::from_secs(23 * 3600));
+        spending.spend(0, unset(HOUR_MS + DAY_MS - 1));
+        assert!(spending.is_spent());
+        spending.spend(7, unset(HOUR_MS + DAY_MS));
+        assert_eq!(spending.saved(), (0, 7));
+    }
+
+    #[test]
+    fn what_was_spent_before_the_date_was_known_counts_in_its_period() {
+        // The same day as before the reboot, and a later one.
+        for (day, spent) in [(DAY, 700), (DAY + 1, 300)] {
+            let mut spending = Spending::new(DAILY, Some((DAY, 400)), unset(0));
+            spending.spend(300, unset(MINUTE_MS));
+            assert_eq!(spending.saved(), (DAY, 700), "nobody knows yet");
+            spending.spend(0, noon(day));
+            assert_eq!(spending.saved(), (day, spent));
+        }
+    }
+
+    #[test]
+    fn the_forecast_goes_on_at_the_rate_so_far() {
+        let budget = Budget { bytes: 1000, period: Period::Month };
+        let april = first_day_of((2026 - 1970) * 12 + 3);
+        let tenth = Clocks { wall_ms: (april + 10) * DAY_MS, ..noon(0) };
+        let spending = Spending::new(budget, Some((month_of(april), 600)), tenth);
+        let account = spending.account(tenth);
+        assert_eq!((account.spent, account.remaining(), account.forecast), (600, 400, 1800));
+        assert_eq!(account.ends_in, Duration::from_secs(20 * 86_400));
+        let begin = Clocks { wall_ms: april * DAY_MS, ..noon(0) };
+        assert_eq!(Spending::new(budget, None, begin).account(begin).forecast, 0);
+    }
+
+    #[test]
+    fn quiet_hours_may_go_over_midnight() {
+        let at = |hour: i64, minute: i64| DAY * DAY_MS + hour * HOUR_MS + minute * MINUTE_MS;
+        let minutes = |left: Option<Duration>| left.map(|left| left.as_secs() / 60);
+        let night = QuietHours { from_min: 22 * 60, to_min: 6 * 60 };
+        let left = [at(21, 59), at(22, 0), at(23, 59), at(0, 0), at(5, 59), at(6, 0)]
+            .map(|at| minutes(night.left(at)));
+        assert_eq!(left, [None, Some(480), Some(361), Some(360), Some(1), None]);
+        let noon = QuietHours { from_min: 12 * 60, to_min: 13 * 60 };
+        let left = [at(11, 59), at(12, 0), at(12, 59), at(13, 0)].map(|at| minutes(noon.left(at)));
+        assert_eq!(left, [None, Some(60), Some(1), None]);
+    }
+
+    #[test]
+    fn quiet_hours_mean_nothing_while_nobody_knows_the_date() {
+        let all_but_a_minute = QuietHours { from_min: 0, to_min: 1439 };
+        assert_eq!(held(None, Some(all_but_a_minute), unset(0)), None);
+        assert!(held(None, Some(all_but_a_minute), noon(DAY)).is_some());
+    }
+}

@@ -1,0 +1,57 @@
+//! The addresses of a sink.
+
+/// One address, with its place among those of the same sink (RFC 2782): the lowest priority that
+/// works is used, within it by weight.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    pub priority: u16,
+    pub weight: u16,
+    pub url: String,
+}
+
+impl Endpoint {
+    /// As a person lists them, the preferred first.
+    pub fn in_order(urls: &[impl ToString]) -> Vec<Self> {
+        let one = |(priority, url): (u16, &_)| Self {
+            priority,
+            weight: 1,
+            url: ToString::to_string(url),
+        };
+        (0..).zip(urls).map(one).collect()
+    }
+
+    /// What of the address may be shown and stored: a query may hold a key.
+    pub fn address(&self) -> &str {
+        self.url.split(['?', '#']).next().unwrap_or_default()
+    }
+
+    /// Scheme, host and port.
+    pub fn origin(&self) -> &str {
+        let address = self.address();
+        let host = address.find("://").map_or(0, |at| at + 3);
+        let end = address[host..].find('/').map_or(address.len(), |at| host + at);
+        &address[..end]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_not_shown() {
+        for (url, address, origin) in [
+            (
+                "https://h:8443/v1/readings?key=secret",
+                "https://h:8443/v1/readings",
+                "https://h:8443",
+            ),
+            ("mqtt://h", "mqtt://h", "mqtt://h"),
+            ("http://[::1]:80/?a=//b/", "http://[::1]:80/", "http://[::1]:80"),
+            ("nonsense", "nonsense", "nonsense"),
+        ] {
+            let endpoint = Endpoint { url: url.into(), ..Endpoint::default() };
+            assert_eq!((endpoint.address(), endpoint.origin()), (address, origin));
+        }
+    }
+}

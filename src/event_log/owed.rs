@@ -1,0 +1,25 @@
+//! What a sink is still owed, in sets of numbers.
+
+use super::aggregates::Aggregates;
+use crate::domain::delivery::IntervalSet;
+
+impl Aggregates {
+    /// What a sink needs no more: it has it, it refused it, or it has to do without.
+    pub(super) fn settled(&self, sink: &str) -> IntervalSet {
+        let quarantine = self.quarantine(sink);
+        let has = self.delivery(sink).readings.union(&quarantine.held);
+        has.union(&quarantine.discarded).union(&quarantine.skipped)
+    }
+
+    /// What none of these sinks needs any more; nothing while there is no sink.
+    pub(super) fn settled_by_all(&self, sinks: &[String]) -> IntervalSet {
+        let mut sets = sinks.iter().map(|sink| self.settled(sink));
+        let first = sets.next().unwrap_or_default();
+        sets.fold(first, |all, set| all.intersection(&set))
+    }
+
+    /// What a sink is not owed: it needs it no more, or it is lost.
+    pub(super) fn closed(&self, sink: &str) -> IntervalSet {
+        self.settled(sink).union(&self.books.evicted).union(&self.books.damaged)
+    }
+}

@@ -1,0 +1,334 @@
+//! The quarantine: readings that a sink will never take are copied out of their segments, kept aside
+//! within bounds, and offered again or dropped as a person wishes.
+//!
+//! ```text
+//!             ┌──────────── Replay ◀───────────┐
+//!             ▼                                │
+//!  refused ▶ held ──want of room, Drop──▶ discarded
+//!             │ ▲                              ▲
+//!      Replay ▼ └─refused again                │
+//!          replayed ──want of room, Drop───────┘
+//!             └──acknowledged──▶ delivered
+//! ```
+//!
+//! What is held is said by the aggregates; the copies in the table follow with the same commit. A
+//! reading that was refused counts as acknowledged in the sink's delivery state, so that nothing waits
+//! for it, and stays so: what is replayed is offered from its copy.
+
+use std::collections::BTreeMap;
+
+use super::actor::{LogActor, LogConfig};
+use super::copies::{Change, Copied, bytes_of};
+use super::error::StorageError;
+use super::news::News;
+use super::rows::QuarantineRow;
+use super::{Mailbox, Refused, channel};
+use crate::clock::Clock;
+use crate::domain::boots::Moment;
+use crate::domain::delivery::{IntervalSet, NONE};
+use crate::domain::event::{Event, Stream};
+use crate::domain::quarantine::{Done, Order, Wish};
+use crate::telemetry::quarantine::Why;
+
+/// Of what a server says, so much is kept with each copy.
+const REASON_BYTES_MAX: usize = 512;
+/// Copies may take this part of the room for readings and events.
+const SHARE_OF_ROOM: u64 = 8;
+/// Runs of discarded readings that are remembered by their numbers.
+const DISCARDED_RUNS_MAX: usize = 256;
+
+/// Why an order was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Declined {
+    #[error("nothing such is in quarantine; `outstation quarantine list` shows what is")]
+    NothingSuch,
+    #[error(
+        "the sink `{0}` is not configured, so nobody would take them; configure it, or drop them"
+    )]
+    NoSuchSink(String),
+    #[error("it is done as soon as the log can be written: {0}")]
+    NotStored(String),
+    #[error("the log is not open yet ({0}); try again when it is")]
+    NotOpen(String),
+}
+
+/// The copies between two commits.
+#[derive(Debug, Default)]
+pub(super) struct Copies {
+    /// What they take in the file.
+    bytes: u64,
+    /// For the next commit.
+    staged: Vec<Change>,
+    news: News,
+}
+
+impl Copies {
+    pub(super) fn staged(&self) -> Vec<Change> {
+        self.staged.clone()
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.staged.is_empty()
+    }
+
+    /// The bytes that the next commit adds.
+    pub(super) fn coming(&self) -> u64 {
+        let kept = self.staged.iter().map(|change| match change {
+            Change::Keep(row) => bytes_of(row),
+            Change::Mark { .. } | Change::Remove { .. } => 0,
+        });
+        kept.sum()
+    }
+
+    /// What is kept and removed before it was ever written costs nothing: while the storage fails,
+    /// memory holds no more than the quarantine may.
+    fn stage(&mut self, change: Change) {
+        if let Change::Remove { sink, first, last } = &change {
+            self.staged.retain(|known| match known {
+                Change::Keep(row) => {
+                    let (from, to) = (row.segment.first_seq, row.segment.last_seq());
+                    row.sink != *sink || from < *first || to > *last
+                }
+                Change::Mark { .. } | Change::Remove { .. } => true,
+            });
+        }
+        match (self.staged.last_mut(), &change) {
+            (
+                Some(Change::Remove { sink: known, last, .. }),
+                Change::Remove { sink, first, last: to },
+            ) if known == sink && *last + 1 == *first => *last = *to,
+            _ => self.staged.push(change),
+        }
+    }
+}
+
+/// Carries an order out where no daemon runs.
+pub fn carry_out_alone(
+    config: LogConfig,
+    clock: Clock,
+    order: &Order,
+) -> Result<Result<Vec<Done>, Declined>, StorageError> {
+    let mut actor = LogActor::open(config, clock)?;
+    let (_handle, mailbox) = channel();
+    let done = actor.carry_out(order, &mailbox)?;
+    actor.commit(&mailbox, true)?;
+    actor.tell_quarantine();
+    Ok(done)
+}
+
+impl LogActor {
+    /// The table is made to follow the aggregates: what they count on and is not there is gone, what
+    /// they do not know of is of no use.
+    pub(super) fn reconcile(&mut self, copied: Copied) {
+        self.copies.bytes = copied.bytes;
+        let known = self.aggregates.quarantines.iter();
+        let kept: BTreeMap<String, IntervalSet> =
+            known.map(|(sink, quarantine)| (sink.clone(), quarantine.kept())).collect();
+        for (sink, numbers) in &kept {
+            let there = copied.numbers.get(sink).unwrap_or(&NONE);
+            for (first, last) in numbers.difference(there).intervals() {
+                self.discard(sink, *first, *last, Why::Damaged);
+            }
+        }
+        for (sink, there) in &copied.numbers {
+            let numbers = kept.get(sink).unwrap_or(&NONE);
+            for (first, last) in there.difference(numbers).intervals() {
+                let (sink, first, last) = (sink.clone(), *first, *last);
+                self.copies.stage(Change::Remove { sink, first, last });
+            }
+        }
+        for sink in self.config.quarantine_readings.clone().keys() {
+            self.keep_to_limit(sink);
+        }
+        if !self.copies.is_settled() {
+            self.settle();
+        }
+    }
+
+    pub(super) fn quarantine(&mut self, sink: &str, refused: &Refused) {
+        let segment = &refused.segment;
+        let (first, last) = (segment.first_seq, segment.last_seq());
+        let reason = shortened(&refused.reason);
+        self.copies.news.refused(sink, first, last, &reason);
+        let event = Event::Refused { first, last, reason: reason.clone() };
+        self.record(Stream::quarantine(sink), event);
+        self.record(Stream::delivery(sink), Event::Acknowledged { first, last });
+        let (sink, segment) = (sink.to_owned(), segment.clone());
+        let at = Moment { boot: self.boot, ms: self.clock.since_boot_ms() };
+        let row = QuarantineRow { sink: sink.clone(), segment, at, replayed: false, reason };
+        self.copies.stage(Change::Keep(row));
+        self.keep_to_limit(&sink);
+        self.settle();
+    }
+
+    /// The oldest give way.
+    fn keep_to_limit(&mut self, sink: &str) {
+        let most = self.config.quarantine_readings.get(sink).copied().unwrap_or(0);
+        let kept = self.aggregates.quarantine(sink).kept();
+        for (first, last) in kept.lowest(kept.count().saturating_sub(most)) {
+            self.discard(sink, first, last, Why::Limit);
+        }
+    }
+
+    pub(super) fn discard(&mut self, sink: &str, first: u64, last: u64, why: Why) {
+        self.record(Stream::quarantine(sink), Event::Discarded { first, last });
+        self.copies.stage(Change::Remove { sink: sink.to_owned(), first, last });
+        self.copies.news.discarded(sink, first, last, why);
+        self.settle();
+    }
+
+    /// A sink has these readings; among them may be some that it had refused before.
+    pub(super) fn taken_after_all(&mut self, sink: &str, first: u64, last: u64) {
+        for (first, last) in self.aggregates.quarantine(sink).replayed.within(first, last) {
+            self.record(Stream::quarantine(sink), Event::Acknowledged { first, last });
+            self.copies.stage(Change::Remove { sink: sink.to_owned(), first, last });
+        }
+    }
+
+    /// Says what was done only when it is durable.
+    pub(super) fn carry_out(
+        &mut self,
+        order: &Order,
+        mailbox: &Mailbox,
+    ) -> Result<Result<Vec<Done>, Declined>, StorageError> {
+        let done = match self.apply_order(order) {
+            Ok(done) => done,
+            Err(declined) => return Ok(Err(declined)),
+        };
+        self.commit(mailbox, false)?;
+        Ok(match &self.trouble {
+            Some(trouble) => Err(Declined::NotStored(trouble.clone())),
+            None => Ok(done),
+        })
+    }
+
+    fn apply_order(&mut self, order: &Order) -> Result<Vec<Done>, Declined> {
+        let mut selected: Vec<(String, Vec<(u64, u64)>)> = Vec::new();
+        for (sink, quarantine) in &self.aggregates.quarantines {
+            let ranges = match order.wish {
+                Wish::Replay => order.selects(sink, &quarantine.held),
+                Wish::Drop => order.selects(sink, &quarantine.kept()),
+            };
+            if !ranges.is_empty() {
+                selected.push((sink.clone(), ranges));
+            }
+        }
+        if selected.is_empty() {
+            return Err(Declined::NothingSuch);
+        }
+        if order.wish == Wish::Replay {
+            let configured = |sink: &String| self.config.rules(sink).is_some();
+            if let Some((sink, _)) = selected.iter().find(|(sink, _)| !configured(sink)) {
+                return Err(Declined::NoSuchSink(sink.clone()));
+            }
+        }
+        let carried_out = selected.into_iter().map(|(sink, ranges)| {
+            let readings = ranges.iter().map(|(first, last)| last - first + 1).sum();
+            for (first, last) in ranges {
+                match order.wish {
+                    Wish::Replay => self.replay(&sink, first, last),
+                    Wish::Drop => self.discard(&sink, first, last, Why::Dropped),
+                }
+            }
+            Done { sink, readings }
+        });
+        Ok(carried_out.collect())
+    }
+
+    fn replay(&mut self, sink: &str, first: u64, last: u64) {
+        self.record(Stream::quarantine(sink), Event::Replayed { first, last });
+        self.copies.stage(Change::Mark { sink: sink.to_owned(), first, last });
+    }
+
+    /// Copies give way to what was never refused. They are of any size, so this is an estimate; the
+    /// next commit measures what is left.
+    pub(super) fn bound_copies(&mut self, room: u64) {
+        let (bytes, most) = (self.copies.bytes + self.copies.coming(), room / SHARE_OF_ROOM);
+        let sinks = self.aggregates.quarantines.iter();
+        let mut kept: Vec<(u64, String)> =
+            sinks.map(|(sink, of)| (of.kept().count(), sink.clone())).collect();
+        kept.sort_unstable();
+        let all: u64 = kept.iter().map(|(count, _)| count).sum();
+        if bytes <= most || all == 0 {
+            return;
+        }
+        let part = |of: u64, share: u64, whole: u64| {
+            let part = (u128::from(of) * u128::from(share)).div_ceil(u128::from(whole));
+            u64::try_from(part).unwrap_or(of)
+        };
+        let mut excess = part(all, bytes - most, bytes);
+        self.copies.bytes -= part(self.copies.bytes, excess, all);
+        while let Some((count, sink)) = kept.pop().filter(|_| excess > 0) {
+            let share = count.min(excess);
+            excess -= share;
+            for (first, last) in self.aggregates.quarantine(&sink).kept().lowest(share) {
+                self.discard(&sink, first, last, Why::Room);
+            }
+        }
+    }
+
+    /// Readings that are gone for good need not be remembered one by one for ever.
+    pub(super) fn forget_discarded(&mut self) -> Result<(), StorageError> {
+        let quarantines = &self.aggregates.quarantines;
+        let runs = |set: &IntervalSet, (first, last)| set.within(first, last).len();
+        let Some(most) = quarantines
+            .values()
+            .map(|quarantine| &quarantine.discarded)
+            .find(|discarded| discarded.intervals().len() > DISCARDED_RUNS_MAX)
+        else {
+            return Ok(());
+        };
+        // Nothing can become of a number any more that has left the log and of which nobody has a copy.
+        let kept = quarantines.values().fold(IntervalSet::EMPTY, |all, of| all.union(&of.kept()));
+        let gone = kept.missing(1, self.database.oldest_seq()?.saturating_sub(1));
+        let Some((first, last)) = gone.into_iter().max_by_key(|gap| runs(most, *gap)) else {
+            return Ok(());
+        };
+        if runs(most, (first, last)) <= DISCARDED_RUNS_MAX / 2 {
+            return Ok(());
+        }
+        let classes = self.aggregates.books.classes(&self.counting());
+        let count = classes.refused.count_within(first, last);
+        let of_sinks: Vec<(String, u64)> = quarantines
+            .iter()
+            .map(|(sink, of)| (sink.clone(), of.discarded.count_within(first, last)))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        self.record(Stream::ledger(), Event::Forgotten { first, last, count });
+        for (sink, count) in of_sinks {
+            self.record(Stream::quarantine(&sink), Event::Forgotten { first, last, count });
+        }
+        Ok(())
+    }
+
+    /// The copies are written as they were staged.
+    pub(super) fn copies_committed(&mut self) {
+        if self.copies.is_settled() {
+            return;
+        }
+        self.copies.staged.clear();
+        // Unmeasured they count as before; the next commit measures again.
+        if let Ok(bytes) = self.database.copied_bytes() {
+            self.copies.bytes = bytes;
+        }
+        self.tell_quarantine_in_time();
+    }
+
+    pub(super) fn tell_quarantine_in_time(&mut self) {
+        if self.copies.is_settled() {
+            self.copies.news.tell_in_time(self.clock.now());
+        }
+    }
+
+    /// The last word.
+    pub(super) fn tell_quarantine(&mut self) {
+        self.copies.news.tell();
+    }
+}
+
+/// The beginning of what a server said, whole characters.
+fn shortened(reason: &str) -> String {
+    let end =
+        (0..=REASON_BYTES_MAX.min(reason.len())).rev().find(|at| reason.is_char_boundary(*at));
+    reason[..end.unwrap_or(0)].to_owned()
+}

@@ -1,0 +1,57 @@
+//! Events before one commit that are one fact.
+
+use super::sqlite::Versioned;
+use crate::domain::event::{Event, Stream};
+
+/// Makes an event part of one that is staged already, if they can be one. Several acknowledgements,
+/// intakes of one port or descriptions of one sensor are. Of a quarantine only the last may grow: in it
+/// the same readings come and go.
+pub(super) fn merge(staged: &mut [Versioned], stream: &Stream, event: &Event) -> bool {
+    let candidates = staged.iter_mut().rev().filter(|staged| staged.stream == *stream);
+    for (back, staged) in candidates.enumerate() {
+        match (&mut staged.event, event) {
+            (Event::Acknowledged { last, .. }, Event::Acknowledged { first, last: to })
+                if *last + 1 == *first && (back == 0 || stream.delivery_sink().is_some()) =>
+            {
+                *last = *to;
+                return true;
+            }
+            (
+                Event::Refused { last, reason, .. },
+                Event::Refused { first, last: to, reason: why },
+            ) if back == 0 && *last + 1 == *first && reason == why => {
+                *last = *to;
+                return true;
+            }
+            (Event::Discarded { last, .. }, Event::Discarded { first, last: to })
+                if back == 0 && *last + 1 == *first =>
+            {
+                *last = *to;
+                return true;
+            }
+            (
+                Event::SensorDescribed { id: known, sensor },
+                Event::SensorDescribed { id, sensor: now },
+            ) if known == id => {
+                *sensor = now.clone();
+                return true;
+            }
+            (Event::ClockAnchored { anchor, .. }, Event::ClockAnchored { anchor: now, .. }) => {
+                *anchor = *now;
+                return true;
+            }
+            (Event::TookIn { port: known, intake }, Event::TookIn { port, intake: more })
+                if known == port =>
+            {
+                intake.merge(more);
+                return true;
+            }
+            (Event::Told { through }, Event::Told { through: to }) => {
+                *through = *to;
+                return true;
+            }
+            _ => {}
+        }
+    }
+    false
+}

@@ -1,0 +1,170 @@
+//! `outstation quarantine list` and `show`: the readings that sinks refused, beside a daemon or without
+//! one.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value};
+
+use super::lines::{Format, Lines, printable};
+use super::output::Output;
+use super::readings::{of_segment, state_of};
+use super::{InspectError, Subject};
+use crate::cli::complain;
+use crate::domain::batch::Dated;
+use crate::domain::boots::rfc3339;
+use crate::domain::delivery::IntervalSet;
+use crate::event_log::QuarantineRow;
+use crate::event_log::inspect::{LogView, State};
+
+/// How they are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// One line for each reading.
+    List,
+    /// All there is to know of each.
+    Full,
+    /// One JSON object for each reading.
+    Json,
+}
+
+/// Which readings are wanted.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub sink: Option<String>,
+    /// First and last numbers. `None`: all.
+    pub numbers: Option<Vec<(u64, u64)>>,
+    pub style: Style,
+}
+
+/// Of a reason, so many characters are in a line of the list.
+const REASON_CHARS: usize = 60;
+
+/// Prints them, and says how many they were.
+pub fn quarantine(subject: &Subject, wanted: &Wanted) -> Result<u64, InspectError> {
+    let view = LogView::open(&subject.path).map_err(InspectError::at(&subject.path))?;
+    let state = state_of(&view)?;
+    let numbers = wanted.numbers.as_ref().map(|ranges| IntervalSet::of(ranges));
+    let mut telling = Telling {
+        state: &state,
+        style: wanted.style,
+        numbers,
+        lines: Lines::of(Format::Json, &subject.device, view.epoch()),
+        table: Lines::of(Format::Table, &subject.device, view.epoch()),
+        output: Output::stdout(),
+        count: 0,
+    };
+    let sinks = state.refusing_sinks();
+    let is_wanted = |sink: &&String| wanted.sink.as_ref().is_none_or(|wanted| wanted == *sink);
+    for sink in sinks.iter().filter(is_wanted) {
+        telling.sink(&view, sink)?;
+    }
+    let count = telling.count;
+    telling.output.finish()?;
+    match (count, &wanted.numbers, &wanted.sink) {
+        (0, Some(_), _) | (0, _, Some(_)) => Err(InspectError::NothingSuch),
+        _ => Ok(count),
+    }
+}
+
+struct Telling<'a> {
+    state: &'a State,
+    style: Style,
+    numbers: Option<IntervalSet>,
+    lines: Lines,
+    table: Lines,
+    output: Output,
+    count: u64,
+}
+
+impl Telling<'_> {
+    fn sink(&mut self, view: &LogView, sink: &str) -> Result<(), InspectError> {
+        let kept = self.state.quarantine(sink).kept();
+        let mut next = kept.intervals().first().map_or(0, |(first, _)| *first);
+        loop {
+            let page = view.quarantined(sink, next).map_err(InspectError::at(view.path()))?;
+            let before = next;
+            for (copy, sound) in &page {
+                let (first, last) = (copy.segment.first_seq, copy.segment.last_seq());
+                next = next.max(last.saturating_add(1));
+                // What was replayed and taken in the meantime, or is on its way out.
+                let known = IntervalSet::of(&kept.within(first, last));
+                if *sound && self.copy(copy, &known) {
+                    continue;
+                }
+                complain(&format!(
+                    "readings {first}-{last} in the quarantine of `{sink}` are damaged; skipped"
+                ));
+            }
+            if next == before || !self.output.is_open() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Says whether the copy could be read.
+    fn copy(&mut self, copy: &QuarantineRow, known: &IntervalSet) -> bool {
+        let Self { state, style, numbers, lines, table, output, count } = self;
+        let read = of_segment(&copy.segment, state.meaning(), 0, |dated| {
+            let seq = dated.reading.seq;
+            let wanted = numbers.as_ref().is_none_or(|numbers| numbers.contains(seq));
+            if !wanted || !known.contains(seq) {
+                return;
+            }
+            *count += 1;
+            let text = match style {
+                Style::List => line(copy, &row(table, dated)),
+                Style::Full => page(copy, &row(table, dated), state),
+                Style::Json => object(copy, dated, lines, state),
+            };
+            output.put(text.as_bytes());
+        });
+        read.is_ok()
+    }
+}
+
+/// Number, time, sensor and values.
+fn row(table: &Lines, dated: &Dated<'_>) -> String {
+    let mut text = Vec::new();
+    table.add(&mut text, dated);
+    String::from_utf8_lossy(&text).trim_end().to_owned()
+}
+
+fn line(copy: &QuarantineRow, row: &str) -> String {
+    let reason = printable(&copy.reason);
+    let mut short: String = reason.chars().take(REASON_CHARS).collect();
+    if short.len() < reason.len() {
+        short.push('…');
+    }
+    let replayed = if copy.replayed { "  (replayed)" } else { "" };
+    format!("{:<12}{row}  {short}{replayed}\n", copy.sink)
+}
+
+fn page(copy: &QuarantineRow, row: &str, state: &State) -> String {
+    let mut page = format!("{}\n", row.trim_start());
+    let (at, set) = state.meaning().boots.date(copy.at);
+    let unset = if set { "" } else { " (clock unset)" };
+    let standing = if copy.replayed { "offered again" } else { "kept, not offered" };
+    // Writing into memory does not fail.
+    let _ = write!(
+        page,
+        "  sink     {}, {standing}\n  refused  {}{unset}\n  reason   {}\n",
+        copy.sink,
+        rfc3339(at),
+        printable(&copy.reason)
+    );
+    page
+}
+
+/// The line that a sink receives, and what became of it.
+fn object(copy: &QuarantineRow, dated: &Dated<'_>, lines: &Lines, state: &State) -> String {
+    let mut text = Vec::new();
+    lines.add(&mut text, dated);
+    let mut object: Map<String, Value> = serde_json::from_slice(&text).unwrap_or_default();
+    let (at, set) = state.meaning().boots.date(copy.at);
+    let refused = set.then(|| rfc3339(at).to_string());
+    object.insert("sink".to_owned(), copy.sink.clone().into());
+    object.insert("reason".to_owned(), copy.reason.clone().into());
+    object.insert("refused".to_owned(), refused.into());
+    object.insert("replayed".to_owned(), copy.replayed.into());
+    format!("{}\n", Value::Object(object))
+}

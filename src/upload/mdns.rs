@@ -1,0 +1,169 @@
+//! Services on the local network, by multicast DNS (RFC 6762, RFC 6763). The only place that knows
+//! the library; it has a thread of its own and asks seldom once something is found.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use mdns_sd::{IfKind, ResolvedService, ServiceDaemon, ServiceEvent, ServiceInfo};
+
+/// What `outstation collect --announce` answers to.
+pub const SERVICE: &str = "_outstation-collect._tcp.local";
+/// Ours is longer than the 15 characters that IANA registers.
+const SERVICE_NAME_MAX: u8 = 30;
+/// The library looks for new interfaces this often; a board rarely grows one.
+const INTERFACES_EVERY_S: u32 = 60;
+/// More than one network has: whoever announces more is not ours.
+const SERVICES_MAX: usize = 64;
+
+#[derive(Debug, thiserror::Error)]
+pub enum MdnsError {
+    #[error("failed to use multicast DNS")]
+    Daemon(#[from] mdns_sd::Error),
+    #[error("multicast DNS ended")]
+    Ended,
+}
+
+/// One service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    pub address: IpAddr,
+    pub port: u16,
+    /// As the service itself states it (`path` in its TXT record).
+    pub path: Option<String>,
+}
+
+/// Listens for services of one type.
+pub struct Browser {
+    daemon: ServiceDaemon,
+    news: mdns_sd::Receiver<ServiceEvent>,
+    /// By full name.
+    services: BTreeMap<String, Service>,
+}
+
+impl fmt::Debug for Browser {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Browser").field("services", &self.services).finish_non_exhaustive()
+    }
+}
+
+impl Browser {
+    /// `service` such as `_outstation-collect._tcp.local`.
+    pub fn start(service: &str) -> Result<Self, MdnsError> {
+        let daemon = daemon()?;
+        let news = daemon.browse(&fully_qualified(service))?;
+        Ok(Self { daemon, news, services: BTreeMap::new() })
+    }
+
+    /// All known services once there is news of them. Cancel-safe.
+    pub async fn changed(&mut self) -> Result<Vec<Service>, MdnsError> {
+        loop {
+            let event = self.news.recv_async().await.map_err(|_| MdnsError::Ended)?;
+            let before = self.services.clone();
+            match event {
+                ServiceEvent::ServiceResolved(resolved) => self.found(&resolved),
+                ServiceEvent::ServiceRemoved(_, name) => drop(self.services.remove(&name)),
+                _ => {}
+            }
+            if self.services != before {
+                return Ok(self.services.values().cloned().collect());
+            }
+        }
+    }
+
+    fn found(&mut self, resolved: &ResolvedService) {
+        let has_room = self.services.len() < SERVICES_MAX;
+        if let Some(address) = best(resolved) {
+            if has_room || self.services.contains_key(&resolved.fullname) {
+                let path = resolved.txt_properties.get_property_val_str("path");
+                let path = path.filter(|path| is_path(path)).map(str::to_owned);
+                let service = Service { address, port: resolved.port, path };
+                self.services.insert(resolved.fullname.clone(), service);
+            }
+        }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Its thread ends some time after; nothing waits for it.
+        drop(self.daemon.shutdown());
+    }
+}
+
+/// Tells the local network of a service for as long as it lives.
+pub struct Announcement {
+    daemon: ServiceDaemon,
+    name: String,
+}
+
+impl fmt::Debug for Announcement {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Announcement").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Announcement {
+    /// `address`: only this one; none means every address of the machine.
+    pub fn start(
+        service: &str,
+        instance: &str,
+        address: Option<IpAddr>,
+        port: u16,
+        path: &str,
+    ) -> Result<Self, MdnsError> {
+        let daemon = daemon()?;
+        let (host, properties) = (format!("{instance}.local."), [("path", path)]);
+        let service = fully_qualified(service);
+        let info = match address {
+            Some(address) => {
+                ServiceInfo::new(&service, instance, &host, address, port, &properties[..])?
+            }
+            None => ServiceInfo::new(&service, instance, &host, "", port, &properties[..])?
+                .enable_addr_auto(),
+        };
+        let name = info.get_fullname().to_owned();
+        daemon.register(info)?;
+        Ok(Self { daemon, name })
+    }
+
+    /// Takes it back, so that nobody is sent here any more.
+    pub async fn end(self) {
+        if let Ok(done) = self.daemon.unregister(&self.name) {
+            drop(done.recv_async().await);
+        }
+        if let Ok(done) = self.daemon.shutdown() {
+            drop(done.recv_async().await);
+        }
+    }
+}
+
+fn daemon() -> Result<ServiceDaemon, MdnsError> {
+    let daemon = ServiceDaemon::new()?;
+    daemon.set_service_name_len_max(SERVICE_NAME_MAX)?;
+    daemon.set_ip_check_interval(INTERFACES_EVERY_S)?;
+    // A collector on the same board.
+    daemon.enable_interface([IfKind::LoopbackV4, IfKind::LoopbackV6].to_vec())?;
+    Ok(daemon)
+}
+
+fn fully_qualified(service: &str) -> String {
+    format!("{}.", service.trim_end_matches('.'))
+}
+
+/// IPv4 first, because it has no scope that a URL cannot say.
+fn best(resolved: &ResolvedService) -> Option<IpAddr> {
+    let addresses = resolved.addresses.iter().map(mdns_sd::ScopedIp::to_ip_addr);
+    let usable = |address: &IpAddr| match address {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(address) => !address.is_unicast_link_local(),
+    };
+    addresses.filter(usable).min()
+}
+
+fn is_path(path: &str) -> bool {
+    path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
+}
+
+#[cfg(test)]
+mod tests;

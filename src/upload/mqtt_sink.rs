@@ -1,0 +1,197 @@
+//! The `mqtt` sink: a message of QoS 1 per reading. A batch is accepted when every message of it is
+//! acknowledged.
+//!
+//! ```text
+//!  batch ─Messages▶ Flight ◀──▶ Connection ──▶ broker
+//!                     │            └─ between batches it rests in a task of its own, which pings
+//!                     └─ Session: what the broker has of batches that were not accepted as a whole
+//! ```
+
+use std::future::Future;
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tower::Service;
+
+use super::mqtt_access::{SetupError, password};
+use super::mqtt_connection::{Connection, KEEP_ALIVE, OFFLINE};
+use super::mqtt_dial::{Address, dial};
+use super::mqtt_flight::{Flight, Session, lock};
+use super::mqtt_messages::Messages;
+use super::mqtt_packet::Hello;
+use super::mqtt_tls::Tls;
+use super::{Offer, Receipt, Refusal, Rejection, Wire};
+use crate::config::{MqttSink as MqttSinkConfig, Names, Payload};
+use crate::domain::batch::Batch;
+use crate::domain::breaker::Cause;
+use crate::domain::endpoint::Endpoint;
+use crate::telemetry::error_chain;
+
+/// What a reading of one or two channels takes as JSON, with its topic.
+const JSON_BYTES_PER_READING: u64 = 180;
+/// What the values of such a reading take, each with its topic.
+const VALUE_BYTES_PER_READING: u64 = 80;
+#[derive(Clone, Debug)]
+pub struct MqttSink(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: MqttSinkConfig,
+    /// Of the sink.
+    name: String,
+    url: String,
+    wire: Wire,
+    session: Mutex<Session>,
+    resting: Mutex<Option<Resting>>,
+}
+
+/// A connection between two batches. Dropped, it ends.
+#[derive(Debug)]
+struct Resting {
+    wanted: oneshot::Sender<()>,
+    task: JoinHandle<Option<Connection>>,
+}
+
+impl MqttSink {
+    pub fn new(name: &str, config: &MqttSinkConfig, endpoint: &Endpoint, wire: &Wire) -> Self {
+        Self(Arc::new(Inner {
+            config: config.clone(),
+            name: name.to_owned(),
+            url: endpoint.url.clone(),
+            wire: wire.clone(),
+            session: Mutex::default(),
+            resting: Mutex::default(),
+        }))
+    }
+
+    /// What would keep this sink from ever sending.
+    pub fn check(config: &MqttSinkConfig) -> Result<(), SetupError> {
+        config.login.as_ref().map(password).transpose()?;
+        Tls::read(config.ca_file.as_deref(), identity(config)).map(drop)
+    }
+}
+
+impl Service<Offer> for MqttSink {
+    type Response = Receipt;
+    type Error = Refusal;
+    type Future = Pin<Box<dyn Future<Output = Result<Receipt, Refusal>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, offer: Offer) -> Self::Future {
+        let inner = Arc::clone(&self.0);
+        Box::pin(async move { inner.send(&offer.0).await })
+    }
+}
+
+impl Inner {
+    async fn send(&self, batch: &Batch) -> Result<Receipt, Refusal> {
+        let messages = Messages::of(batch, &self.config).map_err(|error| Refusal::Rejected {
+            what: Rejection::Content,
+            detail: format!("failed to encode the batch: {error}"),
+        })?;
+        lock(&self.session).enter(batch.epoch);
+        let mut flight = Flight::new(&messages, &self.session);
+        let landed = match flight.is_over() {
+            true => Ok(()),
+            false => self.fly(&mut flight, &batch.device).await,
+        };
+        drop(flight);
+        landed?;
+        let last_event = batch.events.last().map(|told| told.position);
+        lock(&self.session).accepted(&batch.ranges(), last_event);
+        Ok(Receipt { bytes: messages.bytes() })
+    }
+
+    /// A connection that is dropped midway, by us or with this future, is not used again.
+    async fn fly(&self, flight: &mut Flight<'_>, device: &str) -> Result<(), Refusal> {
+        let (mut connection, is_new) = match self.rested().await {
+            Some(connection) => (connection, false),
+            None => (self.connect(device).await?, true),
+        };
+        let landed = flight.run(&mut connection, is_new).await;
+        if connection.is_sound() {
+            self.rest(connection);
+        }
+        landed
+    }
+
+    /// The connection of the batch before, if it is still there.
+    async fn rested(&self) -> Option<Connection> {
+        let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        // It fails if the task has ended, which the task says better.
+        let _ = resting.wanted.send(());
+        match resting.task.await {
+            Ok(connection) => connection,
+            Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+            Err(_) => None,
+        }
+    }
+
+    fn rest(&self, connection: Connection) {
+        let (wanted, when_wanted) = oneshot::channel();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "pings are due while nobody calls; the next call awaits the task, panic and all"
+        )]
+        let task = tokio::spawn(connection.rest(when_wanted));
+        let resting = Resting { wanted, task };
+        *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = Some(resting);
+    }
+
+    async fn connect(&self, device: &str) -> Result<Connection, Refusal> {
+        let setup = |error| refused_by_setup(&error);
+        let hello = self.hello(device).map_err(setup)?;
+        let address = Address::of(&self.url).map_err(setup)?;
+        let tls = match address.encrypted {
+            true => Some(self.tls().map_err(setup)?),
+            false => None,
+        };
+        let io = dial(&address, tls, &self.wire).await?;
+        Connection::open(io, self.config.version, &hello).await
+    }
+
+    /// Files are read for each connection, so that they can be replaced while the daemon runs.
+    fn tls(&self) -> Result<Tls, SetupError> {
+        Tls::read(self.config.ca_file.as_deref(), identity(&self.config))
+    }
+
+    fn hello(&self, device: &str) -> Result<Hello, SetupError> {
+        let config = &self.config;
+        let names = Names { device, ..Names::default() };
+        let login =
+            config.login.as_ref().map(|login| Ok((login.username.clone(), password(login)?)));
+        Ok(Hello {
+            client_id: match &config.client_id {
+                Some(id) => id.clone(),
+                None => format!("outstation-{device}-{}", self.name),
+            },
+            keep_alive_s: u16::try_from(KEEP_ALIVE.as_secs()).unwrap_or(u16::MAX),
+            login: login.transpose()?,
+            will: config.status_topic.as_ref().map(|topic| (topic.fill(names), OFFLINE)),
+        })
+    }
+}
+
+fn identity(config: &MqttSinkConfig) -> Option<(&Path, &Path)> {
+    config.identity.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()))
+}
+
+fn refused_by_setup(error: &SetupError) -> Refusal {
+    Refusal::Retry { cause: Cause::Misconfigured, after: None, detail: error_chain(error) }
+}
+
+/// What a reading of one or two channels takes.
+pub(super) fn bytes_per_reading(config: &MqttSinkConfig) -> u64 {
+    match config.payload {
+        Payload::Json => JSON_BYTES_PER_READING,
+        Payload::Value => VALUE_BYTES_PER_READING,
+    }
+}

@@ -1,0 +1,94 @@
+//! Every kind of sink there is: to add one, add its file and its rows here and in the configuration.
+
+use std::error::Error;
+
+use tokio::sync::watch;
+use tower::util::BoxCloneService;
+
+use super::http_sink::HttpSink;
+#[cfg(feature = "mqtt")]
+use super::mqtt_sink::{self, MqttSink};
+#[cfg(feature = "nats")]
+use super::nats_sink::NatsSink;
+#[cfg(feature = "prometheus")]
+use super::prometheus_sink::PrometheusSink;
+use super::{Offer, Receipt, Refusal, Wire};
+use crate::clock::Clock;
+use crate::config::{Sink, SinkKind};
+use crate::domain::endpoint::Endpoint;
+use crate::event_log::LogStatus;
+
+/// A sink of any kind at one endpoint.
+pub type AnySink = BoxCloneService<Offer, Receipt, Refusal>;
+
+/// What the endpoints of one sink have in common.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub clock: Clock,
+    /// What may have arrived although nobody said so.
+    #[cfg(feature = "prometheus")]
+    pub doubt: super::prometheus_doubt::SharedDoubt,
+}
+
+impl Context {
+    #[cfg_attr(not(feature = "prometheus"), expect(unused_variables, reason = "see `doubt`"))]
+    pub fn new(clock: Clock, log: watch::Receiver<LogStatus>) -> Self {
+        Self {
+            clock,
+            #[cfg(feature = "prometheus")]
+            doubt: super::prometheus_doubt::SharedDoubt::new(log),
+        }
+    }
+}
+
+/// Never fails: what is wrong with a sink's settings keeps no reading from being recorded, and is
+/// said when it is first called.
+#[cfg_attr(
+    not(feature = "prometheus"),
+    expect(unused_variables, reason = "a kind left out uses it")
+)]
+pub fn at(endpoint: &Endpoint, sink: &Sink, wire: &Wire, context: &Context) -> AnySink {
+    match &sink.kind {
+        SinkKind::Http(http) => {
+            BoxCloneService::new(HttpSink::new(&sink.name, http, endpoint, wire))
+        }
+        #[cfg(feature = "mqtt")]
+        SinkKind::Mqtt(mqtt) => {
+            BoxCloneService::new(MqttSink::new(&sink.name, mqtt, endpoint, wire))
+        }
+        #[cfg(feature = "prometheus")]
+        SinkKind::Prometheus(prometheus) => {
+            BoxCloneService::new(PrometheusSink::new(prometheus, sink, endpoint, wire, context))
+        }
+        #[cfg(feature = "nats")]
+        SinkKind::Nats(nats) => {
+            BoxCloneService::new(NatsSink::new(nats, sink.timeout, endpoint, wire))
+        }
+    }
+}
+
+/// What would keep a sink from ever sending.
+pub fn check(sink: &Sink) -> Result<(), Box<dyn Error>> {
+    match &sink.kind {
+        SinkKind::Http(http) => HttpSink::check(http).map_err(Box::from),
+        #[cfg(feature = "mqtt")]
+        SinkKind::Mqtt(mqtt) => MqttSink::check(mqtt).map_err(Box::from),
+        #[cfg(feature = "prometheus")]
+        SinkKind::Prometheus(prometheus) => PrometheusSink::check(prometheus).map_err(Box::from),
+        #[cfg(feature = "nats")]
+        SinkKind::Nats(nats) => NatsSink::check(nats),
+    }
+}
+
+/// What a reading of one or two channels takes in this sink's encoding, unless it is the stored one.
+pub fn bytes_per_reading(sink: &Sink) -> Option<u64> {
+    match &sink.kind {
+        SinkKind::Http(http) => super::http_sink::bytes_per_reading(http),
+        #[cfg(feature = "mqtt")]
+        SinkKind::Mqtt(mqtt) => Some(mqtt_sink::bytes_per_reading(mqtt)),
+        #[cfg(feature = "prometheus")]
+        SinkKind::Prometheus(_) => Some(super::prometheus_sink::BYTES_PER_READING),
+        #[cfg(feature = "nats")]
+        SinkKind::Nats(_) => Some(super::nats_sink::BYTES_PER_READING),
+    }
+}

@@ -1,0 +1,221 @@
+//! The stack with its real actor and a real log, from one process to the next.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use tokio::sync::Mutex;
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::config::Pace;
+use crate::domain::event::{Event, Stream};
+use crate::domain::lanes::LanePolicy;
+use crate::domain::ledger::Intake;
+use crate::domain::reading::{Channel, Sensor, Stamp, Value, ValueType};
+use crate::event_log::actor::{Intervals, LogActor, LogConfig, SinkRules};
+use crate::event_log::inspect::LogView;
+use crate::event_log::{Append, Limits, LogHandle};
+use crate::supervisor::pulse::Pulse;
+use crate::supervisor::{Stage, Supervisor};
+use crate::upload::actor::Upload;
+use crate::upload::recall;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// One process: a log, an uploader, and the sink it meets.
+struct Process {
+    handle: LogHandle,
+    supervisor: Supervisor,
+    status: watch::Receiver<SinkStatus>,
+    sink: Scripted,
+    log: JoinSet<()>,
+    upload: JoinSet<()>,
+}
+
+impl Process {
+    fn start(folder: &Path, clock: &Clock, retries: u32, answers: Vec<Answer>) -> Self {
+        let config = LogConfig {
+            device: "d".into(),
+            path: folder.join("log.db"),
+            commit_interval: Intervals { alarm: Duration::ZERO, live: SECOND, backfill: SECOND },
+            commit_readings: 100,
+            bytes_max: 8 << 20,
+            retain_delivered: false,
+            generation: (7, "test"),
+            quarantine_readings: BTreeMap::new(),
+            sinks: vec![SinkRules::waited_for("s", false)],
+        };
+        let mut actor = LogActor::open(config.clone(), clock.clone()).expect("the log opens");
+        let (handle, mailbox) = event_log::channel();
+        actor.publish(&mailbox);
+        let (clock, mailbox) = (clock.clone(), Arc::new(Mutex::new(mailbox)));
+        let (mut log, mut upload) = (JoinSet::new(), JoinSet::new());
+        let log_clock = clock.clone();
+        log.spawn(async move {
+            let pulse = Pulse::unwatched();
+            event_log::actor::run(Some(actor), config, log_clock, mailbox, pulse)
+                .await
+                .expect("the log ends well");
+        });
+        let (sender, status) = watch::channel(SinkStatus::new("s", "http://a"));
+        let context = breakers(sender.clone(), handle.appender(), clock.clone());
+        let sink = Scripted::default();
+        sink.turn_to(answers);
+        let sinks = BTreeMap::from([("a".to_owned(), sink.clone())]);
+        let known = watch::channel(endpoints_of(&[(0, "a")])).1;
+        let endpoints = Endpoints::new(known, context, connect(&sinks));
+        let supervisor = Supervisor::new(clock.clone());
+        let lanes = LanePolicy::default();
+        let running = Upload {
+            sink: "s".into(),
+            stack: stack(endpoints.clone(), retries, None, &Wire::default()),
+            reader: handle.reader("s"),
+            appender: handle.appender(),
+            limits: Limits { readings_max: 100, bytes_max: 1 << 20 },
+            pace: Pace { lanes, budget: None, quiet_hours: None, rate_max: None },
+            wire: Wire::default(),
+            clock,
+            status: sender,
+            stop: supervisor.stop_of(Stage::Uploads),
+            pulse: Pulse::unwatched(),
+        };
+        upload.spawn(async move {
+            let Ok(()) = recall::run(running, endpoints).await;
+        });
+        Self { handle, supervisor, status, sink, log, upload }
+    }
+
+    async fn append(&self, count: i64) {
+        let channels = vec![Channel { name: "t".into(), unit: "Cel".into(), kind: ValueType::Int }];
+        let sensor = Arc::new(Sensor { port: "p".into(), name: "s".into(), channels });
+        let mut append = Append { port: "p".into(), ..Append::default() };
+        for number in 0..count {
+            append.readings.push(&sensor, Stamp::boot(number), [(0, Value::Int(number))]);
+        }
+        let count = append.readings.len() as u64;
+        append.intake = Intake { accepted: count, frames: count, ..Intake::default() };
+        self.handle.appender().place().await.expect("open").send(append);
+    }
+
+    async fn breaker(&self, name: &str) {
+        let mut status = self.status.clone();
+        let there = |status: &SinkStatus| status.breaker.name() == name;
+        drop(status.wait_for(there).await.expect("running"));
+    }
+
+    fn delivered_and_pending(&self) -> (u64, u64) {
+        let progress = self.handle.status().borrow().sinks["s"];
+        (progress.delivered, progress.pending)
+    }
+
+    async fn delivered(&self, count: u64) {
+        let mut log = self.handle.status();
+        drop(log.wait_for(|log| log.sinks["s"].delivered == count).await.expect("running"));
+    }
+
+    /// As a crash ends it: between any two things it awaits, once what was noted is committed.
+    async fn crash(mut self) {
+        let mut log = self.handle.status();
+        let commits = log.borrow_and_update().wear.commits;
+        drop(
+            tokio::time::timeout(SECOND / 2, log.wait_for(|log| log.wear.commits > commits)).await,
+        );
+        self.upload.shutdown().await;
+        self.log.shutdown().await;
+    }
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+fn clock(boot: &str) -> Clock {
+    Clock::simulated(boot, 1_800_000_000_000)
+}
+
+#[tokio::test(start_paused = true)]
+async fn exhausted_retries_leave_the_delivery_state_where_it_was() {
+    let folder = folder();
+    let process = Process::start(folder.path(), &clock("boot"), 2, vec![accepted(), down()]);
+    process.append(10).await;
+    process.delivered(10).await;
+    process.append(10).await;
+    process.breaker("open").await;
+    assert!(process.sink.calls() >= 4, "the retries are exhausted");
+    assert_eq!(process.delivered_and_pending(), (10, 10));
+    process.sink.turn_to([accepted()]);
+    process.delivered(20).await;
+    let offers = process.sink.offers.lock().expect("no panic");
+    let firsts: Vec<u64> = offers.iter().map(|(_, offer)| offer.0.first_seq()).collect();
+    assert!(firsts[1..=4].iter().all(|first| *first == 11), "nothing is passed by: {firsts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_while_open_returns_at_once() {
+    let folder = folder();
+    let mut process = Process::start(folder.path(), &clock("boot"), 0, vec![busy_for(3600)]);
+    process.append(10).await;
+    process.breaker("open").await;
+    let (calls, before) = (process.sink.calls(), Instant::now());
+    drop(process.supervisor);
+    let ended = tokio::time::timeout(DAY, process.upload.join_next()).await;
+    ended.expect("it ends").expect("running").expect("no panic");
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    assert_eq!(process.sink.calls(), calls);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_process_goes_on_where_this_one_stood() {
+    let (folder, clock) = (folder(), clock("boot"));
+    let process = Process::start(folder.path(), &clock, 0, vec![busy_for(3600)]);
+    process.append(10).await;
+    process.breaker("open").await;
+    let until = process.status.borrow().retry_at.expect("it is open");
+    process.crash().await;
+    // It would deliver if it tried.
+    let process = Process::start(folder.path(), &clock, 0, vec![accepted()]);
+    process.breaker("open").await;
+    let then = process.status.borrow().retry_at.expect("it is open");
+    assert!(then.abs_diff(until) <= Duration::from_millis(2), "{then:?} instead of {until:?}");
+    process.delivered(10).await;
+    assert!(clock.now() >= until - Duration::from_millis(2), "delivered at {:?}", clock.now());
+    process.crash().await;
+    // And nothing is left of it once it has closed.
+    let process = Process::start(folder.path(), &clock, 0, vec![accepted()]);
+    let before = clock.now();
+    process.append(10).await;
+    process.delivered(20).await;
+    assert!(clock.now() - before < 2 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_reboot_the_first_probe_comes_within_ten_seconds() {
+    let folder = folder();
+    let process = Process::start(folder.path(), &clock("boot"), 0, vec![busy_for(3600)]);
+    process.append(10).await;
+    process.breaker("open").await;
+    process.crash().await;
+    let clock = clock("another");
+    let process = Process::start(folder.path(), &clock, 0, vec![accepted()]);
+    process.breaker("open").await;
+    process.delivered(10).await;
+    assert!(clock.now() <= Duration::from_millis(10_010), "{:?}", clock.now());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_told_once_and_not_once_a_probe() {
+    let folder = folder();
+    let process = Process::start(folder.path(), &clock("boot"), 0, vec![down()]);
+    process.append(10).await;
+    tokio::time::sleep(SECOND * 600).await;
+    assert!(process.sink.calls() > 20, "{} probes", process.sink.calls());
+    process.sink.turn_to([accepted()]);
+    process.delivered(10).await;
+    process.crash().await;
+    let view = LogView::open(&folder.path().join("log.db")).expect("it opens");
+    let told = view.stream(&Stream::sink("s")).expect("it reads").events;
+    let moves: Vec<_> = told.into_iter().filter_map(|told| told.event).collect();
+    let moved = |to: &str, cause: &str| Event::BreakerMoved { to: to.into(), cause: cause.into() };
+    assert_eq!(moves, [moved("open", "link_down"), moved("closed", "")]);
+}

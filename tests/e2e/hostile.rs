@@ -1,0 +1,218 @@
+//! Delivery over a network that is not on our side.
+//!
+//! Invariants checked, whatever happens to the connections: every accepted reading is in the
+//! collector exactly once with its values, the ledger balances, and memory stays flat. Seeds are
+//! printed; `OUTSTATION_SEED` takes one back.
+
+use std::time::{Duration, Instant};
+
+use crate::collector::Collector;
+use crate::line::{json_lines, json_values};
+use crate::proxy::{End, Flow, Plan, Proxy};
+use crate::site::{Daemon, Site, eventually, json_port, sink};
+use crate::upstream::{Act, Upstream};
+
+const PART: u64 = 50;
+const PARTS: u64 = 24;
+/// Of allocators and pages, above what the daemon takes once it has been at work.
+const RESIDENT_KIB_MORE: u64 = 1024;
+
+#[expect(clippy::print_stdout, reason = "shown when a test fails")]
+fn seed() -> u64 {
+    let given = std::env::var("OUTSTATION_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = given.unwrap_or_else(|| fastrand::u64(..));
+    println!("seed {seed}");
+    seed
+}
+
+/// A thousand readings and more, committed in parts, while `plan` has its way with the connections.
+#[expect(clippy::print_stdout, reason = "shown when a test fails")]
+fn weather(plan: impl FnMut(usize) -> Plan + Send + 'static) -> (u64, Proxy) {
+    let site = Site::new();
+    let collector = Collector::start(&site);
+    let proxy = Proxy::start(&collector.address, plan);
+    let mut line = site.plug("text");
+    let rest = "batch_readings = 50\nevents = false";
+    let daemon = site.start(&(json_port(&line) + &sink(&proxy.address, rest)));
+    let mut settled = 0;
+    for part in 0..PARTS {
+        line.send(json_lines(part * PART..(part + 1) * PART));
+        daemon.stored((part + 1) * PART);
+        if part == 2 {
+            settled = resident_kib(&daemon);
+        }
+    }
+    proxy.calm();
+    let status = daemon.delivered(PARTS * PART);
+    assert_eq!(status["ledger"]["balanced"], true);
+    let repeats = collector.holds(PARTS * PART);
+    assert_eq!(collector.values("text"), json_values(0..PARTS * PART));
+    let resident = resident_kib(&daemon);
+    assert!(resident <= settled + RESIDENT_KIB_MORE, "{settled} KiB became {resident} KiB");
+    println!("{} connections, {repeats} repeats, {resident} KiB", proxy.connections());
+    daemon.stop();
+    (repeats, proxy)
+}
+
+fn resident_kib(daemon: &Daemon) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid()));
+    let status = status.expect("read the status of a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    number.expect("its resident memory")
+}
+
+/// CPU time it has taken so far.
+fn cpu(daemon: &Daemon) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid()));
+    let stat = stat.expect("read the times of a process");
+    let after_name = stat.rsplit_once(") ").expect("a name in brackets").1;
+    let ticks = after_name.split(' ').skip(11).take(2).map(|n| n.parse::<u64>().expect("ticks"));
+    let per_second = rustix::param::clock_ticks_per_second();
+    Duration::from_millis(ticks.sum::<u64>() * 1000 / per_second)
+}
+
+#[test]
+fn slow_links_and_answers_byte_by_byte_cost_time_and_nothing_else() {
+    let mut rng = fastrand::Rng::with_seed(seed());
+    let (repeats, _) = weather(move |_| Plan {
+        requests: Flow {
+            piece: rng.usize(200..2000),
+            pause: Duration::from_millis(rng.u64(1..15)),
+            end: None,
+        },
+        answers: Flow { piece: 1, pause: Duration::from_micros(rng.u64(10..400)), end: None },
+    });
+    assert_eq!(repeats, 0, "nothing failed, so nothing was sent twice");
+}
+
+#[test]
+fn connections_that_are_cut_anywhere_lose_and_double_nothing() {
+    let mut rng = fastrand::Rng::with_seed(seed());
+    let (_, proxy) = weather(move |number| {
+        // In the head, in the body, between two requests of one connection.
+        let cut = Flow::ending(rng.usize(0..1200), End::Cut);
+        match number % 3 {
+            0 => Plan { requests: cut, ..Plan::default() },
+            1 => Plan { answers: Flow::ending(rng.usize(0..300), End::Cut), ..Plan::default() },
+            _ => {
+                Plan { requests: Flow::ending(rng.usize(1200..5000), End::Cut), ..Plan::default() }
+            }
+        }
+    });
+    assert!(proxy.connections() > 1, "only {} connections", proxy.connections());
+}
+
+#[test]
+fn acknowledgements_that_are_lost_make_repeats_and_no_doubles() {
+    let (repeats, _) = weather(|number| match number {
+        0 | 1 | 3 | 5 | 6 => Plan { answers: Flow::ending(0, End::Cut), ..Plan::default() },
+        // In the middle of the status line of the second answer.
+        _ => Plan { answers: Flow::ending(200, End::Cut), ..Plan::default() },
+    });
+    assert!(repeats > 0, "the cuts were not where they should be");
+}
+
+#[test]
+fn half_closed_connections_are_given_up_and_made_anew() {
+    let mut rng = fastrand::Rng::with_seed(seed());
+    let (_, proxy) = weather(move |number| {
+        let half = Flow::ending(rng.usize(0..1000), End::HalfClose);
+        match number % 2 {
+            0 => Plan { requests: half, ..Plan::default() },
+            _ => Plan { answers: half, ..Plan::default() },
+        }
+    });
+    assert!(proxy.connections() > 1, "only {} connections", proxy.connections());
+}
+
+#[test]
+fn bytes_that_vanish_cost_a_timeout_each() {
+    let mut rng = fastrand::Rng::with_seed(seed());
+    let (_, proxy) = weather(move |number| {
+        let hole = Flow::ending(rng.usize(0..2500), End::Swallow);
+        match number {
+            0 | 3 => Plan { requests: hole, ..Plan::default() },
+            1 | 4 => Plan { answers: hole, ..Plan::default() },
+            _ => Plan::default(),
+        }
+    });
+    assert!(proxy.connections() < 12, "{} connections", proxy.connections());
+}
+
+#[test]
+fn requests_that_arrive_again_and_out_of_order_are_known_and_dropped() {
+    let site = Site::new();
+    let collector = Collector::start(&site);
+    let mut rng = fastrand::Rng::with_seed(seed());
+    let proxy = Proxy::start(&collector.address, move |_| Plan {
+        answers: Flow::ending(rng.usize(0..900), End::Cut),
+        ..Plan::default()
+    });
+    let mut line = site.plug("text");
+    let daemon = site.start(&(json_port(&line) + &sink(&proxy.address, "batch_readings = 50")));
+    for part in 0..6 {
+        line.send(json_lines(part * PART..(part + 1) * PART));
+        daemon.stored((part + 1) * PART);
+        assert!(proxy.replay() > 0 || part == 0);
+    }
+    proxy.calm();
+    daemon.delivered(6 * PART);
+    let before = collector.holds(6 * PART);
+    proxy.replay();
+    let after = collector.holds(6 * PART);
+    assert!(after > before, "it came again: {before}, {after}");
+    assert_eq!(collector.values("text"), json_values(0..6 * PART));
+    daemon.stop();
+}
+
+#[test]
+fn any_mixture_of_it_is_survived() {
+    let mut rng = fastrand::Rng::with_seed(seed());
+    let (_, proxy) = weather(move |_| {
+        let mut flow = |bytes| Flow {
+            piece: rng.usize(1..4000).max(rng.usize(1..400)),
+            pause: Duration::from_micros(rng.u64(0..500)),
+            end: match rng.u32(..8) {
+                0 | 1 => Some((rng.usize(0..bytes), End::Cut)),
+                2 => Some((rng.usize(0..bytes), End::HalfClose)),
+                _ => None,
+            },
+        };
+        Plan { requests: flow(2500), answers: flow(600) }
+    });
+    assert!(proxy.connections() > 1, "only {} connections", proxy.connections());
+}
+
+#[test]
+fn a_server_that_hangs_for_ever_costs_one_timeout_per_probe_and_nothing_else() {
+    const LOOK: Duration = Duration::from_secs(4);
+    let site = Site::new();
+    let collector = Collector::start(&site);
+    let upstream = Upstream::start([Act::Hang]);
+    let mut line = site.plug("text");
+    let daemon = site.start(&(json_port(&line) + &sink(&upstream.address, "events = false")));
+    line.send(json_lines(0..PART));
+    upstream.asked(2);
+    let (begin, spent, resident) = (Instant::now(), cpu(&daemon), resident_kib(&daemon));
+    let mut stored = PART;
+    eventually("the look is over", || begin.elapsed() > LOOK, |over| *over);
+    line.send(json_lines(stored..stored + PART));
+    stored += PART;
+    daemon.stored(stored);
+    let spent = cpu(&daemon) - spent;
+    assert!(spent < LOOK / 10, "{spent:?} of CPU in {:?}", begin.elapsed());
+    assert!(resident_kib(&daemon) <= resident + RESIDENT_KIB_MORE);
+    let requests = upstream.requests();
+    for pair in requests.windows(2) {
+        let between = pair[1].at - pair[0].at;
+        assert!(between >= Duration::from_millis(450), "the next came after {between:?}");
+    }
+    let sink = daemon.sink();
+    assert_eq!(sink["delivered"], 0, "{sink}");
+    assert!(requests.len() <= 12, "{} requests", requests.len());
+    upstream.turn_to(Act::Forward(collector.address.clone()));
+    daemon.delivered(stored);
+    assert_eq!(collector.holds(stored), 0);
+    daemon.stop();
+}
