@@ -1,8 +1,8 @@
 //! A log that the storage gives back changed: any bytes of the file and its journal.
 //!
 //! Invariants checked: the log opens or says why it does not, without a panic; its ledger balances;
-//! every reading it still offers is one that was written, under its own number, once; it takes
-//! another reading, commits it and offers it.
+//! every reading it still offers is one that was written, under its own number, once and in order
+//! within its lane; it takes another reading, commits it and offers it.
 
 #![no_main]
 
@@ -134,20 +134,25 @@ impl Rig {
         waiting.await.expect("in time").expect("open").clone()
     }
 
-    /// All that is offered: number and value.
+    /// All that is offered: number and value, in the order of the numbers.
     async fn take_all(&self) -> Vec<(u64, u64)> {
         let reader = self.log.reader(SINK);
         let mut found = Vec::new();
+        let mut last_of_lane = BTreeMap::new();
         while let Some(batch) = reader.next(ALL).await.expect("open") {
+            let last = last_of_lane.entry(batch.lane).or_insert(0);
             let visited = batch.for_each(|dated| {
                 let [(_, Value::Int(n))] = dated.reading.cells else {
                     panic!("nobody said {:?}", dated.reading);
                 };
+                assert!(dated.reading.seq > *last, "out of order in its lane");
+                *last = dated.reading.seq;
                 found.push((dated.reading.seq, n.unsigned_abs()));
             });
             visited.expect("what is offered is sound");
             reader.acknowledge(Received::of(&batch)).await.expect("open");
         }
+        found.sort_unstable();
         found
     }
 }

@@ -7,7 +7,7 @@
 //! Every life is preceded by one that is killed while it starts. `OUTSTATION_TEST_DEEP=1` kills more
 //! often.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::ops::Range;
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -15,63 +15,15 @@ use serde_json::Value;
 
 use crate::collector::Collector;
 use crate::line::{Line, hello, json_lines, json_values, sample_values, samples};
-use crate::site::{Daemon, Site, eventually, json_port, postcard_port, sink};
-
-const TICK: Duration = Duration::from_millis(10);
+use crate::site::{Site, eventually, json_port, postcard_port, sink};
 
 fn rounds() -> u64 {
     if std::env::var_os("OUTSTATION_TEST_DEEP").is_some() { 20 } else { 3 }
 }
 
-/// How fast the sensor speaks.
-#[derive(Clone, Copy, PartialEq)]
-enum Pace {
-    Thousand,
-    FlatOut,
-}
-
-/// Sends lines from `first` on while `meanwhile` runs; how many were sent, and what that gave. A
-/// line that nobody reads any more cuts the last of them short.
-fn speak<T>(line: &mut Line, pace: Pace, first: u64, meanwhile: impl FnOnce() -> T) -> (u64, T) {
-    let (going, sent) = (AtomicBool::new(true), AtomicU64::new(0));
-    std::thread::scope(|scope| {
-        // Ends the sensor however `meanwhile` ends, or a failure would wait for ever.
-        struct Ends<'a>(&'a AtomicBool);
-        impl Drop for Ends<'_> {
-            fn drop(&mut self) {
-                self.0.store(false, Ordering::Relaxed);
-            }
-        }
-        let ends = Ends(&going);
-        let (going, count) = (&going, &sent);
-        let sensor = scope.spawn(move || {
-            let still = || going.load(Ordering::Relaxed);
-            while still() {
-                let next = first + count.load(Ordering::Relaxed);
-                count.fetch_add(10, Ordering::Relaxed);
-                let silent_since = std::cell::Cell::new(None);
-                let patient = || {
-                    still() || {
-                        let now = std::time::Instant::now();
-                        let since = silent_since.get().unwrap_or(now);
-                        silent_since.set(Some(since));
-                        now - since < Duration::from_secs(1)
-                    }
-                };
-                if !line.send_while(json_lines(next..next + 10), patient) {
-                    return;
-                }
-                if pace == Pace::Thousand {
-                    std::thread::sleep(TICK);
-                }
-            }
-        });
-        let result = meanwhile();
-        drop(ends);
-        sensor.join().expect("the sensor does not fail");
-        (sent.load(Ordering::Relaxed), result)
-    })
-}
+/// Between ten lines and the next: a thousand a second.
+const THOUSAND: Duration = Duration::from_millis(10);
+const FLAT_OUT: Duration = Duration::ZERO;
 
 /// The numbers that arrived, in order.
 fn numbers(collector: &Collector) -> Vec<u64> {
@@ -82,13 +34,6 @@ fn numbers(collector: &Collector) -> Vec<u64> {
 #[expect(clippy::print_stdout, reason = "shown when a test fails, or with --nocapture")]
 fn note(text: &str) {
     println!("{text}");
-}
-
-/// How many readings this daemon has read itself and handed over.
-fn accepted(daemon: &Daemon) -> u64 {
-    let port = daemon.port("text");
-    let count = |name: &str| port[name].as_u64().expect("a count");
-    count("accepted").saturating_sub(count("recovered"))
 }
 
 /// One life of the daemon and how it ended.
@@ -104,7 +49,7 @@ struct Life {
 
 /// Kills the daemon again and again, each time while its sensor speaks or just after it fell
 /// silent, and says what was sent.
-fn lives(site: &Site, pace: Pace, config: impl Fn(&Line) -> String) -> Vec<Life> {
+fn lives(site: &Site, pause: Duration, config: impl Fn(&Line) -> String) -> Vec<Life> {
     let seed = fastrand::u64(..);
     note(&format!("seed {seed}"));
     let mut rng = fastrand::Rng::with_seed(seed);
@@ -122,14 +67,15 @@ fn lives(site: &Site, pace: Pace, config: impl Fn(&Line) -> String) -> Vec<Life>
         let first = next;
         let drained = round % 2 == 1;
         let wait = Duration::from_millis(rng.u64(0..1500));
+        let lines = |ten: Range<u64>| json_lines(first + ten.start..first + ten.end);
         let (sent, seen) = if drained {
-            let (sent, ()) = speak(&mut line, pace, first, || std::thread::sleep(wait));
+            let (sent, ()) = line.speak(pause, lines, || std::thread::sleep(wait));
             let all = |count: &u64| *count == sent;
-            (sent, eventually("all was read", || accepted(&daemon), all))
+            (sent, eventually("all was read", || daemon.heard("text"), all))
         } else {
-            speak(&mut line, pace, first, || {
+            line.speak(pause, lines, || {
                 std::thread::sleep(wait);
-                let seen = accepted(&daemon);
+                let seen = daemon.heard("text");
                 std::thread::sleep(Duration::from_micros(rng.u64(0..200_000)));
                 daemon.signal(rustix::process::Signal::KILL);
                 seen
@@ -189,7 +135,7 @@ fn no_kill_costs_a_reading_at_a_thousand_a_second() {
     let site = Site::committing("1s");
     let collector = Collector::start(&site);
     let config = |line: &Line| json_port(line) + &sink(&collector.address, "");
-    let lives = lives(&site, Pace::Thousand, config);
+    let lives = lives(&site, THOUSAND, config);
     check(&lives, &settled(&site, &collector, config));
 }
 
@@ -198,7 +144,7 @@ fn no_kill_costs_a_reading_flat_out() {
     let site = Site::committing("1s");
     let collector = Collector::start(&site);
     let config = |line: &Line| json_port(line) + &sink(&collector.address, "");
-    let lives = lives(&site, Pace::FlatOut, config);
+    let lives = lives(&site, FLAT_OUT, config);
     check(&lives, &settled(&site, &collector, config));
 }
 
@@ -207,7 +153,7 @@ fn no_kill_costs_a_reading_while_the_sink_is_down() {
     let site = Site::committing("1s");
     let address = Collector::start(&site).away();
     let config = |line: &Line| json_port(line) + &sink(&address, "");
-    let lives = lives(&site, Pace::Thousand, config);
+    let lives = lives(&site, THOUSAND, config);
     let collector = Collector::start_at(&site, &address, &[]);
     check(&lives, &settled(&site, &collector, config));
 }

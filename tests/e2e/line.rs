@@ -1,10 +1,13 @@
 //! A serial line whose far end the test plays: a pty behind a path that stays the same, as
 //! `/dev/serial/by-id` does.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use outstation::demo::pty::open_pair;
 use outstation_wire::{Channel, Hello, MAX_FRAME, Sample, Value, ValueType};
@@ -70,6 +73,52 @@ impl Line {
         }
         true
     }
+
+    /// Sends `lines` of ten numbers at a time, from zero on and with a pause after each ten, while
+    /// `meanwhile` runs; how many were sent, and what that gave. A line that nobody reads any more
+    /// cuts the last of them short.
+    pub(crate) fn speak<T>(
+        &mut self,
+        pause: Duration,
+        mut lines: impl FnMut(Range<u64>) -> String + Send,
+        meanwhile: impl FnOnce() -> T,
+    ) -> (u64, T) {
+        let (going, sent) = (AtomicBool::new(true), AtomicU64::new(0));
+        std::thread::scope(|scope| {
+            // Ends the sensor however `meanwhile` ends, or a failure would wait for ever.
+            struct Ends<'a>(&'a AtomicBool);
+            impl Drop for Ends<'_> {
+                fn drop(&mut self) {
+                    self.0.store(false, Ordering::Relaxed);
+                }
+            }
+            let ends = Ends(&going);
+            let (going, count) = (&going, &sent);
+            let sensor = scope.spawn(move || {
+                let still = || going.load(Ordering::Relaxed);
+                while still() {
+                    let next = count.fetch_add(10, Ordering::Relaxed);
+                    let silent_since = Cell::new(None);
+                    let patient = || {
+                        still() || {
+                            let now = Instant::now();
+                            let since = silent_since.get().unwrap_or(now);
+                            silent_since.set(Some(since));
+                            now - since < Duration::from_secs(1)
+                        }
+                    };
+                    if !self.send_while(lines(next..next + 10), patient) {
+                        return;
+                    }
+                    std::thread::sleep(pause);
+                }
+            });
+            let result = meanwhile();
+            drop(ends);
+            sensor.join().expect("the sensor does not fail");
+            (sent.load(Ordering::Relaxed), result)
+        })
+    }
 }
 
 impl Drop for Line {
@@ -80,7 +129,7 @@ impl Drop for Line {
 }
 
 /// Lines `{"n":…,"t":…}` for these numbers.
-pub(crate) fn json_lines(numbers: std::ops::Range<u64>) -> String {
+pub(crate) fn json_lines(numbers: Range<u64>) -> String {
     numbers.map(|n| format!("{}\n", json(n))).collect()
 }
 
@@ -90,7 +139,7 @@ pub(crate) fn json(n: u64) -> serde_json::Value {
     serde_json::json!({"n": n, "t": n as f64 / 8.0 + 0.0625})
 }
 
-pub(crate) fn json_values(numbers: std::ops::Range<u64>) -> Vec<serde_json::Value> {
+pub(crate) fn json_values(numbers: Range<u64>) -> Vec<serde_json::Value> {
     numbers.map(json).collect()
 }
 
@@ -123,12 +172,12 @@ pub(crate) fn sample(seq: u32) -> Vec<u8> {
     sample.encode(&mut [0; MAX_FRAME]).expect("a sample fits a frame").to_vec()
 }
 
-pub(crate) fn samples(numbers: std::ops::Range<u32>) -> Vec<u8> {
+pub(crate) fn samples(numbers: Range<u32>) -> Vec<u8> {
     numbers.flat_map(sample).collect()
 }
 
 /// What it says, and so what must arrive.
-pub(crate) fn sample_values(numbers: std::ops::Range<u32>) -> Vec<serde_json::Value> {
+pub(crate) fn sample_values(numbers: Range<u32>) -> Vec<serde_json::Value> {
     let value = |seq: u32| {
         serde_json::json!({
             "temperature": f64::from(seq) / 4.0 - 20.0,

@@ -36,6 +36,8 @@ mod cli;
 mod delivery;
 mod discovery;
 mod events;
+#[cfg(all(feature = "mqtt", feature = "nats", feature = "prometheus"))]
+mod everything;
 mod hostile;
 mod http_sinks;
 mod kill;

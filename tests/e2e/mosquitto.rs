@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -92,11 +93,13 @@ impl Broker {
 
     /// Waits until it has saved what it knows now, its sessions among that.
     pub(crate) fn saved(&self) {
-        let saves = || self.said().matches("Saving in-memory database").count();
-        let before = saves();
+        // A save ends when a new file takes the place of the old one.
+        let store = self.config.with_file_name("broker").join("mosquitto.db");
+        let file = || std::fs::metadata(&store).map_or(0, |metadata| metadata.ino());
+        let before = file();
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::USR1).expect("ask mosquitto to save");
-        eventually("mosquitto saved", saves, |count| *count > before);
+        eventually("mosquitto saved", file, |file| *file != before);
     }
 
     /// All it logged so far.

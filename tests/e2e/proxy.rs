@@ -1,6 +1,7 @@
 //! A hostile network: between the daemon and its upstream, a proxy that delays, throttles, cuts,
 //! half-closes, swallows and replays, by a plan for each connection.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,6 +50,9 @@ pub(crate) enum End {
 struct Shared {
     server: String,
     calm: bool,
+    closed: bool,
+    /// The connections there are, by number.
+    near: BTreeMap<usize, TcpStream>,
     connections: usize,
     /// What clients sent, by connection.
     sent: Vec<Vec<u8>>,
@@ -69,7 +73,14 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
         let address = listener.local_addr().expect("an address").to_string();
         let server = server.to_owned();
-        let shared = Shared { server, calm: false, connections: 0, sent: Vec::new() };
+        let shared = Shared {
+            server,
+            calm: false,
+            closed: false,
+            near: BTreeMap::new(),
+            connections: 0,
+            sent: Vec::new(),
+        };
         let proxy = Self { address, shared: Arc::new(Mutex::new(shared)) };
         let service = proxy.clone();
         // They end with the test process; nothing waits for them.
@@ -86,6 +97,23 @@ impl Proxy {
     /// From the next connection on everything passes.
     pub(crate) fn calm(&self) {
         self.lock().calm = true;
+    }
+
+    /// Cuts every connection there is.
+    pub(crate) fn cut(&self) {
+        for near in self.lock().near.values() {
+            drop(near.shutdown(Shutdown::Both));
+        }
+    }
+
+    /// Cuts every connection there is and lets none through: nothing more is heard of the server.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.cut();
+    }
+
+    pub(crate) fn open(&self) {
+        self.lock().closed = false;
     }
 
     /// How many there were.
@@ -114,19 +142,32 @@ impl Proxy {
     }
 
     fn join(&self, near: TcpStream, plan: Plan) {
+        let twice = |stream: &TcpStream| stream.try_clone().expect("clone a socket");
         let (number, server) = {
             let mut shared = self.lock();
+            let number = shared.connections;
             shared.connections += 1;
             shared.sent.push(Vec::new());
-            (shared.connections - 1, shared.server.clone())
+            if shared.closed {
+                return;
+            }
+            shared.near.insert(number, twice(&near));
+            (number, shared.server.clone())
         };
         // A server that is away is the other failure of a network.
-        let Ok(far) = TcpStream::connect(server) else { return };
-        let twice = |stream: &TcpStream| stream.try_clone().expect("clone a socket");
-        let (near_again, far_again, proxy) = (twice(&near), twice(&far), self.clone());
+        let Ok(far) = TcpStream::connect(server) else { return self.left(number) };
+        let (near_again, far_again) = (twice(&near), twice(&far));
+        let (proxy, proxy_too) = (self.clone(), self.clone());
         let tap = move |bytes: &[u8]| proxy.lock().sent[number].extend_from_slice(bytes);
         std::thread::spawn(move || pump(near, far, plan.requests, tap));
-        std::thread::spawn(move || pump(far_again, near_again, plan.answers, |_| ()));
+        std::thread::spawn(move || {
+            pump(far_again, near_again, plan.answers, |_| ());
+            proxy_too.left(number);
+        });
+    }
+
+    fn left(&self, number: usize) {
+        self.lock().near.remove(&number);
     }
 }
 

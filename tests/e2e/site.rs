@@ -25,10 +25,20 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_outstation");
 /// Waits until what `look` sees is `good`, and gives it back.
 pub(crate) fn eventually<T: Display>(
     what: &str,
+    look: impl FnMut() -> T,
+    good: impl Fn(&T) -> bool,
+) -> T {
+    eventually_within(PATIENCE, what, look, good)
+}
+
+/// The same for what may take longer.
+pub(crate) fn eventually_within<T: Display>(
+    patience: Duration,
+    what: &str,
     mut look: impl FnMut() -> T,
     good: impl Fn(&T) -> bool,
 ) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     loop {
         let seen = look();
         if good(&seen) {
@@ -233,6 +243,13 @@ impl Daemon {
         let status = self.status();
         let ports = status["ports"].as_array().expect("a list of ports");
         ports.iter().find(|port| port["name"] == name).expect("the port is listed").clone()
+    }
+
+    /// How many readings it has taken in from a port itself, not from the tail of one before it.
+    pub(crate) fn heard(&self, port: &str) -> u64 {
+        let port = self.port(port);
+        let count = |name: &str| port[name].as_u64().expect("a count");
+        count("accepted").saturating_sub(count("recovered"))
     }
 
     /// Waits until the breaker is in this state.
