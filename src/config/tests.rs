@@ -302,6 +302,22 @@ fn warnings_name_what_is_legal_but_hardly_meant() {
 }
 
 #[test]
+fn alarms_that_cannot_overtake_while_a_sink_is_held_back_are_warned_of() {
+    let alarm = "[[port]]\nname = \"p\"\npath = \"/dev/ttyS1\"\nframing = \"postcard\"\n\
+                 [[alarm]]\nport = \"p\"\nchannel = \"t\"\nabove = 1.0\n";
+    let warned = |alarm: &str, keys: &str| {
+        let url = "url = \"http://localhost/\"";
+        let warnings = parse(&format!("{alarm}{}", sink(&format!("{url}\n{keys}")))).warnings();
+        warnings.iter().any(|warning| warning.contains("lets no alarm overtake"))
+    };
+    assert!(warned(alarm, "order = \"as_stored\"\nbudget = 100000"));
+    assert!(warned(alarm, "order = \"as_stored\"\nquiet_hours = \"22:00-06:00\""));
+    assert!(!warned(alarm, "order = \"as_stored\"\nmax_rate = 1000"));
+    assert!(!warned(alarm, "budget = 100000"));
+    assert!(!warned("", "order = \"as_stored\"\nbudget = 100000"));
+}
+
+#[test]
 fn a_file_that_cannot_be_read_says_what_to_do_next() {
     let error = Config::load(Path::new("/no/such/outstation.toml")).expect_err("it is missing");
     assert_eq!(

@@ -6,6 +6,7 @@ use hyper::Uri;
 
 use super::sink_http::query;
 use super::{Access, Addresses, Config, Encoding, Sink, SinkKind};
+use crate::domain::lanes::Order;
 
 pub(super) fn of(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -23,7 +24,23 @@ pub(super) fn of(config: &Config) -> Vec<String> {
         ));
     }
     config.sinks.iter().for_each(|sink| of_sink(sink, &mut warnings));
+    if !config.alarms.is_empty() {
+        warnings.extend(config.sinks.iter().filter_map(of_alarms_that_wait));
+    }
     warnings
+}
+
+/// What keeps its order lets no alarm ahead.
+fn of_alarms_that_wait(sink: &Sink) -> Option<String> {
+    let name = &sink.name;
+    let (budget, quiet_hours) = (sink.pace.budget.is_some(), sink.pace.quiet_hours.is_some());
+    let key = budget.then_some("budget").or(quiet_hours.then_some("quiet_hours"))?;
+    (sink.pace.lanes.order == Order::AsStored).then(|| {
+        format!(
+            "sink `{name}` has a {key} and order = \"as_stored\", which lets no alarm overtake: its \
+             alarms wait with the rest; give the alarms a sink that is live_first"
+        )
+    })
 }
 
 fn of_sink(sink: &Sink, warnings: &mut Vec<String>) {

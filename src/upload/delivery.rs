@@ -67,7 +67,7 @@ where
     /// None if a stop came first.
     async fn offer(&mut self, offer: Offer) -> Option<Answer> {
         let requests = self.upload.status.borrow().requests;
-        let began = Instant::now();
+        let (began, counted) = (Instant::now(), self.upload.wire.total());
         let call = self.upload.stack.call(offer);
         tokio::pin!(call);
         let result = loop {
@@ -84,7 +84,11 @@ where
         };
         // Waits between attempts say nothing about the link.
         let once = self.upload.status.borrow().requests <= requests + 1;
-        Some(Answer { result, took: once.then(|| began.elapsed()) })
+        // What is paid back afterwards occupies the link as well: an alarm would wait for it.
+        let bytes = self.upload.wire.total().saturating_sub(counted);
+        let paid = self.upload.pace.rate_max.map_or(0.0, |rate| bytes as f64 / rate as f64);
+        let took = began.elapsed().max(Duration::from_secs_f64(paid));
+        Some(Answer { result, took: once.then_some(took) })
     }
 
     async fn accepted(&mut self, batch: &Batch, receipt: Receipt) -> Result<(), LogClosed> {

@@ -84,6 +84,7 @@ struct Site {
     offered: Vec<Weak<Batch>>,
     wire: Wire,
     wire_bytes_each: u64,
+    wire_bytes_per_reading: u64,
 }
 
 #[derive(Clone)]
@@ -100,6 +101,7 @@ impl Server {
             offered: Vec::new(),
             wire: wire.clone(),
             wire_bytes_each: 0,
+            wire_bytes_per_reading: 0,
         })))
     }
 
@@ -162,13 +164,14 @@ impl Service<Offer> for Server {
         batch.for_each(|dated| ids.push(id(dated.reading.cells))).expect("sound");
         let (lane, events) = (batch.lane, batch.events.len());
         let mut site = self.lock();
+        let count = ids.len() as u64;
         let mut asked = Asked { lane, ids, events, taken: false };
         let reply = (site.reply)(&asked);
         asked.taken = reply.takes;
         site.asked.push(asked);
         site.offered.retain(|offered| offered.strong_count() > 0);
         site.offered.push(Arc::downgrade(&batch));
-        site.wire.add(site.wire_bytes_each);
+        site.wire.add(site.wire_bytes_each + count * site.wire_bytes_per_reading);
         drop(site);
         let own = self.clone();
         Box::pin(async move {
@@ -256,7 +259,7 @@ impl Rig {
         let endpoints = Endpoints::new(known, context, connect);
         let upload = Upload {
             sink: "s".into(),
-            stack: stack::stack(endpoints, 2, None, &wire),
+            stack: stack::stack(endpoints, 2, pace.rate_max, &wire),
             reader: log.reader("s"),
             appender: log.appender(),
             limits: LIMITS,
@@ -498,6 +501,28 @@ async fn live_latency_stays_below_two_seconds_while_a_backlog_drains_on_a_slow_l
     assert!(committed.len() > 40, "{} seconds of draining", committed.len());
     let worst = committed.iter().map(|(id, at)| arrived[id] - *at).max().expect("some");
     assert!(worst <= SECOND * 3 / 2, "{worst:?} after the commit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alarm_waits_seconds_at_most_behind_a_backlog_that_is_paid_back_at_max_rate() {
+    let mut rig = Rig::new(Pace { rate_max: Some(10_000), ..pace() });
+    rig.server.replies(|_| Reply::down());
+    rig.server.lock().wire_bytes_per_reading = 100;
+    for _ in 0..5 {
+        rig.append(10_000, 0).await;
+        rig.stored().await;
+    }
+    rig.server.replies(|_| Reply::takes(SECOND / 100));
+    rig.until(|log| log.ledger.delivered > 1000).await;
+    for _ in 0..20 {
+        let before = Instant::now();
+        let alarms = rig.append(0, 1).await;
+        sleep(SECOND * 15).await;
+        let site = rig.server.lock();
+        let alarm = site.has.values().find(|(id, _)| alarms.contains(id)).expect("arrived");
+        assert!(alarm.1 - before <= SECOND * 3, "an alarm after {:?}", alarm.1 - before);
+    }
+    assert!(rig.log.status().borrow().sinks["s"].pending > 10_000, "the backlog is still there");
 }
 
 #[tokio::test(start_paused = true)]
