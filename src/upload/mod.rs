@@ -34,56 +34,6 @@ pub mod influx;
 pub mod json;
 pub mod mdns;
 mod meter;
-#[cfg(feature = "mqtt")]
-mod mqtt_access;
-#[cfg(feature = "mqtt")]
-mod mqtt_connection;
-#[cfg(feature = "mqtt")]
-mod mqtt_dial;
-#[cfg(feature = "mqtt")]
-mod mqtt_flight;
-#[cfg(feature = "mqtt")]
-mod mqtt_messages;
-#[cfg(feature = "mqtt")]
-mod mqtt_packet;
-#[cfg(feature = "mqtt")]
-mod mqtt_reason;
-#[cfg(feature = "mqtt")]
-pub mod mqtt_sink;
-#[cfg(feature = "mqtt")]
-mod mqtt_tls;
-#[cfg(feature = "nats")]
-pub mod nats_answers;
-#[cfg(feature = "nats")]
-pub mod nats_client;
-#[cfg(feature = "nats")]
-pub mod nats_doubt;
-#[cfg(feature = "nats")]
-pub mod nats_login;
-#[cfg(feature = "nats")]
-pub mod nats_sink;
-#[cfg(feature = "nats")]
-pub mod nats_streams;
-#[cfg(feature = "nats")]
-pub mod nats_subject;
-#[cfg(feature = "nats")]
-pub mod nats_tls;
-#[cfg(feature = "nats")]
-pub mod nats_wire;
-#[cfg(feature = "prometheus")]
-pub mod prometheus_doubt;
-#[cfg(feature = "prometheus")]
-pub mod prometheus_labels;
-#[cfg(feature = "prometheus")]
-pub mod prometheus_past;
-#[cfg(feature = "prometheus")]
-pub mod prometheus_probe;
-#[cfg(feature = "prometheus")]
-pub mod prometheus_repeats;
-#[cfg(feature = "prometheus")]
-pub mod prometheus_samples;
-#[cfg(feature = "prometheus")]
-pub mod prometheus_sink;
 pub mod rate_limit;
 pub mod recall;
 pub mod registry;

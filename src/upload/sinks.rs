@@ -6,17 +6,17 @@ use tokio::sync::watch;
 use tower::util::BoxCloneService;
 
 use super::http_sink::HttpSink;
-#[cfg(feature = "mqtt")]
-use super::mqtt_sink::{self, MqttSink};
-#[cfg(feature = "nats")]
-use super::nats_sink::NatsSink;
-#[cfg(feature = "prometheus")]
-use super::prometheus_sink::PrometheusSink;
 use super::{Offer, Receipt, Refusal, Wire};
 use crate::clock::Clock;
 use crate::config::{Sink, SinkKind};
 use crate::domain::endpoint::Endpoint;
 use crate::event_log::LogStatus;
+#[cfg(feature = "mqtt")]
+use crate::sink_mqtt::{self, MqttSink};
+#[cfg(feature = "nats")]
+use crate::sink_nats::{self, NatsSink};
+#[cfg(feature = "prometheus")]
+use crate::sink_prometheus::{self, PrometheusSink, SharedDoubt};
 
 /// A sink of any kind at one endpoint.
 pub type AnySink = BoxCloneService<Offer, Receipt, Refusal>;
@@ -27,7 +27,7 @@ pub struct Context {
     pub clock: Clock,
     /// What may have arrived although nobody said so.
     #[cfg(feature = "prometheus")]
-    pub doubt: super::prometheus_doubt::SharedDoubt,
+    pub(crate) doubt: SharedDoubt,
 }
 
 impl Context {
@@ -36,7 +36,7 @@ impl Context {
         Self {
             clock,
             #[cfg(feature = "prometheus")]
-            doubt: super::prometheus_doubt::SharedDoubt::new(log),
+            doubt: SharedDoubt::new(log),
         }
     }
 }
@@ -85,10 +85,10 @@ pub fn bytes_per_reading(sink: &Sink) -> Option<u64> {
     match &sink.kind {
         SinkKind::Http(http) => super::http_sink::bytes_per_reading(http),
         #[cfg(feature = "mqtt")]
-        SinkKind::Mqtt(mqtt) => Some(mqtt_sink::bytes_per_reading(mqtt)),
+        SinkKind::Mqtt(mqtt) => Some(sink_mqtt::bytes_per_reading(mqtt)),
         #[cfg(feature = "prometheus")]
-        SinkKind::Prometheus(_) => Some(super::prometheus_sink::BYTES_PER_READING),
+        SinkKind::Prometheus(_) => Some(sink_prometheus::BYTES_PER_READING),
         #[cfg(feature = "nats")]
-        SinkKind::Nats(_) => Some(super::nats_sink::BYTES_PER_READING),
+        SinkKind::Nats(_) => Some(sink_nats::BYTES_PER_READING),
     }
 }

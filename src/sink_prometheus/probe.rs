@@ -19,14 +19,14 @@
 
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
-use super::Refusal;
-use super::http_client::{HttpClient, Unsuccessful};
-use super::prometheus_doubt::Witness;
-use super::prometheus_samples::{Point, body};
+use super::doubt::Witness;
+use super::samples::{Point, body};
+use crate::upload::Refusal;
+use crate::upload::http_client::{HttpClient, Unsuccessful};
 
 /// What follows a sample in question, and is refused in any case.
 #[derive(Debug)]
-pub enum Guard {
+pub(super) enum Guard {
     /// As out of bounds.
     Of1970,
     /// As a duplicate: another value of the newest sample of a series of our own.
@@ -37,7 +37,7 @@ const OF_1970: Point = Point { time_ms: 1, value: 0.0, seq: 0 };
 
 /// What a server has against a request, in Prometheus' words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Objection {
+pub(super) enum Objection {
     /// The series has a newer sample.
     OutOfOrder,
     /// The series' newest sample is of this very time, and another.
@@ -50,13 +50,13 @@ pub enum Objection {
 
 impl Objection {
     /// Whether it is said of what the server has, too. A duplicate is another value than it has.
-    pub fn may_be_of_a_repeat(self) -> bool {
+    pub(super) fn may_be_of_a_repeat(self) -> bool {
         self == Self::OutOfOrder
     }
 
     /// Said in other words, it may be meant otherwise: other servers store what is good of a request
     /// that they refuse.
-    pub fn in_answer(answer: &Unsuccessful) -> Option<Self> {
+    pub(super) fn in_answer(answer: &Unsuccessful) -> Option<Self> {
         let (_, said) = answer.detail.split_once(": ")?;
         match said {
             "out of order sample" => Some(Self::OutOfOrder),
@@ -70,16 +70,16 @@ impl Objection {
 }
 
 /// What becomes of a request, unless the answer is not about a sample.
-pub type Answer = Result<Result<(), Objection>, Refusal>;
+pub(super) type Answer = Result<Result<(), Objection>, Refusal>;
 
 #[derive(Clone, Copy, Debug)]
-pub struct Probe<'a> {
-    pub client: &'a HttpClient,
+pub(super) struct Probe<'a> {
+    pub(super) client: &'a HttpClient,
 }
 
 impl Probe<'_> {
     /// Whether a series' newest sample is this one.
-    pub async fn is_newest(&self, witness: &Witness) -> Result<bool, Refusal> {
+    pub(super) async fn is_newest(&self, witness: &Witness) -> Result<bool, Refusal> {
         let (newest, labels) = (witness.newest, &witness.labels);
         let before = Point { time_ms: newest.time_ms.saturating_sub(1), ..newest };
         Ok(self.would(labels, newest).await? == Err(Objection::OutOfBounds)
@@ -87,13 +87,13 @@ impl Probe<'_> {
     }
 
     /// Whether a series' newest sample is of this time or later.
-    pub async fn has_reached(&self, labels: &[u8], time: &Point) -> Result<bool, Refusal> {
+    pub(super) async fn has_reached(&self, labels: &[u8], time: &Point) -> Result<bool, Refusal> {
         let before = Point { time_ms: time.time_ms.saturating_sub(1), ..*time };
         Ok(self.would(labels, before).await? == Err(Objection::OutOfOrder))
     }
 
     /// Whether a series does not take a sample.
-    pub async fn refuses(
+    pub(super) async fn refuses(
         &self,
         labels: &[u8],
         sample: Point,
@@ -109,7 +109,7 @@ impl Probe<'_> {
     }
 
     /// Gives the series of our own a sample of this moment, as a guard.
-    pub async fn mark(&self, labels: &[u8], now_ms: i64) -> Result<Option<Guard>, Refusal> {
+    pub(super) async fn mark(&self, labels: &[u8], now_ms: i64) -> Result<Option<Guard>, Refusal> {
         let mark = Point { time_ms: now_ms, value: 1.0, seq: 0 };
         let said = self.send(body([(labels, &[mark][..])].into_iter())).await?;
         let guard =
@@ -118,7 +118,7 @@ impl Probe<'_> {
     }
 
     /// Whether a sample of this time would be refused whatever its series; `labels` are the probe's.
-    pub async fn is_past(&self, labels: &[u8], time_ms: i64) -> Result<bool, Refusal> {
+    pub(super) async fn is_past(&self, labels: &[u8], time_ms: i64) -> Result<bool, Refusal> {
         let sample = Point { time_ms, value: 1.0, seq: 0 };
         let said = self.send(body([(labels, &[sample][..])].into_iter())).await?;
         Ok(said == Err(Objection::OutOfBounds))
@@ -152,7 +152,7 @@ impl Probe<'_> {
 }
 
 /// Of every remote-write request.
-pub fn headers() -> HeaderMap {
+pub(super) fn headers() -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_ENCODING, HeaderValue::from_static("snappy"));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));

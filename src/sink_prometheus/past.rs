@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Refusal;
-use super::prometheus_probe::{Guard, Probe};
-use super::prometheus_samples::Samples;
+use super::probe::{Guard, Probe};
+use super::samples::Samples;
+use crate::upload::Refusal;
 
 /// What a server found to be past may be welcome later: it may have been set up anew.
 const AGE_MAX: Duration = Duration::from_secs(60);
@@ -20,7 +20,7 @@ const SERIES_MAX: usize = 64;
 /// The newest time that one server was found to refuse, whatever the series. Its newest samples
 /// define it, so it only moves forward.
 #[derive(Debug, Default)]
-pub struct Horizon(Mutex<Option<Known>>);
+pub(super) struct Horizon(Mutex<Option<Known>>);
 
 #[derive(Clone, Debug)]
 struct Known {
@@ -31,16 +31,16 @@ struct Known {
 
 /// What is known about some samples without asking.
 #[derive(Debug)]
-pub struct Past {
+pub(super) struct Past {
     /// Or only some.
-    pub all: bool,
+    pub(super) all: bool,
     /// As the server said it.
-    pub detail: String,
+    pub(super) detail: String,
 }
 
 impl Horizon {
     /// Whether some of these would be refused.
-    pub fn about(&self, samples: &Samples) -> Option<Past> {
+    pub(super) fn about(&self, samples: &Samples) -> Option<Past> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let known = known.filter(|known| known.learned.elapsed() < AGE_MAX)?;
         let is_past = |time: i64| time <= known.until_ms;
@@ -50,7 +50,7 @@ impl Horizon {
 
     /// Finds out which of these times are out of bounds, with the series of our own that `labels`
     /// name; says whether all are. What is later than `now_ms` may be out of bounds for being that.
-    pub async fn learn(
+    pub(super) async fn learn(
         &self,
         probe: Probe<'_>,
         labels: &[u8],
@@ -79,7 +79,7 @@ impl Horizon {
 }
 
 /// Whether each of these samples is refused, as the newest of its series.
-pub async fn is_all_refused(
+pub(super) async fn is_all_refused(
     probe: Probe<'_>,
     samples: &Samples,
     guard: &Guard,
@@ -102,7 +102,7 @@ pub async fn is_all_refused(
 
 /// The same where samples out of order are welcome for a while: there, those of 1970 are too old, too,
 /// and a guard of another kind tells them apart.
-pub async fn is_all_too_old(
+pub(super) async fn is_all_too_old(
     probe: Probe<'_>,
     labels: &[u8],
     samples: &Samples,

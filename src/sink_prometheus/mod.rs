@@ -20,15 +20,12 @@ use hyper::StatusCode;
 use tokio::time::Instant;
 use tower::Service;
 
-use super::http_client::{HttpClient, SetupError, Unsuccessful};
-use super::prometheus_doubt::Request;
-use super::prometheus_labels as labels;
-use super::prometheus_past::{Horizon, is_all_refused, is_all_too_old};
-use super::prometheus_probe::{Guard, Objection, Probe, headers};
-use super::prometheus_repeats::Repeats;
-use super::prometheus_samples::{Samples, encoded};
-use super::sinks::Context;
-use super::{Offer, Receipt, Refusal, Rejection, Wire};
+use self::doubt::Request;
+pub(crate) use self::doubt::SharedDoubt;
+use self::past::{Horizon, is_all_refused, is_all_too_old};
+use self::probe::{Guard, Objection, Probe, headers};
+use self::repeats::Repeats;
+use self::samples::{Samples, encoded};
 use crate::clock::Clock;
 use crate::config::{PrometheusSink as Config, Sink};
 use crate::domain::batch::Batch;
@@ -36,15 +33,25 @@ use crate::domain::breaker::Cause;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::lanes::Order;
 use crate::telemetry::events::{ReadingsFound, Report, ValuesLeftOut};
+use crate::upload::http_client::{HttpClient, SetupError, Unsuccessful};
+use crate::upload::sinks::Context;
+use crate::upload::{Offer, Receipt, Refusal, Rejection, Wire};
+
+mod doubt;
+mod labels;
+mod past;
+mod probe;
+mod repeats;
+mod samples;
 
 /// What a reading of one or two channels takes in a request.
-pub const BYTES_PER_READING: u64 = 24;
+pub(crate) const BYTES_PER_READING: u64 = 24;
 /// Once the clock is set, the log dates the readings of this boot within so long; what has no date
 /// then is of a boot that ended without one.
 const DATING: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
-pub struct PrometheusSink(Arc<Inner>);
+pub(crate) struct PrometheusSink(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -65,7 +72,7 @@ struct Dating {
 }
 
 impl PrometheusSink {
-    pub fn new(
+    pub(crate) fn new(
         config: &Config,
         sink: &Sink,
         endpoint: &Endpoint,
@@ -89,7 +96,7 @@ impl PrometheusSink {
     }
 
     /// What would keep this sink from ever sending.
-    pub fn check(config: &Config) -> Result<(), SetupError> {
+    pub(crate) fn check(config: &Config) -> Result<(), SetupError> {
         config.access.check()
     }
 }

@@ -9,10 +9,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
 use crate::config::MqttVersion;
+use crate::sink_mqtt::connection::OFFLINE;
+use crate::sink_mqtt::messages::tests::{batch, config};
+use crate::sink_mqtt::packet::Hello;
 use crate::upload::Rejection;
-use crate::upload::mqtt_connection::OFFLINE;
-use crate::upload::mqtt_messages::tests::{batch, config};
-use crate::upload::mqtt_packet::Hello;
 
 /// A broker's end of a connection.
 struct Broker {

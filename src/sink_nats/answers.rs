@@ -2,26 +2,26 @@
 
 use serde::Deserialize;
 
-use super::nats_wire::Message;
-use super::{Refusal, Rejection};
+use super::wire::Message;
 use crate::domain::breaker::Cause;
+use crate::upload::{Refusal, Rejection};
 
 /// How much of a server's own words goes into our log.
 const WORDS_MAX: usize = 200;
 
 /// What JetStream says of one message.
-pub type Verdict = Result<Stored, Unstored>;
+pub(super) type Verdict = Result<Stored, Unstored>;
 
 /// It has it, from now on or before.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    pub stream: String,
+pub(super) struct Stored {
+    pub(super) stream: String,
     /// The place in the stream.
-    pub seq: u64,
+    pub(super) seq: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unstored {
+pub(super) enum Unstored {
     /// Nobody takes messages on its subject.
     NoStream,
     Refused(Refusal),
@@ -29,7 +29,7 @@ pub enum Unstored {
 
 impl Unstored {
     /// Whether asking again would not help.
-    pub fn is_final(&self) -> bool {
+    pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::Refused(Refusal::Rejected { .. }))
     }
 }
@@ -46,7 +46,7 @@ struct Ack {
 /// An error of the JetStream API.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct ApiError {
+pub(super) struct ApiError {
     code: u16,
     err_code: u16,
     description: String,
@@ -58,7 +58,7 @@ const EXPECTED_STREAM: u16 = 10_060;
 const SEALED: u16 = 10_109;
 
 /// Reads the answer to a message.
-pub fn verdict(answer: &Message<'_>) -> Verdict {
+pub(super) fn verdict(answer: &Message<'_>) -> Verdict {
     if answer.status() == Some(503) {
         return Err(Unstored::NoStream);
     }
@@ -100,7 +100,7 @@ impl ApiError {
 }
 
 /// What `-ERR` means. The server closes the connection after most of them.
-pub fn refused(words: &str) -> Refusal {
+pub(super) fn refused(words: &str) -> Refusal {
     let detail = format!("the server says: {}", excerpt(words));
     let is = |known: &[&str]| {
         let words = words.to_ascii_lowercase();

@@ -1,8 +1,8 @@
 //! What the codes with which a broker refuses mean for us, and how they are put in words.
 
-use super::{Refusal, Rejection};
 use crate::config::MqttVersion;
 use crate::domain::breaker::Cause;
+use crate::upload::{Refusal, Rejection};
 
 /// Of a connection.
 pub(super) fn connection(version: MqttVersion, code: u8) -> Refusal {

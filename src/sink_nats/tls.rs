@@ -16,7 +16,7 @@ use crate::config::NatsSink;
 
 /// Why TLS cannot be set up. `check` finds it; the daemon takes it as a misconfigured sink.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
+pub(super) enum TlsError {
     #[error("failed to read certificates from `{}`", .path.display())]
     Certificates { path: PathBuf, source: pem::Error },
     #[error("`{}` holds no certificate", .path.display())]
@@ -30,7 +30,7 @@ pub enum TlsError {
 }
 
 /// The inner result is that of the handshake.
-pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     host: &str,
     config: &NatsSink,
     stream: S,
@@ -42,12 +42,12 @@ pub async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// What would keep a sink from ever connecting.
-pub fn check(config: &NatsSink) -> Result<(), TlsError> {
+pub(super) fn check(config: &NatsSink) -> Result<(), TlsError> {
     settings(config).map(drop)
 }
 
 /// Whether TLS itself failed: a certificate that is not accepted is a person's business.
-pub fn is_tls(error: &io::Error) -> bool {
+pub(super) fn is_tls(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
 }
 

@@ -3,7 +3,7 @@
 //! An acknowledgement can be lost, and Prometheus refuses what it already has as "out of order",
 //! the same as what it will never take. So a request is noted before it is sent and forgotten when its
 //! outcome is known. What is left is in doubt, and a refusal of readings in doubt is looked into
-//! ([`prometheus_probe`](super::prometheus_probe)); readings that are not in doubt are simply refused.
+//! ([`probe`](super::probe)); readings that are not in doubt are simply refused.
 //!
 //! Prometheus stores a request wholly or not at all, so what is found out about the newest samples
 //! of a request holds for all of it.
@@ -12,39 +12,39 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::prometheus_samples::{Point, Samples, Series};
+use super::samples::{Point, Samples, Series};
 use crate::domain::delivery::IntervalSet;
 use crate::event_log::LogStatus;
 
 /// So many series vouch for a request: each alone proves it, unless a sensor repeats itself.
-pub const WITNESSES_MAX: usize = 8;
+pub(super) const WITNESSES_MAX: usize = 8;
 /// A request that is repeated is noted once. Others come with each batch that is formed anew: as
 /// many as there are probes of a breaker in a day are too many, and the oldest are forgotten.
 const REQUESTS_MAX: usize = 64;
 
 /// The newest sample of one series in a request.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Witness {
+pub(super) struct Witness {
     /// Of the series, encoded.
-    pub labels: Vec<u8>,
-    pub newest: Point,
+    pub(super) labels: Vec<u8>,
+    pub(super) newest: Point,
 }
 
 /// A request whose outcome is not known.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Request {
-    pub readings: IntervalSet,
-    pub witnesses: Vec<Witness>,
+pub(super) struct Request {
+    pub(super) readings: IntervalSet,
+    pub(super) witnesses: Vec<Witness>,
 }
 
 impl Request {
-    pub fn of(samples: &Samples) -> Self {
+    pub(super) fn of(samples: &Samples) -> Self {
         Self { readings: samples.readings.clone(), witnesses: witnesses(samples, u64::MAX) }
     }
 }
 
 /// The newest samples of a few series, of the readings up to this one.
-pub fn witnesses(samples: &Samples, last: u64) -> Vec<Witness> {
+pub(super) fn witnesses(samples: &Samples, last: u64) -> Vec<Witness> {
     let newest = |series: &Series| {
         let sent = series.points.iter().filter(|point| point.seq <= last);
         let newest = series.points.iter().rfind(|point| point.seq <= last)?;
@@ -73,14 +73,14 @@ struct Doubt {
 
 /// The doubt of one sink: its endpoints may lead to the same server.
 #[derive(Clone, Debug)]
-pub struct SharedDoubt {
+pub(crate) struct SharedDoubt {
     inner: Arc<Mutex<Doubt>>,
     log: watch::Receiver<LogStatus>,
 }
 
 impl SharedDoubt {
     /// Of a process that begins with this log.
-    pub fn new(log: watch::Receiver<LogStatus>) -> Self {
+    pub(crate) fn new(log: watch::Receiver<LogStatus>) -> Self {
         let doubt = Self { inner: Arc::default(), log };
         doubt.head_found();
         doubt
@@ -92,7 +92,7 @@ impl SharedDoubt {
     }
 
     /// The last reading that this process found in the log, when the log was first open.
-    pub fn head_found(&self) -> u64 {
+    pub(super) fn head_found(&self) -> u64 {
         let mut doubt = self.lock();
         if doubt.head_found.is_none() {
             let log = self.log.borrow();
@@ -102,7 +102,7 @@ impl SharedDoubt {
     }
 
     /// A request is about to be sent; says whether it is for the first time.
-    pub fn note(&self, request: Request) -> bool {
+    pub(super) fn note(&self, request: Request) -> bool {
         let mut doubt = self.lock();
         let known = doubt.requests.iter().any(|known| known.readings == request.readings);
         if !known {
@@ -115,29 +115,29 @@ impl SharedDoubt {
     }
 
     /// This request is not in doubt any more: none of it was stored.
-    pub fn forget(&self, readings: &IntervalSet) {
+    pub(super) fn forget(&self, readings: &IntervalSet) {
         self.lock().requests.retain(|known| known.readings != *readings);
     }
 
     /// Those that these readings may have arrived with.
-    pub fn about(&self, readings: &IntervalSet) -> Vec<Request> {
+    pub(super) fn about(&self, readings: &IntervalSet) -> Vec<Request> {
         let overlaps = |request: &&Request| request.readings.intersection(readings).count() > 0;
         self.lock().requests.iter().filter(overlaps).cloned().collect()
     }
 
     /// These readings are at the server.
-    pub fn found(&self, readings: &IntervalSet) {
+    pub(super) fn found(&self, readings: &IntervalSet) {
         let mut doubt = self.lock();
         doubt.there = doubt.there.union(readings);
     }
 
     /// The readings that are at the server although it did not say so.
-    pub fn there(&self) -> IntervalSet {
+    pub(super) fn there(&self) -> IntervalSet {
         self.lock().there.clone()
     }
 
     /// A batch is delivered, and will not be asked about again.
-    pub fn delivered(&self, ranges: &[(u64, u64)], telling: bool) {
+    pub(super) fn delivered(&self, ranges: &[(u64, u64)], telling: bool) {
         let mut doubt = self.lock();
         doubt.settled |= telling;
         for (first, last) in ranges {
@@ -151,14 +151,14 @@ impl SharedDoubt {
     }
 
     /// These readings may well have been refused when an earlier process sent them.
-    pub fn distrust(&self, readings: &[u64]) {
+    pub(super) fn distrust(&self, readings: &[u64]) {
         let mut doubt = self.lock();
         for seq in readings {
             doubt.doubtful.insert(*seq, *seq);
         }
     }
 
-    pub fn trusted(&self, readings: &IntervalSet) -> IntervalSet {
+    pub(super) fn trusted(&self, readings: &IntervalSet) -> IntervalSet {
         let mut trusted = readings.clone();
         for (first, last) in self.lock().doubtful.intervals() {
             trusted.remove(*first, *last);
@@ -167,11 +167,11 @@ impl SharedDoubt {
     }
 
     /// What an earlier process sent is known.
-    pub fn settle(&self) {
+    pub(super) fn settle(&self) {
         self.lock().settled = true;
     }
 
-    pub fn is_settled(&self) -> bool {
+    pub(super) fn is_settled(&self) -> bool {
         self.lock().settled
     }
 }

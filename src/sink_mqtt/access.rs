@@ -9,7 +9,7 @@ use crate::config::Login;
 
 /// Why the sink cannot be set up. `check` finds it; the daemon takes it as a misconfigured sink.
 #[derive(Debug, thiserror::Error)]
-pub enum SetupError {
+pub(crate) enum SetupError {
     #[error("`{0}` is no URL of a broker")]
     Url(String),
     #[error("failed to read the password file `{}`", .path.display())]

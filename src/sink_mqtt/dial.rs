@@ -8,12 +8,12 @@ use hyper::Uri;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::mqtt_access::SetupError;
-use super::mqtt_connection::{Io, link_down};
-use super::mqtt_tls::{self, Tls};
-use super::{Refusal, Wire};
+use super::access::SetupError;
+use super::connection::{Io, link_down};
+use super::tls::{self, Tls};
 use crate::domain::breaker::Cause;
 use crate::telemetry::error_chain;
+use crate::upload::{Refusal, Wire};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Address {
@@ -46,7 +46,7 @@ pub(super) async fn dial(
     tcp.set_nodelay(true).map_err(failed)?;
     let counted = Counted { io: tcp, wire: wire.clone() };
     let Some(tls) = tls else { return Ok(Box::new(counted)) };
-    tls.over(counted, host).await.map_err(|error| match mqtt_tls::is_to_blame(&error) {
+    tls.over(counted, host).await.map_err(|error| match tls::is_to_blame(&error) {
         // A person's business, where the rest is weather.
         true => Refusal::Retry {
             cause: Cause::Misconfigured,

@@ -14,15 +14,15 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::nats_answers::refused;
-use super::nats_login::{Login, LoginError};
-use super::nats_tls::{self, TlsError};
-use super::nats_wire::{Info, Message, Nonsense, Operation, Publish, parse};
-use super::{Refusal, Wire};
+use super::answers::refused;
+use super::login::{Login, LoginError};
+use super::tls::{self, TlsError};
+use super::wire::{Info, Message, Nonsense, Operation, Publish, parse};
 use crate::clock::Clock;
 use crate::config::NatsSink;
 use crate::domain::breaker::Cause;
 use crate::telemetry::error_chain;
+use crate::upload::{Refusal, Wire};
 
 const PORT: u16 = 4222;
 /// A connection unused for this long is not used again: most routers forget it soon after, and the
@@ -33,10 +33,10 @@ const READ_BYTES: usize = 16 << 10;
 /// The subscription that answers come by.
 const ANSWERS: &str = "1";
 /// The one by which a stream delivers what it holds.
-pub const DELIVERIES: &str = "2";
+pub(super) const DELIVERIES: &str = "2";
 
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub(super) enum Failure {
     #[error("`{0}` is no URL")]
     Url(String),
     #[error("failed to connect to `{address}`")]
@@ -69,13 +69,13 @@ impl From<Nonsense> for Failure {
 }
 
 impl Failure {
-    pub fn into_refusal(self) -> Refusal {
+    pub(super) fn into_refusal(self) -> Refusal {
         let cause = match &self {
             Self::Said(words) => return refused(words),
             Self::Url(_) | Self::Login(_) | Self::Tls(_) | Self::NoTls(_) | Self::NoHeaders => {
                 Cause::Misconfigured
             }
-            Self::Handshake { source, .. } | Self::Lost(source) if nats_tls::is_tls(source) => {
+            Self::Handshake { source, .. } | Self::Lost(source) if tls::is_tls(source) => {
                 Cause::Misconfigured
             }
             _ => Cause::LinkDown,
@@ -87,13 +87,13 @@ impl Failure {
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-pub struct Connection {
+pub(super) struct Connection {
     stream: Box<dyn Stream>,
     /// What was read and not yet understood begins at `from`.
     read: Vec<u8>,
     from: usize,
     /// The longest message the server takes.
-    pub max_payload: usize,
+    pub(super) max_payload: usize,
     /// Begins the subject of every answer.
     inbox: String,
     /// Questions asked so far: an answer that comes twice must not answer a later one.
@@ -125,7 +125,7 @@ struct Connect<'a> {
 }
 
 impl Connection {
-    pub async fn open(url: &str, config: &NatsSink, wire: &Wire) -> Result<Self, Failure> {
+    pub(super) async fn open(url: &str, config: &NatsSink, wire: &Wire) -> Result<Self, Failure> {
         let uri: Uri = url.parse().map_err(|_| Failure::Url(url.to_owned()))?;
         let host = uri.host().ok_or_else(|| Failure::Url(url.to_owned()))?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -171,7 +171,7 @@ impl Connection {
         if self.from < self.read.len() {
             return Err(Failure::Nonsense);
         }
-        let tls = nats_tls::connect(host, config, self.stream).await;
+        let tls = tls::connect(host, config, self.stream).await;
         match tls? {
             Ok(stream) => Ok(Self::over(Box::new(stream))),
             Err(source) => Err(Failure::Handshake { host: host.to_owned(), source }),
@@ -217,7 +217,7 @@ impl Connection {
 
     /// Whether it can be used once more. The server may have hung up meanwhile, or asked whether we
     /// are still there.
-    pub async fn is_alive(&mut self) -> bool {
+    pub(super) async fn is_alive(&mut self) -> bool {
         if self.used.elapsed() >= IDLE_MAX {
             return false;
         }
@@ -232,27 +232,27 @@ impl Connection {
     }
 
     /// The subject for the answer to the `at`-th message of a batch that begins at `first`.
-    pub fn reply(&self, number: u64) -> String {
+    pub(super) fn reply(&self, number: u64) -> String {
         format!("{}{number}", self.inbox)
     }
 
     /// Numbers for so many questions.
-    pub fn numbers(&mut self, count: usize) -> u64 {
+    pub(super) fn numbers(&mut self, count: usize) -> u64 {
         let first = self.asked;
         self.asked += count as u64;
         first
     }
 
     /// The number of the question that a message answers.
-    pub fn answers(inbox: &str, message: &Message<'_>) -> Option<u64> {
+    pub(super) fn answers(inbox: &str, message: &Message<'_>) -> Option<u64> {
         message.subject.strip_prefix(inbox)?.parse().ok()
     }
 
-    pub fn inbox(&self) -> &str {
+    pub(super) fn inbox(&self) -> &str {
         &self.inbox
     }
 
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.stream.write_all(bytes).await?;
         self.stream.flush().await?;
         self.used = Instant::now();
@@ -260,13 +260,13 @@ impl Connection {
     }
 
     /// Where a stream can deliver to.
-    pub fn deliveries(&self) -> String {
+    pub(super) fn deliveries(&self) -> String {
         format!("{}-deliveries", self.inbox.trim_end_matches('.'))
     }
 
     /// Asks one question; the body of the answer, or none if nobody answers it. Hands over what else
     /// comes meanwhile.
-    pub async fn ask(
+    pub(super) async fn ask(
         &mut self,
         subject: &str,
         body: &[u8],
@@ -292,7 +292,10 @@ impl Connection {
     }
 
     /// Reads once and hands over what came; says whether a pong was among it.
-    pub async fn hear(&mut self, mut listen: impl FnMut(&Message<'_>)) -> Result<bool, Failure> {
+    pub(super) async fn hear(
+        &mut self,
+        mut listen: impl FnMut(&Message<'_>),
+    ) -> Result<bool, Failure> {
         self.fill().await?;
         self.hear_what_came(&mut listen).await
     }

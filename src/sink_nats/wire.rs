@@ -12,26 +12,26 @@ use std::io::Write as _;
 use serde::Deserialize;
 
 /// The longest line that is read: the INFO of a cluster names all its servers.
-pub const LINE_BYTES_MAX: usize = 64 << 10;
+pub(super) const LINE_BYTES_MAX: usize = 64 << 10;
 /// The longest message that is read: an acknowledgement takes about fifty bytes, the description of
 /// a stream a few thousand.
-pub const MESSAGE_BYTES_MAX: usize = 256 << 10;
+pub(super) const MESSAGE_BYTES_MAX: usize = 256 << 10;
 
 /// How a server introduces itself, as far as it matters here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
-pub struct Info {
+pub(super) struct Info {
     /// The longest message it takes, with its headers.
-    pub max_payload: usize,
-    pub headers: bool,
-    pub tls_required: bool,
+    pub(super) max_payload: usize,
+    pub(super) headers: bool,
+    pub(super) tls_required: bool,
     /// What a client with a key has to sign.
-    pub nonce: Option<String>,
+    pub(super) nonce: Option<String>,
 }
 
 /// What a server says, one at a time.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Operation<'a> {
+pub(super) enum Operation<'a> {
     Info(Box<Info>),
     Message(Message<'a>),
     /// `-ERR`, without its quotes.
@@ -42,32 +42,32 @@ pub enum Operation<'a> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub struct Message<'a> {
-    pub subject: &'a str,
+pub(super) struct Message<'a> {
+    pub(super) subject: &'a str,
     /// Which of ours it came by.
-    pub subscription: &'a str,
-    pub reply: Option<&'a str>,
+    pub(super) subscription: &'a str,
+    pub(super) reply: Option<&'a str>,
     /// Empty, or `NATS/1.0 503` and more lines.
-    pub head: &'a [u8],
-    pub body: &'a [u8],
+    pub(super) head: &'a [u8],
+    pub(super) body: &'a [u8],
 }
 
 /// What was read is not NATS, or longer than anything we ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Nonsense;
+pub(super) struct Nonsense;
 
 /// A message to be published.
 #[derive(Clone, Copy, Debug)]
-pub struct Publish<'a> {
-    pub subject: &'a str,
-    pub reply: &'a str,
-    pub headers: &'a [(&'a str, &'a str)],
-    pub body: &'a [u8],
+pub(super) struct Publish<'a> {
+    pub(super) subject: &'a str,
+    pub(super) reply: &'a str,
+    pub(super) headers: &'a [(&'a str, &'a str)],
+    pub(super) body: &'a [u8],
 }
 
 impl Publish<'_> {
     /// Appends the command; gives what counts towards `max_payload`.
-    pub fn write(&self, out: &mut Vec<u8>) -> usize {
+    pub(super) fn write(&self, out: &mut Vec<u8>) -> usize {
         let mut head = Vec::new();
         if !self.headers.is_empty() {
             head.extend_from_slice(b"NATS/1.0\r\n");
@@ -91,13 +91,13 @@ impl Publish<'_> {
 
 impl Message<'_> {
     /// The status that a server without anyone listening puts in place of an answer.
-    pub fn status(&self) -> Option<u16> {
+    pub(super) fn status(&self) -> Option<u16> {
         let line = self.head.strip_prefix(b"NATS/1.0 ")?;
         std::str::from_utf8(line.get(..3)?).ok()?.parse().ok()
     }
 
     /// The value of a header.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         let head = std::str::from_utf8(self.head).ok()?;
         let found = head.lines().filter_map(|line| line.split_once(':'));
         found.into_iter().find(|(found, _)| *found == name).map(|(_, value)| value.trim())
@@ -105,7 +105,7 @@ impl Message<'_> {
 }
 
 /// The first operation in what was read, and how many bytes it took; none while it is incomplete.
-pub fn parse(bytes: &[u8]) -> Result<Option<(Operation<'_>, usize)>, Nonsense> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Operation<'_>, usize)>, Nonsense> {
     let Some(end) = memchr::memchr(b'\n', bytes) else {
         return if bytes.len() > LINE_BYTES_MAX { Err(Nonsense) } else { Ok(None) };
     };

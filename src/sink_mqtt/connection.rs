@@ -13,10 +13,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::mqtt_packet::{self as packet, Hello, Incoming, Publish, Terms};
-use super::{Refusal, mqtt_reason as reason, mqtt_tls};
+use super::packet::{self, Hello, Incoming, Publish, Terms};
+use super::{reason, tls};
 use crate::config::MqttVersion;
 use crate::domain::breaker::Cause;
+use crate::upload::Refusal;
 
 /// A broker that hears nothing for one and a half times this long takes us for dead and sends our
 /// will. Most routers remember a silent connection longer.
@@ -160,7 +161,7 @@ impl Connection {
             // In TLS 1.3 a server says what it has against our certificate after the handshake.
             let untaken = !std::mem::take(&mut self.sound);
             let detail = format!("the connection to the broker was lost: {error}");
-            match untaken && mqtt_tls::is_to_blame(&error) {
+            match untaken && tls::is_to_blame(&error) {
                 true => Refusal::Retry { cause: Cause::Misconfigured, after: None, detail },
                 false => link_down(detail),
             }

@@ -12,14 +12,14 @@
 
 use std::time::Duration;
 
-use super::nats_client::{Connection, Failure};
-use super::nats_streams::{Held, Start, read_back, stream_of};
+use super::client::{Connection, Failure};
+use super::streams::{Held, Start, read_back, stream_of};
 use crate::domain::batch::Batch;
 use crate::domain::delivery::IntervalSet;
 
 /// One for each endpoint.
 #[derive(Debug)]
-pub struct Doubt {
+pub(super) struct Doubt {
     /// How far apart the messages of one batch can be stored.
     span_ms: i64,
     /// For each question.
@@ -43,14 +43,14 @@ struct Suspicion {
 
 /// What a message is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub(super) enum What {
     Reading(u64),
     Event(u64),
 }
 
 /// What one life of the log has in the stream without having been told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub(super) struct Found {
     life: String,
     readings: IntervalSet,
     events: IntervalSet,
@@ -58,13 +58,13 @@ pub struct Found {
 
 /// Names the life of the log that a batch is of. With `-7` it is the id of the message with reading
 /// 7, with `-e7` that of event 7.
-pub fn life(batch: &Batch) -> String {
+pub(super) fn life(batch: &Batch) -> String {
     format!("{}-{:x}", batch.device, batch.epoch)
 }
 
 impl What {
     /// The id in a stream: the same for the same thing, whatever batch it comes with.
-    pub fn id(self, life: &str) -> String {
+    pub(super) fn id(self, life: &str) -> String {
         match self {
             Self::Reading(seq) => format!("{life}-{seq}"),
             Self::Event(position) => format!("{life}-e{position}"),
@@ -89,7 +89,7 @@ impl Found {
         }
     }
 
-    pub fn has(&self, life: &str, what: What) -> bool {
+    pub(super) fn has(&self, life: &str, what: What) -> bool {
         self.life == life
             && match what {
                 What::Reading(seq) => self.readings.contains(seq),
@@ -110,7 +110,7 @@ impl Suspicion {
 
 impl Doubt {
     /// For attempts that end after `timeout`.
-    pub fn new(timeout: Duration) -> Self {
+    pub(super) fn new(timeout: Duration) -> Self {
         Self {
             // Of an attempt and its repeat.
             span_ms: i64::try_from(2 * timeout.as_millis()).unwrap_or(i64::MAX),
@@ -124,25 +124,25 @@ impl Doubt {
         }
     }
 
-    pub fn sending(&mut self) {
+    pub(super) fn sending(&mut self) {
         self.open = true;
     }
 
     /// Every message that was sent is answered.
-    pub fn answered(&mut self, place: Option<(String, u64)>) {
+    pub(super) fn answered(&mut self, place: Option<(String, u64)>) {
         self.open = false;
         if place.is_some() {
             self.acknowledged = place;
         }
     }
 
-    pub fn found(&self) -> &Found {
+    pub(super) fn found(&self) -> &Found {
         &self.found
     }
 
     /// Finds out what of a batch is there, as far as the server says: whoever may only publish relies
     /// on the duplicate window.
-    pub async fn resolve(
+    pub(super) async fn resolve(
         &mut self,
         connection: &mut Connection,
         batch: &Batch,

@@ -6,12 +6,12 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::json::Lines;
 use crate::config::{MqttSink, Names, Payload, Topic};
 use crate::domain::batch::{Batch, Dated};
 use crate::domain::event_line::EventLine;
 use crate::domain::reading::Value;
 use crate::domain::segment::SegmentError;
+use crate::upload::json::Lines;
 
 /// The messages of a batch, in the order in which they are sent.
 #[derive(Debug)]
@@ -164,7 +164,7 @@ pub(super) mod tests {
     use crate::domain::reading::{Channel, Sensor, Stamp, ValueType};
     use crate::domain::segment::Segment;
 
-    pub(in super::super) fn config(rest: &str) -> MqttSink {
+    pub(crate) fn config(rest: &str) -> MqttSink {
         let text = format!("[[sink]]\nname = \"s\"\nkind = \"mqtt\"\nurl = \"mqtt://h\"\n{rest}");
         let config = Config::parse(&text, "test").expect("a configuration");
         match &config.sinks[0].kind {
@@ -174,7 +174,7 @@ pub(super) mod tests {
     }
 
     /// Readings `first..first + count` with two channels, and as many events.
-    pub(in super::super) fn batch(first: u64, count: u32, events: u64) -> Batch {
+    pub(crate) fn batch(first: u64, count: u32, events: u64) -> Batch {
         let channel = |name: &str, kind| Channel { name: name.into(), unit: String::new(), kind };
         let channels = vec![channel("t/in", ValueType::F64), channel("ok", ValueType::Text)];
         let mut segment = Segment::default();

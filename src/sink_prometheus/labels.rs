@@ -12,10 +12,10 @@ use crate::domain::reading::{Channel, Sensor};
 
 /// Name and value of each label, sorted by name; none has an empty value, which would mean the same
 /// as no label.
-pub type Labels<'a> = Vec<(&'a str, Cow<'a, str>)>;
+pub(super) type Labels<'a> = Vec<(&'a str, Cow<'a, str>)>;
 
 /// The labels of a channel's samples.
-pub fn of<'a>(
+pub(super) fn of<'a>(
     config: &'a PrometheusSink,
     device: &'a str,
     sensor: &'a Sensor,
@@ -36,7 +36,7 @@ pub fn of<'a>(
 }
 
 /// The labels of the series that tells which times the server still takes.
-pub fn of_probe<'a>(config: &'a PrometheusSink, device: &'a str) -> Labels<'a> {
+pub(super) fn of_probe<'a>(config: &'a PrometheusSink, device: &'a str) -> Labels<'a> {
     let name = format!("{}outstation_write_probe", config.metric_prefix);
     completed(vec![("__name__", name.into()), ("device", device.into())], config)
 }

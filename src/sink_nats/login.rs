@@ -17,7 +17,7 @@ const FILE_BYTES_MAX: u64 = 64 << 10;
 
 /// Why there is no login. `check` finds it; the daemon takes it as a misconfigured sink.
 #[derive(Debug, thiserror::Error)]
-pub enum LoginError {
+pub(super) enum LoginError {
     #[error("failed to read `{}`", .path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("`{}` holds no usable secret; it must be one line of visible characters", .path.display())]
@@ -30,8 +30,7 @@ pub enum LoginError {
 
 /// Its part of CONNECT.
 #[derive(Default, PartialEq, Eq, Serialize)]
-#[expect(missing_debug_implementations, reason = "it would show the secrets")]
-pub struct Login {
+pub(super) struct Login {
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -45,7 +44,7 @@ pub struct Login {
 }
 
 impl Login {
-    pub fn read(config: &NatsSink, challenge: Option<&str>) -> Result<Self, LoginError> {
+    pub(super) fn read(config: &NatsSink, challenge: Option<&str>) -> Result<Self, LoginError> {
         let mut login = Self {
             auth_token: config.token_file.as_deref().map(secret).transpose()?,
             user: config.username.clone(),
@@ -62,7 +61,7 @@ impl Login {
     }
 
     /// What would keep a sink from ever logging in.
-    pub fn check(config: &NatsSink) -> Result<(), LoginError> {
+    pub(super) fn check(config: &NatsSink) -> Result<(), LoginError> {
         Self::read(config, Some("")).map(drop)
     }
 }

@@ -18,19 +18,28 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tower::Service;
 
-use super::json::Lines;
-use super::nats_answers::{Stored, Unstored, Verdict, verdict};
-use super::nats_client::{Connection, Failure};
-use super::nats_doubt::{Doubt, Found, What, life};
-use super::nats_login::Login;
-use super::nats_streams::why_nobody_takes;
-use super::nats_subject::Subjects;
-use super::nats_wire::Publish;
-use super::{Offer, Receipt, Refusal, Rejection, Wire, nats_tls};
+use self::answers::{Stored, Unstored, Verdict, verdict};
+use self::client::{Connection, Failure};
+use self::doubt::{Doubt, Found, What, life};
+use self::login::Login;
+use self::streams::why_nobody_takes;
+use self::subject::Subjects;
+use self::wire::Publish;
 use crate::config::NatsSink as NatsConfig;
 use crate::domain::batch::Batch;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_line::EventLine;
+use crate::upload::json::Lines;
+use crate::upload::{Offer, Receipt, Refusal, Rejection, Wire};
+
+mod answers;
+mod client;
+mod doubt;
+mod login;
+mod streams;
+mod subject;
+mod tls;
+mod wire;
 
 /// What a reading of one or two channels takes with its subject and id.
 pub(super) const BYTES_PER_READING: u64 = 256;
@@ -39,7 +48,7 @@ pub(super) const BYTES_PER_READING: u64 = 256;
 const UNANSWERED_MAX: usize = 4096;
 
 #[derive(Clone, Debug)]
-pub struct NatsSink(Arc<Inner>);
+pub(crate) struct NatsSink(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -61,7 +70,12 @@ struct State {
 
 impl NatsSink {
     /// An attempt ends after `timeout`.
-    pub fn new(config: &NatsConfig, timeout: Duration, endpoint: &Endpoint, wire: &Wire) -> Self {
+    pub(crate) fn new(
+        config: &NatsConfig,
+        timeout: Duration,
+        endpoint: &Endpoint,
+        wire: &Wire,
+    ) -> Self {
         Self(Arc::new(Inner {
             url: endpoint.url.clone(),
             config: config.clone(),
@@ -72,9 +86,9 @@ impl NatsSink {
     }
 
     /// What would keep this sink from ever sending.
-    pub fn check(config: &NatsConfig) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn check(config: &NatsConfig) -> Result<(), Box<dyn Error>> {
         Login::check(config)?;
-        Ok(nats_tls::check(config)?)
+        Ok(tls::check(config)?)
     }
 }
 

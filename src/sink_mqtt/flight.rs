@@ -9,12 +9,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::mqtt_connection::{Connection, ONLINE};
-use super::mqtt_messages::{Message, Messages, Told};
-use super::mqtt_packet::{Incoming, Publish};
-use super::{Refusal, mqtt_reason as reason};
+use super::connection::{Connection, ONLINE};
+use super::messages::{Message, Messages, Told};
+use super::packet::{Incoming, Publish};
+use super::reason;
 use crate::domain::breaker::Cause;
 use crate::domain::delivery::IntervalSet;
+use crate::upload::Refusal;
 
 /// Messages that may be unacknowledged at once, if the broker allows so many: with 100 ms to the broker
 /// and back still 10,000 messages a second. They take no memory: the batch holds them.

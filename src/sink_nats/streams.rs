@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Refusal;
-use super::nats_client::{Connection, DELIVERIES, Failure};
-use super::nats_wire::Message;
+use super::client::{Connection, DELIVERIES, Failure};
+use super::wire::Message;
 use crate::domain::boots::rfc3339;
 use crate::domain::breaker::Cause;
+use crate::upload::Refusal;
 
 /// More ids are not read back: about 10 MB on the wire.
 const IDS_MAX: u64 = 65_536;
@@ -25,7 +25,7 @@ struct Names {
 
 /// The stream that takes messages on a subject, as far as the server says within `patience`. Fails
 /// with what explains that there is none.
-pub async fn stream_of(
+pub(super) async fn stream_of(
     connection: &mut Connection,
     subject: &str,
     patience: Duration,
@@ -57,7 +57,7 @@ fn named(subject: &str, answer: Option<&[u8]>) -> Result<String, Refusal> {
 }
 
 /// Why nobody takes messages on a subject, and what to do about it.
-pub async fn why_nobody_takes(
+pub(super) async fn why_nobody_takes(
     connection: &mut Connection,
     subject: &str,
     patience: Duration,
@@ -75,7 +75,7 @@ pub async fn why_nobody_takes(
 
 /// From where on a stream is read back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+pub(super) enum Start {
     /// The last message alone.
     Last,
     /// What came after this place.
@@ -101,15 +101,15 @@ struct Delivered {
 
 /// A message that a stream holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held<'a> {
-    pub id: &'a str,
+pub(super) struct Held<'a> {
+    pub(super) id: &'a str,
     /// In Unix milliseconds of the server.
-    pub stored_ms: i64,
+    pub(super) stored_ms: i64,
 }
 
 /// Visits what a stream holds on a subject, without bodies, for as long as `patience` lasts twice.
 /// Nothing if it does not say: whoever may only publish is not told, nor who asks for too much.
-pub async fn read_back(
+pub(super) async fn read_back(
     connection: &mut Connection,
     stream: &str,
     subject: &str,

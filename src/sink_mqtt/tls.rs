@@ -11,8 +11,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 
-use super::mqtt_access::SetupError;
-use super::mqtt_connection::Io;
+use super::access::SetupError;
+use super::connection::Io;
 
 #[derive(Clone, Debug)]
 pub(super) struct Tls(Arc<ClientConfig>);

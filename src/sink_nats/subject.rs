@@ -10,19 +10,19 @@ const OF_EVENTS: &str = "_events";
 /// The subjects of one device: a template such as `telemetry.{device}.{port}.{sensor}`, and what it
 /// came to for the sensors so far.
 #[derive(Debug)]
-pub struct Subjects<'a> {
+pub(super) struct Subjects<'a> {
     template: &'a str,
     device: &'a str,
     known: HashMap<u32, String>,
 }
 
 impl<'a> Subjects<'a> {
-    pub fn new(template: &'a str, device: &'a str) -> Self {
+    pub(super) fn new(template: &'a str, device: &'a str) -> Self {
         Self { template, device, known: HashMap::new() }
     }
 
     /// Of the readings of a sensor, by its number.
-    pub fn of_sensor(&mut self, number: u32, sensor: &Sensor) -> &str {
+    pub(super) fn of_sensor(&mut self, number: u32, sensor: &Sensor) -> &str {
         let (template, device) = (self.template, self.device);
         self.known
             .entry(number)
@@ -31,12 +31,12 @@ impl<'a> Subjects<'a> {
 
     /// Of what happened to the device. It has as many tokens as those of readings have: whatever
     /// stream takes the one takes the other, unless it names ports or sensors.
-    pub fn of_events(&self) -> String {
+    pub(super) fn of_events(&self) -> String {
         fill(self.template, self.device, OF_EVENTS, OF_EVENTS)
     }
 
     /// Matches all of them.
-    pub fn all(&self) -> String {
+    pub(super) fn all(&self) -> String {
         let token = |token: &str| match token.contains("{port}") || token.contains("{sensor}") {
             true => "*".to_owned(),
             false => fill(token, self.device, "", ""),

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use super::prometheus_labels::{self as labels, Labels};
+use super::labels::{self, Labels};
 use crate::config::PrometheusSink;
 use crate::domain::batch::Batch;
 use crate::domain::delivery::IntervalSet;
@@ -22,42 +22,42 @@ use crate::domain::segment::SegmentError;
 const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Point {
-    pub time_ms: i64,
-    pub value: f64,
+pub(super) struct Point {
+    pub(super) time_ms: i64,
+    pub(super) value: f64,
     /// Of the reading it is from.
-    pub seq: u64,
+    pub(super) seq: u64,
 }
 
 /// The samples of one channel, ascending, no two of the same millisecond.
 #[derive(Clone, Debug)]
-pub struct Series {
+pub(super) struct Series {
     /// Its labels, encoded.
-    pub labels: Vec<u8>,
-    pub points: Vec<Point>,
+    pub(super) labels: Vec<u8>,
+    pub(super) points: Vec<Point>,
 }
 
 /// What of a batch goes to the server.
 #[derive(Debug, Default)]
-pub struct Samples {
-    pub series: Vec<Series>,
+pub(super) struct Samples {
+    pub(super) series: Vec<Series>,
     /// The readings of the batch that the server does not have yet, to our knowledge.
-    pub readings: IntervalSet,
+    pub(super) readings: IntervalSet,
     /// How many of them have a sample here.
-    pub told: u64,
+    pub(super) told: u64,
     /// Readings of the batch that the server has already.
-    pub there: u64,
+    pub(super) there: u64,
     /// Readings without a date.
-    pub undated: u64,
+    pub(super) undated: u64,
     /// Values that are no numbers.
-    pub texts: u64,
+    pub(super) texts: u64,
     /// Values that a later one of the same channel and millisecond replaced.
-    pub replaced: u64,
+    pub(super) replaced: u64,
 }
 
 impl Samples {
     /// All of a batch but the readings that are `there` already.
-    pub fn of(
+    pub(super) fn of(
         batch: &Batch,
         config: &PrometheusSink,
         there: &IntervalSet,
@@ -113,7 +113,7 @@ impl Samples {
     }
 
     /// One sample of each reading that has any, with its series, in the order of the readings.
-    pub fn by_reading(&self) -> Vec<(&Series, &Point)> {
+    pub(super) fn by_reading(&self) -> Vec<(&Series, &Point)> {
         let of = |series| move |point| (series, point);
         let mut all: Vec<(&Series, &Point)> =
             self.series.iter().flat_map(|series| series.points.iter().map(of(series))).collect();
@@ -123,7 +123,7 @@ impl Samples {
     }
 
     /// Readings whose time is before that of an earlier reading of the same channel.
-    pub fn going_back(&self) -> Vec<u64> {
+    pub(super) fn going_back(&self) -> Vec<u64> {
         let mut back = Vec::new();
         for series in &self.series {
             // From the newest on: whatever has a later number than one of a later time goes back.
@@ -138,26 +138,26 @@ impl Samples {
         back
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.series.is_empty()
     }
 
     /// Whether each reading of the batch has a sample here.
-    pub fn is_whole(&self, batch: &Batch) -> bool {
+    pub(super) fn is_whole(&self, batch: &Batch) -> bool {
         self.told == batch.readings()
     }
 
-    pub fn times(&self) -> impl Iterator<Item = i64> {
+    pub(super) fn times(&self) -> impl Iterator<Item = i64> {
         self.series.iter().flat_map(|series| &series.points).map(|point| point.time_ms)
     }
 
     /// Whether a server that had these would not take them again: it takes nothing before a series'
     /// newest sample, and that one only as it is.
-    pub fn are_telling(&self) -> bool {
+    pub(super) fn are_telling(&self) -> bool {
         self.series.iter().any(|series| series.points.len() > 1)
     }
 
-    pub fn body(&self) -> Vec<u8> {
+    pub(super) fn body(&self) -> Vec<u8> {
         let series =
             self.series.iter().map(|series| (series.labels.as_slice(), series.points.as_slice()));
         body(series)
@@ -165,7 +165,7 @@ impl Samples {
 }
 
 impl Series {
-    pub fn last(&self) -> Option<&Point> {
+    pub(super) fn last(&self) -> Option<&Point> {
         self.points.last()
     }
 }
@@ -185,7 +185,7 @@ fn number_of(value: &Value) -> Option<f64> {
 }
 
 /// A request of these series: encoded labels and points each.
-pub fn body<'a>(series: impl Iterator<Item = (&'a [u8], &'a [Point])>) -> Vec<u8> {
+pub(super) fn body<'a>(series: impl Iterator<Item = (&'a [u8], &'a [Point])>) -> Vec<u8> {
     let mut request = Vec::new();
     for (labels, points) in series {
         let length: usize = points.iter().map(|point| 2 + sample_len(point)).sum();
@@ -199,7 +199,7 @@ pub fn body<'a>(series: impl Iterator<Item = (&'a [u8], &'a [Point])>) -> Vec<u8
 }
 
 /// The fields of a TimeSeries that are its labels.
-pub fn encoded(labels: &Labels<'_>) -> Vec<u8> {
+pub(super) fn encoded(labels: &Labels<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in labels {
         let mut label = Vec::new();

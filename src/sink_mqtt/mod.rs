@@ -18,26 +18,35 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tower::Service;
 
-use super::mqtt_access::{SetupError, password};
-use super::mqtt_connection::{Connection, KEEP_ALIVE, OFFLINE};
-use super::mqtt_dial::{Address, dial};
-use super::mqtt_flight::{Flight, Session, lock};
-use super::mqtt_messages::Messages;
-use super::mqtt_packet::Hello;
-use super::mqtt_tls::Tls;
-use super::{Offer, Receipt, Refusal, Rejection, Wire};
+use self::access::{SetupError, password};
+use self::connection::{Connection, KEEP_ALIVE, OFFLINE};
+use self::dial::{Address, dial};
+use self::flight::{Flight, Session, lock};
+use self::messages::Messages;
+use self::packet::Hello;
+use self::tls::Tls;
 use crate::config::{MqttSink as MqttSinkConfig, Names, Payload};
 use crate::domain::batch::Batch;
 use crate::domain::breaker::Cause;
 use crate::domain::endpoint::Endpoint;
 use crate::telemetry::error_chain;
+use crate::upload::{Offer, Receipt, Refusal, Rejection, Wire};
+
+mod access;
+mod connection;
+mod dial;
+mod flight;
+mod messages;
+mod packet;
+mod reason;
+mod tls;
 
 /// What a reading of one or two channels takes as JSON, with its topic.
 const JSON_BYTES_PER_READING: u64 = 180;
 /// What the values of such a reading take, each with its topic.
 const VALUE_BYTES_PER_READING: u64 = 80;
 #[derive(Clone, Debug)]
-pub struct MqttSink(Arc<Inner>);
+pub(crate) struct MqttSink(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -58,7 +67,12 @@ struct Resting {
 }
 
 impl MqttSink {
-    pub fn new(name: &str, config: &MqttSinkConfig, endpoint: &Endpoint, wire: &Wire) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        config: &MqttSinkConfig,
+        endpoint: &Endpoint,
+        wire: &Wire,
+    ) -> Self {
         Self(Arc::new(Inner {
             config: config.clone(),
             name: name.to_owned(),
@@ -70,7 +84,7 @@ impl MqttSink {
     }
 
     /// What would keep this sink from ever sending.
-    pub fn check(config: &MqttSinkConfig) -> Result<(), SetupError> {
+    pub(crate) fn check(config: &MqttSinkConfig) -> Result<(), SetupError> {
         config.login.as_ref().map(password).transpose()?;
         Tls::read(config.ca_file.as_deref(), identity(config)).map(drop)
     }
@@ -189,7 +203,7 @@ fn refused_by_setup(error: &SetupError) -> Refusal {
 }
 
 /// What a reading of one or two channels takes.
-pub(super) fn bytes_per_reading(config: &MqttSinkConfig) -> u64 {
+pub(crate) fn bytes_per_reading(config: &MqttSinkConfig) -> u64 {
     match config.payload {
         Payload::Json => JSON_BYTES_PER_READING,
         Payload::Value => VALUE_BYTES_PER_READING,

@@ -11,24 +11,28 @@
 //!   beyond, and it has to do that these are older than this process: a clock that was set back, the
 //!   usual reason for times out of order, shows newer ones.
 
-use super::Refusal;
-use super::http_client::HttpClient;
-use super::prometheus_doubt::{SharedDoubt, Witness, witnesses};
-use super::prometheus_probe::Probe;
-use super::prometheus_samples::{Point, Samples, Series};
+use super::doubt::{SharedDoubt, Witness, witnesses};
+use super::probe::Probe;
+use super::samples::{Point, Samples, Series};
 use crate::clock::Clock;
+use crate::upload::Refusal;
+use crate::upload::http_client::HttpClient;
 
 #[derive(Debug)]
-pub struct Repeats {
-    pub doubt: SharedDoubt,
+pub(super) struct Repeats {
+    pub(super) doubt: SharedDoubt,
     /// Whether batches come as they were stored.
-    pub in_order: bool,
-    pub clock: Clock,
+    pub(super) in_order: bool,
+    pub(super) clock: Clock,
 }
 
 impl Repeats {
     /// Whether some of these are found at the server; they are noted in `doubt` then.
-    pub async fn are_among(&self, client: &HttpClient, samples: &Samples) -> Result<bool, Refusal> {
+    pub(super) async fn are_among(
+        &self,
+        client: &HttpClient,
+        samples: &Samples,
+    ) -> Result<bool, Refusal> {
         let probe = Probe { client };
         for request in self.doubt.about(&samples.readings) {
             let stored = are_newest(probe, &request.witnesses).await?;
