@@ -33,6 +33,7 @@ mod sink_prometheus;
 mod source;
 #[cfg(test)]
 mod tests;
+mod tls_files;
 #[cfg(feature = "mqtt")]
 mod topic;
 mod url;
@@ -58,6 +59,7 @@ pub use sink_mqtt::{Login, MqttSink, MqttVersion, Payload};
 pub use sink_nats::NatsSink;
 #[cfg(feature = "prometheus")]
 pub use sink_prometheus::PrometheusSink;
+pub use tls_files::TlsFiles;
 pub use topic::{Names, Topic};
 pub use url::{Addresses, Discovered, Via};
 

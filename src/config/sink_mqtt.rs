@@ -7,6 +7,7 @@ use toml::de::DeValue;
 use super::kind::{Kind, Names, choice, path};
 use super::print::Printer;
 use super::section::Section;
+use super::tls_files::TlsFiles;
 use super::topic::{self, Topic, topic};
 use super::url::Scheme;
 
@@ -22,10 +23,7 @@ pub struct MqttSink {
     /// `None`: nobody is told whether the device is connected.
     pub status_topic: Option<Topic>,
     pub login: Option<Login>,
-    /// `None`: the built-in Mozilla roots.
-    pub ca_file: Option<PathBuf>,
-    /// Certificate and key that the server asks for.
-    pub identity: Option<(PathBuf, PathBuf)>,
+    pub tls: TlsFiles,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,11 +80,6 @@ impl MqttSink {
         if username.is_none() {
             from.refuse(&["password_file"], "a sink without username", "username");
         }
-        let files = (from.optional("cert_file", &path()), from.optional("key_file", &path()));
-        if from.has("cert_file") != from.has("key_file") {
-            from.refuse(&["cert_file"], "a sink without key_file", "key_file");
-            from.refuse(&["key_file"], "a sink without cert_file", "cert_file");
-        }
         Self {
             version: from.or("version", MqttVersion::V5, &choice(VERSIONS)),
             client_id: from.optional("client_id", &text()),
@@ -99,8 +92,7 @@ impl MqttSink {
             ),
             status_topic: status,
             login: username.map(|username| Login { username, password_file }),
-            ca_file: from.optional("ca_file", &path()),
-            identity: files.0.zip(files.1),
+            tls: TlsFiles::read(from),
         }
     }
 
@@ -118,21 +110,9 @@ impl MqttSink {
             Some(login) => to.text("username", &login.username),
             None => to.unset("username", "it connects without a name"),
         }
-        match self.login.as_ref().and_then(|login| login.password_file.as_ref()) {
-            Some(path) => to.path("password_file", path),
-            None => to.unset("password_file", "no password is sent"),
-        }
-        match &self.ca_file {
-            Some(path) => to.path("ca_file", path),
-            None => to.unset("ca_file", "the built-in Mozilla roots are trusted"),
-        }
-        match &self.identity {
-            Some((certificate, key)) => {
-                to.path("cert_file", certificate);
-                to.path("key_file", key);
-            }
-            None => to.unset("cert_file", "it shows no certificate of its own"),
-        }
+        let password_file = self.login.as_ref().and_then(|login| login.password_file.as_deref());
+        to.file("password_file", password_file, "no password is sent");
+        self.tls.print(to);
     }
 }
 

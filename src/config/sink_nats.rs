@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::kind::{Kind, field, path};
 use super::print::Printer;
 use super::section::Section;
+use super::tls_files::TlsFiles;
 use super::url::Scheme;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -19,10 +20,7 @@ pub struct NatsSink {
     pub password_file: Option<PathBuf>,
     /// Holds a user's JWT and the seed of its key, as `nsc` writes them.
     pub creds_file: Option<PathBuf>,
-    /// `None`: the built-in Mozilla roots.
-    pub ca_file: Option<PathBuf>,
-    pub cert_file: Option<PathBuf>,
-    pub key_file: Option<PathBuf>,
+    pub tls: TlsFiles,
 }
 
 const SUBJECT: &str = "telemetry.{device}";
@@ -54,13 +52,10 @@ impl NatsSink {
             username: from.optional("username", &field()),
             password_file: from.optional("password_file", &path()),
             creds_file: from.optional("creds_file", &path()),
-            ca_file: from.optional("ca_file", &path()),
-            cert_file: from.optional("cert_file", &path()),
-            key_file: from.optional("key_file", &path()),
+            tls: TlsFiles::read(from),
         };
         one_login(from);
-        both(from, "username", "password_file");
-        both(from, "cert_file", "key_file");
+        from.refuse_half("username", "password_file");
         sink
     }
 
@@ -77,16 +72,11 @@ impl NatsSink {
             ("token_file", &self.token_file, "it connects without a token"),
             ("password_file", &self.password_file, "it connects without a user name"),
             ("creds_file", &self.creds_file, "it connects without a key"),
-            ("ca_file", &self.ca_file, "the built-in Mozilla roots are trusted"),
-            ("cert_file", &self.cert_file, "it shows no certificate"),
-            ("key_file", &self.key_file, "it shows no certificate"),
         ];
         for (key, file, instead) in files {
-            match file {
-                Some(path) => to.path(key, path),
-                None => to.unset(key, instead),
-            }
+            to.file(key, file.as_deref(), instead);
         }
+        self.tls.print(to);
     }
 }
 
@@ -96,14 +86,6 @@ fn one_login(from: &Section<'_>) {
     let mut given = logins.into_iter().filter(|key| from.has(key));
     if let (Some(first), Some(second)) = (given.next(), given.next()) {
         from.report(second, format!("does not go with {first}; allowed: one of the two"));
-    }
-}
-
-fn both(from: &Section<'_>, one: &'static str, other: &'static str) {
-    match (from.has(one), from.has(other)) {
-        (true, false) => from.report(one, format!("needs {other}; allowed: both or neither")),
-        (false, true) => from.report(other, format!("needs {one}; allowed: both or neither")),
-        _ => {}
     }
 }
 

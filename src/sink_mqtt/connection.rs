@@ -9,15 +9,16 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::packet::{self, Hello, Incoming, Publish, Terms};
-use super::{reason, tls};
-use crate::config::MqttVersion;
+use super::reason;
+use crate::config::{MqttSink, MqttVersion, TlsFiles};
 use crate::domain::breaker::Cause;
-use crate::upload::Refusal;
+use crate::upload::link::Io;
+use crate::upload::{Refusal, tls};
 
 /// A broker that hears nothing for one and a half times this long takes us for dead and sends our
 /// will. Most routers remember a silent connection longer.
@@ -28,13 +29,11 @@ const OUT_MAX: usize = 64 << 10;
 pub(super) const ONLINE: &str = "online";
 pub(super) const OFFLINE: &str = "offline";
 
-/// What bytes travel on: TCP, or TLS above it.
-pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
-
 /// Taken in by the broker. Dropped, it takes its leave, so that the broker need not send the will.
 pub(super) struct Connection {
     io: Box<dyn Io>,
+    /// To explain what it has against them.
+    tls: TlsFiles,
     version: MqttVersion,
     terms: Terms,
     /// Where the broker was told to say that we are offline.
@@ -62,12 +61,14 @@ impl fmt::Debug for Connection {
 impl Connection {
     pub(super) async fn open(
         io: Box<dyn Io>,
-        version: MqttVersion,
+        config: &MqttSink,
         hello: &Hello,
     ) -> Result<Self, Refusal> {
+        let version = config.version;
         let interval = ping_interval(hello.keep_alive_s);
         let mut connection = Self {
             io,
+            tls: config.tls.clone(),
             version,
             terms: Terms::default(),
             status_topic: None,
@@ -160,11 +161,10 @@ impl Connection {
         done.map_err(|error| {
             // In TLS 1.3 a server says what it has against our certificate after the handshake.
             let untaken = !std::mem::take(&mut self.sound);
-            let detail = format!("the connection to the broker was lost: {error}");
-            match untaken && tls::is_to_blame(&error) {
-                true => Refusal::Retry { cause: Cause::Misconfigured, after: None, detail },
-                false => link_down(detail),
-            }
+            let refused = if untaken { tls::refusal(&error, &self.tls) } else { None };
+            refused.unwrap_or_else(|| {
+                link_down(format!("the connection to the broker was lost: {error}"))
+            })
         })
     }
 
@@ -275,5 +275,5 @@ impl Drop for Connection {
 }
 
 pub(super) fn link_down(detail: String) -> Refusal {
-    Refusal::Retry { cause: Cause::LinkDown, after: None, detail }
+    Refusal::retry(Cause::LinkDown, detail)
 }

@@ -7,49 +7,39 @@
 //!                     └─ Session: what the broker has of batches that were not accepted as a whole
 //! ```
 
-use std::future::Future;
 use std::panic::resume_unwind;
-use std::path::Path;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tower::Service;
 
-use self::access::{SetupError, password};
 use self::connection::{Connection, KEEP_ALIVE, OFFLINE};
-use self::dial::{Address, dial};
 use self::flight::{Flight, Session, lock};
 use self::messages::Messages;
 use self::packet::Hello;
-use self::tls::Tls;
-use crate::config::{MqttSink as MqttSinkConfig, Names, Payload};
+use crate::config::{Login, MqttSink as MqttSinkConfig, Names, Payload};
 use crate::domain::batch::Batch;
-use crate::domain::breaker::Cause;
 use crate::domain::endpoint::Endpoint;
-use crate::telemetry::error_chain;
-use crate::upload::{Offer, Receipt, Refusal, Rejection, Wire};
+use crate::upload::link::{Address, Io};
+use crate::upload::setup::NamedFile;
+use crate::upload::{Deliver, Receipt, Refusal, SetupError, Wire, tls};
 
-mod access;
 mod connection;
-mod dial;
 mod flight;
 mod messages;
 mod packet;
 mod reason;
-mod tls;
 
+/// The port that is usual for each.
+const SCHEMES: [(&str, u16); 2] = [("mqtt", 1883), (ENCRYPTED, 8883)];
+const ENCRYPTED: &str = "mqtts";
 /// What a reading of one or two channels takes as JSON, with its topic.
 const JSON_BYTES_PER_READING: u64 = 180;
 /// What the values of such a reading take, each with its topic.
 const VALUE_BYTES_PER_READING: u64 = 80;
-#[derive(Clone, Debug)]
-pub(crate) struct MqttSink(Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct MqttSink {
     config: MqttSinkConfig,
     /// Of the sink.
     name: String,
@@ -73,44 +63,26 @@ impl MqttSink {
         endpoint: &Endpoint,
         wire: &Wire,
     ) -> Self {
-        Self(Arc::new(Inner {
+        Self {
             config: config.clone(),
             name: name.to_owned(),
             url: endpoint.url.clone(),
             wire: wire.clone(),
             session: Mutex::default(),
             resting: Mutex::default(),
-        }))
+        }
     }
 
     /// What would keep this sink from ever sending.
     pub(crate) fn check(config: &MqttSinkConfig) -> Result<(), SetupError> {
         config.login.as_ref().map(password).transpose()?;
-        Tls::read(config.ca_file.as_deref(), identity(config)).map(drop)
+        tls::client_config(&config.tls).map(drop)
     }
 }
 
-impl Service<Offer> for MqttSink {
-    type Response = Receipt;
-    type Error = Refusal;
-    type Future = Pin<Box<dyn Future<Output = Result<Receipt, Refusal>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, offer: Offer) -> Self::Future {
-        let inner = Arc::clone(&self.0);
-        Box::pin(async move { inner.send(&offer.0).await })
-    }
-}
-
-impl Inner {
-    async fn send(&self, batch: &Batch) -> Result<Receipt, Refusal> {
-        let messages = Messages::of(batch, &self.config).map_err(|error| Refusal::Rejected {
-            what: Rejection::Content,
-            detail: format!("failed to encode the batch: {error}"),
-        })?;
+impl Deliver for MqttSink {
+    async fn deliver(&self, batch: &Batch) -> Result<Receipt, Refusal> {
+        let messages = Messages::of(batch, &self.config).map_err(Refusal::unencoded)?;
         lock(&self.session).enter(batch.epoch);
         let mut flight = Flight::new(&messages, &self.session);
         let landed = match flight.is_over() {
@@ -123,7 +95,9 @@ impl Inner {
         lock(&self.session).accepted(&batch.ranges(), last_event);
         Ok(Receipt { bytes: messages.bytes() })
     }
+}
 
+impl MqttSink {
     /// A connection that is dropped midway, by us or with this future, is not used again.
     async fn fly(&self, flight: &mut Flight<'_>, device: &str) -> Result<(), Refusal> {
         let (mut connection, is_new) = match self.rested().await {
@@ -161,20 +135,17 @@ impl Inner {
     }
 
     async fn connect(&self, device: &str) -> Result<Connection, Refusal> {
-        let setup = |error| refused_by_setup(&error);
-        let hello = self.hello(device).map_err(setup)?;
-        let address = Address::of(&self.url).map_err(setup)?;
-        let tls = match address.encrypted {
-            true => Some(self.tls().map_err(setup)?),
-            false => None,
+        let (hello, files) = (self.hello(device)?, &self.config.tls);
+        let address = Address::of(&self.url, &SCHEMES)?;
+        let io: Box<dyn Io> = match address.scheme == ENCRYPTED {
+            true => {
+                let config = tls::client_config(files)?;
+                let plain = address.dial(&self.wire).await?;
+                address.encrypt(plain, config, files).await?
+            }
+            false => Box::new(address.dial(&self.wire).await?),
         };
-        let io = dial(&address, tls, &self.wire).await?;
-        Connection::open(io, self.config.version, &hello).await
-    }
-
-    /// Files are read for each connection, so that they can be replaced while the daemon runs.
-    fn tls(&self) -> Result<Tls, SetupError> {
-        Tls::read(self.config.ca_file.as_deref(), identity(&self.config))
+        Connection::open(io, &self.config, &hello).await
     }
 
     fn hello(&self, device: &str) -> Result<Hello, SetupError> {
@@ -194,12 +165,10 @@ impl Inner {
     }
 }
 
-fn identity(config: &MqttSinkConfig) -> Option<(&Path, &Path)> {
-    config.identity.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()))
-}
-
-fn refused_by_setup(error: &SetupError) -> Refusal {
-    Refusal::Retry { cause: Cause::Misconfigured, after: None, detail: error_chain(error) }
+/// Empty without a file.
+fn password(login: &Login) -> Result<String, SetupError> {
+    let file = login.password_file.as_deref().map(|path| NamedFile::new("password", path));
+    file.map_or_else(|| Ok(String::new()), NamedFile::secret)
 }
 
 /// What a reading of one or two channels takes.

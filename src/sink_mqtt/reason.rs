@@ -2,7 +2,7 @@
 
 use crate::config::MqttVersion;
 use crate::domain::breaker::Cause;
-use crate::upload::{Refusal, Rejection};
+use crate::upload::Refusal;
 
 /// Of a connection.
 pub(super) fn connection(version: MqttVersion, code: u8) -> Refusal {
@@ -35,7 +35,7 @@ pub(super) fn connection(version: MqttVersion, code: u8) -> Refusal {
         _ => "",
     };
     let detail = format!("the broker refused the connection: {reason} (code {code:#04x}){version}");
-    Refusal::Retry { cause, after: None, detail }
+    Refusal::retry(cause, detail)
 }
 
 /// Of one message; `None` if it was taken. With nobody subscribed (0x10) it was taken all the same.
@@ -43,8 +43,8 @@ pub(super) fn message(topic: &str, code: u8) -> Option<Refusal> {
     let said = |reason: &str| {
         format!("the broker refused a message to `{topic}`: {reason} (code {code:#04x})")
     };
-    let retry = |cause, reason| Refusal::Retry { cause, after: None, detail: said(reason) };
-    let rejected = |reason| Refusal::Rejected { what: Rejection::Content, detail: said(reason) };
+    let retry = |cause, reason| Refusal::retry(cause, said(reason));
+    let rejected = |reason| Refusal::rejected(said(reason));
     match code {
         0x00..=0x7F => None,
         0x83 => Some(rejected("it is not willing to take it")),
@@ -63,7 +63,7 @@ pub(super) fn message(topic: &str, code: u8) -> Option<Refusal> {
 pub(super) fn too_large(topic: &str, size: Option<usize>) -> Refusal {
     let size = size.map(|size| format!(" of {size} bytes")).unwrap_or_default();
     let detail = format!("a message{size} to `{topic}` is larger than the broker takes");
-    Refusal::Rejected { what: Rejection::Content, detail }
+    Refusal::rejected(detail)
 }
 
 /// Of going on: the broker of version 5 says why it hangs up.
@@ -74,7 +74,7 @@ pub(super) fn ended(code: u8) -> Refusal {
         0x8E => (Cause::Misconfigured, "another client with the same client_id has connected"),
         0x95 => {
             let detail = "the broker hung up: a message is larger than it takes".to_owned();
-            return Refusal::Rejected { what: Rejection::Content, detail };
+            return Refusal::rejected(detail);
         }
         0x96 => (Cause::ServerBusy, "messages come too fast"),
         0x97 => (Cause::ServerBusy, "quota exceeded"),
@@ -83,7 +83,7 @@ pub(super) fn ended(code: u8) -> Refusal {
         _ => (Cause::LinkDown, "it does not say why in words"),
     };
     let detail = format!("the broker hung up: {reason} (code {code:#04x})");
-    Refusal::Retry { cause, after: None, detail }
+    Refusal::retry(cause, detail)
 }
 
 #[cfg(test)]

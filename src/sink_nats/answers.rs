@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::wire::Message;
 use crate::domain::breaker::Cause;
-use crate::upload::{Refusal, Rejection};
+use crate::upload::Refusal;
 
 /// How much of a server's own words goes into our log.
 const WORDS_MAX: usize = 200;
@@ -67,13 +67,11 @@ pub(super) fn verdict(answer: &Message<'_>) -> Verdict {
         Ok(Ack { stream, seq, error: None }) if seq > 0 && !stream.is_empty() => {
             Ok(Stored { stream, seq })
         }
-        _ => Err(Unstored::Refused(Refusal::Retry {
-            cause: Cause::Misconfigured,
-            after: None,
-            detail: "something that is no stream answers on this subject; let the stream have the \
-                     subject to itself"
-                .to_owned(),
-        })),
+        _ => Err(Unstored::Refused(Refusal::retry(
+            Cause::Misconfigured,
+            "something that is no stream answers on this subject; let the stream have the \
+             subject to itself",
+        ))),
     }
 }
 
@@ -81,20 +79,20 @@ impl ApiError {
     fn into_refusal(self) -> Refusal {
         let words = excerpt(&self.description);
         let detail = format!("the stream refused a message: {words} (error {})", self.err_code);
-        let retry = |cause, detail| Refusal::Retry { cause, after: None, detail };
         match (self.err_code, self.code) {
-            (code, _) if NOT_ENABLED.contains(&code) => {
-                retry(Cause::Misconfigured, format!("{detail}; start nats-server with -js"))
-            }
-            (EXPECTED_STREAM, _) => retry(
+            (code, _) if NOT_ENABLED.contains(&code) => Refusal::retry(
+                Cause::Misconfigured,
+                format!("{detail}; start nats-server with -js"),
+            ),
+            (EXPECTED_STREAM, _) => Refusal::retry(
                 Cause::Misconfigured,
                 format!("{detail}; `stream` is not the one that has this subject"),
             ),
-            (SEALED, _) => retry(Cause::Misconfigured, detail),
+            (SEALED, _) => Refusal::retry(Cause::Misconfigured, detail),
             // Full, out of storage, without a leader, asked too fast: that passes.
-            (_, 429 | 500..) => retry(Cause::ServerBusy, detail),
-            (_, 400) => Refusal::Rejected { what: Rejection::Content, detail },
-            _ => retry(Cause::Misconfigured, detail),
+            (_, 429 | 500..) => Refusal::retry(Cause::ServerBusy, detail),
+            (_, 400) => Refusal::rejected(detail),
+            _ => Refusal::retry(Cause::Misconfigured, detail),
         }
     }
 }
@@ -106,21 +104,20 @@ pub(super) fn refused(words: &str) -> Refusal {
         let words = words.to_ascii_lowercase();
         known.iter().any(|known| words.contains(known))
     };
-    let retry = |cause, detail| Refusal::Retry { cause, after: None, detail };
     if is(&["authorization violation", "authentication expired", "authentication revoked"]) {
         let remedy = "check token_file, username and password_file, or creds_file";
-        return retry(Cause::Misconfigured, format!("{detail}; {remedy}"));
+        return Refusal::retry(Cause::Misconfigured, format!("{detail}; {remedy}"));
     }
     if is(&["permissions violation", "tls required", "invalid publish subject"]) {
-        return retry(Cause::Misconfigured, detail);
+        return Refusal::retry(Cause::Misconfigured, detail);
     }
     if is(&["maximum payload"]) {
-        return Refusal::Rejected { what: Rejection::Content, detail };
+        return Refusal::rejected(detail);
     }
     if is(&["exceeded", "slow consumer"]) {
-        return retry(Cause::ServerBusy, detail);
+        return Refusal::retry(Cause::ServerBusy, detail);
     }
-    retry(Cause::LinkDown, detail)
+    Refusal::retry(Cause::LinkDown, detail)
 }
 
 /// A server's own words, fit for one line of our log.
@@ -132,6 +129,7 @@ fn excerpt(words: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upload::Rejection;
 
     fn said(body: &str) -> Verdict {
         let (subject, head, body) = ("_INBOX.x.1", &b""[..], body.as_bytes());

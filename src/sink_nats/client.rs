@@ -4,27 +4,25 @@
 //! was idle for long. Nothing is kept here for later: what was not acknowledged is still in the log.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::Uri;
 use serde::Serialize;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
 use super::answers::refused;
-use super::login::{Login, LoginError};
-use super::tls::{self, TlsError};
+use super::login::Login;
 use super::wire::{Info, Message, Nonsense, Operation, Publish, parse};
 use crate::clock::Clock;
-use crate::config::NatsSink;
+use crate::config::{NatsSink, TlsFiles};
 use crate::domain::breaker::Cause;
 use crate::telemetry::error_chain;
-use crate::upload::{Refusal, Wire};
+use crate::upload::link::{Address, Io};
+use crate::upload::{Refusal, SetupError, Wire, tls};
 
-const PORT: u16 = 4222;
+/// The port that is usual for each. A server says itself whether it demands TLS; this asks for it.
+const SCHEMES: [(&str, u16); 2] = [("nats", 4222), (ENCRYPTED, 4222)];
+const ENCRYPTED: &str = "tls";
 /// A connection unused for this long is not used again: most routers forget it soon after, and the
 /// server's pings (every two minutes) stay unanswered while nothing is sent.
 const IDLE_MAX: Duration = Duration::from_secs(60);
@@ -37,18 +35,14 @@ pub(super) const DELIVERIES: &str = "2";
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    #[error("`{0}` is no URL")]
-    Url(String),
-    #[error("failed to connect to `{address}`")]
-    Connect { address: String, source: io::Error },
-    #[error("failed to log in")]
-    Login(#[from] LoginError),
-    #[error("failed to set up TLS")]
-    Tls(#[from] TlsError),
-    #[error("failed to agree on TLS with `{host}`")]
-    Handshake { host: String, source: io::Error },
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     #[error("the server at `{0}` offers no TLS")]
     NoTls(String),
+    #[error(
+        "the server sent no challenge for the key in `creds_file` to sign; it takes no such login"
+    )]
+    NoChallenge,
     #[error("the server is too old: it knows no message headers")]
     NoHeaders,
     #[error("lost the connection")]
@@ -68,27 +62,29 @@ impl From<Nonsense> for Failure {
     }
 }
 
-impl Failure {
-    pub(super) fn into_refusal(self) -> Refusal {
-        let cause = match &self {
-            Self::Said(words) => return refused(words),
-            Self::Url(_) | Self::Login(_) | Self::Tls(_) | Self::NoTls(_) | Self::NoHeaders => {
-                Cause::Misconfigured
-            }
-            Self::Handshake { source, .. } | Self::Lost(source) if tls::is_tls(source) => {
-                Cause::Misconfigured
-            }
-            _ => Cause::LinkDown,
-        };
-        Refusal::Retry { cause, after: None, detail: error_chain(&self) }
+impl From<SetupError> for Failure {
+    fn from(error: SetupError) -> Self {
+        Self::Refused(error.into())
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+impl Failure {
+    /// Of a server that was shown these.
+    pub(super) fn into_refusal(self, files: &TlsFiles) -> Refusal {
+        let cause = match &self {
+            Self::Refused(refusal) => return refusal.clone(),
+            Self::Said(words) => return refused(words),
+            Self::NoTls(_) | Self::NoChallenge | Self::NoHeaders => Cause::Misconfigured,
+            Self::Lost(_) | Self::Closed | Self::Nonsense => Cause::LinkDown,
+        };
+        // In TLS 1.3 a server says what it has against our certificate after the handshake.
+        let lost = if let Self::Lost(error) = &self { tls::refusal(error, files) } else { None };
+        lost.unwrap_or_else(|| Refusal::retry(cause, error_chain(&self)))
+    }
+}
 
 pub(super) struct Connection {
-    stream: Box<dyn Stream>,
+    stream: Box<dyn Io>,
     /// What was read and not yet understood begins at `from`.
     read: Vec<u8>,
     from: usize,
@@ -126,35 +122,29 @@ struct Connect<'a> {
 
 impl Connection {
     pub(super) async fn open(url: &str, config: &NatsSink, wire: &Wire) -> Result<Self, Failure> {
-        let uri: Uri = url.parse().map_err(|_| Failure::Url(url.to_owned()))?;
-        let host = uri.host().ok_or_else(|| Failure::Url(url.to_owned()))?;
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let address =
-            format!("{}:{}", uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(PORT));
-        let plain = TcpStream::connect(&address)
-            .await
-            .and_then(|plain| plain.set_nodelay(true).map(|()| plain))
-            .map_err(|source| Failure::Connect { address: address.clone(), source })?;
-        let mut connection = Self::over(Box::new(Counted { plain, wire: wire.clone() }));
+        let address = Address::of(url, &SCHEMES)?;
+        let mut connection = Self::over(Box::new(address.dial(wire).await?));
         let info = connection.info().await?;
         if !info.headers {
             return Err(Failure::NoHeaders);
         }
-        let tls = uri.scheme_str() == Some("tls");
-        if tls && !info.tls_required {
-            return Err(Failure::NoTls(address));
+        if address.scheme == ENCRYPTED && !info.tls_required {
+            return Err(Failure::NoTls(address.to_string()));
         }
         // A server that demands TLS gets it: nothing secret has been said before.
         if info.tls_required {
-            connection = connection.encrypted(host, config).await?;
+            connection = connection.encrypted(&address, &config.tls).await?;
         }
         connection.max_payload = info.max_payload;
-        let login = Login::read(config, info.nonce.as_deref())?;
+        let mut login = Login::read(config)?;
+        if !login.sign(info.nonce.as_deref()) {
+            return Err(Failure::NoChallenge);
+        }
         connection.introduce(&login, info.tls_required).await?;
         Ok(connection)
     }
 
-    fn over(stream: Box<dyn Stream>) -> Self {
+    fn over(stream: Box<dyn Io>) -> Self {
         Self {
             stream,
             read: Vec::new(),
@@ -166,16 +156,13 @@ impl Connection {
         }
     }
 
-    async fn encrypted(self, host: &str, config: &NatsSink) -> Result<Self, Failure> {
+    async fn encrypted(self, address: &Address, files: &TlsFiles) -> Result<Self, Failure> {
         // Whatever came before the handshake, unencrypted, is not to be trusted.
         if self.from < self.read.len() {
             return Err(Failure::Nonsense);
         }
-        let tls = tls::connect(host, config, self.stream).await;
-        match tls? {
-            Ok(stream) => Ok(Self::over(Box::new(stream))),
-            Err(source) => Err(Failure::Handshake { host: host.to_owned(), source }),
-        }
+        let config = tls::client_config(files)?;
+        Ok(Self::over(address.encrypt(self.stream, config, files).await?))
     }
 
     async fn info(&mut self) -> Result<Info, Failure> {
@@ -333,46 +320,5 @@ impl Connection {
             0 => Err(Failure::Closed),
             _ => Ok(()),
         }
-    }
-}
-
-/// A stream that counts what passes.
-struct Counted {
-    plain: TcpStream,
-    wire: Wire,
-}
-
-impl AsyncRead for Counted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = into.filled().len();
-        let read = Pin::new(&mut self.plain).poll_read(context, into);
-        self.wire.add((into.filled().len() - before) as u64);
-        read
-    }
-}
-
-impl AsyncWrite for Counted {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.plain).poll_write(context, bytes);
-        if let Poll::Ready(Ok(count)) = written {
-            self.wire.add(count as u64);
-        }
-        written
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.plain).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.plain).poll_shutdown(context)
     }
 }

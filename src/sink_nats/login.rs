@@ -3,33 +3,17 @@
 //! Files are read for each connection, so that they can be replaced while the daemon runs. Nothing
 //! here is ever shown: a [`Login`] has no `Debug` and errors name files, not contents.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ring::signature::Ed25519KeyPair;
 use serde::Serialize;
 
 use crate::config::NatsSink;
-
-/// Credentials take a kilobyte or two. More is another file, or a device.
-const FILE_BYTES_MAX: u64 = 64 << 10;
-
-/// Why there is no login. `check` finds it; the daemon takes it as a misconfigured sink.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum LoginError {
-    #[error("failed to read `{}`", .path.display())]
-    Read { path: PathBuf, source: std::io::Error },
-    #[error("`{}` holds no usable secret; it must be one line of visible characters", .path.display())]
-    Content { path: PathBuf },
-    #[error("`{}` holds no user JWT and seed of its key, as `nsc generate creds` writes them", .path.display())]
-    Credentials { path: PathBuf },
-    #[error("the server sent no challenge for the key in `{}` to sign; it takes no such login", .path.display())]
-    NoChallenge { path: PathBuf },
-}
+use crate::upload::SetupError;
+use crate::upload::setup::NamedFile;
 
 /// Its part of CONNECT.
-#[derive(Default, PartialEq, Eq, Serialize)]
+#[derive(Serialize)]
 pub(super) struct Login {
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_token: Option<String>,
@@ -41,43 +25,39 @@ pub(super) struct Login {
     jwt: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sig: Option<String>,
+    #[serde(skip)]
+    key: Option<Ed25519KeyPair>,
 }
 
 impl Login {
-    pub(super) fn read(config: &NatsSink, challenge: Option<&str>) -> Result<Self, LoginError> {
-        let mut login = Self {
-            auth_token: config.token_file.as_deref().map(secret).transpose()?,
-            user: config.username.clone(),
-            pass: config.password_file.as_deref().map(secret).transpose()?,
-            ..Self::default()
+    pub(super) fn read(config: &NatsSink) -> Result<Self, SetupError> {
+        let trimmed = |what, path: &Option<_>| {
+            let file = path.as_deref().map(|path| NamedFile::new(what, path));
+            let secret = file.map(NamedFile::secret).transpose()?;
+            Ok(secret.map(|secret| secret.trim().to_owned()))
         };
-        if let Some(path) = &config.creds_file {
-            let credentials = Credentials::read(path)?;
-            let no_challenge = || LoginError::NoChallenge { path: path.clone() };
-            login.sig = Some(credentials.sign(challenge.ok_or_else(no_challenge)?));
-            login.jwt = Some(credentials.jwt);
-        }
-        Ok(login)
+        let credentials = config.creds_file.as_deref().map(Credentials::read).transpose()?;
+        let (jwt, key) = credentials.map(|Credentials { jwt, key }| (jwt, key)).unzip();
+        Ok(Self {
+            auth_token: trimmed("token", &config.token_file)?,
+            user: config.username.clone(),
+            pass: trimmed("password", &config.password_file)?,
+            jwt,
+            sig: None,
+            key,
+        })
     }
 
-    /// What would keep a sink from ever logging in.
-    pub(super) fn check(config: &NatsSink) -> Result<(), LoginError> {
-        Self::read(config, Some("")).map(drop)
+    /// Signs what the server has sent; says whether nothing is missing.
+    pub(super) fn sign(&mut self, challenge: Option<&str>) -> bool {
+        let Some(key) = &self.key else { return true };
+        self.sig = challenge.map(|challenge| signed(key, challenge));
+        self.sig.is_some()
     }
 }
 
-fn read(path: &Path) -> Result<String, LoginError> {
-    let failed = |source| LoginError::Read { path: path.to_owned(), source };
-    let (mut text, file) = (String::new(), File::open(path).map_err(failed)?);
-    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
-    Ok(text)
-}
-
-fn secret(path: &Path) -> Result<String, LoginError> {
-    let text = read(path)?;
-    let secret = text.trim();
-    let usable = !secret.is_empty() && !secret.contains(char::is_control);
-    usable.then(|| secret.to_owned()).ok_or_else(|| LoginError::Content { path: path.to_owned() })
+fn signed(key: &Ed25519KeyPair, challenge: &str) -> String {
+    base64url(key.sign(challenge.as_bytes()).as_ref())
 }
 
 struct Credentials {
@@ -86,8 +66,10 @@ struct Credentials {
 }
 
 impl Credentials {
-    fn read(path: &Path) -> Result<Self, LoginError> {
-        Self::of(&read(path)?).ok_or_else(|| LoginError::Credentials { path: path.to_owned() })
+    fn read(path: &Path) -> Result<Self, SetupError> {
+        let file = NamedFile::new("credentials", path);
+        let none = "no user JWT and seed of its key, as `nsc generate creds` writes them";
+        Self::of(&file.text()?).ok_or_else(|| file.holds(none))
     }
 
     /// Two blocks between lines of dashes: the JWT, then the seed.
@@ -100,10 +82,6 @@ impl Credentials {
         let jwt = after("BEGIN NATS USER JWT")?.to_owned();
         let seed = user_seed(after("BEGIN USER NKEY SEED")?)?;
         Some(Self { jwt, key: Ed25519KeyPair::from_seed_unchecked(&seed).ok()? })
-    }
-
-    fn sign(&self, challenge: &str) -> String {
-        base64url(self.key.sign(challenge.as_bytes()).as_ref())
     }
 }
 
@@ -188,7 +166,7 @@ mod tests {
         let credentials = Credentials::of(CREDS).expect("sound");
         assert_eq!(credentials.jwt, "eyJ0.e30.c2ln");
         assert_eq!(
-            credentials.sign(""),
+            signed(&credentials.key, ""),
             "5VZDAMNgrHKQhuLMgG6CioSHfx645dl02HPgZSJJAVVfuIIVkKM7rMYeOXAc-bRr0lv18FlbviRlUUFDjnoQCw",
             "RFC 8032: e5564300c360ac72…"
         );

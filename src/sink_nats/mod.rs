@@ -8,15 +8,9 @@
 //! The id of a message is (device, epoch, seq), not that of the batch: after a crash the same readings
 //! may be cut into other batches, and what is stored once must be known whatever it comes with.
 
-use std::error::Error;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tower::Service;
 
 use self::answers::{Stored, Unstored, Verdict, verdict};
 use self::client::{Connection, Failure};
@@ -30,7 +24,7 @@ use crate::domain::batch::Batch;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::event_line::EventLine;
 use crate::upload::json::Lines;
-use crate::upload::{Offer, Receipt, Refusal, Rejection, Wire};
+use crate::upload::{Deliver, Receipt, Refusal, SetupError, Wire, tls};
 
 mod answers;
 mod client;
@@ -38,7 +32,6 @@ mod doubt;
 mod login;
 mod streams;
 mod subject;
-mod tls;
 mod wire;
 
 /// What a reading of one or two channels takes with its subject and id.
@@ -47,11 +40,8 @@ pub(super) const BYTES_PER_READING: u64 = 256;
 /// below the 10,000 at which a server (from 2.11) turns messages away.
 const UNANSWERED_MAX: usize = 4096;
 
-#[derive(Clone, Debug)]
-pub(crate) struct NatsSink(Arc<Inner>);
-
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct NatsSink {
     url: String,
     config: NatsConfig,
     wire: Wire,
@@ -76,49 +66,36 @@ impl NatsSink {
         endpoint: &Endpoint,
         wire: &Wire,
     ) -> Self {
-        Self(Arc::new(Inner {
+        Self {
             url: endpoint.url.clone(),
             config: config.clone(),
             wire: wire.clone(),
             patience: timeout / 4,
             state: Mutex::new(State { idle: None, doubt: Doubt::new(timeout) }),
-        }))
+        }
     }
 
     /// What would keep this sink from ever sending.
-    pub(crate) fn check(config: &NatsConfig) -> Result<(), Box<dyn Error>> {
-        Login::check(config)?;
-        Ok(tls::check(config)?)
+    pub(crate) fn check(config: &NatsConfig) -> Result<(), SetupError> {
+        Login::read(config)?;
+        tls::client_config(&config.tls).map(drop)
     }
 }
 
-impl Service<Offer> for NatsSink {
-    type Response = Receipt;
-    type Error = Refusal;
-    type Future = Pin<Box<dyn Future<Output = Result<Receipt, Refusal>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, offer: Offer) -> Self::Future {
-        let inner = Arc::clone(&self.0);
-        Box::pin(async move { inner.send(&offer.0).await })
-    }
-}
-
-impl Inner {
-    async fn send(&self, batch: &Batch) -> Result<Receipt, Refusal> {
+impl Deliver for NatsSink {
+    async fn deliver(&self, batch: &Batch) -> Result<Receipt, Refusal> {
         let mut state = self.state.lock().await;
-        let mut connection =
-            self.connection(state.idle.take()).await.map_err(Failure::into_refusal)?;
+        let refusal = |failure: Failure| failure.into_refusal(&self.config.tls);
+        let mut connection = self.connection(state.idle.take()).await.map_err(refusal)?;
         let result = self.exchange(&mut connection, &mut state.doubt, batch).await;
         // One that failed, or was dropped midway, is not used again.
-        let result = result.map_err(Failure::into_refusal)?;
+        let result = result.map_err(refusal)?;
         state.idle = Some(connection);
         result
     }
+}
 
+impl NatsSink {
     async fn connection(&self, idle: Option<Connection>) -> Result<Connection, Failure> {
         if let Some(mut idle) = idle {
             if idle.is_alive().await {
@@ -195,13 +172,12 @@ impl Messages {
             let subject = subjects.of_sensor(dated.reading.sensor, dated.sensor);
             encoder.add(What::Reading(dated.reading.seq), subject, |body| lines.add(body, &dated));
         });
-        let rejected = |detail| Refusal::Rejected { what: Rejection::Content, detail };
-        encoded.map_err(|error| rejected(format!("failed to encode the batch: {error}")))?;
+        encoded.map_err(Refusal::unencoded)?;
         let (longest, most) = (encoder.longest, encoder.connection.max_payload);
         if longest > most {
             // Smaller batches would not help, and the server would hang up.
             let detail = format!("a message of {longest} bytes, where the server takes {most}");
-            return Err(rejected(format!("{detail}; raise max_payload of nats-server")));
+            return Err(Refusal::rejected(format!("{detail}; raise max_payload of nats-server")));
         }
         Ok(encoder.messages)
     }

@@ -41,8 +41,7 @@ pub(super) async fn stream_of(
 }
 
 fn named(subject: &str, answer: Option<&[u8]>) -> Result<String, Refusal> {
-    let misconfigured =
-        |detail| Refusal::Retry { cause: Cause::Misconfigured, after: None, detail };
+    let misconfigured = |detail| Refusal::retry(Cause::Misconfigured, detail);
     let names: Option<Names> = answer.and_then(|answer| serde_json::from_slice(answer).ok());
     let Some(names) = names else {
         let none = "the server has no JetStream for this account; start nats-server with -js";
@@ -65,10 +64,11 @@ pub(super) async fn why_nobody_takes(
     Ok(stream_of(connection, subject, patience).await?.map_or_else(
         |refusal| refusal,
         // Of a cluster that is choosing a leader for it.
-        |stream| Refusal::Retry {
-            cause: Cause::ServerBusy,
-            after: None,
-            detail: format!("stream `{stream}` has `{subject}` but takes no messages now"),
+        |stream| {
+            Refusal::retry(
+                Cause::ServerBusy,
+                format!("stream `{stream}` has `{subject}` but takes no messages now"),
+            )
         },
     ))
 }

@@ -10,15 +10,11 @@
 //! Text has no representation in Prometheus and is left out, and counted; a reading that is nothing
 //! but text is done with as soon as its turn comes.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
-use std::task::{Context as TaskContext, Poll};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use hyper::StatusCode;
 use tokio::time::Instant;
-use tower::Service;
 
 use self::doubt::Request;
 pub(crate) use self::doubt::SharedDoubt;
@@ -33,9 +29,9 @@ use crate::domain::breaker::Cause;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::lanes::Order;
 use crate::telemetry::events::{ReadingsFound, Report, ValuesLeftOut};
-use crate::upload::http_client::{HttpClient, SetupError, Unsuccessful};
+use crate::upload::http_client::{HttpClient, Unsuccessful};
 use crate::upload::sinks::Context;
-use crate::upload::{Offer, Receipt, Refusal, Rejection, Wire};
+use crate::upload::{Deliver, Receipt, Refusal, Rejection, SetupError, Wire};
 
 mod doubt;
 mod labels;
@@ -50,11 +46,8 @@ pub(crate) const BYTES_PER_READING: u64 = 24;
 /// then is of a boot that ended without one.
 const DATING: Duration = Duration::from_secs(60);
 
-#[derive(Clone, Debug)]
-pub(crate) struct PrometheusSink(Arc<Inner>);
-
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct PrometheusSink {
     name: String,
     config: Config,
     client: HttpClient,
@@ -80,7 +73,7 @@ impl PrometheusSink {
         context: &Context,
     ) -> Self {
         let clock = context.clock.clone();
-        Self(Arc::new(Inner {
+        Self {
             name: sink.name.clone(),
             config: config.clone(),
             client: HttpClient::new(endpoint.url.clone(), config.access.clone(), wire.clone()),
@@ -92,27 +85,12 @@ impl PrometheusSink {
             horizon: Horizon::default(),
             dating: Dating { was_set: clock.anchor().set, set_at: OnceLock::new() },
             clock,
-        }))
+        }
     }
 
     /// What would keep this sink from ever sending.
     pub(crate) fn check(config: &Config) -> Result<(), SetupError> {
         config.access.check()
-    }
-}
-
-impl Service<Offer> for PrometheusSink {
-    type Response = Receipt;
-    type Error = Refusal;
-    type Future = Pin<Box<dyn Future<Output = Result<Receipt, Refusal>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Refusal>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, offer: Offer) -> Self::Future {
-        let inner = Arc::clone(&self.0);
-        Box::pin(async move { inner.deliver(&offer.0).await })
     }
 }
 
@@ -122,7 +100,7 @@ enum Outcome {
     Objected { objection: Objection, detail: String },
 }
 
-impl Inner {
+impl Deliver for PrometheusSink {
     async fn deliver(&self, batch: &Batch) -> Result<Receipt, Refusal> {
         let mut bytes = 0;
         loop {
@@ -148,12 +126,11 @@ impl Inner {
             }
         }
     }
+}
 
+impl PrometheusSink {
     fn samples(&self, batch: &Batch) -> Result<Samples, Refusal> {
-        Samples::of(batch, &self.config, &self.repeats.doubt.there()).map_err(|error| {
-            let detail = format!("failed to encode the batch: {error}");
-            Refusal::Rejected { what: Rejection::Content, detail }
-        })
+        Samples::of(batch, &self.config, &self.repeats.doubt.there()).map_err(Refusal::unencoded)
     }
 
     /// Undated readings would be filed under 1970. They wait while there is hope for a date.
@@ -165,11 +142,11 @@ impl Inner {
             let detail = "the clock of this device is not set, so its readings have no date yet: \
                           they wait for it (is there a time server it can reach?)"
                 .to_owned();
-            return Err(Refusal::Retry { cause: Cause::Misconfigured, after: None, detail });
+            return Err(Refusal::retry(Cause::Misconfigured, detail));
         }
         if !self.dating.is_over() {
             let detail = "the clock was set just now, and readings are being dated".to_owned();
-            return Err(Refusal::Retry { cause: Cause::Misconfigured, after: None, detail });
+            return Err(Refusal::retry(Cause::Misconfigured, detail));
         }
         let detail = "these readings have no date: the device ran without ever setting its clock \
                       when they were taken"
@@ -233,9 +210,7 @@ impl Inner {
 fn refused(answer: Unsuccessful) -> Refusal {
     match answer.status {
         // Receivers that store what is good of a request say so about the rest of it.
-        StatusCode::CONFLICT => {
-            Refusal::Rejected { what: Rejection::Content, detail: answer.detail }
-        }
+        StatusCode::CONFLICT => Refusal::rejected(answer.detail),
         _ => answer.into_refusal(),
     }
 }

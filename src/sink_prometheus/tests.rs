@@ -11,6 +11,7 @@ use crate::domain::batch::{Lane, StoredSegment};
 use crate::domain::boots::Anchor;
 use crate::domain::reading::{Channel, Sensor, Stamp, Value, ValueType};
 use crate::domain::segment::Segment;
+use crate::upload::Offer;
 use crate::upload::sinks::at;
 
 const NOW: i64 = 1_800_000_000_000;

@@ -50,7 +50,7 @@ impl Unsuccessful {
         match meaning(status) {
             Meaning::Rejected(what) => Refusal::Rejected { what, detail },
             Meaning::Later => Refusal::Retry { cause: Cause::ServerBusy, after, detail },
-            Meaning::Never => Refusal::Retry { cause: Cause::Misconfigured, after: None, detail },
+            Meaning::Never => Refusal::retry(Cause::Misconfigured, detail),
         }
     }
 }

@@ -10,8 +10,9 @@
 //! The uploader pulls; it holds one batch, and a batch leaves the log only when the sink has
 //! accepted it. Sinks do not know of retries, retries do not know of HTTP.
 
+use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::domain::batch::Batch;
@@ -28,24 +29,37 @@ mod http_access;
 mod http_answer;
 pub mod http_client;
 pub mod http_sink;
-mod http_tls;
 mod http_wire;
 pub mod influx;
 pub mod json;
+#[cfg(any(feature = "mqtt", feature = "nats"))]
+pub(crate) mod link;
 pub mod mdns;
 mod meter;
 pub mod rate_limit;
 pub mod recall;
 pub mod registry;
 mod remedy;
+pub(crate) mod setup;
 pub mod sinks;
 pub mod srv;
 pub mod stack;
+pub(crate) mod tls;
 pub mod trust;
+mod wire;
+
+pub use setup::SetupError;
+pub use wire::Wire;
 
 /// What travels down the stack: cheap to clone, so that a retry offers the very same thing.
 #[derive(Clone, Debug)]
 pub struct Offer(pub Arc<Batch>);
+
+/// A sink at one endpoint.
+pub(crate) trait Deliver: Send + Sync + 'static {
+    /// Delivers a batch as a whole or not at all, as far as the log is concerned.
+    fn deliver(&self, batch: &Batch) -> impl Future<Output = Result<Receipt, Refusal>> + Send;
+}
 
 /// What a sink took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +79,23 @@ pub enum Refusal {
     Rejected { what: Rejection, detail: String },
 }
 
+impl Refusal {
+    /// Of a server that did not say when to come back.
+    pub(crate) fn retry(cause: Cause, detail: impl Into<String>) -> Self {
+        Self::Retry { cause, after: None, detail: detail.into() }
+    }
+
+    /// For something in the batch.
+    pub(crate) fn rejected(detail: impl Into<String>) -> Self {
+        Self::Rejected { what: Rejection::Content, detail: detail.into() }
+    }
+
+    /// It has no form in the sink's encoding.
+    pub(crate) fn unencoded(error: impl fmt::Display) -> Self {
+        Self::rejected(format!("failed to encode the batch: {error}"))
+    }
+}
+
 /// What a server has against a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
@@ -75,21 +106,6 @@ pub enum Rejection {
     /// The time of each reading in it: the server has moved past them, or they will never have a
     /// date. To divide it shows nothing, and it does not speak of a misconfiguration.
     Time,
-}
-
-/// Counts the bytes of a sink on the wire, in both directions, as far as we see them: below TLS, above
-/// TCP.
-#[derive(Clone, Debug, Default)]
-pub struct Wire(Arc<AtomicU64>);
-
-impl Wire {
-    pub fn add(&self, bytes: u64) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub fn total(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 /// A sink as others see it.

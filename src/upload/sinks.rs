@@ -1,12 +1,13 @@
 //! Every kind of sink there is: to add one, add its file and its rows here and in the configuration.
 
-use std::error::Error;
+use std::sync::Arc;
 
 use tokio::sync::watch;
+use tower::service_fn;
 use tower::util::BoxCloneService;
 
 use super::http_sink::HttpSink;
-use super::{Offer, Receipt, Refusal, Wire};
+use super::{Deliver, Offer, Receipt, Refusal, SetupError, Wire};
 use crate::clock::Clock;
 use crate::config::{Sink, SinkKind};
 use crate::domain::endpoint::Endpoint;
@@ -49,32 +50,35 @@ impl Context {
 )]
 pub fn at(endpoint: &Endpoint, sink: &Sink, wire: &Wire, context: &Context) -> AnySink {
     match &sink.kind {
-        SinkKind::Http(http) => {
-            BoxCloneService::new(HttpSink::new(&sink.name, http, endpoint, wire))
-        }
+        SinkKind::Http(http) => service(HttpSink::new(&sink.name, http, endpoint, wire)),
         #[cfg(feature = "mqtt")]
-        SinkKind::Mqtt(mqtt) => {
-            BoxCloneService::new(MqttSink::new(&sink.name, mqtt, endpoint, wire))
-        }
+        SinkKind::Mqtt(mqtt) => service(MqttSink::new(&sink.name, mqtt, endpoint, wire)),
         #[cfg(feature = "prometheus")]
         SinkKind::Prometheus(prometheus) => {
-            BoxCloneService::new(PrometheusSink::new(prometheus, sink, endpoint, wire, context))
+            service(PrometheusSink::new(prometheus, sink, endpoint, wire, context))
         }
         #[cfg(feature = "nats")]
-        SinkKind::Nats(nats) => {
-            BoxCloneService::new(NatsSink::new(nats, sink.timeout, endpoint, wire))
-        }
+        SinkKind::Nats(nats) => service(NatsSink::new(nats, sink.timeout, endpoint, wire)),
     }
 }
 
+/// For the layers of the stack, which clone it: what it holds is shared.
+fn service(sink: impl Deliver) -> AnySink {
+    let sink = Arc::new(sink);
+    AnySink::new(service_fn(move |offer: Offer| {
+        let sink = Arc::clone(&sink);
+        async move { sink.deliver(&offer.0).await }
+    }))
+}
+
 /// What would keep a sink from ever sending.
-pub fn check(sink: &Sink) -> Result<(), Box<dyn Error>> {
+pub fn check(sink: &Sink) -> Result<(), SetupError> {
     match &sink.kind {
-        SinkKind::Http(http) => HttpSink::check(http).map_err(Box::from),
+        SinkKind::Http(http) => HttpSink::check(http),
         #[cfg(feature = "mqtt")]
-        SinkKind::Mqtt(mqtt) => MqttSink::check(mqtt).map_err(Box::from),
+        SinkKind::Mqtt(mqtt) => MqttSink::check(mqtt),
         #[cfg(feature = "prometheus")]
-        SinkKind::Prometheus(prometheus) => PrometheusSink::check(prometheus).map_err(Box::from),
+        SinkKind::Prometheus(prometheus) => PrometheusSink::check(prometheus),
         #[cfg(feature = "nats")]
         SinkKind::Nats(nats) => NatsSink::check(nats),
     }

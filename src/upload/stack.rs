@@ -120,7 +120,7 @@ where
 
 fn too_late(limit: Duration) -> Refusal {
     let detail = format!("no answer within {}", humantime::format_duration(limit));
-    Refusal::Retry { cause: Cause::LinkDown, after: None, detail }
+    Refusal::retry(Cause::LinkDown, detail)
 }
 
 #[cfg(test)]

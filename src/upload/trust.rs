@@ -119,7 +119,7 @@ fn misconfigured(detail: &str) -> Refusal {
         "nearly everything is refused, so nothing more is put aside; is this the right server, and \
          does it know this encoding? it says: {detail}"
     );
-    Refusal::Retry { cause: Cause::Misconfigured, after: None, detail }
+    Refusal::retry(Cause::Misconfigured, detail)
 }
 
 impl<S> Service<Offer> for Trusting<S>

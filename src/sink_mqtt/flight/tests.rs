@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
-use crate::config::MqttVersion;
+use crate::config::{MqttSink, MqttVersion};
 use crate::sink_mqtt::connection::OFFLINE;
 use crate::sink_mqtt::messages::tests::{batch, config};
 use crate::sink_mqtt::packet::Hello;
@@ -115,8 +115,9 @@ async fn connect(
     let mut broker = Broker { pipe: far, five: version == MqttVersion::V5 };
     let will = status.then(|| ("status".to_owned(), OFFLINE));
     let hello = Hello { client_id: "c".into(), keep_alive_s: 60, login: None, will };
+    let config = MqttSink { version, ..config("") };
     let (connection, ()) = tokio::join!(
-        Connection::open(Box::new(near), version, &hello),
+        Connection::open(Box::new(near), &config, &hello),
         broker.answer_connect(session_present, properties)
     );
     (connection.expect("it is taken in"), broker)

@@ -1,4 +1,4 @@
-//! TLS of the sinks that post: whom they trust, who they say they are, and what to do when it fails.
+//! TLS of every sink: whom it trusts, who it says it is, and what to do when it fails.
 
 use std::error::Error;
 use std::path::Path;
@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use hyper_rustls::ConfigBuilderExt as _;
+pub(super) use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::{AlertDescription, CertificateError, ClientConfig, InconsistentKeys, RootCertStore};
+use rustls::{AlertDescription, CertificateError, InconsistentKeys, RootCertStore};
 
-use super::http_access::{self, SetupError};
-use crate::config::Access;
+use super::Refusal;
+use super::setup::{NamedFile, SetupError};
+use crate::clock::Clock;
+use crate::config::TlsFiles;
 use crate::domain::boots::rfc3339;
 use crate::domain::breaker::Cause;
 use crate::telemetry::error_chain;
@@ -21,34 +24,34 @@ use crate::telemetry::error_chain;
 pub(super) struct Stamp([Option<(u64, SystemTime)>; 3]);
 
 impl Stamp {
-    pub(super) fn of(access: &Access) -> Self {
-        let files = [&access.ca_file, &access.cert_file, &access.key_file];
-        Self(files.map(|path| {
-            let metadata = std::fs::metadata(path.as_ref()?).ok()?;
+    pub(super) fn of(files: &TlsFiles) -> Self {
+        let (certificate, key) = files.identity.as_ref().map(|(cert, key)| (cert, key)).unzip();
+        Self([files.ca_file.as_ref(), certificate, key].map(|path| {
+            let metadata = std::fs::metadata(path?).ok()?;
             Some((metadata.len(), metadata.modified().ok()?))
         }))
     }
 }
 
-pub(super) fn config(access: &Access) -> Result<ClientConfig, SetupError> {
+/// Reads the files.
+pub(crate) fn client_config(files: &TlsFiles) -> Result<ClientConfig, SetupError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(SetupError::Tls)?;
-    let builder = match &access.ca_file {
+        .map_err(unusable)?;
+    let builder = match &files.ca_file {
         None => builder.with_webpki_roots(),
         Some(path) => builder.with_root_certificates(roots(path)?),
     };
-    let Some((cert_file, key_file)) = access.cert_file.as_ref().zip(access.key_file.as_ref())
-    else {
+    let Some((certificate, key)) = &files.identity else {
         return Ok(builder.with_no_client_auth());
     };
-    let (chain, key) = (certificates(cert_file)?, private_key(key_file)?);
-    builder.with_client_auth_cert(chain, key).map_err(|error| match error {
+    let (chain, private) = (certificates(certificate)?, private_key(key)?);
+    builder.with_client_auth_cert(chain, private).map_err(|error| match error {
         rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            SetupError::Mismatch { certificate: cert_file.clone(), key: key_file.clone() }
+            SetupError::Mismatch { certificate: certificate.clone(), key: key.clone() }
         }
-        error => SetupError::Tls(error),
+        error => unusable(error),
     })
 }
 
@@ -56,35 +59,57 @@ pub(super) fn config(access: &Access) -> Result<ClientConfig, SetupError> {
 fn roots(path: &Path) -> Result<RootCertStore, SetupError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(path)? {
-        roots.add(certificate).map_err(SetupError::Tls)?;
+        roots.add(certificate).map_err(unusable)?;
     }
     Ok(roots)
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SetupError> {
-    let failed = |source| SetupError::Pem { path: path.to_owned(), source };
-    let pem = read(path)?;
+    let file = NamedFile::new("certificate", path);
+    let pem = file.bytes()?;
     let found = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-    let found = found.map_err(failed)?;
+    // The cause is not shown here and below: it might quote the file.
+    let found = found.map_err(|_| file.holds("something that is no PEM"))?;
     if found.is_empty() {
-        return Err(SetupError::NoCertificate { path: path.to_owned() });
+        return Err(file.holds("no certificate in PEM"));
     }
     Ok(found)
 }
 
-/// The cause is not shown: it might quote the file.
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, SetupError> {
-    let no_key = |_| SetupError::NoKey { path: path.to_owned() };
-    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(no_key)
+    let file = NamedFile::new("key", path);
+    let no_key = "no private key in PEM (one with a passphrase cannot be used)";
+    PrivateKeyDer::from_pem_slice(&file.bytes()?).map_err(|_| file.holds(no_key))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, SetupError> {
-    let failed = |source| SetupError::Certificates { path: path.to_owned(), source };
-    http_access::read(path).map_err(failed)
+fn unusable(error: rustls::Error) -> SetupError {
+    SetupError::Tls(Box::new(error))
+}
+
+/// Begins to encrypt what goes to this host.
+#[cfg(any(feature = "mqtt", feature = "nats"))]
+pub(super) fn connect<S>(
+    stream: S,
+    host: &str,
+    config: ClientConfig,
+) -> Result<tokio_rustls::Connect<S>, SetupError>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let name = rustls::pki_types::ServerName::try_from(host.to_owned());
+    let name = name.map_err(|_| SetupError::Host(host.to_owned()))?;
+    Ok(tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream))
+}
+
+/// What a connection that failed has to do with TLS, if anything: most of it is a person's business,
+/// where the rest is weather.
+pub(crate) fn refusal(error: &(dyn Error + 'static), files: &TlsFiles) -> Option<Refusal> {
+    let (cause, detail) = explain(error_in(error)?, files, Clock::system().wall_ms());
+    Some(Refusal::retry(cause, detail))
 }
 
 /// The TLS error among the causes of an error, if one is to blame.
-pub(super) fn error_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+fn error_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     // An I/O error keeps what it wraps out of `source`, and the connector wraps twice.
     let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     let wrapped = wrapped.map(|error| error as &(dyn Error + 'static));
@@ -93,19 +118,20 @@ pub(super) fn error_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustl
 }
 
 /// Who has to do something about it, and what.
-pub(super) fn explain(error: &rustls::Error, access: &Access, wall_ms: i64) -> (Cause, String) {
+fn explain(error: &rustls::Error, files: &TlsFiles, wall_ms: i64) -> (Cause, String) {
     let said = error_chain(error);
     match error {
         rustls::Error::InvalidCertificate(reason) => {
-            (Cause::Misconfigured, certificate(reason, access, wall_ms).unwrap_or(said))
+            (Cause::Misconfigured, certificate(reason, files, wall_ms).unwrap_or(said))
         }
         rustls::Error::AlertReceived(AlertDescription::InternalError) => (Cause::ServerBusy, said),
         rustls::Error::AlertReceived(alert) => {
-            (Cause::Misconfigured, refused(*alert, access).unwrap_or(said))
+            (Cause::Misconfigured, refused(*alert, files).unwrap_or(said))
         }
         rustls::Error::InvalidMessage(_) => {
-            let hint = "the server does not speak TLS; should `url` begin with http:";
-            (Cause::Misconfigured, format!("{hint} ({said})"))
+            let hint = "what answers does not speak TLS; should `url` have another port, or a \
+                        scheme without TLS";
+            (Cause::Misconfigured, format!("{hint}? ({said})"))
         }
         // Mangled on its way, which heals by itself.
         rustls::Error::DecryptError => (Cause::LinkDown, said),
@@ -113,7 +139,7 @@ pub(super) fn explain(error: &rustls::Error, access: &Access, wall_ms: i64) -> (
     }
 }
 
-fn certificate(reason: &CertificateError, access: &Access, wall_ms: i64) -> Option<String> {
+fn certificate(reason: &CertificateError, files: &TlsFiles, wall_ms: i64) -> Option<String> {
     use CertificateError as E;
     let whose = "the certificate of the server";
     Some(match reason {
@@ -126,7 +152,7 @@ fn certificate(reason: &CertificateError, access: &Access, wall_ms: i64) -> Opti
             expired(&format!(" at {}", date(*not_after)), millis(*time))
         }
         // The latter, when an authority was made anew under its old name.
-        E::UnknownIssuer | E::BadSignature if access.ca_file.is_some() => {
+        E::UnknownIssuer | E::BadSignature if files.ca_file.is_some() => {
             format!("{whose} is not signed by an authority in `ca_file`; is it the right file?")
         }
         E::UnknownIssuer | E::BadSignature => format!(
@@ -159,12 +185,12 @@ fn expired(at: &str, board_ms: i64) -> String {
 }
 
 /// What a server has against us.
-fn refused(alert: AlertDescription, access: &Access) -> Option<String> {
+fn refused(alert: AlertDescription, files: &TlsFiles) -> Option<String> {
     use AlertDescription as A;
     match alert {
         A::CertificateRequired => {}
         A::HandshakeFailure | A::BadCertificate | A::CertificateUnknown | A::AccessDenied
-            if access.cert_file.is_none() => {}
+            if files.identity.is_none() => {}
         A::CertificateExpired => {
             return Some("the server refuses our certificate as expired; renew `cert_file`".into());
         }
@@ -175,7 +201,7 @@ fn refused(alert: AlertDescription, access: &Access) -> Option<String> {
         | A::CertificateRevoked
         | A::UnsupportedCertificate
         | A::DecryptError
-            if access.cert_file.is_some() =>
+            if files.identity.is_some() =>
         {
             return Some(format!(
                 "the server refuses our certificate ({alert:?}); is `cert_file` from an authority it \

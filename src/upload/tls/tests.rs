@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
+use crate::config::Access;
 use crate::upload::http_client::HttpClient;
 use crate::upload::{Refusal, Wire};
 
@@ -88,13 +89,13 @@ impl Site {
         (format!("https://localhost:{port}/"), shown)
     }
 
-    fn trusting(&self) -> Access {
-        Access { ca_file: Some(self.path("ca.pem")), ..Access::default() }
+    fn trusting(&self) -> TlsFiles {
+        TlsFiles { ca_file: Some(self.path("ca.pem")), identity: None }
     }
 
-    fn mutual(&self) -> Access {
-        let (cert, key) = (self.path("cert.pem"), self.path("key.pem"));
-        Access { cert_file: Some(cert), key_file: Some(key), ..self.trusting() }
+    fn mutual(&self) -> TlsFiles {
+        let identity = (self.path("cert.pem"), self.path("key.pem"));
+        TlsFiles { identity: Some(identity), ..self.trusting() }
     }
 }
 
@@ -115,8 +116,13 @@ fn serve(listener: TcpListener, acceptor: TlsAcceptor, sender: mpsc::Sender<Opti
     });
 }
 
-async fn refused(url: &str, access: Access) -> (Cause, String) {
-    let client = HttpClient::new(url.to_owned(), access, Wire::default());
+fn client(url: &str, tls: TlsFiles) -> HttpClient {
+    let access = Access { tls, ..Access::default() };
+    HttpClient::new(url.to_owned(), access, Wire::default())
+}
+
+async fn refused(url: &str, files: TlsFiles) -> (Cause, String) {
+    let client = client(url, files);
     match client.post(HeaderMap::new(), b"x".to_vec()).await {
         Err(Refusal::Retry { cause, detail, .. }) => (cause, detail),
         other => panic!("{other:?}"),
@@ -147,7 +153,7 @@ async fn each_fault_of_a_certificate_says_what_to_change() {
         "{detail}"
     );
     let (url, _) = site.server(|_| (), false).await;
-    let (cause, detail) = refused(&url, Access::default()).await;
+    let (cause, detail) = refused(&url, TlsFiles::default()).await;
     assert_eq!(cause, Cause::Misconfigured);
     assert!(detail.contains("name the certificate of its authority in `ca_file`"), "{detail}");
     let (_, detail) = refused(&url, Site::new().trusting()).await;
@@ -170,9 +176,9 @@ async fn a_server_without_tls_is_named_as_such() {
         drop(stream.read_to_end(&mut Vec::new()).await);
     };
     let url = format!("https://localhost:{port}/");
-    let (_, (cause, detail)) = tokio::join!(server, refused(&url, Access::default()));
+    let (_, (cause, detail)) = tokio::join!(server, refused(&url, TlsFiles::default()));
     assert_eq!(cause, Cause::Misconfigured);
-    assert!(detail.contains("should `url` begin with http:"), "{detail}");
+    assert!(detail.contains("should `url` have another port"), "{detail}");
 }
 
 #[tokio::test]
@@ -180,7 +186,7 @@ async fn a_renewed_certificate_is_shown_without_a_restart() {
     let site = Site::new();
     let (url, mut shown) = site.server(|_| (), true).await;
     let first = site.renew(true);
-    let client = HttpClient::new(url, site.mutual(), Wire::default());
+    let client = client(&url, site.mutual());
     let mut post = async || {
         let answered = client.post(HeaderMap::new(), b"x".to_vec()).await;
         assert_eq!(answered, Ok(Ok(())));
@@ -202,13 +208,13 @@ async fn a_renewed_certificate_is_shown_without_a_restart() {
 fn a_key_that_fits_no_certificate_is_found_before_anything_is_sent() {
     let site = Site::new();
     site.renew(true);
-    assert!(site.mutual().check().is_ok());
+    assert!(client_config(&site.mutual()).is_ok());
     site.renew(false);
-    assert!(matches!(site.mutual().check(), Err(SetupError::Mismatch { .. })));
+    assert!(matches!(client_config(&site.mutual()), Err(SetupError::Mismatch { .. })));
     site.write(
         "key.pem",
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
     );
-    let error = site.mutual().check().expect_err("no key").to_string();
+    let error = client_config(&site.mutual()).expect_err("no key").to_string();
     assert!(error.contains("passphrase"), "{error}");
 }
