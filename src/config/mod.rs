@@ -34,8 +34,6 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod tls_files;
-#[cfg(feature = "mqtt")]
-mod topic;
 mod url;
 mod warnings;
 
@@ -60,7 +58,6 @@ pub use sink_nats::NatsSink;
 #[cfg(feature = "prometheus")]
 pub use sink_prometheus::PrometheusSink;
 pub use tls_files::TlsFiles;
-pub use topic::{Names, Topic};
 pub use url::{Addresses, Discovered, Via};
 
 use print::Printer;

@@ -89,7 +89,7 @@ impl Default for HttpSink {
         Self {
             encoding,
             compression: Compression::of(encoding),
-            measurement: Template::parse(MEASUREMENT).expect("the default is sound"),
+            measurement: Template::built_in(MEASUREMENT),
             integers: Integers::default(),
             access: Access::default(),
         }

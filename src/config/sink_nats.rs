@@ -7,11 +7,11 @@ use super::print::Printer;
 use super::section::Section;
 use super::tls_files::TlsFiles;
 use super::url::Scheme;
+use crate::domain::template::Template;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct NatsSink {
-    /// With `{device}`, `{port}` and `{sensor}` to be filled in.
-    pub subject: String,
+    pub subject: Template,
     /// The stream that must take what is published.
     pub stream: Option<String>,
     /// Holds a token.
@@ -46,7 +46,7 @@ pub(super) const SCHEME: Scheme = Scheme {
 impl NatsSink {
     pub(super) fn read(from: &Section<'_>) -> Self {
         let sink = Self {
-            subject: from.or("subject", SUBJECT.to_owned(), &subject()),
+            subject: from.or("subject", Template::built_in(SUBJECT), &subject()),
             stream: from.optional("stream", &stream()),
             token_file: from.optional("token_file", &path()),
             username: from.optional("username", &field()),
@@ -89,23 +89,20 @@ fn one_login(from: &Section<'_>) {
     }
 }
 
-fn subject() -> Kind<String> {
+fn subject() -> Kind<Template> {
     let allowed = "tokens between dots, without spaces, * or >, with {device}, {port} and {sensor} \
                    to be filled in, such as \"telemetry.{device}.{port}.{sensor}\"";
-    Kind::text(allowed, |text| is_template(text).then(|| text.to_owned()))
+    Kind::text(allowed, to_subject)
 }
 
-fn is_template(text: &str) -> bool {
-    let token = |token: &str| {
-        let mut rest = token.to_owned();
-        for name in ["{device}", "{port}", "{sensor}"] {
-            rest = rest.replace(name, "");
-        }
-        let plain = |c: char| c.is_ascii_graphic() && !"*>{}".contains(c);
-        !token.is_empty() && rest.chars().all(plain)
-    };
+fn to_subject(text: &str) -> Option<Template> {
+    let plain = |c: char| c.is_ascii_graphic() && !"*>".contains(c);
     // What begins with $ is the server's own.
-    text.len() <= 256 && !text.starts_with('$') && text.split('.').all(token)
+    let good = text.len() <= 256
+        && !text.starts_with('$')
+        && text.chars().all(plain)
+        && !text.split('.').any(str::is_empty);
+    good.then(|| Template::parse(text)).flatten()
 }
 
 /// As nats-server allows it.
@@ -123,7 +120,7 @@ mod tests {
     #[test]
     fn a_subject_is_a_template_that_no_name_can_break() {
         for good in ["telemetry.{device}", "a.b-c_d.{port}x{sensor}", "one", "{sensor}"] {
-            assert!(is_template(good), "{good}");
+            assert!(to_subject(good).is_some(), "{good}");
         }
         for bad in [
             "",
@@ -140,7 +137,7 @@ mod tests {
             "a.é",
             "a\tb",
         ] {
-            assert!(!is_template(bad), "{bad}");
+            assert_eq!(to_subject(bad), None, "{bad}");
         }
     }
 }

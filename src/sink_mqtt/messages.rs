@@ -6,11 +6,13 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::config::{MqttSink, Names, Payload, Topic};
+use super::topic::{below, topic};
+use crate::config::{MqttSink, Payload};
 use crate::domain::batch::{Batch, Dated};
 use crate::domain::event_line::EventLine;
 use crate::domain::reading::Value;
 use crate::domain::segment::SegmentError;
+use crate::domain::template::Names;
 use crate::upload::json::Lines;
 
 /// The messages of a batch, in the order in which they are sent.
@@ -84,7 +86,7 @@ impl<'a> Encoder<'a> {
             return;
         }
         let device = Names { device: &self.batch.device, ..Names::default() };
-        self.topics.push(self.config.events_topic.fill(device));
+        self.topics.push(topic(&self.config.events_topic, device));
         for told in &self.batch.events {
             let from = self.text.len();
             // Writing into memory does not fail.
@@ -120,11 +122,11 @@ impl<'a> Encoder<'a> {
             return *topic;
         }
         let (device, sensor) = (self.batch.device.as_str(), dated.sensor);
-        let of_sensor =
-            self.config.topic.fill(Names { device, port: &sensor.port, sensor: &sensor.name });
+        let names = Names { device, port: &sensor.port, sensor: &sensor.name };
+        let of_sensor = topic(&self.config.topic, names);
         let channel = channel.and_then(|channel| sensor.channels.get(channel));
         let topic = match channel {
-            Some(channel) => Topic::below(&of_sensor, &channel.name),
+            Some(channel) => below(&of_sensor, &channel.name),
             None => of_sensor,
         };
         self.topics.push(topic);

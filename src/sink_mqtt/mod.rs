@@ -17,9 +17,10 @@ use self::connection::{Connection, KEEP_ALIVE, OFFLINE};
 use self::flight::{Flight, Session, lock};
 use self::messages::Messages;
 use self::packet::Hello;
-use crate::config::{Login, MqttSink as MqttSinkConfig, Names, Payload};
+use crate::config::{Login, MqttSink as MqttSinkConfig, Payload};
 use crate::domain::batch::Batch;
 use crate::domain::endpoint::Endpoint;
+use crate::domain::template::Names;
 use crate::upload::link::{Address, Io};
 use crate::upload::setup::NamedFile;
 use crate::upload::{Deliver, Receipt, Refusal, SetupError, Wire, tls};
@@ -29,6 +30,7 @@ mod flight;
 mod messages;
 mod packet;
 mod reason;
+mod topic;
 
 /// The port that is usual for each.
 const SCHEMES: [(&str, u16); 2] = [("mqtt", 1883), (ENCRYPTED, 8883)];
@@ -160,7 +162,7 @@ impl MqttSink {
             },
             keep_alive_s: u16::try_from(KEEP_ALIVE.as_secs()).unwrap_or(u16::MAX),
             login: login.transpose()?,
-            will: config.status_topic.as_ref().map(|topic| (topic.fill(names), OFFLINE)),
+            will: config.status_topic.as_ref().map(|topic| (topic::topic(topic, names), OFFLINE)),
         })
     }
 }

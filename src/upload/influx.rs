@@ -17,7 +17,7 @@ use crate::config::{Integers, Precision};
 use crate::domain::batch::{Batch, Dated};
 use crate::domain::reading::{Channel, Value, ValueType};
 use crate::domain::segment::SegmentError;
-use crate::domain::template::Template;
+use crate::domain::template::{Names, Template};
 
 const NANOS: i64 = 1_000_000;
 
@@ -90,7 +90,11 @@ impl Lines<'_> {
         let (port, sensor) = (&dated.sensor.port, &dated.sensor.name);
         let series = self.series.entry((port.clone(), sensor.clone()));
         let series = series.or_insert_with(|| Series {
-            measurement: measurement(&self.dialect.measurement.fill(device, port, sensor)),
+            measurement: measurement(&self.dialect.measurement.fill(Names {
+                device,
+                port,
+                sensor,
+            })),
             tags: tags(&[("device", device), ("port", port), ("sensor", sensor)]),
         });
         self.out.push_str(&series.measurement);
