@@ -16,6 +16,10 @@ use super::tls_files::TlsFiles;
 const HEADERS_MAX: usize = 32;
 const VALUE_BYTES_MAX: usize = 1024;
 
+/// Besides those of [`TlsFiles`].
+pub(super) const KEYS: &[&str] =
+    &["token_file", "username", "password_file", "headers", "headers_file"];
+
 /// What every request of a sink has in common.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Access {

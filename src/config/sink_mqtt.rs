@@ -7,7 +7,8 @@ use toml::de::DeValue;
 use super::kind::{Kind, Names, choice, path};
 use super::print::Printer;
 use super::section::Section;
-use super::tls_files::TlsFiles;
+use super::sink::Keys;
+use super::tls_files::{self, TlsFiles};
 use super::url::Scheme;
 use crate::domain::template::Template;
 
@@ -46,18 +47,18 @@ pub enum Payload {
     Value,
 }
 
-pub(super) const KEYS: &[&str] = &[
-    "version",
-    "client_id",
-    "payload",
-    "topic",
-    "events_topic",
-    "status_topic",
-    "username",
-    "password_file",
-    "ca_file",
-    "cert_file",
-    "key_file",
+pub(super) const KEYS: Keys = &[
+    &[
+        "version",
+        "client_id",
+        "payload",
+        "topic",
+        "events_topic",
+        "status_topic",
+        "username",
+        "password_file",
+    ],
+    tls_files::KEYS,
 ];
 
 pub(super) const SCHEME: Scheme = Scheme {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use super::kind::{Kind, field, path};
 use super::print::Printer;
 use super::section::Section;
-use super::tls_files::TlsFiles;
+use super::sink::Keys;
+use super::tls_files::{self, TlsFiles};
 use super::url::Scheme;
 use crate::domain::template::Template;
 
@@ -25,16 +26,9 @@ pub struct NatsSink {
 
 const SUBJECT: &str = "telemetry.{device}";
 
-pub(super) const KEYS: &[&str] = &[
-    "subject",
-    "stream",
-    "token_file",
-    "username",
-    "password_file",
-    "creds_file",
-    "ca_file",
-    "cert_file",
-    "key_file",
+pub(super) const KEYS: Keys = &[
+    &["subject", "stream", "token_file", "username", "password_file", "creds_file"],
+    tls_files::KEYS,
 ];
 
 pub(super) const SCHEME: Scheme = Scheme {

@@ -6,6 +6,8 @@ use super::kind::path;
 use super::print::Printer;
 use super::section::Section;
 
+pub(super) const KEYS: &[&str] = &["ca_file", "cert_file", "key_file"];
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFiles {
     /// `None`: the built-in Mozilla roots.

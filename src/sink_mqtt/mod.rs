@@ -6,6 +6,9 @@
 //!                     │            └─ between batches it rests in a task of its own, which pings
 //!                     └─ Session: what the broker has of batches that were not accepted as a whole
 //! ```
+//!
+//! `messages` encodes a batch (to where says `topic`), `flight` sends it, over a `connection` that
+//! speaks `packet`s; `reason` puts refusals in words.
 
 use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};

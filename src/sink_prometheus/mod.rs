@@ -7,6 +7,9 @@
 //!           wait      rejected                  └─▶ otherwise rejected, for the uploader to divide
 //! ```
 //!
+//! `samples` encodes a batch (which series says `labels`). After a refusal `repeats` looks for readings
+//! in `doubt`, `past` for times that no series takes any more; both ask with a `probe`.
+//!
 //! Text has no representation in Prometheus and is left out, and counted; a reading that is nothing
 //! but text is done with as soon as its turn comes.
 

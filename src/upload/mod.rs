@@ -12,6 +12,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +61,9 @@ pub(crate) trait Deliver: Send + Sync + 'static {
     /// Delivers a batch as a whole or not at all, as far as the log is concerned.
     fn deliver(&self, batch: &Batch) -> impl Future<Output = Result<Receipt, Refusal>> + Send;
 }
+
+/// An offer on its way down the stack.
+pub type Attempt = Pin<Box<dyn Future<Output = Result<Receipt, Refusal>> + Send>>;
 
 /// What a sink took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,14 +7,12 @@
 //! their numbers. A sensor that sends nothing but bad readings therefore does not stop a sink, and
 //! bad readings at the front do not keep a server that was mended from being noticed.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use tower::{Service, ServiceExt};
 
-use super::{Offer, Receipt, Refusal, Rejection};
+use super::{Attempt, Offer, Receipt, Refusal, Rejection};
 use crate::domain::batch::Batch;
 use crate::domain::breaker::Cause;
 use crate::domain::isolation;
@@ -129,7 +127,7 @@ where
 {
     type Response = Receipt;
     type Error = Refusal;
-    type Future = Pin<Box<dyn Future<Output = Result<Receipt, Refusal>> + Send>>;
+    type Future = Attempt;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         self.inner.poll_ready(context)
