@@ -173,7 +173,7 @@ impl MqttSink {
 /// Empty without a file.
 fn password(login: &Login) -> Result<String, SetupError> {
     let file = login.password_file.as_deref().map(|path| NamedFile::new("password", path));
-    file.map_or_else(|| Ok(String::new()), NamedFile::secret)
+    file.map_or_else(|| Ok(String::new()), NamedFile::password)
 }
 
 /// What a reading of one or two channels takes.

@@ -3,7 +3,7 @@
 //! Files are read for each connection, so that they can be replaced while the daemon runs. Nothing
 //! here is ever shown: a [`Login`] has no `Debug` and errors name files, not contents.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ring::signature::Ed25519KeyPair;
 use serde::Serialize;
@@ -31,17 +31,15 @@ pub(super) struct Login {
 
 impl Login {
     pub(super) fn read(config: &NatsSink) -> Result<Self, SetupError> {
-        let trimmed = |what, path: &Option<_>| {
-            let file = path.as_deref().map(|path| NamedFile::new(what, path));
-            let secret = file.map(NamedFile::secret).transpose()?;
-            Ok(secret.map(|secret| secret.trim().to_owned()))
+        let secret = |what, path: &Option<PathBuf>| {
+            path.as_deref().map(|path| NamedFile::new(what, path).token()).transpose()
         };
         let credentials = config.creds_file.as_deref().map(Credentials::read).transpose()?;
         let (jwt, key) = credentials.map(|Credentials { jwt, key }| (jwt, key)).unzip();
         Ok(Self {
-            auth_token: trimmed("token", &config.token_file)?,
+            auth_token: secret("token", &config.token_file)?,
             user: config.username.clone(),
-            pass: trimmed("password", &config.password_file)?,
+            pass: secret("password", &config.password_file)?,
             jwt,
             sig: None,
             key,

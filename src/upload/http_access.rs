@@ -48,18 +48,17 @@ impl Credentials {
 
     fn add_token(&mut self, path: &Path) -> Result<(), SetupError> {
         let file = NamedFile::new("token", path);
-        let text = file.secret()?;
-        let token = text.trim();
+        let token = file.token()?;
         let usable = token.bytes().all(|byte| byte.is_ascii_graphic());
         let value = usable.then(|| HeaderValue::from_str(&format!("Bearer {token}")).ok());
         let not_ascii = || file.no_secret("it must be one line of visible ASCII");
-        self.authorize(value.flatten().ok_or_else(not_ascii)?, token);
+        self.authorize(value.flatten().ok_or_else(not_ascii)?, &token);
         Ok(())
     }
 
     fn add_password(&mut self, name: &str, path: &Path) -> Result<(), SetupError> {
         let file = NamedFile::new("password", path);
-        let password = file.secret()?;
+        let password = file.password()?;
         let encoded = STANDARD.encode(format!("{name}:{password}"));
         let value = HeaderValue::from_str(&format!("Basic {encoded}"));
         let too_odd = |_| file.no_secret("it must be one line of text");

@@ -34,8 +34,8 @@ use crate::domain::breaker::Cause;
 use crate::telemetry::error_chain;
 use crate::telemetry::events::{Report, TlsFilesUnusable};
 
-pub use super::http_answer::Unsuccessful;
-pub use crate::config::Access;
+pub(crate) use super::http_answer::Unsuccessful;
+pub(crate) use crate::config::Access;
 
 /// How much of an answer is read: enough for a reason, too little to be a burden.
 const ANSWER_BYTES_MAX: usize = 4096;
@@ -58,7 +58,7 @@ type Pool = Client<HttpsConnector<Metered>, Full<Bytes>>;
 
 /// Posts to one URL.
 #[derive(Debug)]
-pub struct HttpClient {
+pub(crate) struct HttpClient {
     url: String,
     access: Access,
     wire: Wire,
@@ -69,12 +69,12 @@ pub struct HttpClient {
 }
 
 impl HttpClient {
-    pub fn new(url: String, access: Access, wire: Wire) -> Self {
+    pub(crate) fn new(url: String, access: Access, wire: Wire) -> Self {
         Self { url, access, wire, clock: Clock::system(), pool: Mutex::new(None) }
     }
 
     /// Posts a body; an answer other than success is for the caller to judge, anything else is not.
-    pub async fn post(
+    pub(crate) async fn post(
         &self,
         headers: HeaderMap,
         body: Vec<u8>,

@@ -15,11 +15,11 @@ use crate::domain::endpoint::Endpoint;
 use crate::telemetry::events::{Report, ValuesOmitted};
 
 /// The media type of a packed batch.
-pub const PACKED: &str = "application/vnd.outstation.packed";
+pub(super) const PACKED: &str = "application/vnd.outstation.packed";
 /// The media type of one JSON object per line.
-pub const NDJSON: &str = "application/x-ndjson";
+pub(super) const NDJSON: &str = "application/x-ndjson";
 /// The media type of line protocol.
-pub const LINES: &str = "text/plain; charset=utf-8";
+pub(super) const LINES: &str = "text/plain; charset=utf-8";
 /// What a reading of one or two channels takes in the `json` encoding.
 const JSON_BYTES_PER_READING: u64 = 128;
 /// The same in the `influx` encoding.
@@ -28,7 +28,7 @@ const INFLUX_BYTES_PER_READING: u64 = 80;
 const ZSTD_LEVEL: i32 = 3;
 
 #[derive(Debug)]
-pub struct HttpSink {
+pub(super) struct HttpSink {
     sink: String,
     encoding: Encoding,
     compression: Compression,
@@ -39,7 +39,12 @@ pub struct HttpSink {
 }
 
 impl HttpSink {
-    pub fn new(sink: &str, config: &HttpSinkConfig, endpoint: &Endpoint, wire: &Wire) -> Self {
+    pub(super) fn new(
+        sink: &str,
+        config: &HttpSinkConfig,
+        endpoint: &Endpoint,
+        wire: &Wire,
+    ) -> Self {
         let dialect = Dialect {
             measurement: config.measurement.clone(),
             integers: config.integers,
@@ -56,7 +61,7 @@ impl HttpSink {
     }
 
     /// What would keep this sink from ever sending.
-    pub fn check(config: &HttpSinkConfig) -> Result<(), SetupError> {
+    pub(super) fn check(config: &HttpSinkConfig) -> Result<(), SetupError> {
         config.access.check()
     }
 }

@@ -66,14 +66,21 @@ impl<'a> NamedFile<'a> {
         String::from_utf8(self.bytes()?).map_err(|error| self.unread(not_text(error)))
     }
 
-    /// A secret of one line. Blanks may belong to it; the end of the line does not.
-    pub(crate) fn secret(self) -> Result<String, SetupError> {
+    /// A secret without blanks around it.
+    pub(crate) fn token(self) -> Result<String, SetupError> {
+        self.secret(str::trim)
+    }
+
+    /// A secret to which blanks may belong; the end of the line does not.
+    pub(crate) fn password(self) -> Result<String, SetupError> {
+        self.secret(|text| text.trim_end_matches(['\r', '\n']))
+    }
+
+    fn secret(self, trimmed: impl Fn(&str) -> &str) -> Result<String, SetupError> {
         let text = self.text()?;
-        let secret = text.trim_end_matches(['\r', '\n']);
-        let usable = (1..=SECRET_BYTES_MAX).contains(&secret.len())
-            && !secret.contains(char::is_control)
-            && !secret.trim().is_empty();
-        match usable {
+        let secret = trimmed(&text);
+        let fits = (1..=SECRET_BYTES_MAX).contains(&secret.len());
+        match fits && !secret.contains(char::is_control) {
             true => Ok(secret.to_owned()),
             false => Err(self.no_secret("it must be one line of text")),
         }
@@ -116,21 +123,25 @@ mod tests {
 
     use super::*;
 
-    fn secret(text: &str) -> Result<String, SetupError> {
+    fn read<T>(text: &str, as_what: impl Fn(NamedFile<'_>) -> T) -> T {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("password");
         std::fs::write(&path, text).expect("write a file");
-        NamedFile::new("password", &path).secret()
+        as_what(NamedFile::new("password", &path))
     }
 
     #[test]
-    fn a_secret_is_one_line_and_keeps_its_blanks() {
-        assert_eq!(secret(" open sesame \r\n").expect("sound"), " open sesame ");
+    fn a_secret_is_one_line_and_a_password_keeps_its_blanks() {
+        let text = " open sesame \r\n";
+        assert_eq!(read(text, |file| file.password()).expect("sound"), " open sesame ");
+        assert_eq!(read(text, |file| file.token()).expect("sound"), "open sesame");
         let long = "x".repeat(SECRET_BYTES_MAX + 1);
-        assert_eq!(secret(&long[1..]).expect("sound").len(), SECRET_BYTES_MAX);
-        for bad in ["", "\n", " \n", "two\nlines", "a\tb", &long] {
-            let error = secret(bad).expect_err("no secret").to_string();
-            assert!(error.ends_with("holds no usable password; it must be one line of text"));
+        assert_eq!(read(&long[1..], |file| file.token()).expect("sound"), long[1..]);
+        for bad in ["", "\n", "two\nlines", "a\tb", &long] {
+            for error in [read(bad, |file| file.password()), read(bad, |file| file.token())] {
+                let error = error.expect_err("no secret").to_string();
+                assert!(error.ends_with("holds no usable password; it must be one line of text"));
+            }
         }
     }
 
@@ -142,6 +153,9 @@ mod tests {
             assert!(error.starts_with("failed to read the token file `/"), "{error}");
             assert!(error.contains(said), "{error}");
         }
-        assert!(matches!(secret(&"x".repeat(2 << 20)), Err(SetupError::Read { .. })));
+        assert!(matches!(
+            read(&"x".repeat(2 << 20), |file| file.text()),
+            Err(SetupError::Read { .. })
+        ));
     }
 }

@@ -1,4 +1,5 @@
-//! Every kind of sink there is: to add one, add its file and its rows here and in the configuration.
+//! Every kind of sink there is: to add one, add its folder, and its rows here and in the
+//! configuration.
 
 use std::sync::Arc;
 

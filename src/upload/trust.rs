@@ -23,7 +23,7 @@ const KNOWN_GOOD_BYTES_MAX: usize = 4096;
 
 /// Guards the quarantine against `inner`. Clones share what they know.
 #[derive(Clone, Debug)]
-pub struct Trusting<S> {
+pub(super) struct Trusting<S> {
     inner: S,
     shared: Arc<Mutex<Shared>>,
 }
@@ -37,7 +37,7 @@ struct Shared {
 }
 
 impl<S> Trusting<S> {
-    pub fn new(inner: S, seed: u64) -> Self {
+    pub(super) fn new(inner: S, seed: u64) -> Self {
         let rng = fastrand::Rng::with_seed(seed);
         let shared = Shared { trust: Trust::default(), known_good: None, rng };
         Self { inner, shared: Arc::new(Mutex::new(shared)) }

@@ -181,6 +181,28 @@ async fn a_server_without_tls_is_named_as_such() {
     assert!(detail.contains("should `url` have another port"), "{detail}");
 }
 
+#[cfg(any(feature = "mqtt", feature = "nats"))]
+#[tokio::test]
+async fn a_sink_with_a_protocol_of_its_own_is_told_what_to_change_too() {
+    use crate::upload::link::Address;
+
+    let site = Site::new();
+    let (url, _) = site.server(|_| (), false).await;
+    let address = Address::of(&url, &[("https", 443)]).expect("a URL");
+    for (files, said) in [
+        (TlsFiles::default(), "name the certificate of its authority in `ca_file`"),
+        (Site::new().trusting(), "is it the right file?"),
+    ] {
+        let plain = address.dial(&Wire::default()).await.expect("a server");
+        let config = client_config(&files).expect("sound");
+        let agreed = address.encrypt(plain, config, &files).await;
+        let Some(Refusal::Retry { cause: Cause::Misconfigured, detail, .. }) = agreed.err() else {
+            panic!("it is no misconfiguration")
+        };
+        assert!(detail.contains(said), "{detail}");
+    }
+}
+
 #[tokio::test]
 async fn a_renewed_certificate_is_shown_without_a_restart() {
     let site = Site::new();
