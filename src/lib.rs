@@ -12,7 +12,7 @@
 //! |---|---|---|
 //! | domain | [`domain`] | nothing of ours, no I/O, no clock |
 //! | application | `*/actor.rs`, `upload/stack.rs`, [`supervisor`] | domain, tokio |
-//! | infrastructure | [`clock`], [`device`], [`config`], [`telemetry`], and the devices of each stage | its own external crate |
+//! | infrastructure | [`clock`], [`device`], [`config`], [`telemetry`], `sink_*/`, and the devices of each stage | its own external crate |
 //! | presentation | [`cli`], [`http`], [`inspect`], `main.rs` | everything above |
 //!
 //! `ARCHITECTURE.md` argues the choices; `tests/tidy.rs` holds the code to them.
@@ -24,6 +24,14 @@ pub mod domain;
 pub mod event_log;
 pub mod ingest;
 pub mod upload;
+
+// Where it ends: the sinks besides HTTP.
+#[cfg(feature = "mqtt")]
+mod sink_mqtt;
+#[cfg(feature = "nats")]
+mod sink_nats;
+#[cfg(feature = "prometheus")]
+mod sink_prometheus;
 
 // What carries them.
 pub mod app;

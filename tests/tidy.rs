@@ -1,9 +1,13 @@
 //! The architecture as a test: rules that no compiler holds, each with its reason.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A folder for each optional sink.
+const SINKS: [&str; 3] = ["src/sink_mqtt", "src/sink_nats", "src/sink_prometheus"];
 
 /// Every Rust file below a folder: (path relative to the repository, text).
 fn sources(folder: &str) -> Vec<(String, String)> {
@@ -69,6 +73,7 @@ fn the_domain_is_pure() {
         "crate::ingest",
         "crate::event_log",
         "crate::upload",
+        "crate::sink_",
         "crate::clock",
         "crate::telemetry",
         "crate::config",
@@ -82,7 +87,7 @@ fn the_domain_is_pure() {
 
 #[test]
 fn each_device_is_known_in_one_place() {
-    let rules: [(&[&str], &[&str], &str); 6] = [
+    let rules: [(&[&str], &[&str], &str); 7] = [
         (
             &["rusqlite"],
             &[
@@ -107,20 +112,19 @@ fn each_device_is_known_in_one_place() {
             "the serial crate belongs to `ingest/serial.rs`",
         ),
         (
-            &["client::legacy", "hyper_rustls", "rustls::"],
-            &[
-                "src/upload/http_",
-                "src/upload/mqtt_tls.rs",
-                "src/upload/mqtt_access.rs",
-                "src/upload/nats_tls.rs",
-                "src/collect/tests",
-            ],
-            "the HTTP client and TLS belong to `upload/http_client.rs` and its like",
+            &["client::legacy"],
+            &["src/upload/http_client.rs", "src/upload/http_wire.rs"],
+            "the HTTP client belongs to `upload/http_client.rs`, its connections to `http_wire.rs`",
+        ),
+        (
+            &["rustls::"],
+            &["src/upload/tls", "src/upload/http_client.rs", "src/collect/tests"],
+            "TLS belongs to `upload/tls.rs`; the HTTP client puts it between its layers",
         ),
         (
             &["rumqttc"],
-            &["src/upload/mqtt_packet.rs"],
-            "MQTT's packets belong to `upload/mqtt_packet.rs`",
+            &["src/sink_mqtt/packet.rs"],
+            "MQTT's packets belong to `sink_mqtt/packet.rs`",
         ),
         (
             &["sd_notify"],
@@ -146,11 +150,32 @@ fn time_is_read_by_the_clock_alone() {
 
 #[test]
 fn ingest_and_upload_do_not_know_each_other() {
-    assert_none(&offenders("src/ingest", &["crate::upload"], &[]), "ingest only knows the log");
+    let upload = ["crate::upload", "crate::sink_"];
+    assert_none(&offenders("src/ingest", &upload, &[]), "ingest only knows the log");
     assert_none(&offenders("src/upload", &["crate::ingest"], &[]), "upload only knows the log");
-    let wide = ["crate::ingest", "crate::upload", "crate::http", "crate::app"];
+    for sink in SINKS {
+        assert_none(&offenders(sink, &["crate::ingest"], &[]), "a sink only knows its batch");
+    }
+    let wide = ["crate::ingest", "crate::upload", "crate::sink_", "crate::http", "crate::app"];
     assert_none(&offenders("src/event_log", &wide, &[]), "the log knows neither end");
     assert_none(&offenders("src/supervisor", &wide, &[]), "the supervisor knows no actor");
+}
+
+#[test]
+fn a_sink_is_known_to_the_table_of_sinks_alone() {
+    let folders = sources("src").into_iter().filter_map(|(path, _)| {
+        let (folder, _) = path.strip_prefix("src/")?.split_once('/')?;
+        folder.starts_with("sink_").then(|| format!("src/{folder}"))
+    });
+    let folders: BTreeSet<String> = folders.collect();
+    assert!(folders.iter().eq(SINKS), "every sink is held to the rules: {folders:?}");
+    for sink in SINKS {
+        let (_, name) = sink.split_once('/').expect("a folder");
+        assert_none(
+            &offenders("src", &[&format!("crate::{name}")], &["src/upload/sinks.rs", sink]),
+            "whoever uses one sink goes by `upload/sinks.rs`",
+        );
+    }
 }
 
 #[test]

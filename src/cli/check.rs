@@ -31,7 +31,7 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
         .enumerate()
         .filter_map(|(index, sink)| {
             let error = sinks::check(sink).err()?;
-            Some(format!("sink[{index}] (`{}`): {}", sink.name, error_chain(error.as_ref())))
+            Some(format!("sink[{index}] (`{}`): {}", sink.name, error_chain(&error)))
         })
         .collect();
     if faults.is_empty() { Ok(()) } else { Err(CliError::Sinks(faults)) }

@@ -10,10 +10,15 @@ use toml::de::DeValue;
 use super::kind::{Kind, Refusal, found, path};
 use super::print::Printer;
 use super::section::Section;
+use super::tls_files::TlsFiles;
 
 /// A gateway wants two or three; all of them go with every request.
 const HEADERS_MAX: usize = 32;
 const VALUE_BYTES_MAX: usize = 1024;
+
+/// Besides those of [`TlsFiles`].
+pub(super) const KEYS: &[&str] =
+    &["token_file", "username", "password_file", "headers", "headers_file"];
 
 /// What every request of a sink has in common.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,39 +32,30 @@ pub struct Access {
     pub headers: Vec<(String, String)>,
     /// Holds lines `Name: value`.
     pub headers_file: Option<PathBuf>,
-    /// `None`: the built-in Mozilla roots.
-    pub ca_file: Option<PathBuf>,
-    /// Who we are, in TLS; both or neither.
-    pub cert_file: Option<PathBuf>,
-    pub key_file: Option<PathBuf>,
+    pub tls: TlsFiles,
 }
 
 impl Access {
     pub(super) fn read(from: &Section<'_>) -> Self {
-        refuse_halves(from);
+        from.refuse_half("username", "password_file");
+        if from.has("token_file") {
+            from.refuse(&["username"], "a sink with token_file", "one of both");
+        }
         Self {
             token_file: from.optional("token_file", &path()),
             username: from.optional("username", &username()),
             password_file: from.optional("password_file", &path()),
             headers: from.or("headers", Vec::new(), &headers()),
             headers_file: from.optional("headers_file", &path()),
-            ca_file: from.optional("ca_file", &path()),
-            cert_file: from.optional("cert_file", &path()),
-            key_file: from.optional("key_file", &path()),
+            tls: TlsFiles::read(from),
         }
     }
 
     pub(super) fn print(&self, to: &mut Printer) {
-        let mut file = |key, path: &Option<PathBuf>, instead| match path {
-            Some(path) => to.path(key, path),
-            None => to.unset(key, instead),
-        };
-        file("token_file", &self.token_file, "requests carry no token");
-        file("ca_file", &self.ca_file, "the built-in Mozilla roots are trusted");
-        file("cert_file", &self.cert_file, "no certificate is shown to the server");
-        file("key_file", &self.key_file, "no certificate is shown to the server");
-        file("password_file", &self.password_file, "requests carry no password");
-        file("headers_file", &self.headers_file, "no secret headers are added");
+        to.file("token_file", self.token_file.as_deref(), "requests carry no token");
+        self.tls.print(to);
+        to.file("password_file", self.password_file.as_deref(), "requests carry no password");
+        to.file("headers_file", self.headers_file.as_deref(), "no secret headers are added");
         match &self.username {
             Some(name) => to.text("username", name),
             None => to.unset("username", "requests carry no password"),
@@ -75,19 +71,6 @@ impl Access {
         [&self.token_file, &self.password_file, &self.headers_file]
             .iter()
             .any(|file| file.is_some())
-    }
-}
-
-fn refuse_halves(from: &Section<'_>) {
-    for (key, other) in [("cert_file", "key_file"), ("username", "password_file")] {
-        for (key, other) in [(key, other), (other, key)] {
-            if !from.has(other) {
-                from.refuse(&[key], &format!("a sink without {other}"), other);
-            }
-        }
-    }
-    if from.has("token_file") {
-        from.refuse(&["username"], "a sink with token_file", "one of both");
     }
 }
 

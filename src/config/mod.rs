@@ -33,8 +33,7 @@ mod sink_prometheus;
 mod source;
 #[cfg(test)]
 mod tests;
-#[cfg(feature = "mqtt")]
-mod topic;
+mod tls_files;
 mod url;
 mod warnings;
 
@@ -58,7 +57,7 @@ pub use sink_mqtt::{Login, MqttSink, MqttVersion, Payload};
 pub use sink_nats::NatsSink;
 #[cfg(feature = "prometheus")]
 pub use sink_prometheus::PrometheusSink;
-pub use topic::{Names, Topic};
+pub use tls_files::TlsFiles;
 pub use url::{Addresses, Discovered, Via};
 
 use print::Printer;

@@ -51,6 +51,14 @@ impl Printer {
         self.text(key, value.display());
     }
 
+    /// A file that need not be named.
+    pub(super) fn file(&mut self, key: &str, path: Option<&Path>, instead: &str) {
+        match path {
+            Some(path) => self.path(key, path),
+            None => self.unset(key, instead),
+        }
+    }
+
     /// TOML has no null: what is not set stands as a comment that says what holds instead.
     pub(super) fn unset(&mut self, key: &str, instead: &str) {
         let _ = writeln!(self.0, "# {key} is not set: {instead}");

@@ -87,6 +87,15 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Two keys that only go together.
+    pub(super) fn refuse_half(&self, one: &'static str, other: &'static str) {
+        for (key, other) in [(one, other), (other, one)] {
+            if !self.has(other) {
+                self.refuse(&[key], &format!("a sink without {other}"), other);
+            }
+        }
+    }
+
     pub(super) fn refuse_unknown_keys(&self) {
         for (key, _) in self.table.into_iter().flatten() {
             let (at_byte, key) = (key.span().start, key.get_ref().as_ref());

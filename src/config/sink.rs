@@ -56,9 +56,12 @@ struct KindOf {
     scheme: Scheme,
     order: Order,
     /// Those that mean nothing to other kinds, unless they have them too.
-    keys: &'static [&'static str],
+    keys: Keys,
     read: fn(&Section<'_>) -> Option<SinkKind>,
 }
+
+/// In groups, which several kinds may share.
+pub(super) type Keys = &'static [&'static [&'static str]];
 
 const KINDS: Names<KindOf> = &[
     (
@@ -160,8 +163,10 @@ impl SinkKind {
 
     /// What of a URL only the kind can judge.
     fn check_urls(&self, addresses: &Addresses, from: &Section<'_>) {
-        if let Self::Http(http) = self {
-            http.check_urls(addresses, from);
+        match self {
+            Self::Http(http) => http.check_urls(addresses, from),
+            #[cfg(any(feature = "mqtt", feature = "prometheus", feature = "nats"))]
+            _ => {}
         }
     }
 }
@@ -263,10 +268,10 @@ fn events(from: &Section<'_>, possible: bool) -> bool {
 
 /// What only other kinds of sink know.
 fn refuse_others_keys(from: &Section<'_>, known: KindOf) {
-    let own = |key: &&str| known.keys.contains(key);
+    let own = |key: &&str| known.keys.iter().any(|group| group.contains(key));
     for (name, other) in KINDS {
         let others: Vec<&'static str> =
-            other.keys.iter().copied().filter(|key| !own(key)).collect();
+            other.keys.iter().copied().flatten().copied().filter(|key| !own(key)).collect();
         from.refuse(&others, "this kind of sink", &format!("kind = {name:?}"));
     }
 }

@@ -1,9 +1,11 @@
 //! `kind = "http"`.
 
-use super::http_access::Access;
+use super::http_access::{self, Access};
 use super::kind::{Kind, Names, choice};
 use super::print::Printer;
 use super::section::Section;
+use super::sink::Keys;
+use super::tls_files;
 use super::url::{Addresses, Scheme};
 use crate::domain::template::Template;
 
@@ -52,20 +54,8 @@ pub enum Precision {
     Milliseconds,
 }
 
-pub(super) const KEYS: &[&str] = &[
-    "encoding",
-    "compression",
-    "measurement",
-    "integers",
-    "token_file",
-    "username",
-    "password_file",
-    "headers",
-    "headers_file",
-    "ca_file",
-    "cert_file",
-    "key_file",
-];
+pub(super) const KEYS: Keys =
+    &[&["encoding", "compression", "measurement", "integers"], http_access::KEYS, tls_files::KEYS];
 
 const ENCODINGS: Names<Encoding> =
     &[("packed", Encoding::Packed), ("json", Encoding::Json), ("influx", Encoding::Influx)];
@@ -89,7 +79,7 @@ impl Default for HttpSink {
         Self {
             encoding,
             compression: Compression::of(encoding),
-            measurement: Template::parse(MEASUREMENT).expect("the default is sound"),
+            measurement: Template::built_in(MEASUREMENT),
             integers: Integers::default(),
             access: Access::default(),
         }

@@ -7,8 +7,10 @@ use toml::de::DeValue;
 use super::kind::{Kind, Names, choice, path};
 use super::print::Printer;
 use super::section::Section;
-use super::topic::{self, Topic, topic};
+use super::sink::Keys;
+use super::tls_files::{self, TlsFiles};
 use super::url::Scheme;
+use crate::domain::template::Template;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct MqttSink {
@@ -17,15 +19,12 @@ pub struct MqttSink {
     pub client_id: Option<String>,
     pub payload: Payload,
     /// Of readings; with bare values one level deeper for each channel.
-    pub topic: Topic,
-    pub events_topic: Topic,
+    pub topic: Template,
+    pub events_topic: Template,
     /// `None`: nobody is told whether the device is connected.
-    pub status_topic: Option<Topic>,
+    pub status_topic: Option<Template>,
     pub login: Option<Login>,
-    /// `None`: the built-in Mozilla roots.
-    pub ca_file: Option<PathBuf>,
-    /// Certificate and key that the server asks for.
-    pub identity: Option<(PathBuf, PathBuf)>,
+    pub tls: TlsFiles,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,18 +47,18 @@ pub enum Payload {
     Value,
 }
 
-pub(super) const KEYS: &[&str] = &[
-    "version",
-    "client_id",
-    "payload",
-    "topic",
-    "events_topic",
-    "status_topic",
-    "username",
-    "password_file",
-    "ca_file",
-    "cert_file",
-    "key_file",
+pub(super) const KEYS: Keys = &[
+    &[
+        "version",
+        "client_id",
+        "payload",
+        "topic",
+        "events_topic",
+        "status_topic",
+        "username",
+        "password_file",
+    ],
+    tls_files::KEYS,
 ];
 
 pub(super) const SCHEME: Scheme = Scheme {
@@ -73,34 +72,32 @@ const PAYLOADS: Names<Payload> = &[("json", Payload::Json), ("value", Payload::V
 const TOPIC: &str = "outstation/{device}/{port}/{sensor}";
 const EVENTS_TOPIC: &str = "outstation/{device}/events";
 const STATUS_TOPIC: &str = "outstation/{device}/status";
+const OFF: &str = "off";
+/// As written. With every name in it filled in it stays far below the 65,535 bytes of the protocol.
+const TOPIC_BYTES_MAX: usize = 256;
 
 impl MqttSink {
     pub(super) fn read(from: &Section<'_>) -> Self {
-        let status = from.or("status_topic", Some(Topic::built_in(STATUS_TOPIC)), &topic_or_off());
+        let status =
+            from.or("status_topic", Some(Template::built_in(STATUS_TOPIC)), &topic_or_off());
         let username = from.optional("username", &text());
         let password_file = from.optional("password_file", &path());
         if username.is_none() {
             from.refuse(&["password_file"], "a sink without username", "username");
         }
-        let files = (from.optional("cert_file", &path()), from.optional("key_file", &path()));
-        if from.has("cert_file") != from.has("key_file") {
-            from.refuse(&["cert_file"], "a sink without key_file", "key_file");
-            from.refuse(&["key_file"], "a sink without cert_file", "cert_file");
-        }
         Self {
             version: from.or("version", MqttVersion::V5, &choice(VERSIONS)),
             client_id: from.optional("client_id", &text()),
             payload: from.or("payload", Payload::Json, &choice(PAYLOADS)),
-            topic: from.or("topic", Topic::built_in(TOPIC), &topic(topic::ALL)),
+            topic: from.or("topic", Template::built_in(TOPIC), &topic()),
             events_topic: from.or(
                 "events_topic",
-                Topic::built_in(EVENTS_TOPIC),
-                &topic(topic::DEVICE),
+                Template::built_in(EVENTS_TOPIC),
+                &topic_of_device(),
             ),
             status_topic: status,
             login: username.map(|username| Login { username, password_file }),
-            ca_file: from.optional("ca_file", &path()),
-            identity: files.0.zip(files.1),
+            tls: TlsFiles::read(from),
         }
     }
 
@@ -111,36 +108,50 @@ impl MqttSink {
             None => to.unset("client_id", "made of the names of the device and the sink"),
         }
         to.name("payload", &self.payload, PAYLOADS);
-        to.text("topic", self.topic.written());
-        to.text("events_topic", self.events_topic.written());
-        to.text("status_topic", self.status_topic.as_ref().map_or("off", Topic::written));
+        to.text("topic", &self.topic);
+        to.text("events_topic", &self.events_topic);
+        match &self.status_topic {
+            Some(topic) => to.text("status_topic", topic),
+            None => to.text("status_topic", OFF),
+        }
         match &self.login {
             Some(login) => to.text("username", &login.username),
             None => to.unset("username", "it connects without a name"),
         }
-        match self.login.as_ref().and_then(|login| login.password_file.as_ref()) {
-            Some(path) => to.path("password_file", path),
-            None => to.unset("password_file", "no password is sent"),
-        }
-        match &self.ca_file {
-            Some(path) => to.path("ca_file", path),
-            None => to.unset("ca_file", "the built-in Mozilla roots are trusted"),
-        }
-        match &self.identity {
-            Some((certificate, key)) => {
-                to.path("cert_file", certificate);
-                to.path("key_file", key);
-            }
-            None => to.unset("cert_file", "it shows no certificate of its own"),
-        }
+        let password_file = self.login.as_ref().and_then(|login| login.password_file.as_deref());
+        to.file("password_file", password_file, "no password is sent");
+        self.tls.print(to);
     }
 }
 
-fn topic_or_off() -> Kind<Option<Topic>> {
-    let topic = topic(topic::DEVICE);
-    let allowed = format!("{}; or \"off\"", topic.allowed);
+fn topic() -> Kind<Template> {
+    Kind::text(allowed_topic("{device}, {port}, {sensor}"), to_topic)
+}
+
+fn topic_of_device() -> Kind<Template> {
+    let allowed = allowed_topic("{device}");
+    Kind::text(allowed, |text| to_topic(text).filter(Template::is_of_device))
+}
+
+fn allowed_topic(placeholders: &str) -> String {
+    format!(
+        "a topic of 1 to {TOPIC_BYTES_MAX} bytes without + and #, not beginning with $; \
+         placeholders: {placeholders}"
+    )
+}
+
+fn to_topic(text: &str) -> Option<Template> {
+    let plain = |c: char| !c.is_control() && !matches!(c, '+' | '#');
+    // Topics that begin with `$` are the broker's own.
+    let good = text.len() <= TOPIC_BYTES_MAX && text.chars().all(plain) && !text.starts_with('$');
+    good.then(|| Template::parse(text)).flatten()
+}
+
+fn topic_or_off() -> Kind<Option<Template>> {
+    let topic = topic_of_device();
+    let allowed = format!("{}; or \"{OFF}\"", topic.allowed);
     let read = move |value: &DeValue<'_>| match (topic.read)(value) {
-        Ok(topic) if topic.written() == "off" => Ok(None),
+        Ok(topic) if topic.to_string() == OFF => Ok(None),
         topic => topic.map(Some),
     };
     Kind { allowed, read: Box::new(read) }
@@ -151,4 +162,19 @@ fn text() -> Kind<String> {
         let good = (1..=128).contains(&text.len()) && !text.contains(char::is_control);
         good.then(|| text.to_owned())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_topic_is_refused() {
+        let long = "x".repeat(TOPIC_BYTES_MAX + 1);
+        let bad = ["", "t/#", "t/+/x", "t/{sensors}", "t/{sensor", "t/sensor}", "t/{}", "$SYS/x"];
+        for text in bad.into_iter().chain(["t\0", "t\n", &long, "{{device}}"]) {
+            assert_eq!(to_topic(text), None, "{text:?}");
+        }
+        assert!(to_topic(&long[1..]).is_some());
+    }
 }

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use super::kind::{Kind, field, path};
 use super::print::Printer;
 use super::section::Section;
+use super::sink::Keys;
+use super::tls_files::{self, TlsFiles};
 use super::url::Scheme;
+use crate::domain::template::Template;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct NatsSink {
-    /// With `{device}`, `{port}` and `{sensor}` to be filled in.
-    pub subject: String,
+    pub subject: Template,
     /// The stream that must take what is published.
     pub stream: Option<String>,
     /// Holds a token.
@@ -19,24 +21,14 @@ pub struct NatsSink {
     pub password_file: Option<PathBuf>,
     /// Holds a user's JWT and the seed of its key, as `nsc` writes them.
     pub creds_file: Option<PathBuf>,
-    /// `None`: the built-in Mozilla roots.
-    pub ca_file: Option<PathBuf>,
-    pub cert_file: Option<PathBuf>,
-    pub key_file: Option<PathBuf>,
+    pub tls: TlsFiles,
 }
 
 const SUBJECT: &str = "telemetry.{device}";
 
-pub(super) const KEYS: &[&str] = &[
-    "subject",
-    "stream",
-    "token_file",
-    "username",
-    "password_file",
-    "creds_file",
-    "ca_file",
-    "cert_file",
-    "key_file",
+pub(super) const KEYS: Keys = &[
+    &["subject", "stream", "token_file", "username", "password_file", "creds_file"],
+    tls_files::KEYS,
 ];
 
 pub(super) const SCHEME: Scheme = Scheme {
@@ -48,19 +40,16 @@ pub(super) const SCHEME: Scheme = Scheme {
 impl NatsSink {
     pub(super) fn read(from: &Section<'_>) -> Self {
         let sink = Self {
-            subject: from.or("subject", SUBJECT.to_owned(), &subject()),
+            subject: from.or("subject", Template::built_in(SUBJECT), &subject()),
             stream: from.optional("stream", &stream()),
             token_file: from.optional("token_file", &path()),
             username: from.optional("username", &field()),
             password_file: from.optional("password_file", &path()),
             creds_file: from.optional("creds_file", &path()),
-            ca_file: from.optional("ca_file", &path()),
-            cert_file: from.optional("cert_file", &path()),
-            key_file: from.optional("key_file", &path()),
+            tls: TlsFiles::read(from),
         };
         one_login(from);
-        both(from, "username", "password_file");
-        both(from, "cert_file", "key_file");
+        from.refuse_half("username", "password_file");
         sink
     }
 
@@ -77,16 +66,11 @@ impl NatsSink {
             ("token_file", &self.token_file, "it connects without a token"),
             ("password_file", &self.password_file, "it connects without a user name"),
             ("creds_file", &self.creds_file, "it connects without a key"),
-            ("ca_file", &self.ca_file, "the built-in Mozilla roots are trusted"),
-            ("cert_file", &self.cert_file, "it shows no certificate"),
-            ("key_file", &self.key_file, "it shows no certificate"),
         ];
         for (key, file, instead) in files {
-            match file {
-                Some(path) => to.path(key, path),
-                None => to.unset(key, instead),
-            }
+            to.file(key, file.as_deref(), instead);
         }
+        self.tls.print(to);
     }
 }
 
@@ -99,31 +83,20 @@ fn one_login(from: &Section<'_>) {
     }
 }
 
-fn both(from: &Section<'_>, one: &'static str, other: &'static str) {
-    match (from.has(one), from.has(other)) {
-        (true, false) => from.report(one, format!("needs {other}; allowed: both or neither")),
-        (false, true) => from.report(other, format!("needs {one}; allowed: both or neither")),
-        _ => {}
-    }
-}
-
-fn subject() -> Kind<String> {
+fn subject() -> Kind<Template> {
     let allowed = "tokens between dots, without spaces, * or >, with {device}, {port} and {sensor} \
                    to be filled in, such as \"telemetry.{device}.{port}.{sensor}\"";
-    Kind::text(allowed, |text| is_template(text).then(|| text.to_owned()))
+    Kind::text(allowed, to_subject)
 }
 
-fn is_template(text: &str) -> bool {
-    let token = |token: &str| {
-        let mut rest = token.to_owned();
-        for name in ["{device}", "{port}", "{sensor}"] {
-            rest = rest.replace(name, "");
-        }
-        let plain = |c: char| c.is_ascii_graphic() && !"*>{}".contains(c);
-        !token.is_empty() && rest.chars().all(plain)
-    };
+fn to_subject(text: &str) -> Option<Template> {
+    let plain = |c: char| c.is_ascii_graphic() && !"*>".contains(c);
     // What begins with $ is the server's own.
-    text.len() <= 256 && !text.starts_with('$') && text.split('.').all(token)
+    let good = text.len() <= 256
+        && !text.starts_with('$')
+        && text.chars().all(plain)
+        && !text.split('.').any(str::is_empty);
+    good.then(|| Template::parse(text)).flatten()
 }
 
 /// As nats-server allows it.
@@ -141,7 +114,7 @@ mod tests {
     #[test]
     fn a_subject_is_a_template_that_no_name_can_break() {
         for good in ["telemetry.{device}", "a.b-c_d.{port}x{sensor}", "one", "{sensor}"] {
-            assert!(is_template(good), "{good}");
+            assert!(to_subject(good).is_some(), "{good}");
         }
         for bad in [
             "",
@@ -158,7 +131,7 @@ mod tests {
             "a.é",
             "a\tb",
         ] {
-            assert!(!is_template(bad), "{bad}");
+            assert_eq!(to_subject(bad), None, "{bad}");
         }
     }
 }

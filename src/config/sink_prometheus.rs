@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::http_access::Access;
+use super::http_access::{self, Access};
 use super::kind::{Kind, Refusal, found};
 use super::print::{Printer, quoted};
 use super::section::Section;
+use super::sink::Keys;
+use super::tls_files;
 use super::url::Scheme;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,18 +23,7 @@ pub struct PrometheusSink {
     pub access: Access,
 }
 
-pub(super) const KEYS: &[&str] = &[
-    "metric_prefix",
-    "labels",
-    "token_file",
-    "username",
-    "password_file",
-    "headers",
-    "headers_file",
-    "ca_file",
-    "cert_file",
-    "key_file",
-];
+pub(super) const KEYS: Keys = &[&["metric_prefix", "labels"], http_access::KEYS, tls_files::KEYS];
 
 pub(super) const SCHEME: Scheme = Scheme {
     names: &["http", "https"],

@@ -88,10 +88,9 @@ fn concerns(kind: &SinkKind) -> Concerns {
         #[cfg(feature = "mqtt")]
         SinkKind::Mqtt(mqtt) => {
             let password = mqtt.login.as_ref().and_then(|login| login.password_file.as_ref());
-            let (ca, identity) = (&mqtt.ca_file, &mqtt.identity);
             Concerns {
                 secret: password.map(|_| "password"),
-                tls: ca.as_ref().map(|_| "ca_file").or(identity.as_ref().map(|_| "cert_file")),
+                tls: mqtt.tls.named_by(),
                 schemes: ["mqtt", "mqtts"],
             }
         }
@@ -109,8 +108,7 @@ fn concerns(kind: &SinkKind) -> Concerns {
 fn of_http(access: &Access) -> Concerns {
     Concerns {
         secret: access.has_secrets().then_some("secrets"),
-        tls: (access.ca_file.as_ref().map(|_| "ca_file"))
-            .or(access.cert_file.as_ref().map(|_| "cert_file")),
+        tls: access.tls.named_by(),
         schemes: ["http", "https"],
     }
 }

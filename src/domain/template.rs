@@ -14,7 +14,20 @@ enum Piece {
     Sensor,
 }
 
+/// What a template is filled in with.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Names<'a> {
+    pub device: &'a str,
+    pub port: &'a str,
+    pub sensor: &'a str,
+}
+
 impl Template {
+    /// For defaults.
+    pub fn built_in(text: &'static str) -> Self {
+        Self::parse(text).expect("a default is sound")
+    }
+
     /// None if a brace is not part of `{device}`, `{port}` or `{sensor}`, or there is nothing.
     pub fn parse(text: &str) -> Option<Self> {
         let mut pieces = Vec::new();
@@ -38,21 +51,28 @@ impl Template {
         (!pieces.is_empty()).then_some(Self(pieces))
     }
 
-    pub fn fill(&self, device: &str, port: &str, sensor: &str) -> String {
+    /// With the names as they are.
+    pub fn fill(&self, names: Names<'_>) -> String {
         let pieces = self.0.iter().map(|piece| match piece {
             Piece::Text(text) => text.as_str(),
-            Piece::Device => device,
-            Piece::Port => port,
-            Piece::Sensor => sensor,
+            Piece::Device => names.device,
+            Piece::Port => names.port,
+            Piece::Sensor => names.sensor,
         });
         pieces.collect()
+    }
+
+    /// Whether it is the same for all sensors of a device.
+    pub fn is_of_device(&self) -> bool {
+        !self.0.iter().any(|piece| matches!(piece, Piece::Port | Piece::Sensor))
     }
 }
 
 /// As it was written.
 impl fmt::Display for Template {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.fill("{device}", "{port}", "{sensor}"))
+        let names = Names { device: "{device}", port: "{port}", sensor: "{sensor}" };
+        formatter.write_str(&self.fill(names))
     }
 }
 
@@ -63,7 +83,9 @@ mod tests {
     #[test]
     fn each_place_is_filled_with_its_name_and_the_text_stays() {
         let template = Template::parse("a/{device}-{port}/{sensor}{sensor}").expect("it is sound");
-        assert_eq!(template.fill("d", "p", "{port}"), "a/d-p/{port}{port}");
+        let names = Names { device: "d", port: "p", sensor: "{port}" };
+        assert_eq!(template.fill(names), "a/d-p/{port}{port}");
+        assert!(!template.is_of_device() && Template::built_in("{device}x").is_of_device());
         assert_eq!(template.to_string(), "a/{device}-{port}/{sensor}{sensor}");
     }
 

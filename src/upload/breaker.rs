@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
 
-use super::{EndpointStatus, Offer, Receipt, Refusal, SinkStatus, remedy};
+use super::{Attempt, EndpointStatus, Offer, Receipt, Refusal, SinkStatus, remedy};
 use crate::clock::Clock;
 use crate::domain::backoff::jitter_seed;
 use crate::domain::breaker::{Breaker, Cause, Leave, Now, Pass, Policy, SavedBreaker, State};
@@ -317,7 +317,7 @@ where
 {
     type Response = Receipt;
     type Error = Refusal;
-    type Future = Pin<Box<dyn Future<Output = Result<Receipt, Refusal>> + Send>>;
+    type Future = Attempt;
 
     /// Never fails: a sink that fails to become ready has failed like one that fails when called.
     fn poll_ready(&mut self, context: &mut TaskContext<'_>) -> Poll<Result<(), Refusal>> {

@@ -18,7 +18,7 @@ use tower::Service;
 
 use super::breaker::{Context, SharedBreaker};
 use super::sinks::AnySink;
-use super::{Offer, Receipt, Refusal};
+use super::{Attempt, Offer, Receipt, Refusal};
 use crate::domain::breaker::SavedBreaker;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::failover::{self, Candidate};
@@ -249,7 +249,7 @@ impl fmt::Debug for Endpoints {
 impl Service<Offer> for Endpoints {
     type Response = Receipt;
     type Error = Refusal;
-    type Future = Pin<Box<dyn Future<Output = Result<Receipt, Refusal>> + Send>>;
+    type Future = Attempt;
 
     fn poll_ready(&mut self, context: &mut TaskContext<'_>) -> Poll<Result<(), Refusal>> {
         loop {

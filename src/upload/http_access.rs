@@ -1,52 +1,16 @@
 //! What lets a request in, read from the files that the configuration names: token, password,
-//! headers. Certificates are `http_tls`'s business.
-//!
-//! The files are read for each request, so that a secret can be replaced while the daemon runs.
+//! headers. Certificates are `tls`'s business.
 
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
+use super::setup::{NamedFile, SetupError};
 use crate::config::{Access, is_ours};
 
-/// A chain of certificates takes a few KiB. More is another file, or a device.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 const HEADERS_MAX: usize = 32;
-
-/// Why a sink cannot be set up. `check` finds it; the daemon takes it as a misconfigured sink.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupError {
-    #[error("`{0}` is no URL")]
-    Url(String),
-    #[error("failed to read the token file `{}`", .path.display())]
-    Token { path: PathBuf, source: io::Error },
-    #[error("the token file `{}` holds no usable token; it must be one line of visible ASCII", .path.display())]
-    TokenContent { path: PathBuf },
-    #[error("failed to read the password file `{}`", .path.display())]
-    Password { path: PathBuf, source: io::Error },
-    #[error("the password file `{}` holds no usable password; it must be one line", .path.display())]
-    PasswordContent { path: PathBuf },
-    #[error("failed to read the headers file `{}`", .path.display())]
-    Headers { path: PathBuf, source: io::Error },
-    #[error("line {line} of the headers file `{}` {problem}", .path.display())]
-    HeadersContent { path: PathBuf, line: usize, problem: &'static str },
-    #[error("failed to read `{}`", .path.display())]
-    Certificates { path: PathBuf, source: io::Error },
-    #[error("failed to read certificates from `{}`; they must be in PEM", .path.display())]
-    Pem { path: PathBuf, source: rustls::pki_types::pem::Error },
-    #[error("`{}` holds no certificate", .path.display())]
-    NoCertificate { path: PathBuf },
-    #[error("`{}` holds no private key in PEM (one with a passphrase cannot be used)", .path.display())]
-    NoKey { path: PathBuf },
-    #[error("the key in `{}` does not fit the certificate in `{}`", .key.display(), .certificate.display())]
-    Mismatch { certificate: PathBuf, key: PathBuf },
-    #[error("failed to set up TLS")]
-    Tls(#[source] rustls::Error),
-}
 
 /// What every request of a sink brings along, and what of it must not be said.
 #[derive(Debug, Default)]
@@ -83,30 +47,22 @@ impl Credentials {
     }
 
     fn add_token(&mut self, path: &Path) -> Result<(), SetupError> {
-        let failed = |source| SetupError::Token { path: path.to_owned(), source };
-        let text = read_text(path).map_err(failed)?;
-        let token = text.trim();
-        let usable = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
+        let file = NamedFile::new("token", path);
+        let token = file.token()?;
+        let usable = token.bytes().all(|byte| byte.is_ascii_graphic());
         let value = usable.then(|| HeaderValue::from_str(&format!("Bearer {token}")).ok());
-        let value = value.flatten();
-        let value = value.ok_or_else(|| SetupError::TokenContent { path: path.to_owned() })?;
-        self.authorize(value, token);
+        let not_ascii = || file.no_secret("it must be one line of visible ASCII");
+        self.authorize(value.flatten().ok_or_else(not_ascii)?, &token);
         Ok(())
     }
 
     fn add_password(&mut self, name: &str, path: &Path) -> Result<(), SetupError> {
-        let failed = |source| SetupError::Password { path: path.to_owned(), source };
-        let text = read_text(path).map_err(failed)?;
-        // Blanks may belong to it; the end of the line does not.
-        let password = text.trim_end_matches(['\r', '\n']);
-        let usable = !password.is_empty() && !password.contains(char::is_control);
-        let encoded = usable.then(|| STANDARD.encode(format!("{name}:{password}")));
-        let value =
-            encoded.as_ref().and_then(|text| HeaderValue::from_str(&format!("Basic {text}")).ok());
-        let (Some(encoded), Some(value)) = (encoded, value) else {
-            return Err(SetupError::PasswordContent { path: path.to_owned() });
-        };
-        self.authorize(value, password);
+        let file = NamedFile::new("password", path);
+        let password = file.password()?;
+        let encoded = STANDARD.encode(format!("{name}:{password}"));
+        let value = HeaderValue::from_str(&format!("Basic {encoded}"));
+        let too_odd = |_| file.no_secret("it must be one line of text");
+        self.authorize(value.map_err(too_odd)?, &password);
         self.secrets.push(encoded);
         Ok(())
     }
@@ -118,15 +74,12 @@ impl Credentials {
     }
 
     fn add_headers(&mut self, path: &Path) -> Result<(), SetupError> {
-        let failed = |source| SetupError::Headers { path: path.to_owned(), source };
-        let text = read_text(path).map_err(failed)?;
+        let file = NamedFile::new("headers", path);
+        let text = file.text()?;
         let written = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
         let lines = (1..).zip(text.lines()).filter(|(_, line)| written(line));
         for (count, (line, text)) in lines.enumerate() {
-            let wrong = |problem| {
-                let path = path.to_owned();
-                SetupError::HeadersContent { path, line, problem }
-            };
+            let wrong = |problem| file.at_line(line, problem);
             if count == HEADERS_MAX {
                 return Err(wrong("is one header too many; there may be 32"));
             }
@@ -154,26 +107,10 @@ fn header(line: &str) -> Result<(HeaderName, HeaderValue), &'static str> {
     Ok((name, value.ok_or("has no value that fits a header")?))
 }
 
-pub(super) fn read_text(path: &Path) -> io::Result<String> {
-    let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is no text");
-    String::from_utf8(read(path)?).map_err(not_text)
-}
-
-/// All of a file, within a bound; a pipe or a device would be waited for.
-pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 1 MiB"));
-    }
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use tempfile::TempDir;
 
     use super::*;
@@ -210,7 +147,7 @@ mod tests {
         let echo = "no Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==, no open sesame";
         assert_eq!(credentials.scrub(echo), "no Basic [secret], no [secret]");
         for bad in ["", "\n", "two\nlines"] {
-            assert!(matches!(password(bad), Err(SetupError::PasswordContent { .. })), "{bad:?}");
+            assert!(matches!(password(bad), Err(SetupError::Content { .. })), "{bad:?}");
         }
     }
 
@@ -237,13 +174,5 @@ mod tests {
             let error = headers(text).expect_err("wrong").to_string();
             assert!(error.contains(said) && !error.contains("s3cret"), "{error}");
         }
-    }
-
-    #[test]
-    fn a_file_without_end_is_not_read() {
-        let endless = Access { token_file: Some("/dev/zero".into()), ..Access::default() };
-        assert!(matches!(Credentials::read(&endless), Err(SetupError::Token { .. })));
-        let large = "x".repeat(2 << 20);
-        assert!(matches!(headers(&large), Err(SetupError::Headers { .. })));
     }
 }

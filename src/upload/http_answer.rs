@@ -17,7 +17,7 @@ const AFTER_MAX_S: u64 = 1 << 31;
 
 /// An answer that is no success.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unsuccessful {
+pub(crate) struct Unsuccessful {
     pub status: StatusCode,
     /// `Retry-After`.
     pub after: Option<Duration>,
@@ -45,12 +45,12 @@ impl Unsuccessful {
     }
 
     /// What the status means where the protocol says nothing else.
-    pub fn into_refusal(self) -> Refusal {
+    pub(crate) fn into_refusal(self) -> Refusal {
         let Self { status, after, detail } = self;
         match meaning(status) {
             Meaning::Rejected(what) => Refusal::Rejected { what, detail },
             Meaning::Later => Refusal::Retry { cause: Cause::ServerBusy, after, detail },
-            Meaning::Never => Refusal::Retry { cause: Cause::Misconfigured, after: None, detail },
+            Meaning::Never => Refusal::retry(Cause::Misconfigured, detail),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The HTTP client of every sink that posts: one request, one bounded answer.
 //!
 //! ```text
-//!  post ─▶ http_access ─▶ pool ─▶ TLS (http_tls) ─▶ bytes counted (http_wire) ─▶ TCP
+//!  post ─▶ http_access ─▶ pool ─▶ TLS (tls) ─▶ bytes counted (http_wire, wire) ─▶ TCP
 //!       ◀─ http_answer ◀──┘
 //! ```
 //!
@@ -25,17 +25,17 @@ use tokio::time::timeout;
 
 use super::http_access::Credentials;
 use super::http_answer::Heard;
-use super::http_tls::{self, Stamp};
 use super::http_wire::{Metered, is_premature};
+use super::setup::SetupError;
+use super::tls::{self, Stamp};
 use super::{Refusal, Wire};
 use crate::clock::Clock;
 use crate::domain::breaker::Cause;
 use crate::telemetry::error_chain;
 use crate::telemetry::events::{Report, TlsFilesUnusable};
 
-pub use super::http_access::SetupError;
-pub use super::http_answer::Unsuccessful;
-pub use crate::config::Access;
+pub(crate) use super::http_answer::Unsuccessful;
+pub(crate) use crate::config::Access;
 
 /// How much of an answer is read: enough for a reason, too little to be a burden.
 const ANSWER_BYTES_MAX: usize = 4096;
@@ -48,9 +48,9 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 
 impl Access {
     /// What would keep a sink from ever sending.
-    pub fn check(&self) -> Result<(), SetupError> {
+    pub(crate) fn check(&self) -> Result<(), SetupError> {
         Credentials::read(self)?;
-        http_tls::config(self).map(drop)
+        tls::client_config(&self.tls).map(drop)
     }
 }
 
@@ -58,7 +58,7 @@ type Pool = Client<HttpsConnector<Metered>, Full<Bytes>>;
 
 /// Posts to one URL.
 #[derive(Debug)]
-pub struct HttpClient {
+pub(crate) struct HttpClient {
     url: String,
     access: Access,
     wire: Wire,
@@ -69,19 +69,19 @@ pub struct HttpClient {
 }
 
 impl HttpClient {
-    pub fn new(url: String, access: Access, wire: Wire) -> Self {
+    pub(crate) fn new(url: String, access: Access, wire: Wire) -> Self {
         Self { url, access, wire, clock: Clock::system(), pool: Mutex::new(None) }
     }
 
     /// Posts a body; an answer other than success is for the caller to judge, anything else is not.
-    pub async fn post(
+    pub(crate) async fn post(
         &self,
         headers: HeaderMap,
         body: Vec<u8>,
     ) -> Result<Result<(), Unsuccessful>, Refusal> {
-        let credentials = Credentials::read(&self.access).map_err(refused_by_setup)?;
-        let request = self.request(headers, &credentials, body).map_err(refused_by_setup)?;
-        let pool = self.pool().map_err(refused_by_setup)?;
+        let credentials = Credentials::read(&self.access)?;
+        let request = self.request(headers, &credentials, body)?;
+        let pool = self.pool()?;
         let response = pool.request(request).await.map_err(|error| self.refused_by_link(&error))?;
         if !response.status().is_success() {
             return Ok(Err(self.unsuccessful(response, &credentials).await));
@@ -101,7 +101,7 @@ impl HttpClient {
     fn pool(&self) -> Result<Pool, SetupError> {
         // Every change is a single assignment: a panic elsewhere leaves nothing half done.
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = Stamp::of(&self.access);
+        let stamp = Stamp::of(&self.access.tls);
         if let Some((_, pool)) = pool.as_ref().filter(|(known, _)| *known == stamp) {
             return Ok(pool.clone());
         }
@@ -125,7 +125,7 @@ impl HttpClient {
         http.set_nodelay(true);
         http.set_keepalive(Some(IDLE_MAX));
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(http_tls::config(&self.access)?)
+            .with_tls_config(tls::client_config(&self.access.tls)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(Metered::new(http, self.wire.clone()));
@@ -168,9 +168,8 @@ impl HttpClient {
 
     /// No answer at all. A certificate that is not accepted is a person's business, the rest weather.
     fn refused_by_link(&self, error: &ClientError) -> Refusal {
-        if let Some(error) = http_tls::error_in(error) {
-            let (cause, detail) = http_tls::explain(error, &self.access, self.clock.wall_ms());
-            return Refusal::Retry { cause, after: None, detail };
+        if let Some(refusal) = tls::refusal(error, &self.access.tls) {
+            return refusal;
         }
         // The outermost says no more than that it is the client's.
         let said = error.source().map_or_else(|| error.to_string(), error_chain);
@@ -178,7 +177,7 @@ impl HttpClient {
             true => format!("failed to connect: {said}"),
             false => format!("there was no answer: {said}"),
         };
-        Refusal::Retry { cause: Cause::LinkDown, after: None, detail }
+        Refusal::retry(Cause::LinkDown, detail)
     }
 }
 
@@ -193,15 +192,11 @@ async fn beginning(mut body: Incoming) -> Vec<u8> {
     begin
 }
 
-fn refused_by_setup(error: SetupError) -> Refusal {
-    Refusal::Retry { cause: Cause::Misconfigured, after: None, detail: error_chain(&error) }
-}
-
 fn accepted_unread(status: StatusCode) -> Refusal {
     let detail = format!(
         "the server answered {status} before it was sent the whole request, which accepts nothing"
     );
-    Refusal::Retry { cause: Cause::ServerBusy, after: None, detail }
+    Refusal::retry(Cause::ServerBusy, detail)
 }
 
 #[cfg(test)]

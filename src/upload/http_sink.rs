@@ -1,30 +1,25 @@
 //! The `http` sink: one POST per batch.
 
-use std::future::Future;
 use std::io::{self, Write as _};
-use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 
 use flate2::write::GzEncoder;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use tower::Service;
 
-use super::http_client::{HttpClient, SetupError};
+use super::http_client::HttpClient;
 use super::influx::{self, Dialect, Omitted};
-use super::{Offer, Receipt, Refusal, Rejection, Wire, json};
+use super::{Deliver, Receipt, Refusal, SetupError, Wire, json};
 use crate::config::{Compression, Encoding, HttpSink as HttpSinkConfig, Precision};
 use crate::domain::batch::Batch;
 use crate::domain::endpoint::Endpoint;
 use crate::telemetry::events::{Report, ValuesOmitted};
 
 /// The media type of a packed batch.
-pub const PACKED: &str = "application/vnd.outstation.packed";
+pub(super) const PACKED: &str = "application/vnd.outstation.packed";
 /// The media type of one JSON object per line.
-pub const NDJSON: &str = "application/x-ndjson";
+pub(super) const NDJSON: &str = "application/x-ndjson";
 /// The media type of line protocol.
-pub const LINES: &str = "text/plain; charset=utf-8";
+pub(super) const LINES: &str = "text/plain; charset=utf-8";
 /// What a reading of one or two channels takes in the `json` encoding.
 const JSON_BYTES_PER_READING: u64 = 128;
 /// The same in the `influx` encoding.
@@ -32,11 +27,8 @@ const INFLUX_BYTES_PER_READING: u64 = 80;
 /// Segments are compressed already; this level catches what repeats between them.
 const ZSTD_LEVEL: i32 = 3;
 
-#[derive(Clone, Debug)]
-pub struct HttpSink(Arc<Inner>);
-
 #[derive(Debug)]
-struct Inner {
+pub(super) struct HttpSink {
     sink: String,
     encoding: Encoding,
     compression: Compression,
@@ -47,48 +39,38 @@ struct Inner {
 }
 
 impl HttpSink {
-    pub fn new(sink: &str, config: &HttpSinkConfig, endpoint: &Endpoint, wire: &Wire) -> Self {
+    pub(super) fn new(
+        sink: &str,
+        config: &HttpSinkConfig,
+        endpoint: &Endpoint,
+        wire: &Wire,
+    ) -> Self {
         let dialect = Dialect {
             measurement: config.measurement.clone(),
             integers: config.integers,
             precision: Precision::of_url(&endpoint.url).unwrap_or(Precision::Nanoseconds),
         };
-        Self(Arc::new(Inner {
+        Self {
             sink: sink.to_owned(),
             encoding: config.encoding,
             compression: config.compression,
             dialect,
             client: HttpClient::new(endpoint.url.clone(), config.access.clone(), wire.clone()),
             omitted: AtomicBool::new(false),
-        }))
+        }
     }
 
     /// What would keep this sink from ever sending.
-    pub fn check(config: &HttpSinkConfig) -> Result<(), SetupError> {
+    pub(super) fn check(config: &HttpSinkConfig) -> Result<(), SetupError> {
         config.access.check()
     }
 }
 
-impl Service<Offer> for HttpSink {
-    type Response = Receipt;
-    type Error = Refusal;
-    type Future = Pin<Box<dyn Future<Output = Result<Receipt, Refusal>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, offer: Offer) -> Self::Future {
-        let inner = Arc::clone(&self.0);
-        Box::pin(async move { inner.send(&offer.0).await })
-    }
-}
-
-impl Inner {
-    async fn send(&self, batch: &Batch) -> Result<Receipt, Refusal> {
+impl Deliver for HttpSink {
+    async fn deliver(&self, batch: &Batch) -> Result<Receipt, Refusal> {
         let (text, omitted) = self.encode(batch)?;
         let body = compress(text, self.compression)
-            .map_err(|error| rejected(format!("failed to compress the batch: {error}")))?;
+            .map_err(|error| Refusal::rejected(format!("failed to compress the batch: {error}")))?;
         let bytes = body.len() as u64;
         match self.client.post(self.headers(batch), body).await? {
             Ok(()) => {
@@ -98,24 +80,21 @@ impl Inner {
             Err(answer) => Err(answer.into_refusal()),
         }
     }
+}
 
+impl HttpSink {
     /// The body before compression, and what it cannot say.
     fn encode(&self, batch: &Batch) -> Result<(Vec<u8>, Omitted), Refusal> {
-        let failed = |error: &dyn std::error::Error| {
-            rejected(format!("failed to encode the batch: {error}"))
-        };
         match self.encoding {
             Encoding::Packed => {
-                let packed = batch.to_packed().map_err(|error| failed(&error))?;
+                let packed = batch.to_packed().map_err(Refusal::unencoded)?;
                 Ok((packed, Omitted::default()))
             }
             Encoding::Json => {
-                let lines = json::encode(batch).map_err(|error| failed(&error))?;
+                let lines = json::encode(batch).map_err(Refusal::unencoded)?;
                 Ok((lines, Omitted::default()))
             }
-            Encoding::Influx => {
-                influx::encode(batch, &self.dialect).map_err(|error| failed(&error))
-            }
+            Encoding::Influx => influx::encode(batch, &self.dialect).map_err(Refusal::unencoded),
         }
     }
 
@@ -169,10 +148,6 @@ fn compress(text: Vec<u8>, compression: Compression) -> io::Result<Vec<u8>> {
         }
         Compression::Zstd => zstd::bulk::compress(&text, ZSTD_LEVEL),
     }
-}
-
-fn rejected(detail: String) -> Refusal {
-    Refusal::Rejected { what: Rejection::Content, detail }
 }
 
 #[cfg(test)]

@@ -17,13 +17,13 @@ use crate::config::{Integers, Precision};
 use crate::domain::batch::{Batch, Dated};
 use crate::domain::reading::{Channel, Value, ValueType};
 use crate::domain::segment::SegmentError;
-use crate::domain::template::Template;
+use crate::domain::template::{Names, Template};
 
 const NANOS: i64 = 1_000_000;
 
 /// How a sink wants its lines.
 #[derive(Clone, Debug)]
-pub struct Dialect {
+pub(super) struct Dialect {
     pub measurement: Template,
     pub integers: Integers,
     pub precision: Precision,
@@ -31,14 +31,14 @@ pub struct Dialect {
 
 /// What the line protocol cannot say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Omitted {
+pub(super) struct Omitted {
     /// NaN and infinities.
     pub values: u64,
     /// Without a value that can be said, or at a time beyond the year 2262.
     pub readings: u64,
 }
 
-pub fn encode(batch: &Batch, dialect: &Dialect) -> Result<(Vec<u8>, Omitted), SegmentError> {
+pub(super) fn encode(batch: &Batch, dialect: &Dialect) -> Result<(Vec<u8>, Omitted), SegmentError> {
     let mut lines =
         Lines { dialect, out: String::new(), series: HashMap::new(), omitted: Omitted::default() };
     batch.for_each(|dated| lines.add(&batch.device, &dated))?;
@@ -90,7 +90,11 @@ impl Lines<'_> {
         let (port, sensor) = (&dated.sensor.port, &dated.sensor.name);
         let series = self.series.entry((port.clone(), sensor.clone()));
         let series = series.or_insert_with(|| Series {
-            measurement: measurement(&self.dialect.measurement.fill(device, port, sensor)),
+            measurement: measurement(&self.dialect.measurement.fill(Names {
+                device,
+                port,
+                sensor,
+            })),
             tags: tags(&[("device", device), ("port", port), ("sensor", sensor)]),
         });
         self.out.push_str(&series.measurement);

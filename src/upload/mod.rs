@@ -10,8 +10,10 @@
 //! The uploader pulls; it holds one batch, and a batch leaves the log only when the sink has
 //! accepted it. Sinks do not know of retries, retries do not know of HTTP.
 
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::domain::batch::Batch;
@@ -23,79 +25,45 @@ pub mod actor;
 mod begun;
 pub mod breaker;
 mod delivery;
-pub mod endpoints;
+pub(crate) mod endpoints;
 mod http_access;
 mod http_answer;
-pub mod http_client;
-pub mod http_sink;
-mod http_tls;
+pub(crate) mod http_client;
+mod http_sink;
 mod http_wire;
-pub mod influx;
+mod influx;
 pub mod json;
+#[cfg(any(feature = "mqtt", feature = "nats"))]
+pub(crate) mod link;
 pub mod mdns;
 mod meter;
-#[cfg(feature = "mqtt")]
-mod mqtt_access;
-#[cfg(feature = "mqtt")]
-mod mqtt_connection;
-#[cfg(feature = "mqtt")]
-mod mqtt_dial;
-#[cfg(feature = "mqtt")]
-mod mqtt_flight;
-#[cfg(feature = "mqtt")]
-mod mqtt_messages;
-#[cfg(feature = "mqtt")]
-mod mqtt_packet;
-#[cfg(feature = "mqtt")]
-mod mqtt_reason;
-#[cfg(feature = "mqtt")]
-pub mod mqtt_sink;
-#[cfg(feature = "mqtt")]
-mod mqtt_tls;
-#[cfg(feature = "nats")]
-pub mod nats_answers;
-#[cfg(feature = "nats")]
-pub mod nats_client;
-#[cfg(feature = "nats")]
-pub mod nats_doubt;
-#[cfg(feature = "nats")]
-pub mod nats_login;
-#[cfg(feature = "nats")]
-pub mod nats_sink;
-#[cfg(feature = "nats")]
-pub mod nats_streams;
-#[cfg(feature = "nats")]
-pub mod nats_subject;
-#[cfg(feature = "nats")]
-pub mod nats_tls;
-#[cfg(feature = "nats")]
-pub mod nats_wire;
-#[cfg(feature = "prometheus")]
-pub mod prometheus_doubt;
-#[cfg(feature = "prometheus")]
-pub mod prometheus_labels;
-#[cfg(feature = "prometheus")]
-pub mod prometheus_past;
-#[cfg(feature = "prometheus")]
-pub mod prometheus_probe;
-#[cfg(feature = "prometheus")]
-pub mod prometheus_repeats;
-#[cfg(feature = "prometheus")]
-pub mod prometheus_samples;
-#[cfg(feature = "prometheus")]
-pub mod prometheus_sink;
-pub mod rate_limit;
-pub mod recall;
-pub mod registry;
+mod rate_limit;
+pub(crate) mod recall;
+pub(crate) mod registry;
 mod remedy;
+pub(crate) mod setup;
 pub mod sinks;
-pub mod srv;
+mod srv;
 pub mod stack;
-pub mod trust;
+pub(crate) mod tls;
+mod trust;
+mod wire;
+
+pub use setup::SetupError;
+pub use wire::Wire;
 
 /// What travels down the stack: cheap to clone, so that a retry offers the very same thing.
 #[derive(Clone, Debug)]
 pub struct Offer(pub Arc<Batch>);
+
+/// A sink at one endpoint.
+pub(crate) trait Deliver: Send + Sync + 'static {
+    /// Delivers a batch as a whole or not at all, as far as the log is concerned.
+    fn deliver(&self, batch: &Batch) -> impl Future<Output = Result<Receipt, Refusal>> + Send;
+}
+
+/// An offer on its way down the stack.
+pub type Attempt = Pin<Box<dyn Future<Output = Result<Receipt, Refusal>> + Send>>;
 
 /// What a sink took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +83,23 @@ pub enum Refusal {
     Rejected { what: Rejection, detail: String },
 }
 
+impl Refusal {
+    /// Of a server that did not say when to come back.
+    pub(crate) fn retry(cause: Cause, detail: impl Into<String>) -> Self {
+        Self::Retry { cause, after: None, detail: detail.into() }
+    }
+
+    /// For something in the batch.
+    pub(crate) fn rejected(detail: impl Into<String>) -> Self {
+        Self::Rejected { what: Rejection::Content, detail: detail.into() }
+    }
+
+    /// It has no form in the sink's encoding.
+    pub(crate) fn unencoded(error: impl fmt::Display) -> Self {
+        Self::rejected(format!("failed to encode the batch: {error}"))
+    }
+}
+
 /// What a server has against a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
@@ -125,21 +110,6 @@ pub enum Rejection {
     /// The time of each reading in it: the server has moved past them, or they will never have a
     /// date. To divide it shows nothing, and it does not speak of a misconfiguration.
     Time,
-}
-
-/// Counts the bytes of a sink on the wire, in both directions, as far as we see them: below TLS, above
-/// TCP.
-#[derive(Clone, Debug, Default)]
-pub struct Wire(Arc<AtomicU64>);
-
-impl Wire {
-    pub fn add(&self, bytes: u64) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub fn total(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 /// A sink as others see it.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tower::Service;
 
 use super::breaker::Context;
-use super::{Offer, Receipt, Refusal, Wire};
+use super::{Attempt, Offer, Receipt, Refusal, Wire};
 use crate::domain::ramp::Ramp;
 use crate::domain::token_bucket::TokenBucket;
 
@@ -104,7 +104,7 @@ where
 {
     type Response = Receipt;
     type Error = Refusal;
-    type Future = Pin<Box<dyn Future<Output = Result<Receipt, Refusal>> + Send>>;
+    type Future = Attempt;
 
     fn poll_ready(&mut self, context: &mut TaskContext<'_>) -> Poll<Result<(), Refusal>> {
         loop {

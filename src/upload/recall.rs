@@ -12,7 +12,10 @@ use crate::supervisor::Stop;
 use crate::supervisor::pulse::Pulse;
 
 /// Runs an upload once the log has told how its endpoints stood.
-pub async fn run<S>(mut upload: Upload<S>, mut endpoints: Endpoints) -> Result<(), Infallible>
+pub(crate) async fn run<S>(
+    mut upload: Upload<S>,
+    mut endpoints: Endpoints,
+) -> Result<(), Infallible>
 where
     S: Service<Offer, Response = Receipt, Error = Refusal>,
 {

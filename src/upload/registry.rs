@@ -31,7 +31,7 @@ const RETRY: Backoff =
 
 /// Everything one incarnation needs.
 #[derive(Debug)]
-pub struct Registry {
+pub(crate) struct Registry {
     pub sink: String,
     pub discovered: Discovered,
     pub endpoints: watch::Sender<Vec<Endpoint>>,
@@ -41,7 +41,7 @@ pub struct Registry {
 }
 
 /// Runs until stopped.
-pub async fn run(mut registry: Registry) -> Result<(), Infallible> {
+pub(crate) async fn run(mut registry: Registry) -> Result<(), Infallible> {
     match registry.discovered.via {
         Via::Srv => registry.ask_the_dns().await,
         Via::Mdns => registry.listen_to_the_network().await,

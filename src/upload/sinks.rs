@@ -1,22 +1,24 @@
-//! Every kind of sink there is: to add one, add its file and its rows here and in the configuration.
+//! Every kind of sink there is: to add one, add its folder, and its rows here and in the
+//! configuration.
 
-use std::error::Error;
+use std::sync::Arc;
 
 use tokio::sync::watch;
+use tower::service_fn;
 use tower::util::BoxCloneService;
 
 use super::http_sink::HttpSink;
-#[cfg(feature = "mqtt")]
-use super::mqtt_sink::{self, MqttSink};
-#[cfg(feature = "nats")]
-use super::nats_sink::NatsSink;
-#[cfg(feature = "prometheus")]
-use super::prometheus_sink::PrometheusSink;
-use super::{Offer, Receipt, Refusal, Wire};
+use super::{Deliver, Offer, Receipt, Refusal, SetupError, Wire};
 use crate::clock::Clock;
 use crate::config::{Sink, SinkKind};
 use crate::domain::endpoint::Endpoint;
 use crate::event_log::LogStatus;
+#[cfg(feature = "mqtt")]
+use crate::sink_mqtt::{self, MqttSink};
+#[cfg(feature = "nats")]
+use crate::sink_nats::{self, NatsSink};
+#[cfg(feature = "prometheus")]
+use crate::sink_prometheus::{self, PrometheusSink, SharedDoubt};
 
 /// A sink of any kind at one endpoint.
 pub type AnySink = BoxCloneService<Offer, Receipt, Refusal>;
@@ -27,7 +29,7 @@ pub struct Context {
     pub clock: Clock,
     /// What may have arrived although nobody said so.
     #[cfg(feature = "prometheus")]
-    pub doubt: super::prometheus_doubt::SharedDoubt,
+    pub(crate) doubt: SharedDoubt,
 }
 
 impl Context {
@@ -36,7 +38,7 @@ impl Context {
         Self {
             clock,
             #[cfg(feature = "prometheus")]
-            doubt: super::prometheus_doubt::SharedDoubt::new(log),
+            doubt: SharedDoubt::new(log),
         }
     }
 }
@@ -49,32 +51,35 @@ impl Context {
 )]
 pub fn at(endpoint: &Endpoint, sink: &Sink, wire: &Wire, context: &Context) -> AnySink {
     match &sink.kind {
-        SinkKind::Http(http) => {
-            BoxCloneService::new(HttpSink::new(&sink.name, http, endpoint, wire))
-        }
+        SinkKind::Http(http) => service(HttpSink::new(&sink.name, http, endpoint, wire)),
         #[cfg(feature = "mqtt")]
-        SinkKind::Mqtt(mqtt) => {
-            BoxCloneService::new(MqttSink::new(&sink.name, mqtt, endpoint, wire))
-        }
+        SinkKind::Mqtt(mqtt) => service(MqttSink::new(&sink.name, mqtt, endpoint, wire)),
         #[cfg(feature = "prometheus")]
         SinkKind::Prometheus(prometheus) => {
-            BoxCloneService::new(PrometheusSink::new(prometheus, sink, endpoint, wire, context))
+            service(PrometheusSink::new(prometheus, sink, endpoint, wire, context))
         }
         #[cfg(feature = "nats")]
-        SinkKind::Nats(nats) => {
-            BoxCloneService::new(NatsSink::new(nats, sink.timeout, endpoint, wire))
-        }
+        SinkKind::Nats(nats) => service(NatsSink::new(nats, sink.timeout, endpoint, wire)),
     }
 }
 
+/// For the layers of the stack, which clone it: what it holds is shared.
+fn service(sink: impl Deliver) -> AnySink {
+    let sink = Arc::new(sink);
+    AnySink::new(service_fn(move |offer: Offer| {
+        let sink = Arc::clone(&sink);
+        async move { sink.deliver(&offer.0).await }
+    }))
+}
+
 /// What would keep a sink from ever sending.
-pub fn check(sink: &Sink) -> Result<(), Box<dyn Error>> {
+pub fn check(sink: &Sink) -> Result<(), SetupError> {
     match &sink.kind {
-        SinkKind::Http(http) => HttpSink::check(http).map_err(Box::from),
+        SinkKind::Http(http) => HttpSink::check(http),
         #[cfg(feature = "mqtt")]
-        SinkKind::Mqtt(mqtt) => MqttSink::check(mqtt).map_err(Box::from),
+        SinkKind::Mqtt(mqtt) => MqttSink::check(mqtt),
         #[cfg(feature = "prometheus")]
-        SinkKind::Prometheus(prometheus) => PrometheusSink::check(prometheus).map_err(Box::from),
+        SinkKind::Prometheus(prometheus) => PrometheusSink::check(prometheus),
         #[cfg(feature = "nats")]
         SinkKind::Nats(nats) => NatsSink::check(nats),
     }
@@ -85,10 +90,10 @@ pub fn bytes_per_reading(sink: &Sink) -> Option<u64> {
     match &sink.kind {
         SinkKind::Http(http) => super::http_sink::bytes_per_reading(http),
         #[cfg(feature = "mqtt")]
-        SinkKind::Mqtt(mqtt) => Some(mqtt_sink::bytes_per_reading(mqtt)),
+        SinkKind::Mqtt(mqtt) => Some(sink_mqtt::bytes_per_reading(mqtt)),
         #[cfg(feature = "prometheus")]
-        SinkKind::Prometheus(_) => Some(super::prometheus_sink::BYTES_PER_READING),
+        SinkKind::Prometheus(_) => Some(sink_prometheus::BYTES_PER_READING),
         #[cfg(feature = "nats")]
-        SinkKind::Nats(_) => Some(super::nats_sink::BYTES_PER_READING),
+        SinkKind::Nats(_) => Some(sink_nats::BYTES_PER_READING),
     }
 }

@@ -28,7 +28,7 @@ const TARGETS_MAX: usize = 64;
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub(super) struct Target {
     pub priority: u16,
     pub weight: u16,
     pub host: String,
@@ -37,13 +37,13 @@ pub struct Target {
 
 /// What a service has, and how long that holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub(super) struct Found {
     pub targets: Vec<Target>,
     pub ttl: Duration,
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum LookupError {
+pub(super) enum LookupError {
     #[error("failed to read `{CONFIG}`")]
     Config(#[source] std::io::Error),
     #[error("`{CONFIG}` names no name server")]
@@ -62,13 +62,13 @@ pub enum LookupError {
 
 /// The name servers of this machine.
 #[derive(Clone, Debug)]
-pub struct Resolver {
+pub(super) struct Resolver {
     servers: Vec<SocketAddr>,
 }
 
 impl Resolver {
     /// Those in `/etc/resolv.conf`. Read for every lookup: a board moves between networks.
-    pub fn of_system() -> Result<Self, LookupError> {
+    pub(super) fn of_system() -> Result<Self, LookupError> {
         let text = std::fs::read(Path::new(CONFIG)).map_err(LookupError::Config)?;
         let config = resolv_conf::Config::parse(&text).map_err(|error| {
             LookupError::Config(std::io::Error::new(std::io::ErrorKind::InvalidData, error))
@@ -80,7 +80,7 @@ impl Resolver {
     }
 
     /// Asks each server until one answers.
-    pub async fn lookup(&self, service: &str) -> Result<Found, LookupError> {
+    pub(super) async fn lookup(&self, service: &str) -> Result<Found, LookupError> {
         let mut last = LookupError::NoServer;
         for server in std::iter::repeat_n(&self.servers, ATTEMPTS).flatten() {
             match ask(*server, service).await {

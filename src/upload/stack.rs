@@ -13,8 +13,6 @@
 //!
 //! A layer of one endpoint is a line in [`at_endpoint`], one of the whole sink a line in [`stack`].
 
-use std::future::Future;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -28,7 +26,7 @@ use super::endpoints::Endpoints;
 use super::rate_limit::RateLimit;
 use super::sinks::AnySink;
 use super::trust::Trusting;
-use super::{Offer, Receipt, Refusal, SinkStatus, Wire};
+use super::{Attempt, Offer, Receipt, Refusal, SinkStatus, Wire};
 use crate::clock::Clock;
 use crate::domain::breaker::Cause;
 
@@ -104,7 +102,7 @@ where
 {
     type Response = Receipt;
     type Error = Refusal;
-    type Future = Pin<Box<dyn Future<Output = Result<Receipt, Refusal>> + Send>>;
+    type Future = Attempt;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         self.inner.poll_ready(context)
@@ -120,7 +118,7 @@ where
 
 fn too_late(limit: Duration) -> Refusal {
     let detail = format!("no answer within {}", humantime::format_duration(limit));
-    Refusal::Retry { cause: Cause::LinkDown, after: None, detail }
+    Refusal::retry(Cause::LinkDown, detail)
 }
 
 #[cfg(test)]

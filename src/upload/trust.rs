@@ -7,14 +7,12 @@
 //! their numbers. A sensor that sends nothing but bad readings therefore does not stop a sink, and
 //! bad readings at the front do not keep a server that was mended from being noticed.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use tower::{Service, ServiceExt};
 
-use super::{Offer, Receipt, Refusal, Rejection};
+use super::{Attempt, Offer, Receipt, Refusal, Rejection};
 use crate::domain::batch::Batch;
 use crate::domain::breaker::Cause;
 use crate::domain::isolation;
@@ -25,7 +23,7 @@ const KNOWN_GOOD_BYTES_MAX: usize = 4096;
 
 /// Guards the quarantine against `inner`. Clones share what they know.
 #[derive(Clone, Debug)]
-pub struct Trusting<S> {
+pub(super) struct Trusting<S> {
     inner: S,
     shared: Arc<Mutex<Shared>>,
 }
@@ -39,7 +37,7 @@ struct Shared {
 }
 
 impl<S> Trusting<S> {
-    pub fn new(inner: S, seed: u64) -> Self {
+    pub(super) fn new(inner: S, seed: u64) -> Self {
         let rng = fastrand::Rng::with_seed(seed);
         let shared = Shared { trust: Trust::default(), known_good: None, rng };
         Self { inner, shared: Arc::new(Mutex::new(shared)) }
@@ -119,7 +117,7 @@ fn misconfigured(detail: &str) -> Refusal {
         "nearly everything is refused, so nothing more is put aside; is this the right server, and \
          does it know this encoding? it says: {detail}"
     );
-    Refusal::Retry { cause: Cause::Misconfigured, after: None, detail }
+    Refusal::retry(Cause::Misconfigured, detail)
 }
 
 impl<S> Service<Offer> for Trusting<S>
@@ -129,7 +127,7 @@ where
 {
     type Response = Receipt;
     type Error = Refusal;
-    type Future = Pin<Box<dyn Future<Output = Result<Receipt, Refusal>> + Send>>;
+    type Future = Attempt;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         self.inner.poll_ready(context)

@@ -266,10 +266,13 @@ fn what_is_wrong_with_a_nats_sink_is_found_by_check() {
     for (rest, expected) in [
         ("subject = \"telemetry.>\"".to_owned(), "found \"telemetry.>\"; allowed: tokens between"),
         ("stream = \"a.b\"".to_owned(), "found \"a.b\"; allowed: the name of a stream"),
-        ("username = \"pump\"".to_owned(), "needs password_file; allowed: both or neither"),
+        ("username = \"pump\"".to_owned(), "does not apply to a sink without password_file"),
         ("encoding = \"json\"".to_owned(), "does not apply to this kind of sink"),
-        ("token_file = \"/nowhere\"".to_owned(), "failed to read `/nowhere`: No such file"),
-        (format!("token_file = \"{empty}\""), "holds no usable secret"),
+        (
+            "token_file = \"/nowhere\"".to_owned(),
+            "failed to read the token file `/nowhere`: No such file",
+        ),
+        (format!("token_file = \"{empty}\""), "holds no usable token"),
         (format!("creds_file = \"{text}\""), "holds no user JWT and seed of its key"),
         (format!("ca_file = \"{text}\""), "holds no certificate"),
         (

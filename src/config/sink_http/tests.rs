@@ -87,7 +87,7 @@ fn halves_of_a_pair_and_two_ways_to_log_in_are_refused() {
         assert_eq!(found.lines().count(), 1, "{found}");
     }
     let both = http(&format!("{URL}cert_file = \"/c\"\nkey_file = \"/k\"")).access;
-    assert!(both.cert_file.is_some() && both.key_file.is_some() && !both.has_secrets());
+    assert!(both.tls.identity.is_some() && !both.has_secrets());
 }
 
 #[test]

@@ -3,9 +3,7 @@
 mod day;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll};
 
@@ -24,11 +22,11 @@ use crate::domain::reading::{Channel, Sensor, Stamp, Value, ValueType};
 use crate::event_log::actor::{Intervals, LogActor, LogConfig, SinkRules};
 use crate::event_log::{Append, LogHandle, channel};
 use crate::supervisor::{Stage, Supervisor};
-use crate::upload::Rejection;
 use crate::upload::breaker::{Context as Breakers, Recoveries};
 use crate::upload::endpoints::Endpoints;
 use crate::upload::sinks::AnySink;
 use crate::upload::stack;
+use crate::upload::{Attempt, Rejection};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// 2027-01-15T08:00:00Z
@@ -153,7 +151,7 @@ fn id(cells: &[(u16, &Value)]) -> i64 {
 impl Service<Offer> for Server {
     type Response = Receipt;
     type Error = Refusal;
-    type Future = Pin<Box<dyn Future<Output = Result<Receipt, Refusal>> + Send>>;
+    type Future = Attempt;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         Poll::Ready(Ok(()))

@@ -43,7 +43,7 @@ fn sink(encoding: Encoding, compression: Compression) -> HttpSink {
 }
 
 fn text(batch: &Batch, encoding: Encoding) -> Vec<u8> {
-    sink(encoding, Compression::None).0.encode(batch).expect("sound").0
+    sink(encoding, Compression::None).encode(batch).expect("sound").0
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn gzip_and_zstd_hold_the_text_and_say_so() {
     let zstd = compress(plain.clone(), Compression::Zstd).expect("memory");
     assert_eq!(zstd::decode_all(zstd.as_slice()).expect("zstd"), plain);
     let coding = |compression| {
-        let headers = sink(Encoding::Json, compression).0.headers(&batch);
+        let headers = sink(Encoding::Json, compression).headers(&batch);
         headers.get(CONTENT_ENCODING).map(|value| value.to_str().expect("text").to_owned())
     };
     assert_eq!(coding(Compression::None), None);

@@ -53,7 +53,7 @@ impl Scripted {
 impl Service<Offer> for Scripted {
     type Response = Receipt;
     type Error = Refusal;
-    type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
+    type Future = Attempt;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         Poll::Ready(Ok(()))

@@ -1,0 +1,292 @@
+//! The messages of one batch on their way: many unacknowledged at once, each acknowledged for itself.
+//!
+//! The log decides what is sent; nothing is queued here. What is remembered of a batch that was not
+//! accepted as a whole is which of its readings the broker has, so that they are not sent again with
+//! the rest, and under which number those went whose acknowledgement did not come.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::connection::{Connection, ONLINE};
+use super::messages::{Message, Messages, Told};
+use super::packet::{Incoming, Publish};
+use super::reason;
+use crate::domain::breaker::Cause;
+use crate::domain::delivery::IntervalSet;
+use crate::upload::Refusal;
+
+/// Messages that may be unacknowledged at once, if the broker allows so many: with 100 ms to the broker
+/// and back still 10,000 messages a second. They take no memory: the batch holds them.
+const WINDOW: u16 = 1000;
+/// Numbers for messages: enough for a full window beside as many of an earlier connection.
+const NUMBERS: u16 = 2 * WINDOW;
+/// The number of the message that says that we are online.
+const ANNOUNCEMENT: u16 = NUMBERS + 1;
+/// Readings remembered as taken. Beyond it they are sent twice rather than remembered.
+const TAKEN_MAX: u64 = 1 << 18;
+
+/// What outlives a connection.
+#[derive(Debug, Default)]
+pub(super) struct Session {
+    epoch: u64,
+    readings: IntervalSet,
+    events: IntervalSet,
+    /// Sent and not acknowledged: the message's place among those of its reading or event, and its
+    /// number. The protocol wants it sent again under that.
+    open: BTreeMap<(Told, usize), u16>,
+}
+
+impl Session {
+    /// The numbers of another epoch name other readings.
+    pub(super) fn enter(&mut self, epoch: u64) {
+        if self.epoch != epoch {
+            *self = Self { epoch, ..Self::default() };
+        }
+    }
+
+    fn has(&self, told: Told) -> bool {
+        match told {
+            Told::Event(position) => self.events.contains(position),
+            Told::Reading(seq) => self.readings.contains(seq),
+        }
+    }
+
+    fn took(&mut self, told: Told) {
+        let (set, number) = match told {
+            Told::Event(position) => (&mut self.events, position),
+            Told::Reading(seq) => (&mut self.readings, seq),
+        };
+        if set.count() < TAKEN_MAX {
+            set.insert(number, number);
+        }
+    }
+
+    /// What the log will not offer again need not be remembered.
+    pub(super) fn accepted(&mut self, readings: &[(u64, u64)], last_event: Option<u64>) {
+        for (first, last) in readings {
+            self.readings.remove(*first, *last);
+        }
+        if let Some(last) = last_event {
+            self.events.remove(0, last);
+        }
+        self.open.clear();
+    }
+}
+
+pub(super) fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
+    // Whatever a panic left undone is sent again.
+    session.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Dropped before it has landed, it leaves in the session what it knows.
+pub(super) struct Flight<'a> {
+    messages: &'a Messages,
+    session: &'a Mutex<Session>,
+    states: Vec<State>,
+    /// The place of each message among those of its reading or event.
+    parts: Vec<usize>,
+    next: usize,
+    free: VecDeque<u16>,
+    /// The message under way by its number.
+    under_way: BTreeMap<u16, usize>,
+    /// Numbers of an earlier connection, to be used again.
+    reserved: BTreeMap<(Told, usize), u16>,
+    announcing: bool,
+    /// The worst that was said of any message.
+    refusal: Option<Refusal>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    ToSend,
+    UnderWay(u16),
+    Taken,
+    Refused,
+}
+
+impl<'a> Flight<'a> {
+    pub(super) fn new(messages: &'a Messages, session: &'a Mutex<Session>) -> Self {
+        let known = lock(session);
+        let state = |message: &Message| match known.has(message.of) {
+            true => State::Taken,
+            false => State::ToSend,
+        };
+        let runs = messages.list.chunk_by(|a, b| a.of == b.of);
+        Self {
+            messages,
+            session,
+            states: messages.list.iter().map(state).collect(),
+            parts: runs.flat_map(|run| 0..run.len()).collect(),
+            next: 0,
+            free: (1..=NUMBERS).collect(),
+            under_way: BTreeMap::new(),
+            reserved: BTreeMap::new(),
+            announcing: false,
+            refusal: None,
+        }
+    }
+
+    /// Whether the broker has everything already.
+    pub(super) fn is_over(&self) -> bool {
+        self.states.iter().all(|state| *state == State::Taken)
+    }
+
+    /// Sends all that is to be sent. With an error of the connection the rest is open; refused messages
+    /// are reported when all others are through.
+    pub(super) async fn run(
+        &mut self,
+        connection: &mut Connection,
+        announce: bool,
+    ) -> Result<(), Refusal> {
+        self.reserve(connection.terms().session_present);
+        if announce {
+            self.announce(connection);
+        }
+        loop {
+            self.send(connection);
+            if self.is_done() {
+                return self.refusal.take().map_or(Ok(()), Err);
+            }
+            if let Err(lost) = self.exchange(connection).await {
+                // Some brokers hang up on whom they refuse; the refusal says more.
+                return Err(self.refusal.take().unwrap_or(lost));
+            }
+        }
+    }
+
+    async fn exchange(&mut self, connection: &mut Connection) -> Result<(), Refusal> {
+        connection.exchange().await?;
+        while let Some(incoming) = connection.received()? {
+            if let Incoming::Acknowledged { id, reason } = incoming {
+                self.acknowledged(connection, id, reason);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        let all_sent = self.next == self.states.len() || !self.goes_on();
+        all_sent && self.under_way.is_empty() && !self.announcing
+    }
+
+    /// A broker that does not remember the session does not expect old numbers.
+    fn reserve(&mut self, session_present: bool) {
+        let mut open = std::mem::take(&mut lock(self.session).open);
+        if !session_present {
+            return;
+        }
+        for (message, part) in self.messages.list.iter().zip(&self.parts) {
+            let key = (message.of, *part);
+            self.reserved.extend(open.remove(&key).map(|id| (key, id)));
+        }
+        let reserved: Vec<u16> = self.reserved.values().copied().collect();
+        self.free.retain(|id| !reserved.contains(id));
+    }
+
+    fn announce(&mut self, connection: &mut Connection) {
+        let Some(topic) = connection.status_topic().map(str::to_owned) else { return };
+        let payload = Bytes::from_static(ONLINE.as_bytes());
+        let (topic, payload) = (topic.as_str(), &payload);
+        let online = Publish { id: ANNOUNCEMENT, repeated: false, retain: true, topic, payload };
+        self.announcing = connection.publish(online).is_ok();
+    }
+
+    fn send(&mut self, connection: &mut Connection) {
+        let window = usize::from(connection.terms().window.clamp(1, WINDOW));
+        while self.next < self.states.len() && connection.has_room() && self.goes_on() {
+            if self.states[self.next] == State::ToSend {
+                let under_way = self.under_way.len() + usize::from(self.announcing);
+                if under_way >= window || !self.send_next(connection) {
+                    return;
+                }
+            }
+            self.next += 1;
+        }
+    }
+
+    /// A message that is refused for itself does not hold up those behind it; anything else does.
+    fn goes_on(&self) -> bool {
+        matches!(self.refusal, None | Some(Refusal::Rejected { .. }))
+    }
+
+    /// False if there is no number for it yet.
+    fn send_next(&mut self, connection: &mut Connection) -> bool {
+        let message = &self.messages.list[self.next];
+        let old = self.reserved.remove(&(message.of, self.parts[self.next]));
+        let Some(id) = old.or_else(|| self.free.pop_front()) else { return false };
+        let topic = self.messages.topic(message);
+        let publish = Publish {
+            id,
+            repeated: old.is_some(),
+            retain: false,
+            topic,
+            payload: &message.payload,
+        };
+        match connection.publish(publish) {
+            Ok(()) => {
+                self.states[self.next] = State::UnderWay(id);
+                self.under_way.insert(id, self.next);
+            }
+            Err(size) => {
+                self.free.push_back(id);
+                self.states[self.next] = State::Refused;
+                self.refused(reason::too_large(topic, Some(size)));
+            }
+        }
+        true
+    }
+
+    fn acknowledged(&mut self, connection: &Connection, id: u16, code: u8) {
+        if id == ANNOUNCEMENT && self.announcing {
+            self.announcing = false;
+            let topic = connection.status_topic().unwrap_or_default();
+            reason::message(topic, code).into_iter().for_each(|refusal| self.refused(refusal));
+        }
+        // An acknowledgement of what is not under way says nothing.
+        let Some(at) = self.under_way.remove(&id) else { return };
+        self.free.push_back(id);
+        match reason::message(self.messages.topic(&self.messages.list[at]), code) {
+            None => self.states[at] = State::Taken,
+            Some(refusal) => {
+                self.states[at] = State::Refused;
+                self.refused(refusal);
+            }
+        }
+    }
+
+    fn refused(&mut self, refusal: Refusal) {
+        let weight = |refusal: &Refusal| match refusal {
+            Refusal::Rejected { .. } => 1,
+            Refusal::Retry { cause: Cause::Misconfigured, .. } => 3,
+            Refusal::Retry { .. } => 2,
+        };
+        if self.refusal.as_ref().map_or(0, weight) < weight(&refusal) {
+            self.refusal = Some(refusal);
+        }
+    }
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        let mut session = lock(self.session);
+        session.open.append(&mut self.reserved);
+        let mut at = 0;
+        for run in self.messages.list.chunk_by(|a, b| a.of == b.of) {
+            let states = &self.states[at..at + run.len()];
+            if states.iter().all(|state| *state == State::Taken) {
+                session.took(run[0].of);
+            }
+            for (part, state) in states.iter().enumerate() {
+                if let State::UnderWay(id) = state {
+                    session.open.insert((run[0].of, part), *id);
+                }
+            }
+            at += run.len();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

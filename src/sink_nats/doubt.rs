@@ -1,0 +1,253 @@
+//! What the stream may hold although it never said so.
+//!
+//! An acknowledgement can be lost, and a stream knows the ids of its last minutes only (its duplicate
+//! window, two minutes unless configured): a batch that is repeated after a longer outage would be
+//! stored twice. So after an interruption the ids that the stream holds are read back, and what is
+//! there is not sent again.
+//!
+//! ```text
+//!  interrupted here: what came after the last acknowledgement
+//!  process is new:   the last message of ours ─ a batch that begins before it ─▶ what came shortly before
+//! ```
+
+use std::time::Duration;
+
+use super::client::{Connection, Failure};
+use super::streams::{Held, Start, read_back, stream_of};
+use crate::domain::batch::Batch;
+use crate::domain::delivery::IntervalSet;
+
+/// One for each endpoint.
+#[derive(Debug)]
+pub(super) struct Doubt {
+    /// How far apart the messages of one batch can be stored.
+    span_ms: i64,
+    /// For each question.
+    patience: Duration,
+    /// Whether something was sent whose outcome is not known. Another process may have sent it.
+    open: bool,
+    /// The stream and the furthest place in it that was acknowledged by this process.
+    acknowledged: Option<(String, u64)>,
+    suspicion: Option<Suspicion>,
+    found: Found,
+}
+
+/// The last message of ours, as a new process finds it. If the batch it came with was acknowledged,
+/// everything was; if not, the batch will be offered again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Suspicion {
+    stream: String,
+    last: What,
+    stored_ms: i64,
+}
+
+/// What a message is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Reading(u64),
+    Event(u64),
+}
+
+/// What one life of the log has in the stream without having been told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    life: String,
+    readings: IntervalSet,
+    events: IntervalSet,
+}
+
+/// Names the life of the log that a batch is of. With `-7` it is the id of the message with reading
+/// 7, with `-e7` that of event 7.
+pub(super) fn life(batch: &Batch) -> String {
+    format!("{}-{:x}", batch.device, batch.epoch)
+}
+
+impl What {
+    /// The id in a stream: the same for the same thing, whatever batch it comes with.
+    pub(super) fn id(self, life: &str) -> String {
+        match self {
+            Self::Reading(seq) => format!("{life}-{seq}"),
+            Self::Event(position) => format!("{life}-e{position}"),
+        }
+    }
+
+    fn parse(id: &str, life: &str) -> Option<Self> {
+        let name = id.strip_prefix(life)?.strip_prefix('-')?;
+        match name.strip_prefix('e') {
+            Some(position) => position.parse().ok().map(Self::Event),
+            None => name.parse().ok().map(Self::Reading),
+        }
+    }
+}
+
+impl Found {
+    fn add(&mut self, id: &str) {
+        match What::parse(id, &self.life) {
+            Some(What::Reading(seq)) => drop(self.readings.insert(seq, seq)),
+            Some(What::Event(position)) => drop(self.events.insert(position, position)),
+            None => {}
+        }
+    }
+
+    pub(super) fn has(&self, life: &str, what: What) -> bool {
+        self.life == life
+            && match what {
+                What::Reading(seq) => self.readings.contains(seq),
+                What::Event(position) => self.events.contains(position),
+            }
+    }
+}
+
+impl Suspicion {
+    /// Whether a batch may be the one that was interrupted, or a part of it.
+    fn concerns(&self, batch: &Batch) -> bool {
+        match self.last {
+            What::Reading(last) => !batch.segments.is_empty() && batch.first_seq() <= last,
+            What::Event(last) => batch.events.first().is_some_and(|event| event.position <= last),
+        }
+    }
+}
+
+impl Doubt {
+    /// For attempts that end after `timeout`.
+    pub(super) fn new(timeout: Duration) -> Self {
+        Self {
+            // Of an attempt and its repeat.
+            span_ms: i64::try_from(2 * timeout.as_millis()).unwrap_or(i64::MAX),
+            // There are three questions, and an attempt that spends all its time asking would
+            // never get to its messages.
+            patience: timeout / 4,
+            open: true,
+            acknowledged: None,
+            suspicion: None,
+            found: Found::default(),
+        }
+    }
+
+    pub(super) fn sending(&mut self) {
+        self.open = true;
+    }
+
+    /// Every message that was sent is answered.
+    pub(super) fn answered(&mut self, place: Option<(String, u64)>) {
+        self.open = false;
+        if place.is_some() {
+            self.acknowledged = place;
+        }
+    }
+
+    pub(super) fn found(&self) -> &Found {
+        &self.found
+    }
+
+    /// Finds out what of a batch is there, as far as the server says: whoever may only publish relies
+    /// on the duplicate window.
+    pub(super) async fn resolve(
+        &mut self,
+        connection: &mut Connection,
+        batch: &Batch,
+        subjects: &str,
+    ) -> Result<(), Failure> {
+        if self.open {
+            match self.acknowledged.clone() {
+                Some((stream, place)) => {
+                    self.find(connection, batch, &stream, subjects, Start::After(place)).await?;
+                }
+                None => {
+                    self.suspicion = suspect(connection, batch, subjects, self.patience).await?
+                }
+            }
+            self.open = false;
+        }
+        if let Some(suspicion) = self.suspicion.clone().filter(|known| known.concerns(batch)) {
+            let since = Start::Since(suspicion.stored_ms - self.span_ms);
+            self.find(connection, batch, &suspicion.stream, subjects, since).await?;
+            self.suspicion = None;
+        }
+        Ok(())
+    }
+
+    async fn find(
+        &mut self,
+        connection: &mut Connection,
+        batch: &Batch,
+        stream: &str,
+        subjects: &str,
+        start: Start,
+    ) -> Result<(), Failure> {
+        let life = life(batch);
+        // What was found before may still be waiting to be offered.
+        let mut found = Some(self.found.clone()).filter(|known| known.life == life);
+        let found = found.get_or_insert_with(|| Found { life, ..Found::default() });
+        read_back(connection, stream, subjects, start, self.patience, |held| found.add(held.id))
+            .await?;
+        self.found = found.clone();
+        Ok(())
+    }
+}
+
+async fn suspect(
+    connection: &mut Connection,
+    batch: &Batch,
+    subjects: &str,
+    patience: Duration,
+) -> Result<Option<Suspicion>, Failure> {
+    // Without a stream the first message says so.
+    let Ok(stream) = stream_of(connection, subjects, patience).await? else { return Ok(None) };
+    let (life, mut last) = (life(batch), None);
+    let note = |held: Held<'_>| {
+        last = What::parse(held.id, &life).map(|what| (what, held.stored_ms));
+    };
+    read_back(connection, &stream, subjects, Start::Last, patience, note).await?;
+    Ok(last.map(|(last, stored_ms)| Suspicion { stream, last, stored_ms }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::batch::{Lane, StoredSegment};
+
+    fn batch(first_seq: u64) -> Batch {
+        Batch {
+            device: "pump-7".into(),
+            epoch: 0xab,
+            lane: Lane::Live,
+            sensors: vec![],
+            boots: vec![],
+            segments: vec![StoredSegment::sealed(first_seq, 10, Lane::Live, 0, vec![])],
+            events: vec![],
+        }
+    }
+
+    #[test]
+    fn an_id_names_a_reading_or_an_event_of_one_life_for_ever() {
+        let life = life(&batch(1));
+        for (what, id) in [(What::Reading(7), "pump-7-ab-7"), (What::Event(7), "pump-7-ab-e7")] {
+            assert_eq!(what.id(&life), id);
+            assert_eq!(What::parse(id, &life), Some(what));
+        }
+        for foreign in
+            ["pump-7-ac-7", "pump-7-ab7", "pump-7-ab-", "pump-7-ab-x", "pump-7-ab-7-7", ""]
+        {
+            assert_eq!(What::parse(foreign, &life), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn what_was_found_holds_for_its_life_alone() {
+        let mut found = Found { life: "d-1".to_owned(), ..Found::default() };
+        ["d-1-4", "d-1-e2", "d-2-5"].into_iter().for_each(|id| found.add(id));
+        assert!(found.has("d-1", What::Reading(4)) && found.has("d-1", What::Event(2)));
+        assert!(!found.has("d-1", What::Reading(2)) && !found.has("d-1", What::Reading(5)));
+        assert!(!found.has("d-2", What::Reading(5)) && !found.has("d-2", What::Reading(4)));
+    }
+
+    #[test]
+    fn a_batch_that_begins_after_the_last_message_is_beyond_suspicion() {
+        let suspicion = |last| Suspicion { stream: "T".to_owned(), last, stored_ms: 0 };
+        assert!(suspicion(What::Reading(50)).concerns(&batch(50)));
+        assert!(suspicion(What::Reading(50)).concerns(&batch(1)), "any part of it");
+        assert!(!suspicion(What::Reading(50)).concerns(&batch(51)));
+        assert!(!suspicion(What::Event(50)).concerns(&batch(1)), "it tells no event");
+    }
+}

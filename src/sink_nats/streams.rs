@@ -1,0 +1,232 @@
+//! What a server's JetStream says of itself: asked when it does not take messages, and when it may
+//! have some that it never acknowledged.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::client::{Connection, DELIVERIES, Failure};
+use super::wire::Message;
+use crate::domain::boots::rfc3339;
+use crate::domain::breaker::Cause;
+use crate::upload::Refusal;
+
+/// More ids are not read back: about 10 MB on the wire.
+const IDS_MAX: u64 = 65_536;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Names {
+    /// `null` when there are none.
+    streams: Option<Vec<String>>,
+}
+
+/// The stream that takes messages on a subject, as far as the server says within `patience`. Fails
+/// with what explains that there is none.
+pub(super) async fn stream_of(
+    connection: &mut Connection,
+    subject: &str,
+    patience: Duration,
+) -> Result<Result<String, Refusal>, Failure> {
+    let question = json!({ "subject": subject }).to_string();
+    let asked = connection.ask("$JS.API.STREAM.NAMES", question.as_bytes(), |_| {});
+    match timeout(patience, asked).await {
+        Ok(Ok(answer)) => Ok(named(subject, answer.as_deref())),
+        // Who may only publish is told nothing.
+        Ok(Err(Failure::Said(_))) | Err(_) => Ok(named(subject, Some(b"{}"))),
+        Ok(Err(failure)) => Err(failure),
+    }
+}
+
+fn named(subject: &str, answer: Option<&[u8]>) -> Result<String, Refusal> {
+    let misconfigured = |detail| Refusal::retry(Cause::Misconfigured, detail);
+    let names: Option<Names> = answer.and_then(|answer| serde_json::from_slice(answer).ok());
+    let Some(names) = names else {
+        let none = "the server has no JetStream for this account; start nats-server with -js";
+        return Err(misconfigured(none.to_owned()));
+    };
+    names.streams.unwrap_or_default().into_iter().next().ok_or_else(|| {
+        misconfigured(format!(
+            "no stream takes `{subject}`; create one: nats stream add TELEMETRY \
+             --subjects '{subject}' --defaults"
+        ))
+    })
+}
+
+/// Why nobody takes messages on a subject, and what to do about it.
+pub(super) async fn why_nobody_takes(
+    connection: &mut Connection,
+    subject: &str,
+    patience: Duration,
+) -> Result<Refusal, Failure> {
+    Ok(stream_of(connection, subject, patience).await?.map_or_else(
+        |refusal| refusal,
+        // Of a cluster that is choosing a leader for it.
+        |stream| {
+            Refusal::retry(
+                Cause::ServerBusy,
+                format!("stream `{stream}` has `{subject}` but takes no messages now"),
+            )
+        },
+    ))
+}
+
+/// From where on a stream is read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// The last message alone.
+    Last,
+    /// What came after this place.
+    After(u64),
+    /// What was stored since, in Unix milliseconds of the server.
+    Since(i64),
+}
+
+/// Part of what the API says of a consumer.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Consumer {
+    num_pending: u64,
+    delivered: Delivered,
+    error: Option<Value>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Delivered {
+    consumer_seq: u64,
+}
+
+/// A message that a stream holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Held<'a> {
+    pub(super) id: &'a str,
+    /// In Unix milliseconds of the server.
+    pub(super) stored_ms: i64,
+}
+
+/// Visits what a stream holds on a subject, without bodies, for as long as `patience` lasts twice.
+/// Nothing if it does not say: whoever may only publish is not told, nor who asks for too much.
+pub(super) async fn read_back(
+    connection: &mut Connection,
+    stream: &str,
+    subject: &str,
+    start: Start,
+    patience: Duration,
+    visit: impl FnMut(Held<'_>),
+) -> Result<(), Failure> {
+    let mut visitor = Visitor { came: 0, was_last: false, visit };
+    let deliveries = connection.deliveries();
+    connection.write(format!("SUB {deliveries} {DELIVERIES}\r\n").as_bytes()).await?;
+    let config = start.consumer(&deliveries, subject);
+    let question = json!({ "stream_name": stream, "config": config }).to_string();
+    let create = format!("$JS.API.CONSUMER.CREATE.{stream}");
+    let asked = connection.ask(&create, question.as_bytes(), |message| visitor.hear(message));
+    let consumer = match timeout(patience, asked).await {
+        Ok(Ok(answer)) => answer.and_then(|body| serde_json::from_slice::<Consumer>(&body).ok()),
+        Ok(Err(Failure::Said(_))) | Err(_) => None,
+        Ok(Err(failure)) => return Err(failure),
+    };
+    let all = consumer.filter(|consumer| consumer.error.is_none());
+    let all = all.map(|consumer| consumer.num_pending + consumer.delivered.consumer_seq);
+    let wanted = all.filter(|all| *all <= IDS_MAX).unwrap_or(0);
+    let until = Instant::now() + patience;
+    while visitor.came < wanted && !visitor.was_last {
+        let heard = timeout_at(until, connection.hear(|message| visitor.hear(message))).await;
+        let Ok(heard) = heard else { break };
+        heard?;
+    }
+    // Nobody listens any more, so the server forgets the consumer.
+    connection.write(format!("UNSUB {DELIVERIES}\r\n").as_bytes()).await
+}
+
+impl Start {
+    /// One that delivers from here on, at once and without bodies.
+    fn consumer(self, deliveries: &str, subject: &str) -> Value {
+        let mut config = json!({
+            "deliver_subject": deliveries, "filter_subject": subject, "headers_only": true,
+            "ack_policy": "none",
+        });
+        let (policy, place) = match self {
+            Self::Last => ("last", None),
+            Self::After(seq) => ("by_start_sequence", Some(("opt_start_seq", json!(seq + 1)))),
+            Self::Since(ms) => {
+                ("by_start_time", Some(("opt_start_time", json!(rfc3339(ms).to_string()))))
+            }
+        };
+        config["deliver_policy"] = json!(policy);
+        if let Some((key, value)) = place {
+            config[key] = value;
+        }
+        config
+    }
+}
+
+struct Visitor<F> {
+    came: u64,
+    was_last: bool,
+    visit: F,
+}
+
+impl<F: FnMut(Held<'_>)> Visitor<F> {
+    fn hear(&mut self, message: &Message<'_>) {
+        if message.subscription != DELIVERIES {
+            return;
+        }
+        self.came += 1;
+        let Some((stored_ms, behind)) = delivered(message) else { return };
+        self.was_last = behind == 0;
+        if let Some(id) = message.header("Nats-Msg-Id") {
+            (self.visit)(Held { id, stored_ms });
+        }
+    }
+}
+
+/// When a message was stored, in Unix milliseconds, and how many come behind it:
+/// `$JS.ACK.[domain.account.]stream.consumer.delivered.seq.seq.NANOSECONDS.PENDING[.token]`.
+fn delivered(message: &Message<'_>) -> Option<(i64, u64)> {
+    let tokens: Vec<&str> = message.reply?.strip_prefix("$JS.ACK.")?.split('.').collect();
+    let at = if tokens.len() > 7 { 7 } else { 5 };
+    let nanoseconds: i64 = tokens.get(at)?.parse().ok()?;
+    Some((nanoseconds / 1_000_000, tokens.get(at + 1)?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(answer: Option<&str>) -> (Cause, String) {
+        match named("telemetry.pump-7", answer.map(str::as_bytes)) {
+            Err(Refusal::Retry { cause, detail, .. }) => (cause, detail),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_missing_stream_is_told_from_missing_jetstream_and_both_say_what_to_do() {
+        let (cause, detail) = refused(None);
+        assert!(cause == Cause::Misconfigured && detail.contains("nats-server with -js"));
+        for none in [r#"{"total":0,"streams":null}"#, r#"{"streams":[]}"#, "{}"] {
+            let (cause, detail) = refused(Some(none));
+            assert_eq!(cause, Cause::Misconfigured);
+            assert!(detail.contains("nats stream add"), "{detail}");
+            assert!(detail.contains("--subjects 'telemetry.pump-7'"), "{detail}");
+        }
+        assert_eq!(named("s", Some(br#"{"streams":["T","U"]}"#)), Ok("T".to_owned()));
+    }
+
+    #[test]
+    fn the_reply_subject_of_either_form_says_when_a_message_was_stored_and_how_many_follow() {
+        let said = |reply| {
+            let (subject, head, body) = ("s", &b""[..], &b""[..]);
+            delivered(&Message { subject, subscription: "2", reply, head, body })
+        };
+        let expected = Some((1_763_740_000_123, 3));
+        assert_eq!(said(Some("$JS.ACK.T.c.1.10.1.1763740000123456789.3")), expected);
+        let with_domain = "$JS.ACK.hub.ABCD.T.c.1.10.1.1763740000123456789.3.xyz";
+        assert_eq!(said(Some(with_domain)), expected);
+        assert_eq!([said(None), said(Some("$JS.ACK.T")), said(Some("x"))], [None; 3]);
+    }
+}

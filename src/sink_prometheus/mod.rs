@@ -1,0 +1,234 @@
+//! The `prometheus` sink: remote write 1.0.
+//!
+//! ```text
+//!  batch ─▶ dated? ─▶ known to be past? ─▶ one request ─▶ 2xx: accepted
+//!             │ no       │ yes                  ├─▶ in doubt and found at the server ─▶ the rest
+//!             ▼          ▼                      ├─▶ every time in it is past ─▶ rejected as a whole
+//!           wait      rejected                  └─▶ otherwise rejected, for the uploader to divide
+//! ```
+//!
+//! `samples` encodes a batch (which series says `labels`). After a refusal `repeats` looks for readings
+//! in `doubt`, `past` for times that no series takes any more; both ask with a `probe`.
+//!
+//! Text has no representation in Prometheus and is left out, and counted; a reading that is nothing
+//! but text is done with as soon as its turn comes.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use hyper::StatusCode;
+use tokio::time::Instant;
+
+use self::doubt::Request;
+pub(crate) use self::doubt::SharedDoubt;
+use self::past::{Horizon, is_all_refused, is_all_too_old};
+use self::probe::{Guard, Objection, Probe, headers};
+use self::repeats::Repeats;
+use self::samples::{Samples, encoded};
+use crate::clock::Clock;
+use crate::config::{PrometheusSink as Config, Sink};
+use crate::domain::batch::Batch;
+use crate::domain::breaker::Cause;
+use crate::domain::endpoint::Endpoint;
+use crate::domain::lanes::Order;
+use crate::telemetry::events::{ReadingsFound, Report, ValuesLeftOut};
+use crate::upload::http_client::{HttpClient, Unsuccessful};
+use crate::upload::sinks::Context;
+use crate::upload::{Deliver, Receipt, Refusal, Rejection, SetupError, Wire};
+
+mod doubt;
+mod labels;
+mod past;
+mod probe;
+mod repeats;
+mod samples;
+
+/// What a reading of one or two channels takes in a request.
+pub(crate) const BYTES_PER_READING: u64 = 24;
+/// Once the clock is set, the log dates the readings of this boot within so long; what has no date
+/// then is of a boot that ended without one.
+const DATING: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+pub(crate) struct PrometheusSink {
+    name: String,
+    config: Config,
+    client: HttpClient,
+    clock: Clock,
+    repeats: Repeats,
+    horizon: Horizon,
+    dating: Dating,
+}
+
+/// When undated readings can be dated.
+#[derive(Debug)]
+struct Dating {
+    was_set: bool,
+    set_at: OnceLock<Instant>,
+}
+
+impl PrometheusSink {
+    pub(crate) fn new(
+        config: &Config,
+        sink: &Sink,
+        endpoint: &Endpoint,
+        wire: &Wire,
+        context: &Context,
+    ) -> Self {
+        let clock = context.clock.clone();
+        Self {
+            name: sink.name.clone(),
+            config: config.clone(),
+            client: HttpClient::new(endpoint.url.clone(), config.access.clone(), wire.clone()),
+            repeats: Repeats {
+                doubt: context.doubt.clone(),
+                in_order: sink.pace.lanes.order == Order::AsStored,
+                clock: clock.clone(),
+            },
+            horizon: Horizon::default(),
+            dating: Dating { was_set: clock.anchor().set, set_at: OnceLock::new() },
+            clock,
+        }
+    }
+
+    /// What would keep this sink from ever sending.
+    pub(crate) fn check(config: &Config) -> Result<(), SetupError> {
+        config.access.check()
+    }
+}
+
+/// How one request ended, as far as it did.
+enum Outcome {
+    Stored,
+    Objected { objection: Objection, detail: String },
+}
+
+impl Deliver for PrometheusSink {
+    async fn deliver(&self, batch: &Batch) -> Result<Receipt, Refusal> {
+        let mut bytes = 0;
+        loop {
+            let samples = self.samples(batch)?;
+            self.dated(batch, &samples)?;
+            if let Some(known) = self.horizon.about(&samples) {
+                return Err(rejected_for_time(known.all && samples.is_whole(batch), known.detail));
+            }
+            if samples.is_empty() {
+                return Ok(self.accepted(batch, &samples, bytes));
+            }
+            let body = samples.body();
+            bytes += body.len() as u64;
+            match self.write(&samples, body).await? {
+                Outcome::Stored => return Ok(self.accepted(batch, &samples, bytes)),
+                // What was found there is left out of the next round.
+                Outcome::Objected { objection, .. }
+                    if objection.may_be_of_a_repeat()
+                        && self.repeats.are_among(&self.client, &samples).await? => {}
+                Outcome::Objected { objection, detail } => {
+                    return Err(self.rejected(batch, &samples, objection, detail).await);
+                }
+            }
+        }
+    }
+}
+
+impl PrometheusSink {
+    fn samples(&self, batch: &Batch) -> Result<Samples, Refusal> {
+        Samples::of(batch, &self.config, &self.repeats.doubt.there()).map_err(Refusal::unencoded)
+    }
+
+    /// Undated readings would be filed under 1970. They wait while there is hope for a date.
+    fn dated(&self, batch: &Batch, samples: &Samples) -> Result<(), Refusal> {
+        if samples.undated == 0 {
+            return Ok(());
+        }
+        if !self.clock.anchor().set {
+            let detail = "the clock of this device is not set, so its readings have no date yet: \
+                          they wait for it (is there a time server it can reach?)"
+                .to_owned();
+            return Err(Refusal::retry(Cause::Misconfigured, detail));
+        }
+        if !self.dating.is_over() {
+            let detail = "the clock was set just now, and readings are being dated".to_owned();
+            return Err(Refusal::retry(Cause::Misconfigured, detail));
+        }
+        let detail = "these readings have no date: the device ran without ever setting its clock \
+                      when they were taken"
+            .to_owned();
+        Err(rejected_for_time(samples.undated == batch.readings(), detail))
+    }
+
+    async fn write(&self, samples: &Samples, body: Vec<u8>) -> Result<Outcome, Refusal> {
+        let is_first = self.repeats.doubt.note(Request::of(samples));
+        let answer = match self.client.post(headers(), body).await? {
+            Ok(()) => return Ok(Outcome::Stored),
+            Err(answer) => answer,
+        };
+        let objection = Objection::in_answer(&answer);
+        // What the server has judged is stored or not by then; a server in trouble knows not what it did.
+        let judged = answer.status.is_client_error() || objection.is_some();
+        if is_first && judged {
+            self.repeats.doubt.forget(&samples.readings);
+        }
+        match objection {
+            Some(objection) => Ok(Outcome::Objected { objection, detail: answer.detail }),
+            None => Err(refused(answer)),
+        }
+    }
+
+    fn accepted(&self, batch: &Batch, samples: &Samples, bytes: u64) -> Receipt {
+        self.repeats.doubt.delivered(&batch.ranges(), samples.are_telling());
+        let sink = self.name.as_str();
+        ReadingsFound { sink, count: samples.there }.report();
+        ValuesLeftOut { sink, texts: samples.texts, replaced: samples.replaced }.report();
+        Receipt { bytes }
+    }
+
+    async fn rejected(
+        &self,
+        batch: &Batch,
+        samples: &Samples,
+        objection: Objection,
+        detail: String,
+    ) -> Refusal {
+        let probe = Probe { client: &self.client };
+        let labels = encoded(&labels::of_probe(&self.config, &batch.device));
+        let now_ms = self.clock.wall_ms();
+        let past = match objection {
+            Objection::OutOfBounds => {
+                self.horizon.learn(probe, &labels, samples, now_ms, &detail).await
+            }
+            Objection::TooOld => is_all_too_old(probe, &labels, samples, now_ms).await,
+            Objection::OutOfOrder | Objection::Duplicate => {
+                is_all_refused(probe, samples, &Guard::Of1970).await
+            }
+        };
+        match past {
+            Ok(past) => rejected_for_time(past && samples.is_whole(batch), detail),
+            Err(refusal) => refusal,
+        }
+    }
+}
+
+/// An answer that is not about a sample.
+fn refused(answer: Unsuccessful) -> Refusal {
+    match answer.status {
+        // Receivers that store what is good of a request say so about the rest of it.
+        StatusCode::CONFLICT => Refusal::rejected(answer.detail),
+        _ => answer.into_refusal(),
+    }
+}
+
+/// `all`: the same is true of each reading in the batch.
+fn rejected_for_time(all: bool, detail: String) -> Refusal {
+    let what = if all { Rejection::Time } else { Rejection::Content };
+    Refusal::Rejected { what, detail }
+}
+
+impl Dating {
+    fn is_over(&self) -> bool {
+        self.was_set || self.set_at.get_or_init(Instant::now).elapsed() >= DATING
+    }
+}
+
+#[cfg(test)]
+mod tests;

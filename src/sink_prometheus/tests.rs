@@ -1,0 +1,78 @@
+//! What the sink does before it asks anybody. The rest is tested against real receivers in
+//! `tests/e2e/remote_write.rs`.
+
+use std::sync::Arc;
+
+use tower::ServiceExt;
+
+use super::*;
+use crate::config::Config as Configuration;
+use crate::domain::batch::{Lane, StoredSegment};
+use crate::domain::boots::Anchor;
+use crate::domain::reading::{Channel, Sensor, Stamp, Value, ValueType};
+use crate::domain::segment::Segment;
+use crate::upload::Offer;
+use crate::upload::sinks::at;
+
+const NOW: i64 = 1_800_000_000_000;
+
+/// A sink whose server is not there.
+fn sink(clock: &Clock) -> crate::upload::sinks::AnySink {
+    let text = "[[sink]]\nname = \"tsdb\"\nkind = \"prometheus\"\nurl = \"http://127.0.0.1:1\"\n";
+    let config = Configuration::parse(text, "test.toml").expect("a configuration");
+    let endpoint = Endpoint { url: "http://127.0.0.1:1".into(), ..Endpoint::default() };
+    let log = tokio::sync::watch::channel(crate::event_log::LogStatus::default()).1;
+    at(&endpoint, &config.sinks[0], &Wire::default(), &Context::new(clock.clone(), log))
+}
+
+fn batch(stamps: &[Stamp], value: &Value, anchor: Option<Anchor>) -> Offer {
+    let channels = vec![Channel { name: "t".into(), unit: String::new(), kind: ValueType::F64 }];
+    let mut segment = Segment::default();
+    for stamp in stamps {
+        segment.push(0, *stamp, [(0, value.clone())].into_iter());
+    }
+    let count = u32::try_from(stamps.len()).expect("few");
+    Offer(Arc::new(Batch {
+        device: "d".into(),
+        epoch: 1,
+        lane: Lane::Live,
+        sensors: vec![(0, Sensor { port: "p".into(), name: "s".into(), channels })],
+        boots: vec![(0, anchor)],
+        segments: vec![StoredSegment::sealed(1, count, Lane::Live, 0, segment.encode())],
+        events: vec![],
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn readings_without_a_date_wait_for_the_clock_and_are_refused_once_no_date_can_come() {
+    let clock = Clock::simulated("boot", 5000);
+    let sink = sink(&clock);
+    let undated = batch(&[Stamp::boot(1), Stamp::boot(2)], &Value::F64(1.0), None);
+    let answer = |offer: &Offer| sink.clone().oneshot(offer.clone());
+    let waits = answer(&undated).await.expect_err("there is no date");
+    let Refusal::Retry { cause: Cause::Misconfigured, detail, .. } = &waits else {
+        panic!("{waits:?}")
+    };
+    assert!(detail.contains("the clock of this device is not set"), "{detail}");
+    clock.step_wall(NOW);
+    let waits = answer(&undated).await.expect_err("it may come now");
+    assert!(matches!(waits, Refusal::Retry { .. }), "{waits:?}");
+    // Dated meanwhile: it is sent, to nobody.
+    let dated = batch(&[Stamp::boot(1)], &Value::F64(1.0), Some(Anchor::new(NOW, 1)));
+    let sent = answer(&dated).await.expect_err("nobody is there");
+    assert!(matches!(sent, Refusal::Retry { cause: Cause::LinkDown, .. }), "{sent:?}");
+    tokio::time::advance(DATING).await;
+    let refused = answer(&undated).await.expect_err("it will never come");
+    let whole = Refusal::Rejected { what: Rejection::Time, detail: refused.to_string() };
+    assert_eq!(refused, whole);
+    let mixed = batch(&[Stamp::boot(1), Stamp::unix(NOW)], &Value::F64(1.0), None);
+    let refused = answer(&mixed).await.expect_err("one has no date");
+    assert!(matches!(refused, Refusal::Rejected { what: Rejection::Content, .. }), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_batch_of_nothing_but_text_is_done_with_and_nobody_is_asked() {
+    let text = batch(&[Stamp::unix(NOW)], &Value::Text("ok".into()), None);
+    let receipt = sink(&Clock::system()).oneshot(text).await.expect("there is nothing to send");
+    assert_eq!(receipt, Receipt { bytes: 0 });
+}
