@@ -33,6 +33,8 @@ pub(super) struct Session {
     epoch: u64,
     readings: IntervalSet,
     events: IntervalSet,
+    /// Whether nobody heard the last batch, or some of it.
+    unheard: bool,
     /// Sent and not acknowledged: the message's place among those of its reading or event, and its
     /// number. The protocol wants it sent again under that.
     open: BTreeMap<(Told, usize), u16>,
@@ -42,8 +44,13 @@ impl Session {
     /// The numbers of another epoch name other readings.
     pub(super) fn enter(&mut self, epoch: u64) {
         if self.epoch != epoch {
-            *self = Self { epoch, ..Self::default() };
+            *self = Self { epoch, unheard: self.unheard, ..Self::default() };
         }
+    }
+
+    /// Whether this is news of a batch that was accepted.
+    pub(super) fn is_unheard_now(&mut self, unheard: bool) -> bool {
+        !std::mem::replace(&mut self.unheard, unheard) && unheard
     }
 
     fn has(&self, told: Told) -> bool {
@@ -96,6 +103,8 @@ pub(super) struct Flight<'a> {
     announcing: bool,
     /// The worst that was said of any message.
     refusal: Option<Refusal>,
+    /// How many messages of readings nobody subscribes to, and the place of one of them.
+    unheard: (u64, usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +134,14 @@ impl<'a> Flight<'a> {
             reserved: BTreeMap::new(),
             announcing: false,
             refusal: None,
+            unheard: (0, 0),
         }
+    }
+
+    /// How many messages of readings nobody subscribes to, and where one of them went.
+    pub(super) fn unheard(&self) -> Option<(u64, &'a str)> {
+        let (count, at) = self.unheard;
+        (count > 0).then(|| (count, self.messages.topic(&self.messages.list[at])))
     }
 
     /// Whether the broker has everything already.
@@ -247,6 +263,10 @@ impl<'a> Flight<'a> {
         // An acknowledgement of what is not under way says nothing.
         let Some(at) = self.under_way.remove(&id) else { return };
         self.free.push_back(id);
+        let of_reading = matches!(self.messages.list[at].of, Told::Reading(_));
+        if of_reading && code == reason::NO_SUBSCRIBER {
+            self.unheard = (self.unheard.0 + 1, at);
+        }
         match reason::message(self.messages.topic(&self.messages.list[at]), code) {
             None => self.states[at] = State::Taken,
             Some(refusal) => {

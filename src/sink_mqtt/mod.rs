@@ -24,6 +24,7 @@ use crate::config::{Login, MqttSink as MqttSinkConfig, Payload};
 use crate::domain::batch::Batch;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::template::Names;
+use crate::telemetry::events::{MessagesUnheard, Report as _};
 use crate::upload::link::{Address, Io};
 use crate::upload::setup::NamedFile;
 use crate::upload::{Deliver, Receipt, Refusal, SetupError, Wire, tls};
@@ -94,7 +95,9 @@ impl Deliver for MqttSink {
             true => Ok(()),
             false => self.fly(&mut flight, &batch.device).await,
         };
+        let unheard = flight.unheard();
         drop(flight);
+        self.report(unheard, landed.is_ok());
         landed?;
         let last_event = batch.events.last().map(|told| told.position);
         lock(&self.session).accepted(&batch.ranges(), last_event);
@@ -103,6 +106,15 @@ impl Deliver for MqttSink {
 }
 
 impl MqttSink {
+    fn report(&self, unheard: Option<(u64, &str)>, landed: bool) {
+        // What is left of a batch that failed comes again.
+        let begins =
+            (landed || unheard.is_some()) && lock(&self.session).is_unheard_now(unheard.is_some());
+        if let Some((count, topic)) = unheard {
+            MessagesUnheard { sink: &self.name, topic, count, begins }.report();
+        }
+    }
+
     /// A connection that is dropped midway, by us or with this future, is not used again.
     async fn fly(&self, flight: &mut Flight<'_>, device: &str) -> Result<(), Refusal> {
         let (mut connection, is_new) = match self.rested().await {

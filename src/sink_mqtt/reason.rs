@@ -38,7 +38,10 @@ pub(super) fn connection(version: MqttVersion, code: u8) -> Refusal {
     Refusal::retry(cause, detail)
 }
 
-/// Of one message; `None` if it was taken. With nobody subscribed (0x10) it was taken all the same.
+/// The message was taken, and dropped.
+pub(super) const NO_SUBSCRIBER: u8 = 0x10;
+
+/// Of one message; `None` if it was taken, also if nobody subscribes to it.
 pub(super) fn message(topic: &str, code: u8) -> Option<Refusal> {
     let said = |reason: &str| {
         format!("the broker refused a message to `{topic}`: {reason} (code {code:#04x})")
@@ -119,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_refused_message_is_poison_a_busy_server_or_a_misconfiguration() {
-        assert_eq!((message("t", 0), message("t", 0x10)), (None, None));
+        assert_eq!((message("t", 0), message("t", NO_SUBSCRIBER)), (None, None));
         let causes: Vec<_> = [0x80, 0x87, 0x91, 0x97, 0x83, 0x90, 0x95, 0x99]
             .map(|code| cause(&message("t", code).expect("a refusal")))
             .into();

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
+#[cfg(feature = "mqtt")]
+pub use super::mqtt::MessagesUnheard;
 pub use super::operation::{
     ActorCrashed, ActorStuck, ConfigDoubtful, LocalPortAbsent, LocalPortOpened, LocalPortRefuses,
     StageLate, Started, Stopped,

@@ -114,6 +114,7 @@ table! {
     SINK_FORECAST Gauge "outstation_sink_budget_forecast_bytes" "Bytes that the sink will have used when the period ends, at the rate so far; absent without a budget.",
     SINK_LEFT_OUT Counter "outstation_sink_left_out_values_total" "Values of delivered readings that the sink's protocol has no room for, by reason: text, or replaced by a later value of the same millisecond.",
     SINK_FOUND Counter "outstation_sink_found_readings_total" "Readings that the sink's server was found to have already, sent when nobody answered; they count as delivered.",
+    SINK_UNHEARD Counter "outstation_sink_unheard_messages_total" "Messages of readings for which the sink's broker had no subscriber; they count as delivered (MQTT 5 alone says so).",
     SINK_AGE Gauge "outstation_sink_last_delivery_age_seconds" "Time since the sink last accepted a batch; absent before the first.",
 
     RESIDENT Gauge "process_resident_memory_bytes" "Resident memory size in bytes.",
@@ -258,6 +259,7 @@ fn refresh_sink(now: &Snapshot, sink: &SinkStatus) {
     counter!(SINK_OMITTED_READINGS, &labels).increment(0);
     // Zero adds nothing, but a series has to be there before its first event.
     counter!(SINK_FOUND, &labels).increment(0);
+    counter!(SINK_UNHEARD, &labels).increment(0);
     for reason in LEFT_OUT {
         counter!(SINK_LEFT_OUT, "sink" => sink.name.clone(), "reason" => reason).increment(0);
     }

@@ -15,6 +15,8 @@ use crate::config::{LogFilter, LogFormat, NotAFilter};
 pub mod board;
 pub mod events;
 pub mod metrics;
+#[cfg(feature = "mqtt")]
+mod mqtt;
 mod operation;
 mod pace;
 mod process;

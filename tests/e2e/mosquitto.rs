@@ -174,6 +174,15 @@ impl Subscriber {
         Self { child, out }
     }
 
+    /// Ends it, and its session with it.
+    pub(crate) fn leave(self, broker: &Broker) {
+        drop(self);
+        let mut command = Command::new(SUBSCRIBER);
+        command.args(["-h", "127.0.0.1", "-p", &broker.port.to_string(), "-i", "witness"]);
+        let status = command.args(["-t", "#", "-E"]).status().expect("start mosquitto_sub");
+        assert!(status.success(), "a clean session takes the place of the old one");
+    }
+
     pub(crate) fn seen(&self) -> Vec<Seen> {
         let text = std::fs::read_to_string(&self.out).expect("read what was seen");
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);

@@ -5,7 +5,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 
 use crate::line::{hello, json_lines, json_values, samples};
 use crate::mosquitto::{Broker, Subscriber};
-use crate::site::{Site, eventually, json_port, postcard_port};
+use crate::site::{Site, eventually, get, json_port, postcard_port};
 
 const STATUS: &str = "outstation/site/status";
 
@@ -61,6 +61,35 @@ fn exactly(version: &str) {
 #[test]
 fn with_version_5_all_that_a_sensor_said_arrives_once_and_in_order() {
     exactly("5");
+}
+
+#[test]
+fn what_nobody_subscribes_to_is_counted_and_said_once() {
+    let site = Site::new();
+    let Some(broker) = Broker::start(&site) else { return };
+    let mut line = site.plug("text");
+    let daemon = site.start(&(json_port(&line) + &sink(&broker.url(), "")));
+    let unheard = |count: u64| {
+        let metrics = get(&daemon.address, "/metrics").1;
+        let said = daemon.said().matches("nobody subscribes to what is published").count();
+        let name = "outstation_sink_unheard_messages_total{sink=\"cloud\"}";
+        assert!(metrics.contains(&format!("{name} {count}\n")), "{metrics}");
+        said
+    };
+    for part in 0..3 {
+        line.send(json_lines(part * 10..part * 10 + 10));
+        daemon.delivered(part * 10 + 10);
+        assert_eq!(unheard(part * 10 + 10), 1);
+    }
+    let subscriber = Subscriber::start(&site, &broker, &[]);
+    line.send(json_lines(30..40));
+    daemon.delivered(40);
+    assert_eq!(unheard(30), 1);
+    subscriber.leave(&broker);
+    line.send(json_lines(40..50));
+    daemon.delivered(50);
+    assert_eq!(unheard(40), 2, "it is news again");
+    daemon.stop();
 }
 
 #[test]

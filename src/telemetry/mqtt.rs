@@ -1,0 +1,32 @@
+//! What the `mqtt` sink says of messages that a broker took and nobody got.
+
+use tracing::warn;
+
+use super::events::Report;
+use super::metrics::SINK_UNHEARD;
+
+/// The broker took messages for which it has no subscriber, and dropped them.
+#[derive(Debug)]
+pub struct MessagesUnheard<'a> {
+    pub sink: &'a str,
+    /// One of theirs.
+    pub topic: &'a str,
+    pub count: u64,
+    /// Whether those before had somebody: only then it is worth a line.
+    pub begins: bool,
+}
+
+impl Report for MessagesUnheard<'_> {
+    fn report(&self) {
+        metrics::counter!(SINK_UNHEARD, "sink" => self.sink.to_owned()).increment(self.count);
+        if self.begins {
+            warn!(
+                message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c10b1",
+                sink = self.sink,
+                topic = self.topic,
+                "nobody subscribes to what is published, and the broker drops it: it counts as \
+                 delivered; subscribe with a persistent session, or check `topic`"
+            );
+        }
+    }
+}
