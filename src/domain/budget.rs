@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// So many bytes on the wire in each period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
@@ -71,6 +73,7 @@ impl Account {
 }
 
 const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
 const DAY_MS: i64 = 86_400_000;
 
 impl Period {
@@ -129,25 +132,40 @@ fn first_day_of(month: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
+/// What was spent, as the next process must know it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// The number of the period; 0 until the date was known for the first time.
+    pub period: i64,
+    /// On the wire, in this period.
+    pub bytes: u64,
+    /// What of it was spent since the date is not known.
+    pub undated: u64,
+    /// Whole hours since then: enough to see a day or a month pass, and few changes to save.
+    pub undated_hours: u32,
+}
+
 /// What was spent in the period that runs.
 #[derive(Clone, Debug)]
 pub struct Spending {
     budget: Budget,
-    /// The number of the period; 0 until the date was known for the first time.
     period: i64,
     bytes: u64,
-    /// What of it was spent since the date is not known.
     undated: u64,
-    /// Since when it is not known, in milliseconds since boot.
+    /// Since when the date is not known, in milliseconds since boot; before that if an earlier boot
+    /// did not know it either.
     undated_since_ms: i64,
+    /// The period that a clock left when it jumped ahead by more than one, and what was spent in it:
+    /// it may come back.
+    left: Option<(i64, u64)>,
 }
 
 impl Spending {
     /// `recalled`: what an earlier process saved.
-    pub fn new(budget: Budget, recalled: Option<(i64, u64)>, now: Clocks) -> Self {
-        let (period, bytes) = recalled.unwrap_or_default();
-        let mut all =
-            Self { budget, period, bytes, undated: 0, undated_since_ms: now.since_boot_ms };
+    pub fn new(budget: Budget, recalled: Option<Spent>, now: Clocks) -> Self {
+        let Spent { period, bytes, undated, undated_hours } = recalled.unwrap_or_default();
+        let undated_since_ms = now.since_boot_ms - i64::from(undated_hours) * HOUR_MS;
+        let mut all = Self { budget, period, bytes, undated, undated_since_ms, left: None };
         all.spend(0, now);
         all
     }
@@ -170,18 +188,25 @@ impl Spending {
     /// The date is known.
     fn turn(&mut self, period: i64) {
         if period > self.period {
+            if period > self.period + 1 {
+                self.left = Some((self.period, self.bytes));
+            }
             // What was spent before the date was known was most likely spent in this period.
             (self.period, self.bytes) = (period, self.undated);
         } else if period < self.period - 1 {
             // The clock was wrong by more than a step over a boundary: without this, one that once
             // showed 2099 would keep the budget spent until then.
             self.period = period;
+            let left = self.left.take().filter(|(left, _)| *left == period);
+            self.bytes = self.bytes.saturating_add(left.map_or(0, |(_, bytes)| bytes));
         }
     }
 
-    /// What the next process must know.
-    pub fn saved(&self) -> (i64, u64) {
-        (self.period, self.bytes)
+    pub fn saved(&self, now: Clocks) -> Spent {
+        let undated_ms = if now.set { 0 } else { now.since_boot_ms - self.undated_since_ms };
+        let undated_hours = u32::try_from(undated_ms / HOUR_MS).unwrap_or(0);
+        let Self { period, bytes, undated, .. } = *self;
+        Spent { period, bytes, undated, undated_hours }
     }
 
     pub fn is_spent(&self) -> bool {
@@ -247,11 +272,13 @@ pub fn held(
 mod tests {
     use super::*;
 
-    const HOUR_MS: i64 = 60 * MINUTE_MS;
-
     /// Noon of a day since 1970-01-01.
     fn noon(day: i64) -> Clocks {
         Clocks { wall_ms: day * DAY_MS + 12 * HOUR_MS, set: true, since_boot_ms: 0 }
+    }
+
+    fn spent(period: i64, bytes: u64) -> Spent {
+        Spent { period, bytes, ..Spent::default() }
     }
 
     fn unset(since_boot_ms: i64) -> Clocks {
@@ -298,8 +325,8 @@ mod tests {
         spending.spend(1, noon(DAY + 1));
         assert!(!spending.is_spent());
         assert_eq!(
-            (spending.saved(), held(Some(&spending), None, noon(DAY + 1))),
-            ((DAY + 1, 1), None)
+            (spending.saved(noon(DAY + 1)), held(Some(&spending), None, noon(DAY + 1))),
+            (spent(DAY + 1, 1), None)
         );
     }
 
@@ -310,9 +337,9 @@ mod tests {
         for clocks in [noon(DAY - 1), noon(DAY), noon(DAY - 1), noon(DAY)] {
             spending.spend(100, clocks);
         }
-        assert_eq!(spending.saved(), (DAY, 1000));
+        assert_eq!(spending.saved(noon(DAY)), spent(DAY, 1000));
         // A clock that was wrong by years does not keep the budget spent until they are over.
-        let mut spending = Spending::new(DAILY, Some((DAY + 5000, 1000)), noon(DAY));
+        let mut spending = Spending::new(DAILY, Some(spent(DAY + 5000, 1000)), noon(DAY));
         assert!(spending.is_spent());
         spending.spend(0, noon(DAY + 1));
         assert!(!spending.is_spent());
@@ -326,19 +353,47 @@ mod tests {
         spending.spend(0, unset(HOUR_MS + DAY_MS - 1));
         assert!(spending.is_spent());
         spending.spend(7, unset(HOUR_MS + DAY_MS));
-        assert_eq!(spending.saved(), (0, 7));
+        let now = unset(HOUR_MS + DAY_MS);
+        assert_eq!(spending.saved(now), Spent { undated: 7, ..spent(0, 7) });
+    }
+
+    #[test]
+    fn a_day_without_a_date_goes_on_over_restarts_and_reboots() {
+        let mut spending = Spending::new(DAILY, None, unset(0));
+        spending.spend(1000, unset(HOUR_MS));
+        for boot in 1..=8 {
+            assert!(spending.is_spent(), "for {boot} times three hours");
+            let saved = spending.saved(unset(3 * HOUR_MS));
+            assert_eq!(saved.undated_hours, 3 * boot);
+            spending = Spending::new(DAILY, Some(saved), unset(0));
+        }
+        assert!(!spending.is_spent());
     }
 
     #[test]
     fn what_was_spent_before_the_date_was_known_counts_in_its_period() {
         // The same day as before the reboot, and a later one.
-        for (day, spent) in [(DAY, 700), (DAY + 1, 300)] {
-            let mut spending = Spending::new(DAILY, Some((DAY, 400)), unset(0));
+        for (day, in_period) in [(DAY, 700), (DAY + 1, 300)] {
+            let mut spending = Spending::new(DAILY, Some(spent(DAY, 400)), unset(0));
             spending.spend(300, unset(MINUTE_MS));
-            assert_eq!(spending.saved(), (DAY, 700), "nobody knows yet");
-            spending.spend(0, noon(day));
-            assert_eq!(spending.saved(), (day, spent));
+            let saved = spending.saved(unset(MINUTE_MS));
+            assert_eq!(saved, Spent { undated: 300, ..spent(DAY, 700) }, "nobody knows yet");
+            // Another process goes on with it.
+            for mut spending in [spending, Spending::new(DAILY, Some(saved), unset(MINUTE_MS))] {
+                spending.spend(0, noon(day));
+                assert_eq!(spending.saved(noon(day)), spent(day, in_period));
+            }
         }
+    }
+
+    #[test]
+    fn a_clock_that_jumps_ahead_and_comes_back_gives_nothing_back() {
+        let mut spending = Spending::new(DAILY, None, noon(DAY));
+        spending.spend(1000, noon(DAY));
+        spending.spend(5, noon(DAY + 30));
+        assert!(!spending.is_spent());
+        spending.spend(5, noon(DAY));
+        assert_eq!(spending.saved(noon(DAY)), spent(DAY, 1010));
     }
 
     #[test]
@@ -346,7 +401,7 @@ mod tests {
         let budget = Budget { bytes: 1000, period: Period::Month };
         let april = first_day_of((2026 - 1970) * 12 + 3);
         let tenth = Clocks { wall_ms: (april + 10) * DAY_MS, ..noon(0) };
-        let spending = Spending::new(budget, Some((month_of(april), 600)), tenth);
+        let spending = Spending::new(budget, Some(spent(month_of(april), 600)), tenth);
         let account = spending.account(tenth);
         assert_eq!((account.spent, account.remaining(), account.forecast), (600, 400, 1800));
         assert_eq!(account.ends_in, Duration::from_secs(20 * 86_400));

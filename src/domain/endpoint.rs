@@ -20,9 +20,9 @@ impl Endpoint {
         (0..).zip(urls).map(one).collect()
     }
 
-    /// What of the address may be shown and stored: a query may hold a key.
+    /// What of the address may be shown and stored.
     pub fn address(&self) -> &str {
-        self.url.split(['?', '#']).next().unwrap_or_default()
+        without_query(&self.url)
     }
 
     /// Scheme, host and port.
@@ -32,6 +32,11 @@ impl Endpoint {
         let end = address[host..].find('/').map_or(address.len(), |at| host + at);
         &address[..end]
     }
+}
+
+/// What of a URL may be shown and stored: a query may hold a key.
+pub fn without_query(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::batch::Lane;
 use super::boots::{Anchor, Moment};
 use super::breaker::SavedBreaker;
+use super::budget::Spent;
 use super::ledger::{FaultCounts, Intake, Loss};
 use super::reading::Sensor;
 
@@ -57,7 +58,7 @@ pub enum Event {
     /// `breaker/<sink>`: where the breaker of an endpoint stands, for the next process.
     BreakerSaved { endpoint: String, saved: SavedBreaker },
     /// `budget/<sink>`: bytes on the wire in this period so far.
-    Spent { period: i64, bytes: u64 },
+    Spent(Spent),
     /// `quarantine/<sink>`, `ledger`: of these readings, gone for good, `count` were refused and not
     /// kept; which ones is not remembered any more.
     Forgotten { first: u64, last: u64, count: u64 },
@@ -111,7 +112,7 @@ impl Event {
             Self::Discarded { .. } => "discarded",
             Self::Skipped { .. } => "skipped",
             Self::BreakerSaved { .. } => "breaker_saved",
-            Self::Spent { .. } => "spent",
+            Self::Spent(_) => "spent",
             Self::Forgotten { .. } => "forgotten",
         }
     }
@@ -126,7 +127,7 @@ impl Event {
                 | Self::Told { .. }
                 | Self::Skipped { .. }
                 | Self::BreakerSaved { .. }
-                | Self::Spent { .. }
+                | Self::Spent(_)
                 | Self::Forgotten { .. }
         )
     }

@@ -165,7 +165,7 @@ impl<'a> Facts<'a> {
                 Self::Numbers { first_seq: *first, last_seq: *last }
             }
             Event::BreakerSaved { endpoint, .. } => Self::BreakerSaved { endpoint },
-            Event::Spent { bytes, .. } => Self::Spent { bytes: *bytes },
+            Event::Spent(spent) => Self::Spent { bytes: spent.bytes },
             Event::Forgotten { first, last, count } => {
                 Self::Forgotten { first_seq: *first, last_seq: *last, count: *count }
             }
@@ -192,6 +192,7 @@ mod tests {
     use crate::domain::batch::Lane;
     use crate::domain::boots::Anchor;
     use crate::domain::breaker::SavedBreaker;
+    use crate::domain::budget::Spent;
     use crate::domain::event::EpochReason;
     use crate::domain::ledger::{Fault, Intake, Loss};
     use crate::domain::reading::{Sensor, ValueType};
@@ -289,9 +290,9 @@ mod tests {
                 r#""breaker_saved","endpoint":"a""#,
             ),
             Event::BreakerSaved { .. } => {
-                (Event::Spent { period: 3, bytes: 9 }, r#""spent","bytes":9"#)
+                (Event::Spent(Spent { bytes: 9, ..Spent::default() }), r#""spent","bytes":9"#)
             }
-            Event::Spent { .. } => (
+            Event::Spent(_) => (
                 Event::Forgotten { first: 1, last: 9, count: 4 },
                 r#""forgotten","first_seq":1,"last_seq":9,"count":4"#,
             ),

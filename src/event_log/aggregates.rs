@@ -12,6 +12,7 @@ use super::sqlite::{Database, Versioned};
 use super::staging;
 use crate::domain::boots::Boots;
 use crate::domain::breaker::SavedBreaker;
+use crate::domain::budget::Spent;
 use crate::domain::delivery::{Delivery, IntervalSet, NONE};
 use crate::domain::event::{Event, Stream};
 use crate::domain::generation::Generation;
@@ -44,7 +45,7 @@ pub(super) struct Aggregates {
     /// By sink and endpoint: where its breaker stands.
     pub(super) breakers: BTreeMap<String, BTreeMap<String, SavedBreaker>>,
     /// By sink: the period and what was spent in it.
-    pub(super) budgets: BTreeMap<String, (i64, u64)>,
+    pub(super) budgets: BTreeMap<String, Spent>,
     versions: BTreeMap<Stream, u64>,
     /// Of the last event that is told.
     position: u64,
@@ -181,9 +182,9 @@ impl Aggregates {
                     }
                 }
             }
-            Event::Spent { period, bytes } => {
+            Event::Spent(spent) => {
                 if let Some(sink) = stream.sink_of("budget") {
-                    self.budgets.insert(sink.to_owned(), (*period, *bytes));
+                    self.budgets.insert(sink.to_owned(), *spent);
                 }
             }
             Event::PortOpened

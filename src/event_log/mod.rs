@@ -21,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::domain::batch::{Batch, Lane, StoredSegment};
 use crate::domain::breaker::SavedBreaker;
+use crate::domain::budget::Spent;
 use crate::domain::event::{Event, Stream};
 use crate::domain::ledger::Intake;
 use crate::domain::quarantine::{Done, Order};
@@ -164,8 +165,7 @@ pub struct Refused {
 pub struct Recalled {
     /// By endpoint.
     pub breakers: BTreeMap<String, SavedBreaker>,
-    /// The period, and the bytes spent in it.
-    pub budget: Option<(i64, u64)>,
+    pub budget: Option<Spent>,
 }
 
 /// What a sink wants next.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::domain::batch::Lane;
 use crate::domain::breaker::Cause;
 use crate::domain::budget::{Account, Held};
+use crate::domain::endpoint::without_query;
 use crate::domain::ledger::{FaultCounts, Ledger, Loss};
 use crate::event_log::LogStatus;
 use crate::ingest::{PortState, PortStatus};
@@ -285,11 +286,6 @@ type Faults = BTreeMap<&'static str, u64>;
 
 fn faults(counts: &FaultCounts) -> Faults {
     counts.seen().map(|(fault, count)| (fault.reason(), count)).collect()
-}
-
-/// A query may carry a key, and the page may be open to the whole network.
-fn without_query(url: &str) -> &str {
-    url.split_once('?').map_or(url, |(before, _)| before)
 }
 
 /// To the millisecond: more digits would only be harder to read.

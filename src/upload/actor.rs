@@ -16,9 +16,10 @@ use crate::clock::Clock;
 use crate::config::Pace;
 use crate::domain::batch::Batch;
 use crate::domain::batch_size::{BatchSize, Limits};
+use crate::domain::budget::Spent;
 use crate::domain::isolation;
 use crate::domain::lanes::{ALARMS, Schedule};
-use crate::event_log::{Appender, Ask, LogClosed, LogStatus, Reader};
+use crate::event_log::{Appender, Ask, LogClosed, LogStatus, Progress, Reader};
 use crate::supervisor::Stop;
 use crate::supervisor::pulse::Pulse;
 
@@ -68,7 +69,7 @@ where
 }
 
 /// What the log knows of the budget; none if there is no log to go on with, or no time.
-async fn spent_before<S>(upload: &mut Upload<S>) -> Option<Option<(i64, u64)>> {
+async fn spent_before<S>(upload: &mut Upload<S>) -> Option<Option<Spent>> {
     if upload.pace.budget.is_none() {
         return Some(None);
     }
@@ -126,11 +127,15 @@ where
         Ok(())
     }
 
-    /// Waits until the log holds something for this sink.
+    /// Waits until the log holds something for this sink that may leave.
     async fn owed(&mut self) -> Result<Woken, LogClosed> {
         loop {
             let progress = self.log.borrow_and_update().sinks.get(&self.upload.sink).copied();
-            if progress.is_some_and(|progress| progress.is_owed()) {
+            let may_leave = |progress: Progress| match self.held {
+                Some(_) => progress.owed.alarm,
+                None => progress.is_owed(),
+            };
+            if progress.is_some_and(may_leave) {
                 return Ok(Woken::Done);
             }
             self.begun.clear();
@@ -171,7 +176,8 @@ where
                     return Woken::Done;
                 }
                 () = self.upload.stop.requested() => return Woken::Stopped,
-                () = self.upload.pulse.called() => {}
+                // An open breaker keeps us here for long; the account of the link goes on.
+                () = self.upload.pulse.called() => self.held = self.meter.held(),
             }
         }
     }

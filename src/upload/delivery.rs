@@ -40,11 +40,15 @@ where
         self.note_breaker();
         match answer.result {
             Ok(receipt) => {
-                self.size.accepted(sent, answer.took);
+                // Events alone say nothing about what readings take.
+                if sent.readings_max > 0 {
+                    self.size.accepted(sent, answer.took);
+                }
                 self.accepted(&batch, receipt).await?;
             }
             Err(Refusal::Rejected { what, detail }) => {
-                if what == Rejection::TooLarge {
+                // With events in it they may be why; the division shows.
+                if what == Rejection::TooLarge && batch.events.is_empty() {
                     self.size.too_large(sent);
                 }
                 let batch = Arc::unwrap_or_clone(batch);
@@ -57,7 +61,9 @@ where
             // The breaker has heard of it. The log knows what is pending better than we do by the
             // time we may ask again.
             Err(Refusal::Retry { cause, .. }) => {
-                self.size.failed(sent, cause == Cause::LinkDown);
+                if sent.readings_max > 0 {
+                    self.size.failed(sent, cause == Cause::LinkDown);
+                }
                 self.begun.clear();
             }
         }

@@ -102,9 +102,13 @@ impl Endpoints {
         self.refresh();
     }
 
-    /// Before an orderly stop.
+    /// Before an orderly stop. Endpoints that were not listed again leave no trace.
     pub fn release(&self) {
-        self.shared.lock().members.iter().for_each(|member| member.breaker.release());
+        let mut group = self.shared.lock();
+        group.members.iter().for_each(|member| member.breaker.release());
+        for (gone, _) in std::mem::take(&mut group.recalled) {
+            self.shared.context.save(&gone, SavedBreaker::Closed);
+        }
     }
 
     /// Takes up the list of endpoints as it is now.

@@ -9,6 +9,7 @@ use super::http_access::Credentials;
 use super::{Refusal, Rejection};
 use crate::domain::boots::CLOCK_SET_AFTER_MS;
 use crate::domain::breaker::Cause;
+use crate::domain::endpoint::without_query;
 
 /// How much of a text from a server is said, in characters.
 const SAID_MAX: usize = 200;
@@ -100,7 +101,7 @@ fn advice(status: StatusCode) -> Option<&'static str> {
 fn points_to(headers: &HeaderMap, credentials: &Credentials) -> String {
     let Some(place) = headers.get(LOCATION) else { return String::new() };
     let place = String::from_utf8_lossy(place.as_bytes()).into_owned();
-    let place = place.split(['?', '#']).next().unwrap_or_default();
+    let place = without_query(&place);
     let place = match place.split_once("//") {
         Some((scheme, rest)) => {
             let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));

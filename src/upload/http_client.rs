@@ -31,6 +31,7 @@ use super::tls::{self, Stamp};
 use super::{Refusal, Wire};
 use crate::clock::Clock;
 use crate::domain::breaker::Cause;
+use crate::domain::endpoint::without_query;
 use crate::telemetry::error_chain;
 use crate::telemetry::events::{Report, TlsFilesUnusable};
 
@@ -111,7 +112,8 @@ impl HttpClient {
                 Ok(new)
             }
             (Err(error), Some((known, old))) => {
-                TlsFilesUnusable { url: &self.url, detail: &error_chain(&error) }.report();
+                TlsFilesUnusable { url: without_query(&self.url), detail: &error_chain(&error) }
+                    .report();
                 *known = stamp;
                 Ok(old.clone())
             }

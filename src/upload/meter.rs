@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::{SinkStatus, Wire};
 use crate::clock::Clock;
 use crate::config::Pace;
-use crate::domain::budget::{self, Clocks, Held, QuietHours, Spending};
+use crate::domain::budget::{self, Clocks, Held, QuietHours, Spending, Spent};
 use crate::domain::event::{Event, Stream};
 use crate::event_log::Appender;
 use crate::telemetry::events::{QuietHoursUnknown, Report, SinkGoesOn, SinkHeldBack};
@@ -27,7 +27,7 @@ pub(super) struct Meter {
     spending: Option<Spending>,
     /// What of the bytes on the wire is counted.
     counted: u64,
-    saved: Option<(i64, u64)>,
+    saved: Option<Spent>,
     saved_at: Duration,
     held: Option<Held>,
     /// Whether it was said that quiet hours cannot be known.
@@ -38,7 +38,7 @@ impl Meter {
     /// `recalled`: what was spent before.
     pub(super) fn new(
         pace: &Pace,
-        recalled: Option<(i64, u64)>,
+        recalled: Option<Spent>,
         (sink, clock, wire): (&str, &Clock, &Wire),
         (appender, status): (&Appender, &watch::Sender<SinkStatus>),
     ) -> Self {
@@ -80,12 +80,13 @@ impl Meter {
 
     /// Notes what was spent, for the next process.
     pub(super) fn save(&mut self) {
-        self.count(clocks(&self.clock));
+        let now = clocks(&self.clock);
+        self.count(now);
         let Some(spending) = &self.spending else { return };
-        let (period, bytes) = spending.saved();
-        if self.saved != Some((period, bytes)) {
-            self.appender.note(Stream::budget(&self.sink), Event::Spent { period, bytes });
-            self.saved = Some((period, bytes));
+        let spent = spending.saved(now);
+        if self.saved != Some(spent) {
+            self.appender.note(Stream::budget(&self.sink), Event::Spent(spent));
+            self.saved = Some(spent);
         }
         self.saved_at = self.clock.now();
     }

@@ -153,6 +153,8 @@ pub struct EndpointStatus {
     pub failures: u64,
 }
 
+const NO_ENDPOINT: &str = "no endpoint is known";
+
 impl SinkStatus {
     pub fn new(name: &str, url: &str) -> Self {
         Self {
@@ -190,7 +192,9 @@ impl SinkStatus {
         }
         self.endpoints.sort_by_key(|endpoint| endpoint.priority);
         if endpoints.is_empty() {
-            self.last_error = Some("no endpoint is known".to_owned());
+            self.last_error = Some(NO_ENDPOINT.to_owned());
+        } else if self.last_error.as_deref() == Some(NO_ENDPOINT) {
+            self.last_error = None;
         }
         self.sum_up();
     }
@@ -248,6 +252,8 @@ mod tests {
         status.list(&[]);
         assert_eq!((status.breaker.name(), status.retry_at), ("open", None));
         assert_eq!(status.last_error.as_deref(), Some("no endpoint is known"));
+        status.list(&[endpoint(0, "http://a")]);
+        assert_eq!(status.last_error, None);
     }
 
     #[test]

@@ -28,6 +28,9 @@ const ASK_AGAIN_MAX: Duration = Duration::from_secs(3600);
 
 const RETRY: Backoff =
     Backoff { first: Duration::from_secs(5), factor: 2.0, max: Duration::from_secs(300) };
+/// While nothing that was found works: beyond `ASK_AGAIN_MIN`, and longer each time it helped nothing.
+const DOUBT: Backoff =
+    Backoff { first: Duration::from_secs(30), factor: 2.0, max: Duration::from_secs(900) };
 
 /// Everything one incarnation needs.
 #[derive(Debug)]
@@ -55,15 +58,31 @@ enum Woken<T> {
     Stopped,
 }
 
+impl<T> Woken<T> {
+    fn map<U>(self, change: impl FnOnce(T) -> U) -> Woken<U> {
+        match self {
+            Self::Done(done) => Woken::Done(change(done)),
+            Self::Stopped => Woken::Stopped,
+        }
+    }
+}
+
+/// Why it is time to ask again.
+enum Rested {
+    Enough,
+    /// Nothing that is known works.
+    Doubtful,
+}
+
 impl Registry {
     async fn ask_the_dns(&mut self) {
         let mut rng = fastrand::Rng::with_seed(Clock::entropy());
-        let mut attempt = 0;
+        let (mut attempt, mut doubts) = (0, 0);
         loop {
             let service = self.discovered.service.clone();
             let lookup = async { Resolver::of_system()?.lookup(&service).await };
             let Woken::Done(answer) = self.meanwhile(lookup).await else { return };
-            let wait = match answer {
+            let rested = match answer {
                 Ok(Found { targets, ttl }) => {
                     attempt = 0;
                     let endpoint = |target: super::srv::Target| Endpoint {
@@ -72,16 +91,20 @@ impl Registry {
                         url: self.url(&target.host, target.port, None),
                     };
                     self.publish(targets.into_iter().map(endpoint).collect());
-                    ttl.clamp(ASK_AGAIN_MIN, ASK_AGAIN_MAX)
+                    let doubt = ASK_AGAIN_MIN + DOUBT.wait(doubts, &mut rng);
+                    self.rest(ttl.clamp(ASK_AGAIN_MIN, ASK_AGAIN_MAX), doubt).await
                 }
                 Err(error) => {
                     self.unknown(&error_chain(&error));
+                    let wait = Instant::now() + RETRY.wait(attempt, &mut rng);
                     attempt += 1;
-                    RETRY.wait(attempt - 1, &mut rng)
+                    self.meanwhile(sleep_until(wait)).await.map(|()| Rested::Enough)
                 }
             };
-            if let Woken::Stopped = self.rest(wait).await {
-                return;
+            match rested {
+                Woken::Done(Rested::Enough) => doubts = 0,
+                Woken::Done(Rested::Doubtful) => doubts += 1,
+                Woken::Stopped => return,
             }
         }
     }
@@ -94,7 +117,10 @@ impl Registry {
                 Ok(mut browser) => loop {
                     match self.meanwhile(browser.changed()).await {
                         Woken::Stopped => return,
-                        Woken::Done(Ok(services)) => self.heard(&services),
+                        Woken::Done(Ok(services)) => {
+                            attempt = 0;
+                            self.heard(&services);
+                        }
                         Woken::Done(Err(error)) => break error,
                     }
                 },
@@ -140,7 +166,7 @@ impl Registry {
             news
         });
         if news {
-            let urls: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.url.as_str()).collect();
+            let urls: Vec<&str> = endpoints.iter().map(Endpoint::address).collect();
             EndpointsFound { sink: &self.sink, endpoints: &urls.join(", ") }.report();
         }
     }
@@ -152,12 +178,12 @@ impl Registry {
     }
 
     /// Waits until it is time to ask again: at the end of the wait, or as soon as nothing that is known
-    /// works, but not at once, because a name server is no more to be hammered than a sink.
-    async fn rest(&mut self, wait: Duration) -> Woken<()> {
+    /// works, but not before `doubt`, because a name server is no more to be hammered than a sink.
+    async fn rest(&mut self, wait: Duration, doubt: Duration) -> Woken<Rested> {
         let asked = Instant::now();
         let mut status = self.status.clone();
         let doubtful = async move {
-            sleep_until(asked + ASK_AGAIN_MIN).await;
+            sleep_until(asked + doubt).await;
             let is_open = |status: &SinkStatus| matches!(status.breaker, State::Open { .. });
             if status.wait_for(is_open).await.is_err() {
                 std::future::pending::<()>().await;
@@ -166,8 +192,8 @@ impl Registry {
         let either = async {
             // Both arms are cancel-safe.
             tokio::select! {
-                () = sleep_until(asked + wait) => {}
-                () = doubtful => {}
+                () = sleep_until(asked + wait) => Rested::Enough,
+                () = doubtful => Rested::Doubtful,
             }
         };
         self.meanwhile(either).await

@@ -3,8 +3,11 @@
 /// One sentence, fit for the end of a log line.
 pub(super) fn of(detail: &str) -> &'static str {
     let said = detail.to_lowercase();
-    let by_status = status(&said).and_then(|code| lookup(BY_STATUS, &code));
-    by_status.or_else(|| lookup(BY_WORDS, &said)).unwrap_or(OTHERWISE)
+    let found = match status(&said) {
+        Some(code) => lookup(BY_STATUS, &code),
+        None => lookup(BY_WORDS, &said),
+    };
+    found.unwrap_or(OTHERWISE)
 }
 
 const OTHERWISE: &str = "check `url` and the credentials of this sink";
@@ -55,7 +58,7 @@ fn lookup(table: &[(&[&str], &'static str)], said: &str) -> Option<&'static str>
 
 /// The status of an answer. What a server writes below it is not looked at: it is not ours.
 fn status(said: &str) -> Option<String> {
-    let code = said.strip_prefix("the server answered ")?;
+    let (_, code) = said.split_once("the server answered ")?;
     Some(code.chars().take_while(char::is_ascii_digit).collect())
 }
 
@@ -84,6 +87,12 @@ mod tests {
             ("failed to read the token file `/t`: no such file", "`token_file` names"),
             ("connection refused: not authorized", "credentials"),
             ("the server answered 418 I'm a teapot", "check `url`"),
+            ("the server answered 426 Upgrade Required: TLS required", "check `url`"),
+            (
+                "nearly everything is refused, so nothing more is put aside; it says: the server \
+                 answered 400 Bad Request: field certificate_id unknown",
+                "check `url`",
+            ),
         ] {
             assert!(of(said).contains(remedy), "{said}: {}", of(said));
         }

@@ -84,9 +84,11 @@ impl Resolver {
         let mut last = LookupError::NoServer;
         for server in std::iter::repeat_n(&self.servers, ATTEMPTS).flatten() {
             match ask(*server, service).await {
-                Err(error @ (LookupError::Unanswered { .. } | LookupError::Refused { .. })) => {
-                    last = error;
-                }
+                Err(
+                    error @ (LookupError::Unanswered { .. }
+                    | LookupError::Refused { .. }
+                    | LookupError::Malformed { .. }),
+                ) => last = error,
                 answered => return answered,
             }
         }

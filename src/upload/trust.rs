@@ -94,20 +94,26 @@ where
     /// Fails if the server is doubted and does not take what it should; `refused`: what it has
     /// against this offer.
     async fn settle_doubt(&mut self, offer: &Offer, refused: Option<&str>) -> Result<(), Refusal> {
-        let Some(question) = self.lock().question(&offer.0) else { return Ok(()) };
-        if question.0.ranges() == offer.0.ranges() {
-            // There is nothing else to ask with.
-            return refused.map_or(Ok(()), |detail| Err(misconfigured(detail)));
-        }
-        match self.inner.ready().await?.call(question.clone()).await {
-            Ok(_) => {
-                let mut shared = self.lock();
-                shared.trust = Trust::default();
-                shared.accepted(&question);
-                Ok(())
+        loop {
+            let Some(question) = self.lock().question(&offer.0) else { return Ok(()) };
+            if question.0.ranges() == offer.0.ranges() {
+                // There is nothing else to ask with.
+                return refused.map_or(Ok(()), |detail| Err(misconfigured(detail)));
             }
-            Err(Refusal::Rejected { detail, .. }) => Err(misconfigured(&detail)),
-            Err(retry) => Err(retry),
+            match self.inner.ready().await?.call(question.clone()).await {
+                Ok(_) => {
+                    let mut shared = self.lock();
+                    shared.trust = Trust::default();
+                    shared.accepted(&question);
+                    return Ok(());
+                }
+                // What it took before may be too old for it by now: then anything else decides.
+                Err(Refusal::Rejected { .. }) if self.lock().known_good.take().is_some() => {}
+                // It looked at the time of what it was asked, so it knows what it is sent.
+                Err(Refusal::Rejected { what: Rejection::Time, .. }) => return Ok(()),
+                Err(Refusal::Rejected { detail, .. }) => return Err(misconfigured(&detail)),
+                Err(retry) => return Err(retry),
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::domain::event::{Event, Stream};
 use crate::domain::lanes::{LanePolicy, Order};
 use crate::domain::reading::{Channel, Sensor, Stamp, Value, ValueType};
 use crate::event_log::actor::{Intervals, LogActor, LogConfig, SinkRules};
-use crate::event_log::{Append, LogHandle, channel};
+use crate::event_log::{Append, LogHandle, Progress, channel};
 use crate::supervisor::{Stage, Supervisor};
 use crate::upload::breaker::{Context as Breakers, Recoveries};
 use crate::upload::endpoints::Endpoints;
@@ -313,7 +313,8 @@ impl Rig {
     /// Waits until nothing is pending any more.
     async fn drained(&self) -> LogStatus {
         let head = self.next_id.unsigned_abs();
-        self.until(|log| log.head == head && !log.sinks["s"].is_owed()).await
+        let has_all = |progress: &Progress| !progress.is_owed();
+        self.until(|log| log.head == head && log.sinks.get("s").is_some_and(has_all)).await
     }
 
     fn has_all_but(&self, missing: &[i64]) {
@@ -551,6 +552,30 @@ async fn what_is_too_large_is_sent_in_parts_and_the_next_batches_are_smaller() {
     let site = rig.server.lock();
     let too_large = site.asked.iter().filter(|asked| !asked.taken).count();
     assert!(too_large <= 10, "{too_large} of {} were too large", site.asked.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_are_too_large_or_late_shrink_no_batch_of_readings() {
+    let mut rig = Rig::new(pace());
+    rig.server.replies(|asked| match asked.events > 1 {
+        true => Reply::rejects(Rejection::TooLarge),
+        false => Reply::takes(SECOND / 2),
+    });
+    let note = |count: usize| {
+        (0..count).for_each(|_| rig.log.appender().note(Stream::port("p"), Event::PortOpened));
+    };
+    note(20);
+    rig.until(|log| log.sinks.get("s").is_some_and(|progress| progress.untold > 0)).await;
+    rig.drained().await;
+    assert!(rig.server.requests() > 20, "they were divided");
+    note(20);
+    rig.append(1000, 0).await;
+    rig.drained().await;
+    rig.has_all_but(&[]);
+    let site = rig.server.lock();
+    let of_readings =
+        site.asked.iter().filter(|asked| asked.taken && !asked.ids.is_empty()).count();
+    assert!(of_readings <= 8, "{of_readings} requests for a thousand readings");
 }
 
 #[tokio::test(start_paused = true)]

@@ -166,6 +166,16 @@ async fn garbage_is_an_error_and_never_a_panic() {
 }
 
 #[tokio::test]
+async fn the_next_name_server_is_asked_when_one_answers_nonsense() {
+    let (nonsense, _forging) = forger(|question| vec![question[..2].to_vec()]).await;
+    let (sound, _answering) =
+        forger(|question| vec![answer_to(question, "a.example.com", 2)]).await;
+    let resolver = Resolver { servers: [nonsense.servers, sound.servers].concat() };
+    let found = resolver.lookup(SERVICE).await.expect("found");
+    assert_eq!(found.targets, [target(1, 1, "a.example.com", 2)]);
+}
+
+#[tokio::test]
 async fn a_target_that_would_break_out_of_a_url_is_left_out() {
     let (resolver, _forging) = forger(|question| vec![answer_to(question, "a@evil/x", 443)]).await;
     let error = resolver.lookup(SERVICE).await.expect_err("no usable target");

@@ -14,6 +14,8 @@ use crate::upload::Rejection;
 struct Server {
     takes: Arc<Mutex<BTreeSet<u64>>>,
     asked: Arc<Mutex<Vec<(u64, u64)>>>,
+    /// It moves on over time: what lies before is refused for that.
+    takes_from: Arc<Mutex<u64>>,
 }
 
 impl Service<Offer> for Server {
@@ -29,9 +31,13 @@ impl Service<Offer> for Server {
         let (first, last) = (offer.0.first_seq(), offer.0.last_seq());
         self.asked.lock().expect("no panic").push((first, last));
         let takes = self.takes.lock().expect("no panic");
-        ready(match (first..=last).all(|seq| takes.contains(&seq)) {
+        let what = match first < *self.takes_from.lock().expect("no panic") {
+            true => Rejection::Time,
+            false => Rejection::Content,
+        };
+        ready(match what == Rejection::Content && (first..=last).all(|seq| takes.contains(&seq)) {
             true => Ok(Receipt { bytes: 1 }),
-            false => Err(Refusal::Rejected { what: Rejection::Content, detail: "no".into() }),
+            false => Err(Refusal::Rejected { what, detail: "no".into() }),
         })
     }
 }
@@ -127,6 +133,24 @@ async fn a_long_run_of_bad_readings_does_not_stop_a_server_that_takes_others() {
     }
     let again = rig.asked().iter().filter(|asked| **asked == (1, 50)).count();
     assert_eq!(again, 250 / 16, "it was asked for what it took before");
+}
+
+#[tokio::test]
+async fn what_a_server_took_once_and_takes_no_longer_does_not_stop_it() {
+    let mut rig = Rig::new(1..=200);
+    assert!(rig.send(1, 2).await.is_ok());
+    *rig.server.takes_from.lock().expect("no panic") = 50;
+    // Bad ones first, as a search for them ends.
+    for seq in 201..=215 {
+        assert!(rig.is_rejected(seq).await, "{seq}");
+    }
+    assert!(is_misconfigured(&rig.send(216, 216).await), "there is nothing else to ask with");
+    let mut offers = 0;
+    while is_misconfigured(&rig.send(150, 250).await) {
+        offers += 1;
+        assert!(offers < 10, "half of these would do");
+    }
+    assert!(rig.send(150, 160).await.is_ok());
 }
 
 #[tokio::test]
