@@ -42,6 +42,7 @@ mod hostile;
 mod http_sinks;
 mod kill;
 mod log;
+mod metered;
 mod mqtt;
 #[cfg(feature = "nats")]
 mod nats;
