@@ -56,5 +56,6 @@ mod refusals;
 #[cfg(feature = "prometheus")]
 mod remote_write;
 mod restart;
+mod several;
 mod storage;
 mod tls;
