@@ -252,6 +252,49 @@ fn every_metric_is_documented() {
     assert_none(&missing, "the README lists every metric");
 }
 
+/// The tests that a table of `ARCHITECTURE.md` names, `path::name` each, row by row.
+fn named_tests(section: &str) -> Vec<Vec<String>> {
+    let text = fs::read_to_string(Path::new(ROOT).join("ARCHITECTURE.md")).expect("a description");
+    let (_, after) = text.split_once(section).expect("its section");
+    let section = after.split("\n## ").next().unwrap_or_default();
+    let rows = section.lines().filter(|line| line.starts_with("| ") && !line.contains(" | | |"));
+    let cells = rows.skip(1).map(|row| row.trim_end_matches(" |").rsplit(" | ").next());
+    let named = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    cells.map(|cell| named(cell.unwrap_or_default())).collect()
+}
+
+/// Whether a file has a function of this name below the attribute of a test.
+fn has_test(text: &str, name: &str) -> bool {
+    let head = format!("fn {name}(");
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let is_test = |line: &&str| *line == "#[test]" || line.starts_with("#[tokio::test");
+    lines.iter().enumerate().filter(|(_, line)| line.contains(&head)).any(|(at, _)| {
+        lines[..at].iter().rev().take_while(|line| line.starts_with("#[")).any(is_test)
+    })
+}
+
+#[test]
+fn each_failure_of_others_has_a_test_of_what_happens_here() {
+    let rows = named_tests("## Failures of others, and the test of what happens here");
+    assert!(rows.len() > 20, "the table is read: {} rows", rows.len());
+    let mut found = Vec::new();
+    for (row, tests) in rows.iter().enumerate() {
+        if tests.is_empty() {
+            found.push(format!("row {} names no test", row + 1));
+        }
+        for test in tests {
+            let there = test.rsplit_once("::").is_some_and(|(path, name)| {
+                let text = fs::read_to_string(Path::new(ROOT).join(path));
+                text.is_ok_and(|text| has_test(&text, name))
+            });
+            if !there {
+                found.push(format!("there is no `{test}`"));
+            }
+        }
+    }
+    assert_none(&found, "what is claimed of failures is shown by a test");
+}
+
 #[test]
 fn the_changelog_names_this_version() {
     let changelog = fs::read_to_string(Path::new(ROOT).join("CHANGELOG.md")).expect("a changelog");

@@ -203,6 +203,7 @@ mod tests {
         assert_eq!(after(then, Some("yesterday"), WALL_MS), Some(120));
         assert_eq!(after(then, None, board_in_1970), None, "a clock that was never set");
         assert_eq!(after("Thursday, 01-Jan-26 00:02:00 GMT", None, WALL_MS), Some(120));
+        assert_eq!(after("Fri, 31 Dec 9999 23:59:59 GMT", None, WALL_MS), Some(1 << 31));
         assert_eq!(after("Thu, 32 Jan 2026 00:02:00 GMT", None, WALL_MS), None);
     }
 

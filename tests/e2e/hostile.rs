@@ -62,16 +62,6 @@ fn resident_kib(daemon: &Daemon) -> u64 {
     number.expect("its resident memory")
 }
 
-/// CPU time it has taken so far.
-fn cpu(daemon: &Daemon) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid()));
-    let stat = stat.expect("read the times of a process");
-    let after_name = stat.rsplit_once(") ").expect("a name in brackets").1;
-    let ticks = after_name.split(' ').skip(11).take(2).map(|n| n.parse::<u64>().expect("ticks"));
-    let per_second = rustix::param::clock_ticks_per_second();
-    Duration::from_millis(ticks.sum::<u64>() * 1000 / per_second)
-}
-
 #[test]
 fn slow_links_and_answers_byte_by_byte_cost_time_and_nothing_else() {
     let mut rng = fastrand::Rng::with_seed(seed());
@@ -194,13 +184,13 @@ fn a_server_that_hangs_for_ever_costs_one_timeout_per_probe_and_nothing_else() {
     let daemon = site.start(&(json_port(&line) + &sink(&upstream.address, "events = false")));
     line.send(json_lines(0..PART));
     upstream.asked(2);
-    let (begin, spent, resident) = (Instant::now(), cpu(&daemon), resident_kib(&daemon));
+    let (begin, spent, resident) = (Instant::now(), daemon.cpu(), resident_kib(&daemon));
     let mut stored = PART;
     eventually("the look is over", || begin.elapsed() > LOOK, |over| *over);
     line.send(json_lines(stored..stored + PART));
     stored += PART;
     daemon.stored(stored);
-    let spent = cpu(&daemon) - spent;
+    let spent = daemon.cpu() - spent;
     assert!(spent < LOOK / 10, "{spent:?} of CPU in {:?}", begin.elapsed());
     assert!(resident_kib(&daemon) <= resident + RESIDENT_KIB_MORE);
     let requests = upstream.requests();

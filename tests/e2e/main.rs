@@ -42,6 +42,7 @@ mod hostile;
 mod http_sinks;
 mod kill;
 mod log;
+mod metered;
 mod mqtt;
 #[cfg(feature = "nats")]
 mod nats;
@@ -55,5 +56,6 @@ mod refusals;
 #[cfg(feature = "prometheus")]
 mod remote_write;
 mod restart;
+mod several;
 mod storage;
 mod tls;

@@ -184,6 +184,31 @@ fn something_that_answers_in_the_place_of_a_stream_gets_nothing_accepted() {
 }
 
 #[test]
+fn an_acknowledgement_of_another_batch_accepts_nothing() {
+    if !installed() {
+        return;
+    }
+    let site = Site::new();
+    let server = NatsServer::start_without(&site, &[]);
+    let mut other = Client::connect(&server.address, &json!({}));
+    other.say("SUB telemetry.> 3\r\n");
+    let served = std::thread::spawn(move || {
+        let stored = r#"{"stream":"S","seq":1}"#;
+        let first = other.asked();
+        other.reply_to(&first, stored);
+        let second = other.asked();
+        other.reply_to(&first, stored);
+        other.reply_to(&second, r#"{"error":{"code":400,"err_code":1,"description":"never"}}"#);
+        other
+    });
+    let sink = sink(&server.url(), "");
+    offer(&sink, batch(1, ["a"])).expect("stored");
+    let detail = rejected(offer(&sink, batch(2, ["b"])));
+    assert!(detail.contains("never"), "the answer that is its own counts: {detail}");
+    served.join().expect("it was asked");
+}
+
+#[test]
 fn what_does_not_speak_nats_is_no_different_from_a_link_that_is_down() {
     let endless = "INFO ".to_owned() + &"x".repeat(200_000);
     for says in ["SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 400 Bad Request\r\n\r\n", &endless, ""] {

@@ -205,13 +205,23 @@ impl Client {
 
     /// Answers the next message that comes on any subscription.
     pub(crate) fn reply(&mut self, text: &str) {
+        let asked = self.asked();
+        self.reply_to(&asked, text);
+    }
+
+    /// Where the answer to the next message that comes on any subscription is to go.
+    pub(crate) fn asked(&mut self) -> String {
         loop {
             let line = self.line();
             let words: Vec<&str> = line.split_ascii_whitespace().collect();
             if let ["HMSG", _, _, reply, ..] = words[..] {
-                return self.say(&format!("PUB {reply} {}\r\n{text}\r\n", text.len()));
+                return reply.to_owned();
             }
         }
+    }
+
+    pub(crate) fn reply_to(&mut self, asked: &str, text: &str) {
+        self.say(&format!("PUB {asked} {}\r\n{text}\r\n", text.len()));
     }
 
     /// Asks the API of JetStream.

@@ -1,6 +1,7 @@
 //! From bytes on a line to readings at the collector, and everything a line can do wrong.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::termios::{ControlModes, LocalModes};
 use serde_json::{Value, json};
@@ -205,6 +206,27 @@ fn a_device_that_is_unplugged_goes_on_when_it_is_back_and_its_neighbour_never_no
     assert_eq!(collector.values("mcu"), sample_values(0..30));
     assert_eq!(collector.values("text"), json_values(0..30));
     assert_eq!(daemon.port("mcu")["faults"]["too_short"], 3);
+    daemon.stop();
+}
+
+#[test]
+fn a_port_that_stays_unplugged_is_looked_for_at_next_to_no_cost() {
+    const LOOK: Duration = Duration::from_secs(3);
+    let site = Site::new();
+    let mut mcu = site.plug("mcu");
+    let daemon = site.start(&postcard_port(&mcu));
+    mcu.send([hello(), samples(0..10)].concat());
+    daemon.stored(10);
+    drop(mcu);
+    state(&daemon, "mcu", "absent");
+    let (begin, spent) = (Instant::now(), daemon.cpu());
+    eventually("the look is over", || begin.elapsed() > LOOK, |over| *over);
+    let spent = daemon.cpu() - spent;
+    assert!(spent < LOOK / 20, "{spent:?} of CPU in {:?}", begin.elapsed());
+    let mut mcu = site.plug("mcu");
+    state(&daemon, "mcu", "open");
+    mcu.send([hello(), samples(10..20)].concat());
+    daemon.stored(20);
     daemon.stop();
 }
 

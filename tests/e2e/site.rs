@@ -214,6 +214,17 @@ impl Daemon {
         self.child.id()
     }
 
+    /// CPU time it has taken so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()));
+        let stat = stat.expect("read the times of a process");
+        let after_name = stat.rsplit_once(") ").expect("a name in brackets").1;
+        let ticks =
+            after_name.split(' ').skip(11).take(2).map(|n| n.parse::<u64>().expect("ticks"));
+        let per_second = rustix::param::clock_ticks_per_second();
+        Duration::from_millis(ticks.sum::<u64>() * 1000 / per_second)
+    }
+
     fn listens_at(&self) -> String {
         let port = self.port_in_proc().unwrap_or_else(|| panic!("no port\n{}", self.said()));
         format!("127.0.0.1:{port}")

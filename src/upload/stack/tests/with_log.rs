@@ -101,7 +101,8 @@ impl Process {
     async fn breaker(&self, name: &str) {
         let mut status = self.status.clone();
         let there = |status: &SinkStatus| status.breaker.name() == name;
-        drop(status.wait_for(there).await.expect("running"));
+        let waited = tokio::time::timeout(DAY, status.wait_for(there)).await;
+        drop(waited.unwrap_or_else(|_| panic!("not {name} in a day")).expect("running"));
     }
 
     fn delivered_and_pending(&self) -> (u64, u64) {
@@ -111,7 +112,9 @@ impl Process {
 
     async fn delivered(&self, count: u64) {
         let mut log = self.handle.status();
-        drop(log.wait_for(|log| log.sinks["s"].delivered == count).await.expect("running"));
+        let there = log.wait_for(|log| log.sinks["s"].delivered == count);
+        let waited = tokio::time::timeout(DAY, there).await;
+        drop(waited.unwrap_or_else(|_| panic!("not {count} in a day")).expect("running"));
     }
 
     /// As a crash ends it: between any two things it awaits, once what was noted is committed.

@@ -1,0 +1,70 @@
+//! An outage at a thousand readings a second, in virtual time: nothing is given up or skipped, and it is
+//! over soon after its end.
+
+use super::*;
+
+const PER_SECOND: i64 = 1000;
+
+/// Lives through a minute of this, and gives how long after its end the last reading arrived.
+async fn a_minute_of(trouble: impl Fn() -> Reply + Send + 'static) -> Duration {
+    let mut rig = Rig::new(pace());
+    rig.append(PER_SECOND, 0).await;
+    rig.drained().await;
+    rig.server.replies(move |_| trouble());
+    for _ in 0..60 {
+        rig.append(PER_SECOND, 0).await;
+        sleep(SECOND).await;
+    }
+    assert_eq!(rig.server.ids().len(), 1000, "nothing arrives during it");
+    let end = Instant::now();
+    rig.server.replies(|_| Reply::takes(SECOND / 50));
+    let log = rig.drained().await;
+    // Each lane in its order: the server sees to that.
+    rig.has_all_but(&[]);
+    assert_eq!((log.ledger.delivered, log.ledger.pending), (61_000, 0));
+    assert_eq!(log.ledger.imbalances(), Vec::<String>::new());
+    let last = rig.server.lock().has.values().map(|(_, at)| *at).max().expect("some");
+    last - end
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_was_busy_for_a_minute_has_everything_seconds_later() {
+    let busy = || {
+        let detail = "503".into();
+        Reply::refuses(Refusal::Retry { cause: Cause::ServerBusy, after: None, detail })
+    };
+    let late = a_minute_of(busy).await;
+    assert!(late <= 12 * SECOND, "{late:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_hung_for_a_minute_has_everything_a_timeout_later() {
+    let silent = || Reply { after: Duration::ZERO, takes: false, says: None };
+    let late = a_minute_of(silent).await;
+    assert!(late <= TIMEOUT + 12 * SECOND, "{late:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_in_an_outage_goes_on_with_the_backlog_and_skips_none_of_it() {
+    let mut rig = Rig::new(pace());
+    rig.server.replies(|_| Reply::down());
+    for _ in 0..3 {
+        rig.append(PER_SECOND, 0).await;
+        rig.stored().await;
+    }
+    let folder = rig.end().await;
+    let mut rig = Rig::on(folder, pace(), NOW + 3_600_000);
+    rig.next_id = 3 * PER_SECOND;
+    rig.server.replies(|_| Reply::down());
+    sleep(SECOND * 60).await;
+    rig.append(10, 0).await;
+    rig.stored().await;
+    rig.server.replies(|_| Reply::takes(SECOND / 50));
+    rig.drained().await;
+    rig.has_all_but(&[]);
+    let site = rig.server.lock();
+    let taken = site.asked.iter().filter(|asked| asked.taken);
+    let mut lanes: Vec<Lane> = taken.map(|asked| asked.lane).collect();
+    lanes.dedup();
+    assert_eq!(lanes, [Lane::Live, Lane::Backfill], "the freshest, then what is behind it");
+}
