@@ -140,8 +140,18 @@ pub(crate) struct Client {
     early: VecDeque<Delivery>,
 }
 
-/// Subject, head and body of a message.
-type Delivery = (String, String, Vec<u8>);
+/// A message as it comes.
+#[derive(Debug)]
+struct Delivery {
+    subject: String,
+    /// Where to acknowledge it.
+    reply: String,
+    head: String,
+    body: Vec<u8>,
+}
+
+/// What a server sends before it hears that something has arrived: it cuts off who falls behind.
+const UNACKNOWLEDGED_MAX: u64 = 1000;
 
 impl Client {
     pub(crate) fn connect(address: &str, login: &Value) -> Self {
@@ -176,14 +186,16 @@ impl Client {
             match words[..] {
                 ["PING"] => self.say("PONG\r\n"),
                 [verb @ ("MSG" | "HMSG"), subject, sid, ..] => {
+                    let sizes = if verb == "HMSG" { 2 } else { 1 };
                     let head = if verb == "HMSG" { number(2) } else { 0 };
                     let (mut all, subject) = (vec![0; number(1) + 2], subject.to_owned());
                     let is_answer = sid == "1";
+                    let reply = words[3..words.len() - sizes].concat();
                     self.reader.read_exact(&mut all).expect("a whole message");
                     all.truncate(all.len() - 2);
                     let body = all.split_off(head);
                     let head = String::from_utf8(all).expect("a head is text");
-                    return (is_answer, (subject, head, body));
+                    return (is_answer, Delivery { subject, reply, head, body });
                 }
                 _ => panic!("nats-server said: {line:?}"),
             }
@@ -228,7 +240,7 @@ impl Client {
     pub(crate) fn ask(&mut self, what: &str, question: &Value) -> Value {
         let question = question.to_string();
         self.say(&format!("PUB $JS.API.{what} answers {}\r\n{question}\r\n", question.len()));
-        let (_, head, body) = self.answer();
+        let Delivery { head, body, .. } = self.answer();
         assert!(head.is_empty(), "{what}: {head}");
         let answer: Value = serde_json::from_slice(&body).expect("an answer is JSON");
         assert!(answer["error"].is_null(), "{what}: {answer}");
@@ -252,18 +264,23 @@ impl Client {
     pub(crate) fn consume(&mut self) -> Vec<Stored> {
         let count = self.count();
         let consumer = json!({
-            "deliver_subject": "messages", "deliver_policy": "all", "ack_policy": "none",
+            "deliver_subject": "messages", "deliver_policy": "all", "ack_policy": "all",
+            "max_ack_pending": UNACKNOWLEDGED_MAX,
         });
         let made = json!({"stream_name": "T", "config": consumer});
         let made = self.ask("CONSUMER.CREATE.T", &made);
-        let stored = (0..count).map(|_| self.stored()).collect();
+        let stored = (1..=count).map(|number| self.stored(number % (UNACKNOWLEDGED_MAX / 2) == 0));
+        let stored = stored.collect();
         let name = made["name"].as_str().expect("a name");
         self.ask(&format!("CONSUMER.DELETE.T.{name}"), &json!({}));
         stored
     }
 
-    fn stored(&mut self) -> Stored {
-        let (subject, head, body) = self.delivery();
+    fn stored(&mut self, acknowledge: bool) -> Stored {
+        let Delivery { subject, reply, head, body } = self.delivery();
+        if acknowledge {
+            self.say(&format!("PUB {reply} 4\r\n+ACK\r\n"));
+        }
         let id = head.lines().find_map(|line| line.strip_prefix("Nats-Msg-Id: "));
         let id = id.expect("each message has an id").to_owned();
         Stored { subject, id, body: serde_json::from_slice(&body).expect("JSON") }
