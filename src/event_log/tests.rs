@@ -10,6 +10,7 @@ mod model;
 mod opening;
 mod plans;
 mod quarantine;
+mod replays;
 
 use std::path::Path;
 use std::sync::Arc;
