@@ -13,21 +13,20 @@
 //!
 //! What is held is said by the aggregates; the copies in the table follow with the same commit. A
 //! reading that was refused counts as acknowledged in the sink's delivery state, so that nothing waits
-//! for it, and stays so: what is replayed is offered from its copy.
+//! for it, and stays so: what is replayed is offered from its copy. What a person wants is in `orders`.
 
 use std::collections::BTreeMap;
 
-use super::actor::{LogActor, LogConfig};
+use super::Refused;
+use super::actor::LogActor;
 use super::copies::{Change, Copied, bytes_of};
 use super::error::StorageError;
 use super::news::News;
 use super::rows::QuarantineRow;
-use super::{Mailbox, Refused, channel};
-use crate::clock::Clock;
 use crate::domain::boots::Moment;
 use crate::domain::delivery::{IntervalSet, NONE};
 use crate::domain::event::{Event, Stream};
-use crate::domain::quarantine::{Done, Order, Quarantine, Wish};
+use crate::domain::quarantine::Quarantine;
 use crate::telemetry::quarantine::Why;
 
 /// Of what a server says, so much is kept with each copy.
@@ -37,22 +36,6 @@ const SHARE_OF_ROOM: u64 = 8;
 /// Runs of discarded readings that are remembered by their numbers.
 const DISCARDED_RUNS_MAX: usize = 256;
 
-/// Why an order was not carried out.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Declined {
-    #[error("nothing such is in quarantine; `outstation quarantine list` shows what is")]
-    NothingSuch,
-    #[error(
-        "the sink `{0}` is not configured, so nobody would take them; configure it, or drop them with \
-         `--sink {0}`"
-    )]
-    NoSuchSink(String),
-    #[error("it is done as soon as the log can be written: {0}")]
-    NotStored(String),
-    #[error("the log is not open yet ({0}); try again when it is")]
-    NotOpen(String),
-}
-
 /// The copies between two commits.
 #[derive(Debug, Default)]
 pub(super) struct Copies {
@@ -60,6 +43,8 @@ pub(super) struct Copies {
     bytes: u64,
     /// For the next commit.
     staged: Vec<Change>,
+    /// Whether any of it keeps something.
+    keeps: bool,
     news: News,
 }
 
@@ -83,8 +68,9 @@ impl Copies {
 
     /// What is kept and removed before it was ever written costs nothing: while the storage fails,
     /// memory holds no more than the quarantine may.
-    fn stage(&mut self, change: Change) {
-        if let Change::Remove { sink, first, last } = &change {
+    pub(super) fn stage(&mut self, change: Change) {
+        self.keeps |= matches!(change, Change::Keep(_));
+        if let (Change::Remove { sink, first, last }, true) = (&change, self.keeps) {
             self.staged.retain(|known| match known {
                 Change::Keep(row) => {
                     let (from, to) = (row.segment.first_seq, row.segment.last_seq());
@@ -101,20 +87,6 @@ impl Copies {
             _ => self.staged.push(change),
         }
     }
-}
-
-/// Carries an order out where no daemon runs.
-pub fn carry_out_alone(
-    config: LogConfig,
-    clock: Clock,
-    order: &Order,
-) -> Result<Result<Vec<Done>, Declined>, StorageError> {
-    let mut actor = LogActor::open(config, clock)?;
-    let (_handle, mailbox) = channel();
-    let done = actor.carry_out(order, &mailbox)?;
-    actor.commit(&mailbox, true)?;
-    actor.tell_quarantine();
-    Ok(done)
 }
 
 impl LogActor {
@@ -197,61 +169,6 @@ impl LogActor {
         }
     }
 
-    /// Says what was done only when it is durable.
-    pub(super) fn carry_out(
-        &mut self,
-        order: &Order,
-        mailbox: &Mailbox,
-    ) -> Result<Result<Vec<Done>, Declined>, StorageError> {
-        let done = match self.apply_order(order) {
-            Ok(done) => done,
-            Err(declined) => return Ok(Err(declined)),
-        };
-        self.commit(mailbox, false)?;
-        Ok(match &self.trouble {
-            Some(trouble) => Err(Declined::NotStored(trouble.clone())),
-            None => Ok(done),
-        })
-    }
-
-    fn apply_order(&mut self, order: &Order) -> Result<Vec<Done>, Declined> {
-        let mut selected: Vec<(String, Vec<(u64, u64)>)> = Vec::new();
-        let mut nobody = None;
-        for (sink, quarantine) in &self.aggregates.quarantines {
-            let ranges = match order.wish {
-                Wish::Replay => order.selects(sink, &quarantine.held),
-                Wish::Drop => order.selects(sink, &quarantine.kept()),
-            };
-            if ranges.is_empty() {
-                continue;
-            }
-            if order.wish == Wish::Replay && self.config.rules(sink).is_none() {
-                nobody.get_or_insert(sink);
-                continue;
-            }
-            selected.push((sink.clone(), ranges));
-        }
-        if selected.is_empty() {
-            return Err(nobody.map_or(Declined::NothingSuch, |s| Declined::NoSuchSink(s.clone())));
-        }
-        let carried_out = selected.into_iter().map(|(sink, ranges)| {
-            let readings = ranges.iter().map(|(first, last)| last - first + 1).sum();
-            for (first, last) in ranges {
-                match order.wish {
-                    Wish::Replay => self.replay(&sink, first, last),
-                    Wish::Drop => self.discard(&sink, first, last, Why::Dropped),
-                }
-            }
-            Done { sink, readings }
-        });
-        Ok(carried_out.collect())
-    }
-
-    fn replay(&mut self, sink: &str, first: u64, last: u64) {
-        self.record(Stream::quarantine(sink), Event::Replayed { first, last });
-        self.copies.stage(Change::Mark { sink: sink.to_owned(), first, last });
-    }
-
     /// Copies give way to what was never refused. They are of any size, so this is an estimate; the
     /// next commit measures what is left.
     pub(super) fn bound_copies(&mut self, room: u64) {
@@ -318,6 +235,7 @@ impl LogActor {
             return;
         }
         self.copies.staged.clear();
+        self.copies.keeps = false;
         // Unmeasured they count as before; the next commit measures again.
         if let Ok(bytes) = self.database.copied_bytes() {
             self.copies.bytes = bytes;

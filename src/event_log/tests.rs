@@ -8,6 +8,7 @@ mod lanes_model;
 mod merging;
 mod model;
 mod opening;
+mod orders;
 mod plans;
 mod quarantine;
 mod replays;

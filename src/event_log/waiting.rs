@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::actor::{CELLS_PER_COMMIT, LogActor, LogConfig, TROUBLE_RETRY};
 use super::error::StorageError;
-use super::quarantine::Declined;
+use super::orders::Declined;
 use super::{Append, LogStatus, Mailbox, Recalled, Received, Refused, Request};
 use crate::clock::Clock;
 use crate::domain::ledger::{Books, Intake, Ledger};

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use super::super::copies::Change;
-use super::super::quarantine::{Declined, carry_out_alone};
+use super::super::orders::{Declined, carry_out_alone};
 use super::super::sqlite::{Commit, Database};
 use super::*;
 use crate::domain::batch::StoredSegment;
