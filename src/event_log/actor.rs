@@ -184,7 +184,9 @@ impl LogActor {
         self.publish(mailbox);
         let (mut appending, mut reading) = (true, true);
         while appending || reading {
-            let commit_at = self.commit_at.into_iter().chain(self.settle_at).min();
+            // What is due while commits fail waits for the next attempt.
+            let settle_at = self.settle_at.filter(|_| self.trouble.is_none());
+            let commit_at = self.commit_at.into_iter().chain(settle_at).min();
             let commit_due = async {
                 match commit_at {
                     Some(at) => sleep_until(at).await,
