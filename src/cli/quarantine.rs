@@ -12,7 +12,7 @@ use crate::config::{Config, LogFormat};
 use crate::control::client::{self, ControlError};
 use crate::device;
 use crate::domain::quarantine::{Done, Order, Wish};
-use crate::event_log::{self, error::StorageError, quarantine::carry_out_alone};
+use crate::event_log::{self, error::StorageError, orders::carry_out_alone};
 use crate::inspect::InspectError;
 use crate::inspect::quarantine::{self, Style, Wanted};
 use crate::telemetry;

@@ -58,17 +58,19 @@ impl IntervalSet {
 
     /// Takes `first..=last` out and says how many numbers were there.
     pub fn remove(&mut self, first: u64, last: u64) -> u64 {
-        if self.within(first, last).is_empty() {
+        let from = self.0.partition_point(|(_, end)| *end < first);
+        let to = self.0.partition_point(|(start, _)| *start <= last);
+        let Some(touched) = self.0.get(from..to).filter(|touched| !touched.is_empty()) else {
             return 0;
-        }
-        let before = self.count();
-        let outside = |(start, end): (u64, u64)| {
-            let left = (start < first).then(|| (start, end.min(first - 1)));
-            let right = (end > last).then(|| (start.max(last + 1), end));
-            left.into_iter().chain(right)
         };
-        self.0 = std::mem::take(&mut self.0).into_iter().flat_map(outside).collect();
-        before - self.count()
+        let (start, end) = (touched[0].0, touched[touched.len() - 1].1);
+        let before: u64 = touched.iter().map(|(start, end)| end - start + 1).sum();
+        let left = (start < first).then(|| (start, first - 1));
+        let right = (end > last).then(|| (last + 1, end));
+        let rest: Vec<(u64, u64)> = left.into_iter().chain(right).collect();
+        let after: u64 = rest.iter().map(|(start, end)| end - start + 1).sum();
+        self.0.splice(from..to, rest);
+        before - after
     }
 
     pub fn contains(&self, seq: u64) -> bool {

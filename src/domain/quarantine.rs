@@ -47,9 +47,10 @@ impl Quarantine {
         self.discarded.insert(first, last);
     }
 
-    /// The sink has taken after all what it was offered again.
+    /// The sink has taken after all what it was offered again, even what was discarded on its way.
     pub fn deliver(&mut self, first: u64, last: u64) {
         self.replayed.remove(first, last);
+        self.discarded.remove(first, last);
     }
 
     pub fn forget(&mut self, first: u64, last: u64) {
@@ -65,6 +66,12 @@ impl Quarantine {
     /// The readings of which there is a copy.
     pub fn kept(&self) -> IntervalSet {
         self.held.union(&self.replayed)
+    }
+
+    /// So many of those kept that give way first: the oldest, and what is offered again after all others.
+    pub fn giving_way(&self, count: u64) -> Vec<(u64, u64)> {
+        let of_replayed = count.saturating_sub(self.held.count());
+        [self.held.lowest(count), self.replayed.lowest(of_replayed)].concat()
     }
 
     /// The readings that were refused and not taken since.
@@ -167,6 +174,7 @@ mod tests {
                     3 => {
                         quarantine.deliver(first, last);
                         replayed.retain(|seq| !(first..=last).contains(seq));
+                        discarded.retain(|seq| !(first..=last).contains(seq));
                     }
                     _ => {
                         quarantine.forget(first, last);
@@ -177,6 +185,12 @@ mod tests {
                 prop_assert_eq!(&numbers(&quarantine.discarded), &places[1]);
                 prop_assert_eq!(&numbers(&quarantine.replayed), &places[2]);
                 prop_assert_eq!(quarantine.forgotten, forgotten);
+                let [held, _, replayed] = &places;
+                let order: Vec<u64> = held.iter().chain(replayed).copied().collect();
+                let giving_way = quarantine.giving_way(length);
+                let giving_way: Vec<u64> = giving_way.iter().flat_map(|(first, last)| *first..=*last).collect();
+                let count = usize::try_from(length).expect("small").min(order.len());
+                prop_assert_eq!(giving_way, order[..count].to_vec());
             }
         }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::aggregates::Aggregates;
@@ -18,6 +19,7 @@ use super::files::Files;
 use super::lanes::Marks;
 use super::memory::Memory;
 use super::opening::{self, Opened};
+use super::orders::Underway;
 use super::quarantine::Copies;
 use super::room::{Ballast, Leaving, bounds, spares_journal};
 pub use super::settings::{Intervals, LogConfig, SinkRules};
@@ -72,6 +74,7 @@ pub struct LogActor {
     pub(super) marks: BTreeMap<String, Marks>,
     pub(super) compaction: Compaction,
     pub(super) copies: Copies,
+    pub(super) underway: Option<Underway>,
     /// When acknowledgements, and intake without readings, are due.
     pub(super) settle_at: Option<Instant>,
     /// By lane: everything before was evicted.
@@ -137,6 +140,7 @@ impl LogActor {
             marks: BTreeMap::new(),
             compaction: Compaction::new(),
             copies: Copies::default(),
+            underway: None,
             settle_at: None,
             evicted_to: [0; 3],
             leaving: Leaving::default(),
@@ -180,7 +184,9 @@ impl LogActor {
         self.publish(mailbox);
         let (mut appending, mut reading) = (true, true);
         while appending || reading {
-            let commit_at = self.commit_at.into_iter().chain(self.settle_at).min();
+            // What is due while commits fail waits for the next attempt.
+            let settle_at = self.settle_at.filter(|_| self.trouble.is_none());
+            let commit_at = self.commit_at.into_iter().chain(settle_at).min();
             let commit_due = async {
                 match commit_at {
                     Some(at) => sleep_until(at).await,
@@ -199,7 +205,10 @@ impl LogActor {
                 },
                 () = commit_due => self.commit(mailbox, false)?,
                 () = pulse.called() => self.look_around(mailbox)?,
+                // Everybody else is heard between two parts of an order.
+                () = yield_now(), if self.is_carrying_out() => {}
             }
+            self.carry_on(mailbox)?;
             while let Some(append) =
                 self.has_room().then(|| mailbox.appends.try_recv().ok()).flatten()
             {
@@ -310,7 +319,7 @@ impl LogActor {
                 let _ = answer.send(());
             }
             Request::Order { order, answer } => {
-                let _ = answer.send(self.carry_out(&order, mailbox)?);
+                self.begin(&order, answer, mailbox)?;
             }
             Request::Recall { sink, answer } => {
                 let breakers = self.aggregates.breakers.get(&sink).cloned().unwrap_or_default();
@@ -381,19 +390,5 @@ impl LogActor {
             self.record(Stream::clock(), Event::ClockAnchored { boot: self.boot, anchor });
             self.schedule(self.config.commit_interval.live);
         }
-    }
-
-    /// A sink configured for the first time, or again after others had their readings trimmed, is
-    /// owed what is still in the log.
-    fn welcome_sinks(&mut self) -> Result<(), StorageError> {
-        let from = self.database.oldest_seq()?.min(self.next_seq);
-        for sink in self.config.names() {
-            let has = self.aggregates.settled(&sink);
-            if self.aggregates.books.first_owed(&has, 1) < from {
-                self.record(Stream::delivery(&sink), Event::SinkAdded { from });
-                self.settle();
-            }
-        }
-        Ok(())
     }
 }

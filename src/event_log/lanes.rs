@@ -55,6 +55,8 @@ pub(super) struct Marks {
     live: u64,
     /// No alarm before was owed when it was last looked.
     alarm: u64,
+    /// Whether what it was offered last were copies.
+    copies: bool,
 }
 
 impl Marks {
@@ -70,6 +72,14 @@ pub(super) enum Stored {
     /// Whatever may not wait: alarms too, if they were not asked for.
     ButBackfill,
     Only(Lane),
+}
+
+/// What a batch is looked for in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// What is replayed from the quarantine, which is backfill.
+    Copies,
+    Stored(Lane),
 }
 
 /// A part of the log: what is owed in `from..before` and stored so.
@@ -109,7 +119,7 @@ impl View {
 
     /// The parts of the log that a lane is, in the order in which they go.
     pub(super) fn scopes(&self, lane: Lane) -> Vec<Scope> {
-        let Marks { live: mark, alarm } = self.marks;
+        let Marks { live: mark, alarm, .. } = self.marks;
         let end = self.end;
         let scope = |from, before, stored| Scope { from, before, stored };
         match (self.policy.order, lane) {
@@ -130,6 +140,22 @@ impl View {
                 vec![scope(1, mark, Stored::Any), scope(mark, end, Stored::Only(lane))]
             }
         }
+    }
+
+    /// Where to look, given what is asked for. Copies that were offered and not taken come last the
+    /// next time: those that their sink never takes hold up nothing else. In the order stored they go
+    /// before everything, because nothing is taken that is older than what the sink has.
+    pub(super) fn turns(&self, lanes: &[Lane]) -> Vec<Turn> {
+        let mut turns: Vec<Turn> = lanes.iter().map(|lane| Turn::Stored(*lane)).collect();
+        if let Some(backfill) = lanes.iter().position(|lane| *lane == Lane::Backfill) {
+            let at = match self.policy.order {
+                Order::AsStored => 0,
+                Order::LiveFirst if self.marks.copies => turns.len(),
+                Order::LiveFirst => backfill,
+            };
+            turns.insert(at, Turn::Copies);
+        }
+        turns
     }
 
     /// Whether the sink is owed something of a segment.
@@ -196,6 +222,11 @@ impl LogActor {
             Some(head) => Ok(Some(head)),
             None => Ok(self.database.lane_heads(lane, seq, 1)?.pop()),
         }
+    }
+
+    /// Notes whether what a sink is offered now are copies.
+    pub(super) fn offered_copies(&mut self, sink: &str, copies: bool) {
+        self.marks.entry(sink.to_owned()).or_default().copies = copies;
     }
 
     /// Moves the mark of a sink when what stands there has waited too long. Says whether it moved.

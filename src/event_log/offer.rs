@@ -4,7 +4,7 @@
 use super::actor::LogActor;
 use super::error::StorageError;
 use super::gather::Hole;
-use super::lanes::View;
+use super::lanes::{Turn, View};
 use super::{Ask, Limits, Mailbox};
 use crate::domain::batch::{Batch, Lane, StoredSegment, ToldEvent};
 use crate::domain::event::{Event, Stream};
@@ -25,10 +25,6 @@ impl LogActor {
     ) -> Result<Option<Batch>, StorageError> {
         if self.closed {
             return Ok(None);
-        }
-        let replayed = self.replayed_batch(sink, ask);
-        if let Some(batch) = self.readable(replayed)?.flatten() {
-            return Ok(Some(batch));
         }
         let found = self.next_segments(sink, ask, mailbox);
         let (lane, segments) = self.readable(found)?.flatten().unwrap_or_default();
@@ -57,26 +53,57 @@ impl LogActor {
             if !in_order && ask.lanes != [Lane::Alarm] && self.keep_fresh(sink, &mut view)? {
                 self.publish(mailbox);
             }
-            match self.first_found(&view, ask)? {
+            match self.first_found(sink, &view, ask)? {
                 Err(hole) => self.write_off(hole, mailbox),
-                Ok(Some((_, segments))) if in_order => {
-                    let next = segments.first().map_or(0, |segment| segment.first_seq);
-                    let live = self.is_live(next, &view)?;
-                    return Ok(Some((if live { Lane::Live } else { Lane::Backfill }, segments)));
-                }
                 Ok(found) => return Ok(found),
             }
         }
     }
 
-    fn first_found(&self, view: &View, ask: Ask) -> Result<FirstFound, StorageError> {
-        for lane in ask.lanes {
-            for scope in view.scopes(*lane) {
-                match self.gather(&scope, view, ask.limits)? {
-                    Ok(segments) if segments.is_empty() => {}
-                    found => return Ok(found.map(|segments| Some((*lane, segments)))),
+    fn first_found(
+        &mut self,
+        sink: &str,
+        view: &View,
+        ask: Ask,
+    ) -> Result<FirstFound, StorageError> {
+        for turn in view.turns(ask.lanes) {
+            let found = match turn {
+                Turn::Stored(lane) => self.first_stored(lane, view, ask.limits)?,
+                Turn::Copies => {
+                    let copies = self.replayed(sink, ask.limits)?;
+                    Ok((!copies.is_empty()).then_some((Lane::Backfill, copies)))
                 }
+            };
+            match found {
+                Ok(None) => {}
+                Ok(Some(_)) => {
+                    self.offered_copies(sink, turn == Turn::Copies);
+                    return Ok(found);
+                }
+                Err(_) => return Ok(found),
             }
+        }
+        Ok(Ok(None))
+    }
+
+    fn first_stored(
+        &self,
+        lane: Lane,
+        view: &View,
+        limits: Limits,
+    ) -> Result<FirstFound, StorageError> {
+        for scope in view.scopes(lane) {
+            let segments = match self.gather(&scope, view, limits)? {
+                Ok(segments) => segments,
+                Err(hole) => return Ok(Err(hole)),
+            };
+            let Some(first) = segments.first() else { continue };
+            let lane = match view.policy.order {
+                Order::AsStored if self.is_live(first.first_seq, view)? => Lane::Live,
+                Order::AsStored => Lane::Backfill,
+                Order::LiveFirst => lane,
+            };
+            return Ok(Ok(Some((lane, segments))));
         }
         Ok(Ok(None))
     }
@@ -143,12 +170,7 @@ impl LogActor {
         self.publish(mailbox);
     }
 
-    pub(super) fn batch(
-        &self,
-        lane: Lane,
-        segments: Vec<StoredSegment>,
-        events: Vec<ToldEvent>,
-    ) -> Batch {
+    fn batch(&self, lane: Lane, segments: Vec<StoredSegment>, events: Vec<ToldEvent>) -> Batch {
         let mut sensors: Vec<u32> = segments.iter().flat_map(StoredSegment::sensors).collect();
         sensors.sort_unstable();
         sensors.dedup();

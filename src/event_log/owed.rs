@@ -1,7 +1,10 @@
 //! What a sink is still owed, in sets of numbers.
 
+use super::actor::LogActor;
 use super::aggregates::Aggregates;
+use super::error::StorageError;
 use crate::domain::delivery::IntervalSet;
+use crate::domain::event::{Event, Stream};
 
 impl Aggregates {
     /// What a sink needs no more: it has it, it refused it, or it has to do without.
@@ -21,5 +24,21 @@ impl Aggregates {
     /// What a sink is not owed: it needs it no more, or it is lost.
     pub(super) fn closed(&self, sink: &str) -> IntervalSet {
         self.settled(sink).union(&self.books.evicted).union(&self.books.damaged)
+    }
+}
+
+impl LogActor {
+    /// A sink configured for the first time, or again after others had their readings trimmed, is
+    /// owed what is still in the log.
+    pub(super) fn welcome_sinks(&mut self) -> Result<(), StorageError> {
+        let from = self.database.oldest_seq()?.min(self.next_seq);
+        for sink in self.config.names() {
+            let has = self.aggregates.settled(&sink);
+            if self.aggregates.books.first_owed(&has, 1) < from {
+                self.record(Stream::delivery(&sink), Event::SinkAdded { from });
+                self.settle();
+            }
+        }
+        Ok(())
     }
 }

@@ -8,26 +8,25 @@
 //!             │ ▲                              ▲
 //!      Replay ▼ └─refused again                │
 //!          replayed ──want of room, Drop───────┘
-//!             └──acknowledged──▶ delivered
+//!             └──acknowledged──▶ delivered; so is what was discarded on its way to the sink
 //! ```
 //!
 //! What is held is said by the aggregates; the copies in the table follow with the same commit. A
 //! reading that was refused counts as acknowledged in the sink's delivery state, so that nothing waits
-//! for it, and stays so: what is replayed is offered from its copy.
+//! for it, and stays so: what is replayed is offered from its copy. What a person wants is in `orders`.
 
 use std::collections::BTreeMap;
 
-use super::actor::{LogActor, LogConfig};
+use super::Refused;
+use super::actor::LogActor;
 use super::copies::{Change, Copied, bytes_of};
 use super::error::StorageError;
 use super::news::News;
 use super::rows::QuarantineRow;
-use super::{Mailbox, Refused, channel};
-use crate::clock::Clock;
 use crate::domain::boots::Moment;
 use crate::domain::delivery::{IntervalSet, NONE};
 use crate::domain::event::{Event, Stream};
-use crate::domain::quarantine::{Done, Order, Wish};
+use crate::domain::quarantine::Quarantine;
 use crate::telemetry::quarantine::Why;
 
 /// Of what a server says, so much is kept with each copy.
@@ -37,21 +36,6 @@ const SHARE_OF_ROOM: u64 = 8;
 /// Runs of discarded readings that are remembered by their numbers.
 const DISCARDED_RUNS_MAX: usize = 256;
 
-/// Why an order was not carried out.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Declined {
-    #[error("nothing such is in quarantine; `outstation quarantine list` shows what is")]
-    NothingSuch,
-    #[error(
-        "the sink `{0}` is not configured, so nobody would take them; configure it, or drop them"
-    )]
-    NoSuchSink(String),
-    #[error("it is done as soon as the log can be written: {0}")]
-    NotStored(String),
-    #[error("the log is not open yet ({0}); try again when it is")]
-    NotOpen(String),
-}
-
 /// The copies between two commits.
 #[derive(Debug, Default)]
 pub(super) struct Copies {
@@ -59,6 +43,8 @@ pub(super) struct Copies {
     bytes: u64,
     /// For the next commit.
     staged: Vec<Change>,
+    /// Whether any of it keeps something.
+    keeps: bool,
     news: News,
 }
 
@@ -82,8 +68,9 @@ impl Copies {
 
     /// What is kept and removed before it was ever written costs nothing: while the storage fails,
     /// memory holds no more than the quarantine may.
-    fn stage(&mut self, change: Change) {
-        if let Change::Remove { sink, first, last } = &change {
+    pub(super) fn stage(&mut self, change: Change) {
+        self.keeps |= matches!(change, Change::Keep(_));
+        if let (Change::Remove { sink, first, last }, true) = (&change, self.keeps) {
             self.staged.retain(|known| match known {
                 Change::Keep(row) => {
                     let (from, to) = (row.segment.first_seq, row.segment.last_seq());
@@ -100,20 +87,6 @@ impl Copies {
             _ => self.staged.push(change),
         }
     }
-}
-
-/// Carries an order out where no daemon runs.
-pub fn carry_out_alone(
-    config: LogConfig,
-    clock: Clock,
-    order: &Order,
-) -> Result<Result<Vec<Done>, Declined>, StorageError> {
-    let mut actor = LogActor::open(config, clock)?;
-    let (_handle, mailbox) = channel();
-    let done = actor.carry_out(order, &mailbox)?;
-    actor.commit(&mailbox, true)?;
-    actor.tell_quarantine();
-    Ok(done)
 }
 
 impl LogActor {
@@ -148,6 +121,7 @@ impl LogActor {
     pub(super) fn quarantine(&mut self, sink: &str, refused: &Refused) {
         let segment = &refused.segment;
         let (first, last) = (segment.first_seq, segment.last_seq());
+        let gone = self.aggregates.quarantine(sink).discarded.within(first, last);
         let reason = shortened(&refused.reason);
         self.copies.news.refused(sink, first, last, &reason);
         let event = Event::Refused { first, last, reason: reason.clone() };
@@ -157,87 +131,42 @@ impl LogActor {
         let at = Moment { boot: self.boot, ms: self.clock.since_boot_ms() };
         let row = QuarantineRow { sink: sink.clone(), segment, at, replayed: false, reason };
         self.copies.stage(Change::Keep(row));
+        // What was discarded on its way to a sink that was offered it again does not come back.
+        for (first, last) in gone {
+            self.take_away(&sink, first, last);
+        }
         self.keep_to_limit(&sink);
         self.settle();
     }
 
-    /// The oldest give way.
     fn keep_to_limit(&mut self, sink: &str) {
         let most = self.config.quarantine_readings.get(sink).copied().unwrap_or(0);
-        let kept = self.aggregates.quarantine(sink).kept();
-        for (first, last) in kept.lowest(kept.count().saturating_sub(most)) {
+        let quarantine = self.aggregates.quarantine(sink);
+        let excess = quarantine.kept().count().saturating_sub(most);
+        for (first, last) in quarantine.giving_way(excess) {
             self.discard(sink, first, last, Why::Limit);
         }
     }
 
     pub(super) fn discard(&mut self, sink: &str, first: u64, last: u64, why: Why) {
-        self.record(Stream::quarantine(sink), Event::Discarded { first, last });
-        self.copies.stage(Change::Remove { sink: sink.to_owned(), first, last });
+        self.take_away(sink, first, last);
         self.copies.news.discarded(sink, first, last, why);
         self.settle();
     }
 
+    fn take_away(&mut self, sink: &str, first: u64, last: u64) {
+        self.record(Stream::quarantine(sink), Event::Discarded { first, last });
+        self.copies.stage(Change::Remove { sink: sink.to_owned(), first, last });
+    }
+
     /// A sink has these readings; among them may be some that it had refused before.
     pub(super) fn taken_after_all(&mut self, sink: &str, first: u64, last: u64) {
-        for (first, last) in self.aggregates.quarantine(sink).replayed.within(first, last) {
+        let Quarantine { replayed, discarded, .. } = self.aggregates.quarantine(sink);
+        let refused = [replayed, discarded].map(|set| set.within(first, last)).concat();
+        for (first, last) in refused {
             self.record(Stream::quarantine(sink), Event::Acknowledged { first, last });
             self.copies.stage(Change::Remove { sink: sink.to_owned(), first, last });
         }
-    }
-
-    /// Says what was done only when it is durable.
-    pub(super) fn carry_out(
-        &mut self,
-        order: &Order,
-        mailbox: &Mailbox,
-    ) -> Result<Result<Vec<Done>, Declined>, StorageError> {
-        let done = match self.apply_order(order) {
-            Ok(done) => done,
-            Err(declined) => return Ok(Err(declined)),
-        };
-        self.commit(mailbox, false)?;
-        Ok(match &self.trouble {
-            Some(trouble) => Err(Declined::NotStored(trouble.clone())),
-            None => Ok(done),
-        })
-    }
-
-    fn apply_order(&mut self, order: &Order) -> Result<Vec<Done>, Declined> {
-        let mut selected: Vec<(String, Vec<(u64, u64)>)> = Vec::new();
-        for (sink, quarantine) in &self.aggregates.quarantines {
-            let ranges = match order.wish {
-                Wish::Replay => order.selects(sink, &quarantine.held),
-                Wish::Drop => order.selects(sink, &quarantine.kept()),
-            };
-            if !ranges.is_empty() {
-                selected.push((sink.clone(), ranges));
-            }
-        }
-        if selected.is_empty() {
-            return Err(Declined::NothingSuch);
-        }
-        if order.wish == Wish::Replay {
-            let configured = |sink: &String| self.config.rules(sink).is_some();
-            if let Some((sink, _)) = selected.iter().find(|(sink, _)| !configured(sink)) {
-                return Err(Declined::NoSuchSink(sink.clone()));
-            }
-        }
-        let carried_out = selected.into_iter().map(|(sink, ranges)| {
-            let readings = ranges.iter().map(|(first, last)| last - first + 1).sum();
-            for (first, last) in ranges {
-                match order.wish {
-                    Wish::Replay => self.replay(&sink, first, last),
-                    Wish::Drop => self.discard(&sink, first, last, Why::Dropped),
-                }
-            }
-            Done { sink, readings }
-        });
-        Ok(carried_out.collect())
-    }
-
-    fn replay(&mut self, sink: &str, first: u64, last: u64) {
-        self.record(Stream::quarantine(sink), Event::Replayed { first, last });
-        self.copies.stage(Change::Mark { sink: sink.to_owned(), first, last });
     }
 
     /// Copies give way to what was never refused. They are of any size, so this is an estimate; the
@@ -261,7 +190,7 @@ impl LogActor {
         while let Some((count, sink)) = kept.pop().filter(|_| excess > 0) {
             let share = count.min(excess);
             excess -= share;
-            for (first, last) in self.aggregates.quarantine(&sink).kept().lowest(share) {
+            for (first, last) in self.aggregates.quarantine(&sink).giving_way(share) {
                 self.discard(&sink, first, last, Why::Room);
             }
         }
@@ -270,23 +199,22 @@ impl LogActor {
     /// Readings that are gone for good need not be remembered one by one for ever.
     pub(super) fn forget_discarded(&mut self) -> Result<(), StorageError> {
         let quarantines = &self.aggregates.quarantines;
-        let runs = |set: &IntervalSet, (first, last)| set.within(first, last).len();
-        let Some(most) = quarantines
-            .values()
-            .map(|quarantine| &quarantine.discarded)
-            .find(|discarded| discarded.intervals().len() > DISCARDED_RUNS_MAX)
-        else {
+        let discarded = quarantines.values().map(|quarantine| &quarantine.discarded);
+        let crowded: Vec<&IntervalSet> =
+            discarded.filter(|set| set.intervals().len() > DISCARDED_RUNS_MAX).collect();
+        if crowded.is_empty() {
             return Ok(());
-        };
+        }
         // Nothing can become of a number any more that has left the log and of which nobody has a copy.
         let kept = quarantines.values().fold(IntervalSet::EMPTY, |all, of| all.union(&of.kept()));
         let gone = kept.missing(1, self.database.oldest_seq()?.saturating_sub(1));
-        let Some((first, last)) = gone.into_iter().max_by_key(|gap| runs(most, *gap)) else {
+        let runs = |(first, last)| crowded.iter().map(|set| set.within(first, last).len()).max();
+        let most = gone.into_iter().map(|gap| (runs(gap), gap)).max();
+        let Some((_, (first, last))) =
+            most.filter(|(runs, _)| *runs > Some(DISCARDED_RUNS_MAX / 2))
+        else {
             return Ok(());
         };
-        if runs(most, (first, last)) <= DISCARDED_RUNS_MAX / 2 {
-            return Ok(());
-        }
         let classes = self.aggregates.books.classes(&self.counting());
         let count = classes.refused.count_within(first, last);
         let of_sinks: Vec<(String, u64)> = quarantines
@@ -307,6 +235,7 @@ impl LogActor {
             return;
         }
         self.copies.staged.clear();
+        self.copies.keeps = false;
         // Unmeasured they count as before; the next commit measures again.
         if let Ok(bytes) = self.database.copied_bytes() {
             self.copies.bytes = bytes;

@@ -1,27 +1,27 @@
 //! Offering once more what a sink had refused, from the copies.
 
-use super::Ask;
+use super::Limits;
 use super::actor::LogActor;
 use super::error::StorageError;
-use crate::domain::batch::{Batch, Lane, StoredSegment};
+use crate::domain::batch::StoredSegment;
 use crate::telemetry::quarantine::Why;
 
 /// The most copies of one batch, however small: each has its overhead in memory.
 const COPIES_MAX: usize = 4096;
 
 impl LogActor {
-    /// What the sink is offered again, if anything, as backfill.
-    pub(super) fn replayed_batch(
+    /// What the sink is offered again, if anything.
+    pub(super) fn replayed(
         &mut self,
         sink: &str,
-        ask: Ask,
-    ) -> Result<Option<Batch>, StorageError> {
+        limits: Limits,
+    ) -> Result<Vec<StoredSegment>, StorageError> {
         let replayed = self.aggregates.quarantine(sink).replayed.clone();
-        let Some((first, _)) = replayed.intervals().first().copied() else { return Ok(None) };
-        if !ask.lanes.contains(&Lane::Backfill) {
-            return Ok(None);
-        }
-        let mut taking = Taking { ask, readings: 0, bytes: 0, full: false, segments: Vec::new() };
+        let Some((first, _)) = replayed.intervals().first().copied() else {
+            return Ok(Vec::new());
+        };
+        let mut taking =
+            Taking { limits, readings: 0, bytes: 0, full: false, segments: Vec::new() };
         let (mut missing, mut next) = (Vec::new(), first);
         self.database.quarantined(sink, first, |copy, sound| {
             let (from, to) = (copy.segment.first_seq, copy.segment.last_seq());
@@ -46,16 +46,13 @@ impl LogActor {
                 self.discard(sink, first, last, Why::Damaged);
             }
         }
-        if taking.segments.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(self.batch(Lane::Backfill, taking.segments, Vec::new())))
+        Ok(taking.segments)
     }
 }
 
 /// A batch being filled with copies.
 struct Taking {
-    ask: Ask,
+    limits: Limits,
     readings: u64,
     bytes: usize,
     full: bool,
@@ -65,13 +62,13 @@ struct Taking {
 impl Taking {
     /// Takes what fits of these readings. Says whether they could be read, as far as they were.
     fn take(&mut self, segment: &StoredSegment, first: u64, last: u64) -> bool {
-        let room = self.ask.limits.readings_max.saturating_sub(self.readings).max(1);
+        let room = self.limits.readings_max.saturating_sub(self.readings).max(1);
         let fitting = last.min(first.saturating_add(room - 1));
         let Ok(part) = segment.cut(first, fitting) else { return false };
         let bytes = self.bytes + part.body.len();
         let begun = !self.segments.is_empty();
-        let fits = bytes <= self.ask.limits.bytes_max
-            && self.readings < self.ask.limits.readings_max
+        let fits = bytes <= self.limits.bytes_max
+            && self.readings < self.limits.readings_max
             && self.segments.len() < COPIES_MAX;
         if begun && !fits {
             self.full = true;

@@ -5,13 +5,14 @@ use crate::domain::event::{Event, Stream};
 
 /// Makes an event part of one that is staged already, if they can be one. Several acknowledgements,
 /// intakes of one port or descriptions of one sensor are. Of a quarantine only the last may grow: in it
-/// the same readings come and go.
+/// the same readings come and go, and there may be very many of them.
 pub(super) fn merge(staged: &mut [Versioned], stream: &Stream, event: &Event) -> bool {
+    let most = if stream.sink_of("quarantine").is_some() { 1 } else { usize::MAX };
     let candidates = staged.iter_mut().rev().filter(|staged| staged.stream == *stream);
-    for (back, staged) in candidates.enumerate() {
+    for staged in candidates.take(most) {
         match (&mut staged.event, event) {
             (Event::Acknowledged { last, .. }, Event::Acknowledged { first, last: to })
-                if *last + 1 == *first && (back == 0 || stream.delivery_sink().is_some()) =>
+                if *last + 1 == *first =>
             {
                 *last = *to;
                 return true;
@@ -19,12 +20,12 @@ pub(super) fn merge(staged: &mut [Versioned], stream: &Stream, event: &Event) ->
             (
                 Event::Refused { last, reason, .. },
                 Event::Refused { first, last: to, reason: why },
-            ) if back == 0 && *last + 1 == *first && reason == why => {
+            ) if *last + 1 == *first && reason == why => {
                 *last = *to;
                 return true;
             }
             (Event::Discarded { last, .. }, Event::Discarded { first, last: to })
-                if back == 0 && *last + 1 == *first =>
+                if *last + 1 == *first =>
             {
                 *last = *to;
                 return true;

@@ -8,8 +8,10 @@ mod lanes_model;
 mod merging;
 mod model;
 mod opening;
+mod orders;
 mod plans;
 mod quarantine;
+mod replays;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::actor::{CELLS_PER_COMMIT, LogActor, LogConfig, TROUBLE_RETRY};
 use super::error::StorageError;
-use super::quarantine::Declined;
-use super::{Append, LogStatus, Mailbox, Recalled, Received, Refused, Request};
+use super::orders::Declined;
+use super::{Append, LogStatus, Mailbox, Request};
 use crate::clock::Clock;
 use crate::domain::ledger::{Books, Intake, Ledger};
 use crate::supervisor::pulse::Pulse;
@@ -87,8 +87,6 @@ struct Waiting {
     cells: usize,
     /// What ports took in whose readings are not held.
     intakes: BTreeMap<String, Intake>,
-    receipts: Vec<(String, Received)>,
-    refusals: Vec<(String, Refused)>,
     books: Books,
     news: bool,
     /// Why the log could not be opened.
@@ -103,8 +101,6 @@ impl Waiting {
             readings_max,
             cells: 0,
             intakes: BTreeMap::new(),
-            receipts: Vec::new(),
-            refusals: Vec::new(),
             books: Books::default(),
             news: false,
             trouble: String::new(),
@@ -144,21 +140,14 @@ impl Waiting {
         }
     }
 
-    /// There is nothing to offer, and what was acknowledged is noted when there is where.
+    /// There is nothing to offer, so there is nothing to acknowledge or to refuse either: uploaders
+    /// begin when the log is open, see [`super::Reader::recall`].
     fn answer(&mut self, request: Request) {
         match request {
             Request::Next { answer, .. } => {
                 let _ = answer.send(None);
             }
-            Request::Acknowledge { sink, receipt, answer } => {
-                self.receipts.push((sink, receipt));
-                let _ = answer.send(());
-            }
-            Request::Quarantine { sink, refused, answer } => {
-                self.refusals.push((sink, refused));
-                let _ = answer.send(());
-            }
-            Request::Recall { answer, .. } => drop(answer.send(Recalled::default())),
+            Request::Acknowledge { .. } | Request::Quarantine { .. } | Request::Recall { .. } => {}
             Request::Order { answer, .. } => {
                 let _ = answer.send(Err(Declined::NotOpen(self.trouble.clone())));
             }
@@ -179,12 +168,6 @@ impl Waiting {
         }
         for append in self.held {
             actor.take(append);
-        }
-        for (sink, receipt) in self.receipts {
-            actor.acknowledged(&sink, receipt);
-        }
-        for (sink, refused) in self.refusals {
-            actor.quarantine(&sink, &refused);
         }
     }
 }

@@ -84,11 +84,13 @@ impl Telling<'_> {
             let page = view.quarantined(sink, next).map_err(InspectError::at(view.path()))?;
             let before = next;
             for (copy, sound) in &page {
-                let (first, last) = (copy.segment.first_seq, copy.segment.last_seq());
+                let first = copy.segment.first_seq;
+                // A damaged one holds one reading at least.
+                let last = copy.segment.last_seq().max(first);
                 next = next.max(last.saturating_add(1));
-                // What was replayed and taken in the meantime, or is on its way out.
-                let known = IntervalSet::of(&kept.within(first, last));
-                if *sound && self.copy(copy, &known) {
+                // A copy may have been taken in the meantime, or be on its way out.
+                let asked = self.asked(&kept, first, last);
+                if asked.is_empty() || (*sound && self.copy(copy, &asked)) {
                     continue;
                 }
                 complain(&format!(
@@ -101,13 +103,17 @@ impl Telling<'_> {
         }
     }
 
+    /// What of a copy is kept and wanted.
+    fn asked(&self, kept: &IntervalSet, first: u64, last: u64) -> IntervalSet {
+        let kept = IntervalSet::of(&kept.within(first, last));
+        self.numbers.as_ref().map_or(kept.clone(), |numbers| kept.intersection(numbers))
+    }
+
     /// Says whether the copy could be read.
-    fn copy(&mut self, copy: &QuarantineRow, known: &IntervalSet) -> bool {
-        let Self { state, style, numbers, lines, table, output, count } = self;
+    fn copy(&mut self, copy: &QuarantineRow, asked: &IntervalSet) -> bool {
+        let Self { state, style, lines, table, output, count, .. } = self;
         let read = of_segment(&copy.segment, state.meaning(), 0, |dated| {
-            let seq = dated.reading.seq;
-            let wanted = numbers.as_ref().is_none_or(|numbers| numbers.contains(seq));
-            if !wanted || !known.contains(seq) {
+            if !asked.contains(dated.reading.seq) {
                 return;
             }
             *count += 1;

@@ -191,6 +191,30 @@ fn list_and_show_tell_what_was_refused_beside_a_daemon_and_without_one() {
 }
 
 #[test]
+fn of_damage_only_what_was_asked_for_and_is_kept_is_complained_about() {
+    let site = prepared("127.0.0.1:9");
+    let log = || rusqlite::Connection::open(site.log()).expect("opens");
+    let damage = "UPDATE quarantine SET body = x'00' WHERE first_seq = 17";
+    assert_eq!(log().execute(damage, []).expect("damaged"), 1);
+    let complaint = "readings 17-17 in the quarantine of `cloud` are damaged; skipped\n";
+    for (args, seqs, said) in [
+        (&[][..], &[5, 18, 29][..], complaint),
+        (&["5-17"], &[5], complaint),
+        (&["5", "18-29"], &[5, 18, 29], ""),
+    ] {
+        let output = quarantine(&site, &[&["list", "--json"], args].concat());
+        let count = told(&output).lines().count();
+        assert_eq!((count, text(&output.stderr)), (seqs.len(), said), "{args:?}");
+        assert_eq!(listed(&site, args), seqs);
+    }
+    // A row that the books do not know of any more.
+    let unknown = "UPDATE quarantine SET first_seq = 16 WHERE first_seq = 17";
+    assert_eq!(log().execute(unknown, []).expect("damaged"), 1);
+    let output = quarantine(&site, &["list"]);
+    assert_eq!((told(&output).lines().count(), text(&output.stderr)), (3, ""));
+}
+
+#[test]
 fn with_a_daemon_replay_and_drop_take_effect_at_once_and_for_good() {
     let collector_site = Site::new();
     let collector = Collector::start(&collector_site);

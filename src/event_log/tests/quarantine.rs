@@ -8,29 +8,29 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use super::super::copies::Change;
-use super::super::quarantine::{Declined, carry_out_alone};
+use super::super::orders::{Declined, carry_out_alone};
 use super::super::sqlite::{Commit, Database};
 use super::*;
 use crate::domain::batch::StoredSegment;
 use crate::domain::quarantine::{Done, Order, Wish};
 
-fn limited(folder: &Path, sinks: &[&str], most: u64) -> LogConfig {
+pub(super) fn limited(folder: &Path, sinks: &[&str], most: u64) -> LogConfig {
     let limits = sinks.iter().map(|sink| ((*sink).to_owned(), most)).collect();
     LogConfig { quarantine_readings: limits, ..config(folder, sinks) }
 }
 
-fn order(wish: Wish, sink: Option<&str>, numbers: &[(u64, u64)]) -> Order {
+pub(super) fn order(wish: Wish, sink: Option<&str>, numbers: &[(u64, u64)]) -> Order {
     let numbers = (!numbers.is_empty()).then(|| numbers.to_vec());
     Order { wish, sink: sink.map(str::to_owned), numbers }
 }
 
-fn of(sink: &str, readings: u64) -> Done {
+pub(super) fn of(sink: &str, readings: u64) -> Done {
     Done { sink: sink.to_owned(), readings }
 }
 
 impl Rig {
     /// Plays an uploader to the end: the sink takes every reading but these.
-    async fn deliver_but(&self, sink: &str, refused: &[(u64, u64)]) {
+    pub(super) async fn deliver_but(&self, sink: &str, refused: &[(u64, u64)]) {
         let reader = self.handle.reader(sink);
         while let Some(batch) = reader.next(ALL).await.expect("open") {
             for segment in &batch.segments {
@@ -48,38 +48,38 @@ impl Rig {
         }
     }
 
-    async fn refuse(&self, sink: &str, segment: &StoredSegment, first: u64, last: u64) {
+    pub(super) async fn refuse(&self, sink: &str, segment: &StoredSegment, first: u64, last: u64) {
         let segment = segment.cut(first, last).expect("a part of it");
         let reason = format!("422: no such tag ({first})");
         let refused = Refused { segment, reason };
         self.handle.reader(sink).quarantine(refused).await.expect("open");
     }
 
-    async fn carry_out(&self, order: Order) -> Result<Vec<Done>, Declined> {
+    pub(super) async fn carry_out(&self, order: Order) -> Result<Vec<Done>, Declined> {
         self.handle.curator().carry_out(order).await.expect("open")
     }
 
     /// As it is found.
-    async fn reopened(config: LogConfig) -> Self {
+    pub(super) async fn reopened(config: LogConfig) -> Self {
         let rig = Self::try_start(config).expect("reopens");
         rig.handle.status().wait_for(LogStatus::is_opened).await.expect("open");
         rig
     }
 
     /// As of the last thing that was answered.
-    fn status(&self) -> LogStatus {
+    pub(super) fn status(&self) -> LogStatus {
         let status = self.handle.status().borrow().clone();
         assert_eq!(status.ledger.imbalances(), Vec::<String>::new());
         status
     }
 
-    fn books(&self) -> [u64; 4] {
+    pub(super) fn books(&self) -> [u64; 4] {
         let ledger = self.status().ledger;
         [ledger.delivered, ledger.pending, ledger.quarantined, ledger.lost(Loss::Refused)]
     }
 
     /// Until what can wait is committed too.
-    async fn settled(&self) {
+    pub(super) async fn settled(&self) {
         tokio::time::sleep(SECOND * 11).await;
     }
 }
@@ -99,7 +99,7 @@ fn copies(folder: &Path) -> Vec<Copy> {
     rows.expect("rows").collect::<Result<_, _>>().expect("rows")
 }
 
-fn kept(folder: &Path) -> Vec<(u64, u64)> {
+pub(super) fn kept(folder: &Path) -> Vec<(u64, u64)> {
     copies(folder).into_iter().map(|(_, first, count, ..)| (first, first + count - 1)).collect()
 }
 
@@ -147,16 +147,18 @@ async fn a_replayed_reading_is_offered_from_its_copy_until_it_is_taken() {
     let rig = Rig::reopened(config(folder.path(), &["a"])).await;
     rig.append(10).await;
     rig.stored(50).await;
+    assert_eq!(rig.next("a").await, Some((41, 50)), "what is fresh goes first");
+    rig.acknowledge("a", 41, 50).await;
     let batch = rig.handle.reader("a").next(ALL).await.expect("open").expect("owed");
-    assert_eq!((batch.lane, batch.ranges()), (Lane::Backfill, vec![(5, 5), (17, 17)]), "first");
+    assert_eq!((batch.lane, batch.ranges()), (Lane::Backfill, vec![(5, 5), (17, 17)]));
     assert_eq!(rig.handle.reader("a").next(ALL).await.expect("open"), Some(batch.clone()), "again");
     let mut values = Vec::new();
     batch.for_each(|dated| values.push(dated.reading.cells[0].1.clone())).expect("sound");
     assert_eq!(values, [Value::Int(4), Value::Int(6)], "the very readings");
     rig.acknowledge("a", 5, 5).await;
     rig.refuse("a", &batch.segments[1], 17, 17).await;
-    assert_eq!(rig.books(), [38, 10, 2, 0]);
-    assert_eq!(rig.drain("a").await.len(), 10);
+    assert_eq!(rig.books(), [48, 0, 2, 0]);
+    assert_eq!(rig.drain("a").await.len(), 0);
     rig.settled().await;
     assert_eq!(kept(folder.path()), [(17, 17), (18, 18)]);
     rig.kill().await;
@@ -281,6 +283,14 @@ async fn orders_that_cannot_be_carried_out_say_what_to_do() {
     let rig = Rig::reopened(config(folder.path(), &["a"])).await;
     let nobody = rig.carry_out(order(Wish::Replay, None, &[])).await;
     assert_eq!(nobody, Err(Declined::NoSuchSink("b".into())));
+    let nobody = rig.carry_out(order(Wish::Replay, Some("b"), &[])).await;
+    assert_eq!(nobody, Err(Declined::NoSuchSink("b".into())));
+    rig.append(1).await;
+    rig.stored(32).await;
+    rig.deliver_but("a", &[(32, 32)]).await;
+    let the_others = rig.carry_out(order(Wish::Replay, None, &[])).await;
+    assert_eq!(the_others, Ok(vec![of("a", 1)]));
+    assert_eq!(rig.drain("a").await.len(), 1);
     rig.end().await;
     let done = carry_out_alone(
         config(folder.path(), &["b"]),
