@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::Child;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use serde_json::Value;
 
 use crate::site::{Site, eventually, get, piped};
@@ -69,6 +69,15 @@ impl Collector {
     /// Everything received, by sequence number.
     pub(crate) fn rows(&self) -> Vec<Row> {
         self.read_rows().expect("read the collector's database")
+    }
+
+    /// What the newest reading says, if there is one.
+    pub(crate) fn newest(&self) -> Option<Value> {
+        let base = Connection::open_with_flags(&self.store, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let select = "SELECT cells FROM readings ORDER BY seq DESC LIMIT 1";
+        let cells = base.and_then(|base| base.query_row(select, [], |row| row.get(0))).optional();
+        let cells: Option<String> = cells.expect("read the collector's database");
+        cells.map(|cells| serde_json::from_str(&cells).expect("cells are JSON"))
     }
 
     fn read_rows(&self) -> rusqlite::Result<Vec<Row>> {
