@@ -159,11 +159,13 @@ fn requests_that_arrive_again_and_out_of_order_are_known_and_dropped() {
 #[test]
 fn any_mixture_of_it_is_survived() {
     let mut rng = fastrand::Rng::with_seed(seed());
-    let (_, proxy) = weather(move |_| {
+    let (_, proxy) = weather(move |number| {
+        // One that goes well would last to the end.
+        let kinds = if number < 3 { 3 } else { 8 };
         let mut flow = |bytes| Flow {
             piece: rng.usize(1..4000).max(rng.usize(1..400)),
             pause: Duration::from_micros(rng.u64(0..500)),
-            end: match rng.u32(..8) {
+            end: match rng.u32(..kinds) {
                 0 | 1 => Some((rng.usize(0..bytes), End::Cut)),
                 2 => Some((rng.usize(0..bytes), End::HalfClose)),
                 _ => None,
@@ -171,7 +173,7 @@ fn any_mixture_of_it_is_survived() {
         };
         Plan { requests: flow(2500), answers: flow(600) }
     });
-    assert!(proxy.connections() > 1, "only {} connections", proxy.connections());
+    assert!(proxy.connections() > 3, "only {} connections", proxy.connections());
 }
 
 #[test]

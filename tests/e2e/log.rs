@@ -310,7 +310,7 @@ fn a_reader_beside_keeps_neither_the_commits_nor_the_journal_from_going_on() {
             rounds
         });
         let mut largest = 0;
-        for round in 0..110 {
+        for round in 0..120 {
             let lines: String = (0..20).map(|_| format!("{{\"t\":\"{}\"}}\n", noise())).collect();
             line.send(lines);
             daemon.stored(20 * (round + 1));
