@@ -193,6 +193,7 @@ fn to_bytes(text: &str) -> Option<i64> {
     let factor = match unit.trim_start() {
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
         _ => return None,
     };
     number.parse::<i64>().ok()?.checked_mul(factor)

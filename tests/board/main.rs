@@ -1,0 +1,43 @@
+//! The package on a field board: Debian 12 with systemd under qemu-system, 256 MB, and a serial port
+//! on USB.
+//!
+//! ```text
+//!  Sensor ─socket▶ usb-serial ─▶ /dev/ttyUSB0 ─▶ outstation.service ─virtual LAN▶ Collector
+//!  Board::run ─virtio-serial▶ a shell on the board       │
+//!  Board::status ◀───────── virtual LAN ── local port ◀──┘
+//! ```
+//!
+//! Invariants checked: what the sensor said arrives at the collector, exactly and in order, whatever
+//! happens to cable, process, power, network, clock or memory meanwhile; what cannot arrive is told.
+//!
+//! `tests/board/run` builds boards and packages and runs this; without it these tests are ignored.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests are the world outside: they keep their own time and threads"
+)]
+
+// The rig.
+mod board;
+#[path = "../e2e/collector.rs"]
+#[allow(dead_code, reason = "shared with another suite")]
+mod collector;
+mod disk;
+#[path = "../e2e/line.rs"]
+#[allow(dead_code, reason = "shared with another suite")]
+mod line;
+mod qmp;
+mod sensor;
+#[path = "../e2e/site.rs"]
+#[allow(dead_code, reason = "shared with another suite")]
+mod site;
+mod writes;
+
+// What is promised.
+mod clock;
+mod memory;
+mod network;
+mod package;
+mod power;
+mod serial;
+mod service;

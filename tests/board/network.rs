@@ -1,0 +1,35 @@
+//! The network goes and comes back, and is bad.
+
+use crate::board::Board;
+use crate::collector::Collector;
+use crate::disk::Disk;
+use crate::package::arrives;
+use crate::site::Site;
+
+#[test]
+#[ignore = "boots a virtual board: run tests/board/run"]
+fn a_network_that_goes_or_loses_packets_delays_and_loses_no_reading() {
+    let site = Site::new();
+    let collector = Collector::start(&site);
+    let board = Board::boot(Disk::installed());
+    board.start(&collector, "");
+    let wire = board.run("ls /sys/class/net | grep -v lo");
+    let wire = wire.trim();
+    let mut sensor = board.sensor();
+    let mut said = vec![sensor.say(200)];
+    arrives(&collector, &said);
+
+    board.run(&format!("ip link set {wire} down"));
+    said.push(sensor.say(200));
+    // Nobody outside can ask it now.
+    let stored = "outstation status --json | grep -q '\"stored\":400'";
+    board.waits_until(stored);
+    board.run(&format!("ip link set {wire} up"));
+    arrives(&collector, &said);
+
+    board.run(&format!("tc qdisc add dev {wire} root netem delay 300ms 100ms loss 20%"));
+    for _ in 0..5 {
+        said.push(sensor.say(200));
+    }
+    arrives(&collector, &said);
+}
