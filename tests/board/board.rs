@@ -18,7 +18,7 @@ use crate::sensor::Sensor;
 use crate::site::{eventually, eventually_within, try_get};
 
 /// An emulated board on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// How the machine that runs the tests is reached from the board.
 const HOST: &str = "10.0.2.2";
 /// The name under which the adapter stays the same, wherever it is plugged in.

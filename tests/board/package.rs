@@ -11,9 +11,7 @@ use crate::site::{Site, eventually_within};
 /// What the collector has of the sensor, in the order in which it was stored.
 pub(crate) fn numbers(collector: &Collector) -> Vec<u64> {
     let cells = collector.values("probe").into_iter();
-    cells
-        .map(|cells| cells["n"]["value"].as_u64().or(cells["n"].as_u64()).expect("a number"))
-        .collect()
+    cells.map(|cells| cells["v"].as_u64().expect("a number")).collect()
 }
 
 /// Waits until everything that was said has arrived: each number once, in order.

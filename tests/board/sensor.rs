@@ -13,7 +13,7 @@ pub(crate) struct Sensor {
 }
 
 pub(crate) fn line(n: u64) -> String {
-    format!("{{\"sensor\":\"probe\",\"n\":{n}}}\n")
+    format!("{{\"sensor\":\"probe\",\"n\":{n},\"v\":{n}}}\n")
 }
 
 impl Sensor {
