@@ -132,7 +132,7 @@ fn each_device_is_known_in_one_place() {
             "systemd belongs to `supervisor/notify.rs`",
         ),
         (
-            &["tracing_journald", "tracing_subscriber"],
+            &["tracing_subscriber"],
             &["src/telemetry/", "src/config/filter.rs"],
             "where logs go belongs to `telemetry`",
         ),
