@@ -179,7 +179,7 @@ impl Report for BreakerMoved<'_> {
         match (self.to, self.spared) {
             (State::Closed { .. }, false) => {
                 info!(
-                    message_id = kinds::BREAKER_MOVED,
+                    message_id = kinds::BREAKER_CLOSED,
                     sink,
                     endpoint,
                     breaker = state,
@@ -188,7 +188,7 @@ impl Report for BreakerMoved<'_> {
             }
             (State::Closed { .. }, true) => {
                 info!(
-                    message_id = kinds::BREAKER_MOVED,
+                    message_id = kinds::BREAKER_CLOSED,
                     sink,
                     endpoint,
                     breaker = state,
@@ -196,7 +196,7 @@ impl Report for BreakerMoved<'_> {
                 );
             }
             (State::Open { .. }, false) if self.from.is_closed() => warn!(
-                message_id = kinds::BREAKER_MOVED,
+                message_id = kinds::BREAKER_OPENED,
                 sink,
                 endpoint,
                 breaker = state,
@@ -205,7 +205,7 @@ impl Report for BreakerMoved<'_> {
                 "sink does not accept, readings are kept: {detail}",
             ),
             (State::Open { .. }, true) if self.from.is_closed() => warn!(
-                message_id = kinds::BREAKER_MOVED,
+                message_id = kinds::BREAKER_OPENED,
                 sink,
                 endpoint,
                 breaker = state,
@@ -215,7 +215,7 @@ impl Report for BreakerMoved<'_> {
             ),
             // Each further probe is the same news; one line per outage is enough.
             _ => tracing::debug!(
-                message_id = kinds::BREAKER_MOVED,
+                message_id = kinds::BREAKER_OPENED,
                 sink,
                 endpoint,
                 breaker = state,

@@ -22,13 +22,14 @@ const SUBJECTS_MAX: usize = 256;
 /// Which fields say what an event is about.
 const SUBJECT: [&str; 7] = ["port", "sensor", "sink", "endpoint", "actor", "lane", "url"];
 
-/// Two events that tell of one state share what they have in hand: otherwise an old `absent` that
-/// was held back could be said after the `opened` that ended it.
-const OPPOSITES: [(&str, &str); 4] = [
-    (kinds::PORT_ABSENT, kinds::PORT_OPENED),
-    (kinds::LOG_TROUBLE, kinds::LOG_HEALED),
-    (kinds::TAIL_UNWRITTEN, kinds::TAIL_RECORDS_AGAIN),
-    (kinds::SINK_HELD_BACK, kinds::SINK_GOES_ON),
+/// Events that tell of one state share what they have in hand: otherwise an old `absent` that was
+/// held back could be said after the `opened` that ended it.
+const STATES: [&[&str]; 5] = [
+    &[kinds::PORT_ABSENT, kinds::PORT_OPENED],
+    &[kinds::LOG_TROUBLE, kinds::LOG_HEALED],
+    &[kinds::TAIL_UNWRITTEN, kinds::TAIL_RECORDS_AGAIN],
+    &[kinds::BREAKER_OPENED, kinds::SINK_MISCONFIGURED, kinds::BREAKER_CLOSED],
+    &[kinds::SINK_HELD_BACK, kinds::SINK_GOES_ON],
 ];
 
 #[derive(Debug, Default)]
@@ -110,9 +111,9 @@ impl Subject {
 
 /// What kind of event it is, and what it is about.
 fn key(record: &Record) -> (String, String) {
-    let opposite = OPPOSITES.iter().find(|(_, back)| *back == record.message_id);
-    let kind = match (opposite, record.message_id.as_str()) {
-        (Some((trouble, _)), _) => (*trouble).to_owned(),
+    let state = STATES.iter().find(|state| state.contains(&record.message_id.as_str()));
+    let kind = match (state, record.message_id.as_str()) {
+        (Some(state), _) => state[0].to_owned(),
         (None, "") => format!("{:?}", record.place),
         (None, id) => id.to_owned(),
     };

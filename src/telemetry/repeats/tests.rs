@@ -58,7 +58,7 @@ fn a_flood_is_bounded_and_every_occurrence_of_it_is_counted() {
     let occurrences: u64 = said.iter().map(|(_, record)| record.repeats + 1).sum();
     assert_eq!(occurrences, 60_000);
     let counted: u64 = said.iter().map(|(_, record)| count(record)).sum();
-    assert_eq!(counted, (1..=60_000).sum(), "what they count is exact");
+    assert_eq!(counted, (1..=60_000).sum::<u64>(), "what they count is exact");
     let held = &said[6].1;
     assert_eq!(held.field("first_seq"), Some(&Value::Count(7)), "a range begins where it began");
 }
