@@ -34,12 +34,12 @@ fn text(record: &Record, colours: bool) -> String {
         true => line.push_str(&format!("\x1b[{}m{level}\x1b[0m ", colour(record.level))),
         false => line.push_str(&format!("{level} ")),
     }
-    push_harmless(&mut line, &message(record));
+    line.push_str(&harmless(&message(record), ""));
     for (name, value) in fields(record) {
         let _ = write!(line, " {name}=");
         match &value {
-            Value::Text(text) => push_harmless(&mut line, &format!("{text:?}")),
-            value => push_harmless(&mut line, &value.to_string()),
+            Value::Text(text) => line.push_str(&format!("{text:?}")),
+            value => line.push_str(&harmless(&value.to_string(), "")),
         }
     }
     line.push('\n');
@@ -55,14 +55,17 @@ fn colour(level: Level) -> u8 {
     }
 }
 
-/// What comes from a server or a sensor must not play tricks with lines or the terminal.
-fn push_harmless(line: &mut String, text: &str) {
+/// What comes from a server or a sensor must not play tricks with lines or the terminal, and
+/// journalctl shows none of a message that could.
+fn harmless(text: &str, allowed: &str) -> String {
+    let mut harmless = String::with_capacity(text.len());
     for char in text.chars() {
-        match char.is_control() {
-            true => line.extend(char.escape_default()),
-            false => line.push(char),
+        match char.is_control() && !allowed.contains(char) {
+            true => harmless.extend(char.escape_default()),
+            false => harmless.push(char),
         }
     }
+    harmless
 }
 
 fn json(record: &Record) -> String {
@@ -93,7 +96,9 @@ fn json_value(value: Value) -> Json {
 /// its length.
 fn journal(record: &Record) -> Vec<u8> {
     let mut datagram = Vec::with_capacity(512);
-    let mut put = |name: &str, value: &str| push_field(&mut datagram, name, value);
+    let mut put = |name: &str, value: &str| {
+        push_field(&mut datagram, name, &harmless(value, "\n\t"));
+    };
     put("MESSAGE", &message(record));
     put("PRIORITY", priority(record.level));
     put("SYSLOG_IDENTIFIER", env!("CARGO_PKG_NAME"));

@@ -1,5 +1,6 @@
 //! One record: what an event said, kept until it is written.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use tracing::field::{Field, Visit};
@@ -74,16 +75,17 @@ impl Record {
             return;
         }
         for (name, value) in &mut self.fields {
-            let before = older.field(name);
+            let Some(before) = older.field(name) else { continue };
             match (*name, value, before) {
                 (
                     "count" | "bytes" | "values" | "readings",
                     Value::Count(now),
-                    Some(Value::Count(before)),
+                    Value::Count(more),
                 ) => {
-                    *now += before;
+                    *now += more;
                 }
-                ("first_seq" | "from_ms", now, Some(before)) => now.clone_from(before),
+                ("faults", Value::Text(now), Value::Text(more)) => *now = add_up(now, more),
+                ("first_seq" | "from_ms", now, before) => now.clone_from(before),
                 _ => {}
             }
         }
@@ -124,6 +126,17 @@ impl Visit for Record {
     }
 }
 
+/// Two lists such as `crc 3, too_long 1`.
+fn add_up(one: &str, other: &str) -> String {
+    let mut sums = BTreeMap::<&str, u64>::new();
+    for part in one.split(", ").chain(other.split(", ")) {
+        let (name, count) = part.rsplit_once(' ').unwrap_or((part, "0"));
+        *sums.entry(name).or_default() += count.parse().unwrap_or(0);
+    }
+    let parts: Vec<String> = sums.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    parts.join(", ")
+}
+
 fn cut(mut text: String) -> String {
     if text.len() > VALUE_BYTES_MAX {
         let end = (0..=VALUE_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at));
@@ -131,4 +144,21 @@ fn cut(mut text: String) -> String {
         text.push('…');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_add_up_by_reason() {
+        assert_eq!(add_up("crc 3, too_long 1", "cobs 2, crc 4"), "cobs 2, crc 7, too_long 1");
+    }
+
+    #[test]
+    fn what_others_say_is_cut_between_two_characters() {
+        let long = cut("€".repeat(1000));
+        assert!(long.len() < VALUE_BYTES_MAX + 4 && long.ends_with("€…"), "{}", long.len());
+        assert_eq!(cut("short".to_owned()), "short");
+    }
 }

@@ -12,7 +12,7 @@
 //! count is said. The thread sleeps unless something waits.
 
 use std::collections::VecDeque;
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,8 +32,10 @@ pub(super) const JOURNAL: &str = "/run/systemd/journal/socket";
 /// Some hundred records. They explain what happened when the reader stopped, so they are kept and
 /// newer ones are counted.
 const WAITING_BYTES_MAX: usize = 128 * 1024;
-/// How often somebody who does not read is tried again.
-const RETRY_AFTER: Duration = Duration::from_millis(250);
+/// When somebody who does not read is tried again: soon, then ever more rarely. A record that is
+/// said meanwhile tries at once.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
 /// How long the end of the process waits for somebody who does not read.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A record that waited longer says so: journald dates it by when it came.
@@ -71,7 +73,8 @@ impl Output {
                 let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
                 match poll(&mut ready, Some(&at_once))? {
                     0 => Err(io::ErrorKind::WouldBlock.into()),
-                    _ => stderr.lock().write(&bytes[..bytes.len().min(PIECE_BYTES)]),
+                    // Not through the standard library, whose lock somebody else may wait with.
+                    _ => Ok(rustix::io::write(&stderr, &bytes[..bytes.len().min(PIECE_BYTES)])?),
                 }
             }
         }
@@ -189,7 +192,7 @@ impl Voice {
             if state.waiting.is_empty() || now >= deadline {
                 return;
             }
-            state = self.wait(state, RETRY_AFTER / 10);
+            state = self.wait(state, RETRY_FIRST);
         }
     }
 
@@ -207,9 +210,12 @@ impl Voice {
 impl State {
     /// In what time there will be something to do.
     fn next_look(&self, now: Duration) -> Option<Duration> {
-        match self.waiting.is_empty() {
-            true => self.repeats.next_due().map(|due| due.saturating_sub(now)),
-            false => Some(RETRY_AFTER),
+        match self.waiting.front() {
+            Some(Waiting::Record { since, .. }) => {
+                Some((now.saturating_sub(*since) / 4).clamp(RETRY_FIRST, RETRY_MAX))
+            }
+            Some(Waiting::Gap { .. }) => Some(RETRY_FIRST),
+            None => self.repeats.next_due().map(|due| due.saturating_sub(now)),
         }
     }
 

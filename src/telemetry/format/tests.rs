@@ -43,8 +43,9 @@ fn a_machine_reads_values_of_their_types() {
 
 #[test]
 fn journald_gets_capitals_and_lengths_where_a_value_has_lines() {
-    let mut of_many_lines = 49_u64.to_le_bytes().to_vec();
-    of_many_lines.extend_from_slice(b"sink refuses: bad\nthings\x1b[2J (and 2 more before it)\n");
+    let mut of_many_lines = 56_u64.to_le_bytes().to_vec();
+    of_many_lines
+        .extend_from_slice(b"sink refuses: bad\nthings\\u{1b}[2J (and 2 more before it)\n");
     let mut wanted = b"MESSAGE\n".to_vec();
     wanted.extend(of_many_lines);
     wanted.extend_from_slice(
