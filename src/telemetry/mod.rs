@@ -4,14 +4,16 @@
 //! people or JSON for machines. WARN: nothing was lost. ERROR: something was, or a person is needed.
 
 use std::io::IsTerminal;
+use std::path::Path;
 
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use self::format::Format;
+use self::output::{JOURNAL, Output};
 pub use self::voice::Logging;
-use self::voice::{Output, Voice};
+use self::voice::Voice;
 use crate::config::{LogFilter, LogFormat, NotAFilter};
 
 pub mod board;
@@ -22,6 +24,7 @@ pub mod metrics;
 #[cfg(feature = "mqtt")]
 mod mqtt;
 mod operation;
+mod output;
 mod pace;
 mod process;
 pub mod quarantine;
@@ -71,12 +74,12 @@ pub fn init(level: &LogFilter, format: LogFormat) -> Result<Logging, TelemetryEr
 fn choose(format: LogFormat) -> Result<(Output, Format), TelemetryError> {
     let text = Format::Text { colours: std::io::stderr().is_terminal() };
     Ok(match format {
-        LogFormat::Auto if stderr_is_the_journal() => {
-            Output::journal().map_or((Output::Stderr, text), |journal| (journal, Format::Journal))
-        }
-        LogFormat::Journald => {
-            (Output::journal().map_err(TelemetryError::Journald)?, Format::Journal)
-        }
+        LogFormat::Auto if stderr_is_the_journal() => Output::journal(Path::new(JOURNAL))
+            .map_or((Output::Stderr, text), |journal| (journal, Format::Journal)),
+        LogFormat::Journald => (
+            Output::journal(Path::new(JOURNAL)).map_err(TelemetryError::Journald)?,
+            Format::Journal,
+        ),
         LogFormat::Json => (Output::Stderr, Format::Json),
         LogFormat::Auto | LogFormat::Text => (Output::Stderr, text),
     })

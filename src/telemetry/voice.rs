@@ -13,25 +13,22 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::Context;
 
 use super::format::{Format, push_field};
+use super::output::Output;
 use super::record::{Record, Value};
 use super::repeats::Repeats;
 use super::{kinds, metrics};
 use crate::clock::Clock;
 
-pub(super) const JOURNAL: &str = "/run/systemd/journal/socket";
-
-/// Some hundred records. They explain what happened when the reader stopped, so they are kept and
+/// Some two hundred records. They explain what happened when the reader stopped, so they are kept and
 /// newer ones are counted.
-const WAITING_BYTES_MAX: usize = 128 * 1024;
+const WAITING_BYTES_MAX: usize = 64 * 1024;
 /// When somebody who does not read is tried again: soon, then ever more rarely. A record that is
 /// said meanwhile tries at once.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -40,46 +37,8 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A record that waited longer says so: journald dates it by when it came.
 const LATE_AFTER: Duration = Duration::from_secs(1);
-/// A pipe that is ready takes this much at once (pipe(7), `PIPE_BUF`).
-const PIECE_BYTES: usize = 4096;
 /// It formats a record and writes it.
 const STACK_BYTES: usize = 128 * 1024;
-
-#[derive(Debug)]
-pub(super) enum Output {
-    Stderr,
-    /// Does not block.
-    Journal(UnixDatagram),
-}
-
-impl Output {
-    pub(super) fn journal() -> io::Result<Self> {
-        let socket = UnixDatagram::unbound()?;
-        socket.set_nonblocking(true)?;
-        // journald ignores an empty datagram; that it is there is all we ask.
-        match socket.send_to(&[], JOURNAL) {
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
-            _ => Ok(Self::Journal(socket)),
-        }
-    }
-
-    /// Writes as much as there is room for now.
-    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Journal(socket) => socket.send_to(bytes, JOURNAL),
-            Self::Stderr => {
-                let stderr = io::stderr();
-                let mut ready = [PollFd::new(&stderr, PollFlags::OUT)];
-                let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-                match poll(&mut ready, Some(&at_once))? {
-                    0 => Err(io::ErrorKind::WouldBlock.into()),
-                    // Not through the standard library, whose lock somebody else may wait with.
-                    _ => Ok(rustix::io::write(&stderr, &bytes[..bytes.len().min(PIECE_BYTES)])?),
-                }
-            }
-        }
-    }
-}
 
 /// The end of the daemon's voice: what is held back or waits is said when this is dropped.
 #[derive(Debug)]
@@ -123,7 +82,7 @@ enum Waiting {
     },
 }
 
-/// What a subscriber is made of.
+/// Hands everything that is said to the voice.
 #[derive(Debug)]
 pub(super) struct VoiceLayer(Arc<Voice>);
 
@@ -135,14 +94,7 @@ impl<S: Subscriber> tracing_subscriber::Layer<S> for VoiceLayer {
 
 impl Voice {
     pub(super) fn start(output: Output, format: Format) -> io::Result<(VoiceLayer, Logging)> {
-        let state = State {
-            output,
-            format,
-            repeats: Repeats::default(),
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
-        };
-        let (state, sooner) = (Mutex::new(state), Condvar::new());
+        let (state, sooner) = (Mutex::new(State::new(output, format)), Condvar::new());
         let voice = Arc::new(Self { state, sooner, clock: Clock::system() });
         let patient = Arc::clone(&voice);
         let thread = std::thread::Builder::new().name("voice".to_owned()).stack_size(STACK_BYTES);
@@ -208,6 +160,11 @@ impl Voice {
 }
 
 impl State {
+    fn new(output: Output, format: Format) -> Self {
+        let (repeats, waiting) = (Repeats::default(), VecDeque::new());
+        Self { output, format, repeats, waiting, waiting_bytes: 0 }
+    }
+
     /// In what time there will be something to do.
     fn next_look(&self, now: Duration) -> Option<Duration> {
         match self.waiting.front() {
@@ -283,5 +240,61 @@ fn gap(count: u64, errors: u64, wall_ms: i64) -> Record {
             .to_owned(),
         fields: vec![("count", Value::Count(count)), ("errors", Value::Count(errors))],
         repeats: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+
+    fn record(text: String) -> Record {
+        Record { message: text, level: Level::DEBUG, ..gap(0, 0, 0) }
+    }
+
+    fn heard(journald: &UnixDatagram) -> Vec<String> {
+        let mut buffer = [0; 4096];
+        let next = || {
+            let count = journald.recv(&mut buffer).ok()?;
+            Some(String::from_utf8_lossy(&buffer[..count]).into_owned())
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn what_nobody_reads_waits_in_order_and_then_is_counted_where_it_is_missing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("socket");
+        let journald = UnixDatagram::bind(&path).expect("bound");
+        journald.set_nonblocking(true).expect("set");
+        let output = Output::journal(&path).expect("it is there");
+        let mut state = State::new(output, Format::Journal);
+        let (early, late) = (Duration::from_secs(1), Duration::from_secs(31));
+        // Returns although there is never room for so many.
+        for n in 0..10_000 {
+            state.enqueue(&record(format!("record {n}")), early);
+            state.write_out(early);
+        }
+        assert!(state.waiting_bytes <= WAITING_BYTES_MAX);
+        let mut said = Vec::new();
+        while !state.waiting.is_empty() {
+            said.extend(heard(&journald));
+            state.write_out(late);
+        }
+        state.enqueue(&record("the next".to_owned()), late);
+        state.write_out(late);
+        said.extend(heard(&journald));
+        let said: Vec<_> = said.iter().filter(|datagram| !datagram.is_empty()).collect();
+        let (last, said) = said.split_last().expect("something");
+        assert!(last.starts_with("MESSAGE=the next\n") && !last.contains("LATE_S"), "{last}");
+        let (gap, said) = said.split_last().expect("something");
+        assert!(said.len() > 150, "some hundred are kept");
+        for (n, datagram) in said.iter().enumerate() {
+            assert!(datagram.starts_with(&format!("MESSAGE=record {n}\n")), "{datagram}");
+        }
+        assert!(said[said.len() - 1].ends_with("\nLATE_S=30\n"));
+        let missing = format!("\nCOUNT={}\nERRORS=0\n", 10_000 - said.len());
+        assert!(gap.contains(&missing), "{missing} {gap}");
     }
 }

@@ -26,6 +26,9 @@ cp \"$1\" /usr/lib/systemd/catalog/
 journalctl --update-catalog
 exec \"$2\"";
 
+/// systemd.exec(5) sets this variable, and systemd-cat does not.
+const AS_SYSTEMD: &str = "JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec \"$@\"";
+
 /// What every record has besides the fields of its event.
 const COMMON: [&str; 9] = [
     "MESSAGE",
@@ -74,9 +77,10 @@ impl Journal {
         Some(journal)
     }
 
-    /// The daemon, saying what it does there, once it is ready.
+    /// The daemon, with its stderr there as systemd sets it up, once it is ready.
     pub(crate) fn run(&self, site: &Site, level: &str, rest: &str) -> Daemon {
-        site.spawn_saying("journald", level, &self.inside(), rest).ready()
+        let starter = [&self.inside()[..], &["systemd-cat", "sh", "-c", AS_SYSTEMD, "sh"]].concat();
+        site.spawn_saying("auto", level, &starter, rest).ready()
     }
 
     fn inside(&self) -> [&str; 4] {
