@@ -309,11 +309,11 @@ fn arguments(call: &str) -> Vec<String> {
 
 #[test]
 fn what_is_said_has_the_levels_and_fields_that_are_listed() {
-    // Built as a record, since it is said when nothing can be said.
-    let unsaid = "RECORDS_UNSAID";
+    // No events, but what is said of saying and of the end.
+    let others = ["RECORDS_UNSAID", "FAILED"];
     let sayings = sayings();
     let mut found = Vec::new();
-    for kind in kinds::ALL.iter().filter(|kind| kind.name != unsaid) {
+    for kind in kinds::ALL.iter().filter(|kind| !others.contains(&kind.name)) {
         let here: Vec<_> = sayings.iter().filter(|saying| saying.name == kind.name).collect();
         let fields: BTreeSet<_> = here.iter().flat_map(|saying| &saying.fields).collect();
         let levels: BTreeSet<_> =

@@ -38,6 +38,7 @@ kinds! {
     STOPPED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1002" [info] [],
     CONFIG_DOUBTFUL "7d2f9e0ab14c4c6b9d6d8f5a3e7c1003" [warn] [],
     RECORDS_UNSAID "7d2f9e0ab14c4c6b9d6d8f5a3e7c1004" [warn error] [count errors],
+    FAILED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1005" [error] [],
     LOG_OPENED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1010" [info] [path epoch next_seq],
     LOG_TROUBLE "7d2f9e0ab14c4c6b9d6d8f5a3e7c1011" [error] [path reason remedy],
     LOG_HEALED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1012" [info] [path],

@@ -6,14 +6,17 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
+use tracing::Level;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use self::format::Format;
 use self::output::{JOURNAL, Output};
+use self::record::Record;
 pub use self::voice::Logging;
 use self::voice::Voice;
+use crate::clock::Clock;
 use crate::config::{LogFilter, LogFormat, NotAFilter};
 
 pub mod board;
@@ -69,6 +72,16 @@ pub fn init(level: &LogFilter, format: LogFormat) -> Result<Logging, TelemetryEr
         tracing::error!(message_id = kinds::PANICKED, "panic: {panic}");
     }));
     Ok(logging)
+}
+
+/// Says in the journal why the process ends; false where stderr is not the journal, and the reason
+/// belongs there.
+pub fn fail(reason: &str) -> bool {
+    let record = Record::new(Level::ERROR, kinds::FAILED, reason, Clock::system().wall_ms());
+    stderr_is_the_journal()
+        && Output::journal(Path::new(JOURNAL))
+            .and_then(|journal| journal.write(&Format::Journal.bytes(&record)))
+            .is_ok()
 }
 
 fn choose(format: LogFormat) -> Result<(Output, Format), TelemetryError> {

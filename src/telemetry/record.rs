@@ -47,17 +47,26 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// One that no event stands for.
+    pub(super) fn new(level: Level, message_id: &str, message: &str, wall_ms: i64) -> Self {
+        Self {
+            level,
+            target: module_path!(),
+            place: None,
+            wall_ms,
+            message_id: message_id.to_owned(),
+            message: message.to_owned(),
+            fields: Vec::new(),
+            repeats: 0,
+        }
+    }
+
     pub(super) fn of(event: &Event<'_>, wall_ms: i64) -> Self {
         let metadata = event.metadata();
         let mut record = Self {
-            level: *metadata.level(),
             target: metadata.target(),
             place: metadata.file().zip(metadata.line()),
-            wall_ms,
-            message_id: String::new(),
-            message: String::new(),
-            fields: Vec::new(),
-            repeats: 0,
+            ..Self::new(*metadata.level(), "", "", wall_ms)
         };
         event.record(&mut record);
         record

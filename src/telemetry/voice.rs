@@ -229,18 +229,11 @@ impl State {
 
 /// What is said in the place of records that there was no room for.
 fn gap(count: u64, errors: u64, wall_ms: i64) -> Record {
-    Record {
-        level: if errors > 0 { Level::ERROR } else { Level::WARN },
-        target: module_path!(),
-        place: None,
-        wall_ms,
-        message_id: kinds::RECORDS_UNSAID.to_owned(),
-        message: "records are missing here: nobody read them, and there was no room to keep them; \
-                  `outstation status` and the metrics count on"
-            .to_owned(),
-        fields: vec![("count", Value::Count(count)), ("errors", Value::Count(errors))],
-        repeats: 0,
-    }
+    let level = if errors > 0 { Level::ERROR } else { Level::WARN };
+    let message = "records are missing here: nobody read them, and there was no room to keep them; \
+                   `outstation status` and the metrics count on";
+    let fields = vec![("count", Value::Count(count)), ("errors", Value::Count(errors))];
+    Record { fields, ..Record::new(level, kinds::RECORDS_UNSAID, message, wall_ms) }
 }
 
 #[cfg(test)]

@@ -77,10 +77,15 @@ impl Journal {
         Some(journal)
     }
 
-    /// The daemon, with its stderr there as systemd sets it up, once it is ready.
-    pub(crate) fn run(&self, site: &Site, level: &str, rest: &str) -> Daemon {
+    /// The daemon, with its stderr there as systemd sets it up.
+    pub(crate) fn spawn(&self, site: &Site, rest: &str) -> Daemon {
         let starter = [&self.inside()[..], &["systemd-cat", "sh", "-c", AS_SYSTEMD, "sh"]].concat();
-        site.spawn_saying("auto", level, &starter, rest).ready()
+        site.spawn_saying("auto", "info", &starter, rest)
+    }
+
+    /// The same, once it is ready.
+    pub(crate) fn run(&self, site: &Site, rest: &str) -> Daemon {
+        self.spawn(site, rest).ready()
     }
 
     fn inside(&self) -> [&str; 4] {

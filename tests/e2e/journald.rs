@@ -24,7 +24,7 @@ fn each_record_has_its_fields_its_id_and_advice() {
     let Some(journal) = Journal::start() else { return };
     let site = Site::new();
     let line = site.plug("text");
-    let daemon = journal.run(&site, "info", &(json_port(&line) + &sink("127.0.0.1:9", "")));
+    let daemon = journal.run(&site, &(json_port(&line) + &sink("127.0.0.1:9", "")));
     let started = journal.said("STARTED", "DEVICE=site");
     assert_eq!(
         (&started["PRIORITY"], &started["VERSION"]),
@@ -62,12 +62,23 @@ fn each_record_has_its_fields_its_id_and_advice() {
 }
 
 #[test]
+fn a_configuration_that_is_wrong_is_an_error_with_advice() {
+    let Some(journal) = Journal::start() else { return };
+    let site = Site::new();
+    let mut daemon = journal.spawn(&site, "nonsense = 1\n");
+    assert_eq!(daemon.end().code(), Some(78));
+    let failed = journal.said("FAILED", "PRIORITY=3");
+    assert!(failed["MESSAGE"].as_str().is_some_and(|said| said.contains("nonsense")), "{failed}");
+    assert!(journal.explained().contains("outstation check --config"));
+}
+
+#[test]
 fn a_port_that_flaps_is_said_now_and_then_and_how_it_is_in_the_end() {
     let Some(journal) = Journal::start() else { return };
     let site = Site::new();
     let line = site.plug("text");
     let (config, path) = (json_port(&line), line.path().to_owned());
-    let daemon = journal.run(&site, "info", &config);
+    let daemon = journal.run(&site, &config);
     drop(line);
     (0..1000).for_each(|_| drop(Line::plug(&path)));
     // The daemon looks at a port that is gone ever more rarely, so it is waited for.
@@ -96,7 +107,7 @@ fn a_server_that_refuses_every_request_gives_a_few_records() {
     let site = Site::new();
     let upstream = Upstream::start([answer("422 Unprocessable Entity", "", "I do not like it")]);
     let mut line = site.plug("text");
-    let daemon = journal.run(&site, "info", &(json_port(&line) + &sink(&upstream.address, "")));
+    let daemon = journal.run(&site, &(json_port(&line) + &sink(&upstream.address, "")));
     for ten in 0..20 {
         line.send(json_lines(ten * 10..ten * 10 + 10));
         daemon.stored(ten * 10 + 10);
@@ -159,7 +170,7 @@ fn a_journald_that_stands_still_holds_nothing_up_and_hears_later_what_it_missed(
     let Some(journal) = Journal::start() else { return };
     let site = Site::new();
     let mut hub = Hub::new(&site);
-    let daemon = journal.run(&site, "info", &hub.config);
+    let daemon = journal.run(&site, &hub.config);
     journal.signal(Signal::STOP);
     hub.until_unsaid(&daemon);
     journal.signal(Signal::CONT);
@@ -178,7 +189,7 @@ fn a_journald_that_stands_still_does_not_keep_the_daemon_from_ending() {
     let Some(journal) = Journal::start() else { return };
     let site = Site::new();
     let mut line = site.plug("text");
-    let daemon = journal.run(&site, "trace", &json_port(&line));
+    let daemon = journal.run(&site, &json_port(&line));
     journal.signal(Signal::STOP);
     line.send(json_lines(0..100));
     daemon.stored(100);
