@@ -29,9 +29,9 @@ use crate::clock::Clock;
 /// Some two hundred records. They explain what happened when the reader stopped, so they are kept and
 /// newer ones are counted.
 const WAITING_BYTES_MAX: usize = 64 * 1024;
-/// When somebody who does not read is tried again: soon, then ever more rarely. A record that is
-/// said meanwhile tries at once.
-const RETRY_FIRST: Duration = Duration::from_millis(100);
+/// When somebody who does not read is tried again: soon, then ever more rarely, and soon again once
+/// something was read. A record that is said meanwhile tries at once.
+const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 /// How long the end of the process waits for somebody who does not read.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -66,6 +66,8 @@ struct State {
     repeats: Repeats,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
+    /// When something was last written, or began to wait.
+    read_at: Duration,
 }
 
 #[derive(Debug)]
@@ -162,22 +164,25 @@ impl Voice {
 impl State {
     fn new(output: Output, format: Format) -> Self {
         let (repeats, waiting) = (Repeats::default(), VecDeque::new());
-        Self { output, format, repeats, waiting, waiting_bytes: 0 }
+        Self { output, format, repeats, waiting, waiting_bytes: 0, read_at: Duration::ZERO }
     }
 
     /// In what time there will be something to do.
     fn next_look(&self, now: Duration) -> Option<Duration> {
-        match self.waiting.front() {
-            Some(Waiting::Record { since, .. }) => {
-                Some((now.saturating_sub(*since) / 4).clamp(RETRY_FIRST, RETRY_MAX))
+        match self.waiting.is_empty() {
+            true => self.repeats.next_due().map(|due| due.saturating_sub(now)),
+            false => {
+                let unread = now.saturating_sub(self.read_at);
+                Some((unread / 4).clamp(RETRY_FIRST, RETRY_MAX))
             }
-            Some(Waiting::Gap { .. }) => Some(RETRY_FIRST),
-            None => self.repeats.next_due().map(|due| due.saturating_sub(now)),
         }
     }
 
     fn enqueue(&mut self, record: &Record, now: Duration) {
         let bytes = self.format.bytes(record);
+        if self.waiting.is_empty() {
+            self.read_at = now;
+        }
         if self.waiting_bytes + bytes.len() <= WAITING_BYTES_MAX {
             self.waiting_bytes += bytes.len();
             self.waiting.push_back(Waiting::Record { bytes, since: now });
@@ -216,6 +221,7 @@ impl State {
                 Ok(count) if count > 0 => {
                     bytes.drain(..count);
                     self.waiting_bytes -= count;
+                    self.read_at = now;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 _ => return,
