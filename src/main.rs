@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use outstation::cli::{self, Cli, CliError};
-use outstation::telemetry::error_chain;
+use outstation::telemetry::{self, error_chain};
 
 /// sysexits(3): the command line is wrong.
 const USAGE: u8 = 64;
@@ -30,7 +30,10 @@ fn main() -> ExitCode {
     match cli::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            cli::complain(&format!("outstation: {}", error_chain(&error)));
+            let reason = error_chain(&error);
+            if !telemetry::fail(&reason) {
+                cli::complain(&format!("outstation: {reason}"));
+            }
             code_of(&error)
         }
     }

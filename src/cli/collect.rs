@@ -30,7 +30,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
-    telemetry::init(&LogFilter::default(), args.log_format.into())?;
+    let _logging = telemetry::init(&LogFilter::default(), args.log_format.into())?;
     let token = args.token_file.as_ref().map(|path| {
         let text = std::fs::read_to_string(path);
         text.map(|text| text.trim().to_owned()).map_err(|source| CliError::File {

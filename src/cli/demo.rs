@@ -40,7 +40,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let outage = outage(args)?;
-    telemetry::init(&LogFilter::warnings(), LogFormat::Text)?;
+    let _logging = telemetry::init(&LogFilter::warnings(), LogFormat::Text)?;
     let temporary = Temporary::new(args.keep.as_deref())?;
     let script = Script {
         length: Duration::from_secs(args.seconds),

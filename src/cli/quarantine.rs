@@ -154,7 +154,7 @@ fn alone(config: &Config, socket: PathBuf, order: &Order) -> Result<Vec<Done>, C
         return Err(InspectError::Storage(StorageError::Absent { path: path.clone() }).into());
     }
     // What opening the log finds out is news, whoever opens it.
-    telemetry::init(&"warn".parse().unwrap_or_default(), LogFormat::Text)?;
+    let _logging = telemetry::init(&"warn".parse().unwrap_or_default(), LogFormat::Text)?;
     let log = app::log_config(config, &device::id(&config.device)?);
     let done = runtime()?.block_on(async { carry_out_alone(log, Clock::system(), order) });
     match done {

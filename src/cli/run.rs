@@ -21,7 +21,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let config = Config::load(&args.config)?;
     let format = args.log_format.map_or(config.telemetry.log_format, LogFormat::from);
-    telemetry::init(&config.telemetry.level, format)?;
+    let _logging = telemetry::init(&config.telemetry.level, format)?;
     let runtime = runtime()?;
     let ended = runtime.block_on(serve(config));
     // A name lookup that hangs must not hold up the end.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
+use super::kinds;
 #[cfg(feature = "mqtt")]
 pub use super::mqtt::MessagesUnheard;
 pub use super::operation::{
@@ -40,8 +41,8 @@ pub struct SensorCrowded<'a> {
 
 impl Report for SensorCrowded<'_> {
     fn report(&self) {
-        warn!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1025",
+        error!(
+            message_id = kinds::SENSOR_CROWDED,
             port = self.port,
             sensor = self.sensor,
             "sensor has shown all the channels it may have; values of further ones are left out"
@@ -57,7 +58,7 @@ pub struct PortOpened<'a> {
 
 impl Report for PortOpened<'_> {
     fn report(&self) {
-        info!(message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1020", port = self.port, path = %self.path.display(), "port opened");
+        info!(message_id = kinds::PORT_OPENED, port = self.port, path = %self.path.display(), "port opened");
     }
 }
 
@@ -71,7 +72,7 @@ pub struct PortAbsent<'a> {
 impl Report for PortAbsent<'_> {
     fn report(&self) {
         warn!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1021",
+            message_id = kinds::PORT_ABSENT,
             port = self.port,
             reason = self.reason,
             "port not open, retrying: {}",
@@ -97,7 +98,7 @@ impl Report for PortFaults<'_> {
             .map(|(fault, count)| format!("{} {count}", fault.reason()))
             .collect();
         warn!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1022",
+            message_id = kinds::PORT_FAULTS,
             port = self.port,
             reason = worst.reason(),
             count = self.since_last.seen().map(|(_, count)| count).sum::<u64>(),
@@ -117,7 +118,7 @@ pub struct ReadingsOverflowed<'a> {
 impl Report for ReadingsOverflowed<'_> {
     fn report(&self) {
         error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1023",
+            message_id = kinds::READINGS_OVERFLOWED,
             port = self.port,
             count = self.count,
             reason = "overflow",
@@ -136,14 +137,13 @@ pub struct SensorSaid<'a> {
 impl Report for SensorSaid<'_> {
     fn report(&self) {
         // A sensor's error is its own: nothing of ours is lost by it.
-        let id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1024";
         let text = self.text.escape_debug();
         match self.level {
             outstation_wire::Level::Error | outstation_wire::Level::Warn => {
-                warn!(message_id = id, port = self.port, "sensor says: {text}");
+                warn!(message_id = kinds::SENSOR_SAID, port = self.port, "sensor says: {text}");
             }
             outstation_wire::Level::Info | outstation_wire::Level::Debug => {
-                info!(message_id = id, port = self.port, "sensor says: {text}");
+                info!(message_id = kinds::SENSOR_SAID, port = self.port, "sensor says: {text}");
             }
         }
     }
@@ -173,19 +173,30 @@ impl BreakerMoved<'_> {
 
 impl Report for BreakerMoved<'_> {
     fn report(&self) {
-        let id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1030";
         let Self { sink, endpoint, detail, .. } = *self;
         let (state, cause) = (self.to.name(), self.to.cause().map_or("", Cause::name));
         let retry_in_s = tenths(self.retry_in.unwrap_or_default());
         match (self.to, self.spared) {
             (State::Closed { .. }, false) => {
-                info!(message_id = id, sink, endpoint, breaker = state, "sink accepts again");
+                info!(
+                    message_id = kinds::BREAKER_CLOSED,
+                    sink,
+                    endpoint,
+                    breaker = state,
+                    "sink accepts again"
+                );
             }
             (State::Closed { .. }, true) => {
-                info!(message_id = id, sink, endpoint, breaker = state, "endpoint accepts again");
+                info!(
+                    message_id = kinds::BREAKER_CLOSED,
+                    sink,
+                    endpoint,
+                    breaker = state,
+                    "endpoint accepts again"
+                );
             }
             (State::Open { .. }, false) if self.from.is_closed() => warn!(
-                message_id = id,
+                message_id = kinds::BREAKER_OPENED,
                 sink,
                 endpoint,
                 breaker = state,
@@ -194,7 +205,7 @@ impl Report for BreakerMoved<'_> {
                 "sink does not accept, readings are kept: {detail}",
             ),
             (State::Open { .. }, true) if self.from.is_closed() => warn!(
-                message_id = id,
+                message_id = kinds::BREAKER_OPENED,
                 sink,
                 endpoint,
                 breaker = state,
@@ -204,7 +215,7 @@ impl Report for BreakerMoved<'_> {
             ),
             // Each further probe is the same news; one line per outage is enough.
             _ => tracing::debug!(
-                message_id = id,
+                message_id = kinds::BREAKER_OPENED,
                 sink,
                 endpoint,
                 breaker = state,
@@ -232,7 +243,7 @@ pub struct BreakerRecalled<'a> {
 impl Report for BreakerRecalled<'_> {
     fn report(&self) {
         warn!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1038",
+            message_id = kinds::BREAKER_RECALLED,
             sink = self.sink,
             endpoint = self.endpoint,
             reason = self.cause.name(),
@@ -253,7 +264,7 @@ pub struct SinkMisconfigured<'a> {
 impl Report for SinkMisconfigured<'_> {
     fn report(&self) {
         error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1031",
+            message_id = kinds::SINK_MISCONFIGURED,
             sink = self.sink,
             endpoint = self.endpoint,
             reason = "misconfigured",
@@ -275,7 +286,7 @@ pub struct EndpointsFound<'a> {
 impl Report for EndpointsFound<'_> {
     fn report(&self) {
         info!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1090",
+            message_id = kinds::ENDPOINTS_FOUND,
             sink = self.sink,
             endpoints = self.endpoints,
             "endpoints found"
@@ -295,10 +306,10 @@ pub struct EndpointsUnknown<'a> {
 impl Report for EndpointsUnknown<'_> {
     fn report(&self) {
         warn!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1091",
+            message_id = kinds::ENDPOINTS_UNKNOWN,
             sink = self.sink,
             service = self.service,
-            count = self.kept,
+            kept = self.kept,
             "endpoints not found, asking again; those found before are used on: {}",
             self.detail
         );
@@ -323,13 +334,18 @@ impl Report for ValuesOmitted<'_> {
         };
         count(super::metrics::SINK_OMITTED_VALUES, self.values);
         count(super::metrics::SINK_OMITTED_READINGS, self.readings);
-        let id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c10e0";
         let (sink, values, readings) = (self.sink, self.values, self.readings);
         let message = "sink was sent readings without values that its encoding cannot say (NaN, \
                        infinity, a date beyond 2262); they are counted as omitted";
         match self.first {
-            true => warn!(message_id = id, sink, values, readings, "{message}"),
-            false => tracing::debug!(message_id = id, sink, values, readings, "{message}"),
+            true => warn!(message_id = kinds::VALUES_OMITTED, sink, values, readings, "{message}"),
+            false => tracing::debug!(
+                message_id = kinds::VALUES_OMITTED,
+                sink,
+                values,
+                readings,
+                "{message}"
+            ),
         }
     }
 }
@@ -343,7 +359,7 @@ pub struct TlsFilesUnusable<'a> {
 impl Report for TlsFilesUnusable<'_> {
     fn report(&self) {
         warn!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c10e1",
+            message_id = kinds::TLS_FILES_UNUSABLE,
             url = self.url,
             "certificates on disk changed and cannot be used, those from before are: {}",
             self.detail
@@ -360,7 +376,7 @@ pub struct ReadingsUnsaved {
 impl Report for ReadingsUnsaved {
     fn report(&self) {
         error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1014",
+            message_id = kinds::READINGS_UNSAVED,
             count = self.count,
             "readings not stored: the log ended and could not be written; the next start takes them up \
              from the crash tail, unless the device reboots before"

@@ -57,6 +57,7 @@ table! {
     CLOCK_SET Gauge "outstation_clock_set" "Whether the wall clock was set since the device booted (1) or readings still await their dates (0).",
     ACTOR_RESTARTS Counter "outstation_actor_restarts_total" "Crashes of an actor, each followed by a restart while the budget lasts.",
     ACTOR_STUCK Gauge "outstation_actor_stuck" "Whether an actor makes no progress (1).",
+    RECORDS_UNSAID Counter "outstation_records_unsaid_total" "Records of what happened that were not written, because journald or whoever reads stderr did not read.",
 
     LOG_ACCEPTING Gauge "outstation_log_accepting" "Whether the log is open and its last commit succeeded (1).",
     LOG_BYTES Gauge "outstation_log_bytes" "Size of the log's database file, without its write-ahead log.",
@@ -190,6 +191,8 @@ fn named(name: &str) -> Option<&'static Metric> {
 fn refresh(now: &Snapshot, process: &Process) {
     gauge!(BUILD_INFO, "version" => now.version).set(1);
     gauge!(UPTIME).set(now.uptime.as_secs_f64());
+    // Zero adds nothing, but shows the series before the first.
+    counter!(RECORDS_UNSAID).increment(0);
     for actor in &now.actors {
         // Zero adds nothing, but a series that starts at 1 hides the first restart from `increase`.
         counter!(ACTOR_RESTARTS, "actor" => actor.clone()).increment(0);

@@ -4,27 +4,40 @@
 //! people or JSON for machines. WARN: nothing was lost. ERROR: something was, or a person is needed.
 
 use std::io::IsTerminal;
+use std::path::Path;
 
-use tracing_subscriber::fmt::format::debug_fn;
+use tracing::Level;
+use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry};
 
+use self::format::Format;
+use self::output::{JOURNAL, Output};
+use self::record::Record;
+pub use self::voice::Logging;
+use self::voice::Voice;
+use crate::clock::Clock;
 use crate::config::{LogFilter, LogFormat, NotAFilter};
 
 pub mod board;
 pub mod events;
+mod format;
+pub mod kinds;
 pub mod metrics;
 #[cfg(feature = "mqtt")]
 mod mqtt;
 mod operation;
+mod output;
 mod pace;
 mod process;
 pub mod quarantine;
+mod record;
 #[cfg(feature = "prometheus")]
 mod remote_write;
+mod repeats;
 mod storage;
 mod tail;
+mod voice;
 
 /// Overrides the configured level.
 pub const LEVEL_VARIABLE: &str = "OUTSTATION_LOG";
@@ -39,39 +52,49 @@ pub enum TelemetryError {
         "failed to connect to journald; set `telemetry.log_format` to `text` or start journald"
     )]
     Journald(#[source] std::io::Error),
+    #[error("failed to start the thread that says later what is not read now")]
+    Thread(#[source] std::io::Error),
     #[error("failed to install logging: {0}")]
     Installed(#[source] tracing_subscriber::util::TryInitError),
 }
 
 /// Installs logging for the whole process.
-pub fn init(level: &LogFilter, format: LogFormat) -> Result<(), TelemetryError> {
+pub fn init(level: &LogFilter, format: LogFormat) -> Result<Logging, TelemetryError> {
     let level = match std::env::var(LEVEL_VARIABLE) {
         Ok(level) => level.parse().map_err(|source| TelemetryError::Level { level, source })?,
         Err(_) => level.clone(),
     };
-    let layer = layer(format)?.with_filter(level.targets());
+    let (output, format) = choose(format)?;
+    let (layer, logging) = Voice::start(output, format).map_err(TelemetryError::Thread)?;
+    let layer = layer.with_filter(level.targets());
     tracing_subscriber::registry().with(layer).try_init().map_err(TelemetryError::Installed)?;
     std::panic::set_hook(Box::new(|panic| {
-        tracing::error!(message_id = operation::PANICKED, "panic: {panic}");
+        tracing::error!(message_id = kinds::PANICKED, "panic: {panic}");
     }));
-    Ok(())
+    Ok(logging)
 }
 
-fn layer(format: LogFormat) -> Result<Box<dyn Layer<Registry> + Send + Sync>, TelemetryError> {
-    let journal = stderr_is_the_journal();
+/// Says in the journal why the process ends; false where stderr is not the journal, and the reason
+/// belongs there.
+pub fn fail(reason: &str) -> bool {
+    let record = Record::new(Level::ERROR, kinds::FAILED, reason, Clock::system().wall_ms());
+    stderr_is_the_journal()
+        && Output::journal(Path::new(JOURNAL))
+            .and_then(|journal| journal.write(&Format::Journal.bytes(&record)))
+            .is_ok()
+}
+
+fn choose(format: LogFormat) -> Result<(Output, Format), TelemetryError> {
+    let text = Format::Text { colours: std::io::stderr().is_terminal() };
     Ok(match format {
-        LogFormat::Auto if journal => tracing_journald::layer()
-            .map_or_else(|_| text(), |layer| layer.with_field_prefix(None).boxed()),
-        LogFormat::Journald => tracing_journald::layer()
-            .map_err(TelemetryError::Journald)?
-            .with_field_prefix(None)
-            .boxed(),
-        LogFormat::Json => tracing_subscriber::fmt::layer()
-            .json()
-            .flatten_event(true)
-            .with_writer(std::io::stderr)
-            .boxed(),
-        LogFormat::Auto | LogFormat::Text => text(),
+        LogFormat::Auto if stderr_is_the_journal() => Output::journal(Path::new(JOURNAL))
+            .map_or((Output::Stderr, text), |journal| (journal, Format::Journal)),
+        LogFormat::Journald => (
+            Output::journal(Path::new(JOURNAL)).map_err(TelemetryError::Journald)?,
+            Format::Journal,
+        ),
+        LogFormat::Json => (Output::Stderr, Format::Json),
+        LogFormat::Auto | LogFormat::Text => (Output::Stderr, text),
     })
 }
 
@@ -81,21 +104,6 @@ fn stderr_is_the_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let stderr = rustix::fs::fstat(std::io::stderr());
     stderr.is_ok_and(|stderr| stream == format!("{}:{}", stderr.st_dev, stderr.st_ino))
-}
-
-/// For people: message first, then fields; the message id means nothing to them.
-fn text() -> Box<dyn Layer<Registry> + Send + Sync> {
-    let fields = debug_fn(|writer, field, value| match field.name() {
-        "message_id" => Ok(()),
-        "message" => write!(writer, "{value:?}"),
-        name => write!(writer, " {name}={value:?}"),
-    });
-    tracing_subscriber::fmt::layer()
-        .fmt_fields(fields)
-        .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .boxed()
 }
 
 /// An error and its causes on one line, each said once: some libraries repeat a cause in their own

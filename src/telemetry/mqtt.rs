@@ -3,6 +3,7 @@
 use tracing::warn;
 
 use super::events::Report;
+use super::kinds;
 use super::metrics::SINK_UNHEARD;
 
 /// The broker took messages for which it has no subscriber, and dropped them.
@@ -21,7 +22,7 @@ impl Report for MessagesUnheard<'_> {
         metrics::counter!(SINK_UNHEARD, "sink" => self.sink.to_owned()).increment(self.count);
         if self.begins {
             warn!(
-                message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c10b1",
+                message_id = kinds::MESSAGES_UNHEARD,
                 sink = self.sink,
                 topic = self.topic,
                 "nobody subscribes to what is published, and the broker drops it: it counts as \

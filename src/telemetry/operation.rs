@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-use super::error_chain;
 use super::events::Report;
-
-pub(super) const PANICKED: &str = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1000";
+use super::{error_chain, kinds};
 
 #[derive(Debug)]
 pub struct Started<'a> {
@@ -17,12 +15,7 @@ pub struct Started<'a> {
 
 impl Report for Started<'_> {
     fn report(&self) {
-        info!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1001",
-            version = self.version,
-            device = self.device,
-            "started"
-        );
+        info!(message_id = kinds::STARTED, version = self.version, device = self.device, "started");
     }
 }
 
@@ -31,7 +24,7 @@ pub struct Stopped;
 
 impl Report for Stopped {
     fn report(&self) {
-        info!(message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1002", "stopped");
+        info!(message_id = kinds::STOPPED, "stopped");
     }
 }
 
@@ -42,7 +35,7 @@ pub struct ConfigDoubtful<'a> {
 
 impl Report for ConfigDoubtful<'_> {
     fn report(&self) {
-        warn!(message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1003", "configuration: {}", self.warning);
+        warn!(message_id = kinds::CONFIG_DOUBTFUL, "configuration: {}", self.warning);
     }
 }
 
@@ -57,17 +50,16 @@ impl Report for ActorCrashed<'_> {
     fn report(&self) {
         metrics::counter!(super::metrics::ACTOR_RESTARTS, "actor" => self.actor.to_owned())
             .increment(1);
-        let id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1040";
         match self.restart_in {
             Some(wait) => error!(
-                message_id = id,
+                message_id = kinds::ACTOR_CRASHED,
                 actor = self.actor,
                 restart_in_s = wait.as_secs_f64(),
                 "actor crashed and is restarted: {}",
                 self.cause
             ),
             None => error!(
-                message_id = id,
+                message_id = kinds::ACTOR_CRASHED,
                 actor = self.actor,
                 "actor crashed and is given up: {}",
                 self.cause
@@ -83,11 +75,7 @@ pub struct ActorStuck<'a> {
 
 impl Report for ActorStuck<'_> {
     fn report(&self) {
-        error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1041",
-            actor = self.actor,
-            "actor makes no progress"
-        );
+        error!(message_id = kinds::ACTOR_STUCK, actor = self.actor, "actor makes no progress");
     }
 }
 
@@ -100,7 +88,7 @@ pub struct StageLate<'a> {
 impl Report for StageLate<'_> {
     fn report(&self) {
         error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1042",
+            message_id = kinds::STAGE_LATE,
             actors = self.late.join(", "),
             deadline_s = self.deadline.as_secs_f64(),
             "shutdown deadline passed"
@@ -116,7 +104,7 @@ pub struct LocalPortOpened {
 impl Report for LocalPortOpened {
     fn report(&self) {
         info!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1050",
+            message_id = kinds::LOCAL_PORT_OPENED,
             address = %self.address,
             "local port listens"
         );
@@ -132,7 +120,7 @@ pub struct LocalPortRefuses<'a> {
 impl Report for LocalPortRefuses<'_> {
     fn report(&self) {
         warn!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1051",
+            message_id = kinds::LOCAL_PORT_REFUSES,
             address = %self.address,
             reason = %self.error,
             "local port cannot take a connection, retrying"
@@ -148,7 +136,7 @@ pub struct LocalPortAbsent<'a> {
 impl Report for LocalPortAbsent<'_> {
     fn report(&self) {
         warn!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1052",
+            message_id = kinds::LOCAL_PORT_ABSENT,
             reason = error_chain(self.error),
             "local port not open, retrying; readings are recorded meanwhile"
         );

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::events::Report;
+use super::kinds;
 use crate::domain::budget::Held;
 
 /// Only alarms leave for a while.
@@ -17,19 +18,18 @@ pub struct SinkHeldBack<'a> {
 
 impl Report for SinkHeldBack<'_> {
     fn report(&self) {
-        let id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1060";
         let (reason, left_s) = (self.why.name(), self.left.as_secs());
         let left = humantime::format_duration(Duration::from_secs(left_s));
         match self.why {
             Held::Spent => warn!(
-                message_id = id,
+                message_id = kinds::SINK_HELD_BACK,
                 sink = self.sink,
                 reason,
                 retry_in_s = left_s,
                 "budget is spent, only alarms leave and readings are kept for {left}"
             ),
             Held::QuietHours => info!(
-                message_id = id,
+                message_id = kinds::SINK_HELD_BACK,
                 sink = self.sink,
                 reason,
                 retry_in_s = left_s,
@@ -46,11 +46,7 @@ pub struct SinkGoesOn<'a> {
 
 impl Report for SinkGoesOn<'_> {
     fn report(&self) {
-        info!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1061",
-            sink = self.sink,
-            "readings leave again"
-        );
+        info!(message_id = kinds::SINK_GOES_ON, sink = self.sink, "readings leave again");
     }
 }
 
@@ -62,7 +58,7 @@ pub struct QuietHoursUnknown<'a> {
 impl Report for QuietHoursUnknown<'_> {
     fn report(&self) {
         warn!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1062",
+            message_id = kinds::QUIET_HOURS_UNKNOWN,
             sink = self.sink,
             "clock is not set, so quiet hours do not hold until it is"
         );
@@ -81,7 +77,7 @@ pub struct EventRefused<'a> {
 impl Report for EventRefused<'_> {
     fn report(&self) {
         warn!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1063",
+            message_id = kinds::EVENT_REFUSED,
             sink = self.sink,
             event = self.event,
             position = self.position,

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use tracing::{error, info, warn};
 
-use super::error_chain;
 use super::events::Report;
+use super::{error_chain, kinds};
 use crate::domain::quarantine::{Done, Wish};
 
 /// Nothing is lost: they are kept, and nothing waits for them.
@@ -22,7 +22,7 @@ pub struct ReadingsQuarantined<'a> {
 impl Report for ReadingsQuarantined<'_> {
     fn report(&self) {
         warn!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1080",
+            message_id = kinds::READINGS_QUARANTINED,
             sink = self.sink,
             first_seq = self.first,
             last_seq = self.last,
@@ -64,7 +64,7 @@ impl Report for ReadingsDiscarded<'_> {
             Why::Dropped => "they were dropped by `outstation quarantine drop`",
         };
         error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1081",
+            message_id = kinds::READINGS_DISCARDED,
             sink = self.sink,
             first_seq = self.first,
             last_seq = self.last,
@@ -89,7 +89,7 @@ impl Report for QuarantineChanged<'_> {
             Wish::Drop => "dropped",
         };
         info!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1082",
+            message_id = kinds::QUARANTINE_CHANGED,
             sink = self.done.sink,
             count = self.done.readings,
             "readings in quarantine are {done}, as a person asked"
@@ -107,7 +107,7 @@ pub struct ControlAbsent<'a> {
 impl Report for ControlAbsent<'_> {
     fn report(&self) {
         warn!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1083",
+            message_id = kinds::CONTROL_ABSENT,
             path = %self.path.display(),
             reason = error_chain(self.error),
             "control socket not there, retrying; until then `outstation quarantine replay` and `drop` \

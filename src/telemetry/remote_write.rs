@@ -3,6 +3,7 @@
 use tracing::info;
 
 use super::events::Report;
+use super::kinds;
 use super::metrics::{LEFT_OUT, SINK_FOUND, SINK_LEFT_OUT};
 
 /// The server refused readings that it has.
@@ -18,7 +19,7 @@ impl Report for ReadingsFound<'_> {
             return;
         }
         info!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c10b0",
+            message_id = kinds::READINGS_FOUND,
             sink = self.sink,
             count = self.count,
             "readings whose acknowledgement was lost are at the sink's server already"

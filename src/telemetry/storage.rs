@@ -4,8 +4,8 @@ use std::path::Path;
 
 use tracing::{error, info, warn};
 
-use super::error_chain;
 use super::events::Report;
+use super::{error_chain, kinds};
 
 #[derive(Debug)]
 pub struct LogOpened<'a> {
@@ -17,7 +17,7 @@ pub struct LogOpened<'a> {
 impl Report for LogOpened<'_> {
     fn report(&self) {
         info!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1010",
+            message_id = kinds::LOG_OPENED,
             path = %self.path.display(),
             epoch = self.epoch,
             next_seq = self.next_seq,
@@ -36,7 +36,7 @@ pub struct LogTrouble<'a> {
 impl Report for LogTrouble<'_> {
     fn report(&self) {
         error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1011",
+            message_id = kinds::LOG_TROUBLE,
             path = %self.path.display(),
             reason = error_chain(self.error),
             remedy = self.remedy,
@@ -52,7 +52,7 @@ pub struct LogHealed<'a> {
 
 impl Report for LogHealed<'_> {
     fn report(&self) {
-        info!(message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1012", path = %self.path.display(), "log can be written again");
+        info!(message_id = kinds::LOG_HEALED, path = %self.path.display(), "log can be written again");
     }
 }
 
@@ -67,7 +67,7 @@ pub struct LogBegan<'a> {
 impl Report for LogBegan<'_> {
     fn report(&self) {
         info!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1016",
+            message_id = kinds::LOG_BEGAN,
             path = %self.path.display(),
             epoch = self.epoch,
             reason = self.reason,
@@ -91,7 +91,7 @@ pub struct LogSalvaged<'a> {
 impl Report for LogSalvaged<'_> {
     fn report(&self) {
         error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1017",
+            message_id = kinds::LOG_SALVAGED,
             path = %self.path.display(),
             aside = %self.aside.display(),
             reason = self.reason,
@@ -117,7 +117,7 @@ pub struct ReadingsEvicted {
 impl Report for ReadingsEvicted {
     fn report(&self) {
         error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1018",
+            message_id = kinds::READINGS_EVICTED,
             lane = self.lane,
             first_seq = self.first,
             last_seq = self.last,
@@ -138,7 +138,7 @@ pub struct LogVanished<'a> {
 impl Report for LogVanished<'_> {
     fn report(&self) {
         warn!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c101a",
+            message_id = kinds::LOG_VANISHED,
             path = %self.path.display(),
             "log was deleted or replaced while in use; it is written again, nothing is lost"
         );
@@ -154,7 +154,7 @@ pub struct ReadingsGivenUp {
 impl Report for ReadingsGivenUp {
     fn report(&self) {
         error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1019",
+            message_id = kinds::READINGS_GIVEN_UP,
             reason = "overflow",
             count = self.count,
             "the oldest readings in memory were lost because the log cannot be written"
@@ -171,7 +171,7 @@ pub struct SegmentDamaged {
 impl Report for SegmentDamaged {
     fn report(&self) {
         error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1013",
+            message_id = kinds::SEGMENT_DAMAGED,
             first_seq = self.first,
             last_seq = self.last,
             count = self.last - self.first + 1,
@@ -191,7 +191,7 @@ pub struct ReadingsSkipped<'a> {
 impl Report for ReadingsSkipped<'_> {
     fn report(&self) {
         warn!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c101e",
+            message_id = kinds::READINGS_SKIPPED,
             sink = self.sink,
             first_seq = self.first,
             last_seq = self.last,
@@ -209,7 +209,7 @@ pub struct LogUnreadable<'a> {
 impl Report for LogUnreadable<'_> {
     fn report(&self) {
         error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1015",
+            message_id = kinds::LOG_UNREADABLE,
             path = %self.path.display(),
             reason = error_chain(self.error),
             "log cannot be read; delivery waits, recording goes on"

@@ -5,6 +5,7 @@ use std::path::Path;
 use tracing::{error, info, warn};
 
 use super::events::Report;
+use super::kinds;
 
 /// What of a port's tail outlived a process and was taken up by this one.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub struct TailRecovered<'a> {
 impl Report for TailRecovered<'_> {
     fn report(&self) {
         info!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1026",
+            message_id = kinds::TAIL_RECOVERED,
             port = self.port,
             count = self.readings,
             bytes = self.bytes,
@@ -37,7 +38,7 @@ impl Report for TailUnwritten<'_> {
     fn report(&self) {
         let folder = self.folder.display();
         warn!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1027",
+            message_id = kinds::TAIL_UNWRITTEN,
             port = self.port,
             path = %folder,
             reason = self.reason,
@@ -54,11 +55,7 @@ pub struct TailRecordsAgain<'a> {
 
 impl Report for TailRecordsAgain<'_> {
     fn report(&self) {
-        info!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1028",
-            port = self.port,
-            "crash tail is kept again"
-        );
+        info!(message_id = kinds::TAIL_RECORDS_AGAIN, port = self.port, "crash tail is kept again");
     }
 }
 
@@ -72,7 +69,7 @@ pub struct TailOutdated<'a> {
 impl Report for TailOutdated<'_> {
     fn report(&self) {
         error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1029",
+            message_id = kinds::TAIL_OUTDATED,
             port = self.port,
             bytes = self.bytes,
             reason = "boot",
@@ -90,7 +87,7 @@ pub struct TailDamaged<'a> {
 impl Report for TailDamaged<'_> {
     fn report(&self) {
         error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c102a",
+            message_id = kinds::TAIL_DAMAGED,
             port = self.port,
             bytes = self.bytes,
             reason = "damaged",
@@ -109,7 +106,7 @@ pub struct TailGivenUp<'a> {
 impl Report for TailGivenUp<'_> {
     fn report(&self) {
         error!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c102b",
+            message_id = kinds::TAIL_GIVEN_UP,
             port = self.port,
             bytes = self.bytes,
             attempts = self.attempts,

@@ -17,6 +17,7 @@
 // The rig.
 mod collector;
 mod disk;
+mod journal;
 mod line;
 mod mosquitto;
 #[cfg(feature = "nats")]
@@ -40,6 +41,7 @@ mod events;
 mod everything;
 mod hostile;
 mod http_sinks;
+mod journald;
 mod kill;
 mod log;
 mod metered;

@@ -133,18 +133,29 @@ impl Site {
 
     /// The same, started by another program: the words of its command line.
     pub(crate) fn spawn_under(&self, starter: &[&str], rest: &str) -> Daemon {
+        self.spawn_saying("text", "info", starter, rest)
+    }
+
+    /// The same, saying what it does in this format from this level on.
+    pub(crate) fn spawn_saying(
+        &self,
+        format: &str,
+        level: &str,
+        starter: &[&str],
+        rest: &str,
+    ) -> Daemon {
         let config = self.configure(rest);
         let start = self.starts.fetch_add(1, Ordering::Relaxed);
         let stderr = self.path(&format!("stderr.{start}"));
         let notify = self.path(&format!("notify.{start}"));
         let socket = UnixDatagram::bind(&notify).expect("bind the notify socket");
-        let words = [starter, &[PROGRAM, "run", "--log-format", "text", "--config"]].concat();
+        let words = [starter, &[PROGRAM, "run", "--log-format", format, "--config"]].concat();
         let child = Command::new(words[0])
             .args(&words[1..])
             .arg(config)
             .env("NOTIFY_SOCKET", &notify)
             .env("RUNTIME_DIRECTORY", self.path("run"))
-            .env("OUTSTATION_LOG", "info")
+            .env("OUTSTATION_LOG", level)
             .stderr(File::create(&stderr).expect("make a file for stderr"))
             .spawn()
             .expect("start the daemon");
@@ -153,10 +164,7 @@ impl Site {
 
     /// The daemon, once it has told its service manager, us, that it is ready.
     pub(crate) fn start(&self, rest: &str) -> Daemon {
-        let mut daemon = self.spawn(rest);
-        daemon.told("READY=1");
-        daemon.address = daemon.listens_at();
-        daemon
+        self.spawn(rest).ready()
     }
 }
 
@@ -190,6 +198,13 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
+    /// Waits until it has told its service manager, us, that it is ready.
+    pub(crate) fn ready(mut self) -> Self {
+        self.told("READY=1");
+        self.address = self.listens_at();
+        self
+    }
+
     /// Waits until it has told its service manager this.
     pub(crate) fn told(&self, news: &str) {
         self.socket.set_read_timeout(Some(PATIENCE)).expect("set a timeout");

@@ -1,0 +1,212 @@
+//! What the journal shows: fields, ids, priorities and advice; how little of it when the same thing
+//! happens again and again; and what becomes of the daemon when nobody reads.
+
+use std::fs::File;
+use std::process::Command;
+
+use rustix::process::Signal;
+
+use crate::journal::{Journal, kind_named, number, occurrences};
+use crate::line::{Line, json_lines};
+use crate::site::{Daemon, Site, eventually, get, json_port, port, sink};
+use crate::upstream::{Upstream, answer};
+
+fn port_is(daemon: &Daemon, state: &str) {
+    eventually(
+        &format!("the port is {state}"),
+        || daemon.port("text"),
+        |port| port["state"] == state,
+    );
+}
+
+#[test]
+fn each_record_has_its_fields_its_id_and_advice() {
+    let Some(journal) = Journal::start() else { return };
+    let site = Site::new();
+    let line = site.plug("text");
+    let daemon = journal.run(&site, &(json_port(&line) + &sink("127.0.0.1:9", "")));
+    let started = journal.said("STARTED", "DEVICE=site");
+    assert_eq!(
+        (&started["PRIORITY"], &started["VERSION"]),
+        (&"6".into(), &env!("CARGO_PKG_VERSION").into())
+    );
+    let opened = journal.said("PORT_OPENED", "PORT=text");
+    assert_eq!(opened["PATH"], line.path().display().to_string());
+    assert_eq!(opened["_COMM"], "outstation", "journald knows who speaks");
+    let mut line = line;
+    line.send("this is no JSON\n");
+    line.send(json_lines(0..10));
+    let faults = journal.said("PORT_FAULTS", "REASON=unparsable");
+    assert_eq!((&faults["COUNT"], &faults["FAULTS"]), (&"1".into(), &"unparsable 1".into()));
+    let open = journal.said("BREAKER_OPENED", "SINK=cloud");
+    assert_eq!((&open["PRIORITY"], &open["REASON"]), (&"4".into(), &"link_down".into()));
+    assert!(
+        open["MESSAGE"].as_str().is_some_and(|said| said.contains("readings are kept")),
+        "{open}"
+    );
+    drop(line);
+    let absent = journal.said("PORT_ABSENT", "PORT=text");
+    assert_eq!((&absent["PRIORITY"], &absent["REASON"]), (&"4".into(), &"lost".into()));
+    daemon.stop();
+    journal.said("STOPPED", "PRIORITY=6");
+    let advice = journal.explained();
+    for part in [
+        "Subject: Port text is not open (lost)",
+        "Data: What was read is safe.",
+        "Subject: Sink cloud does not accept (link_down)",
+        "Subject: outstation stopped",
+    ] {
+        assert!(advice.contains(part), "no `{part}` in:\n{advice}");
+    }
+    assert!(!advice.contains('@'), "every field is filled in:\n{advice}");
+}
+
+#[test]
+fn a_configuration_that_is_wrong_is_an_error_with_advice() {
+    let Some(journal) = Journal::start() else { return };
+    let site = Site::new();
+    let mut daemon = journal.spawn(&site, "nonsense = 1\n");
+    assert_eq!(daemon.end().code(), Some(78));
+    let failed = journal.said("FAILED", "PRIORITY=3");
+    assert!(failed["MESSAGE"].as_str().is_some_and(|said| said.contains("nonsense")), "{failed}");
+    assert!(journal.explained().contains("outstation check --config"));
+}
+
+#[test]
+fn a_port_that_flaps_is_said_now_and_then_and_how_it_is_in_the_end() {
+    let Some(journal) = Journal::start() else { return };
+    let site = Site::new();
+    let line = site.plug("text");
+    let (config, path) = (json_port(&line), line.path().to_owned());
+    let daemon = journal.run(&site, &config);
+    drop(line);
+    (0..1000).for_each(|_| drop(Line::plug(&path)));
+    // The daemon looks at a port that is gone ever more rarely, so it is waited for.
+    for _ in 0..5 {
+        let line = Line::plug(&path);
+        port_is(&daemon, "open");
+        drop(line);
+        eventually("the port is gone", || daemon.port("text"), |port| port["state"] != "open");
+    }
+    let _line = Line::plug(&path);
+    port_is(&daemon, "open");
+    assert!(journal.records("PORT=text").len() <= 6, "a handful at once");
+    daemon.stop();
+    let records = journal.records("PORT=text");
+    assert_eq!(records.len(), 7, "{records:?}");
+    assert!(occurrences(&records) >= 12, "each is counted: {records:?}");
+    let last = records.last().expect("one at least");
+    assert_eq!(last["MESSAGE_ID"], kind_named("PORT_OPENED").message_id, "as it is in the end");
+    assert_eq!(records[0]["MESSAGE_ID"], kind_named("PORT_OPENED").message_id);
+    assert_eq!(records[1]["MESSAGE_ID"], kind_named("PORT_ABSENT").message_id);
+}
+
+#[test]
+fn a_server_that_refuses_every_request_gives_a_few_records() {
+    let Some(journal) = Journal::start() else { return };
+    let site = Site::new();
+    let upstream = Upstream::start([answer("422 Unprocessable Entity", "", "I do not like it")]);
+    let mut line = site.plug("text");
+    let daemon = journal.run(&site, &(json_port(&line) + &sink(&upstream.address, "")));
+    for ten in 0..20 {
+        line.send(json_lines(ten * 10..ten * 10 + 10));
+        daemon.stored(ten * 10 + 10);
+    }
+    upstream.asked(40);
+    daemon.stop();
+    let records = journal.records("SINK=cloud");
+    assert!((1..=14).contains(&records.len()), "{records:?}");
+    assert!(records.iter().all(|record| record["PRIORITY"] != "6"), "{records:?}");
+}
+
+/// A hub with more ports than anybody needs: unplugged and plugged in, each of them is said.
+struct Hub<'a> {
+    site: &'a Site,
+    names: Vec<String>,
+    lines: Vec<Line>,
+    config: String,
+}
+
+impl<'a> Hub<'a> {
+    fn new(site: &'a Site) -> Self {
+        let names: Vec<String> = (0..100).map(|n| format!("line-{n}")).collect();
+        let lines: Vec<Line> = names.iter().map(|name| site.plug(name)).collect();
+        let rest = "framing = \"lines\"\nformat = \"json\"";
+        let ports = names.iter().zip(&lines).map(|(name, line)| port(name, line.path(), rest));
+        Self { site, config: ports.collect(), names, lines }
+    }
+
+    /// Unplugs and plugs in until more is said than can be kept; what a sensor says meanwhile is
+    /// stored.
+    fn until_unsaid(&mut self, daemon: &Daemon) {
+        while unsaid(daemon) < 10 {
+            self.lines.clear();
+            self.wait(daemon, 0);
+            self.lines = self.names.iter().map(|name| self.site.plug(name)).collect();
+            self.wait(daemon, self.names.len());
+        }
+        self.lines[0].send(json_lines(0..100));
+        daemon.stored(100);
+    }
+
+    fn wait(&self, daemon: &Daemon, open: usize) {
+        let count = || {
+            let status = daemon.status();
+            let ports = status["ports"].as_array().expect("a list of ports");
+            ports.iter().filter(|port| port["state"] == "open").count()
+        };
+        eventually(&format!("{open} ports are open"), count, |seen| *seen == open);
+    }
+}
+
+fn unsaid(daemon: &Daemon) -> u64 {
+    let page = get(&daemon.address, "/metrics").1;
+    let value = page.lines().find_map(|line| line.strip_prefix("outstation_records_unsaid_total "));
+    value.and_then(|value| value.parse().ok()).expect("a metric")
+}
+
+#[test]
+fn a_journald_that_stands_still_holds_nothing_up_and_hears_later_what_it_missed() {
+    let Some(journal) = Journal::start() else { return };
+    let site = Site::new();
+    let mut hub = Hub::new(&site);
+    let daemon = journal.run(&site, &hub.config);
+    journal.signal(Signal::STOP);
+    hub.until_unsaid(&daemon);
+    journal.signal(Signal::CONT);
+    let gap = journal.said("RECORDS_UNSAID", "PRIORITY=4");
+    assert_eq!(gap["ERRORS"], "0", "{gap}");
+    let late = journal.records("PRIORITY=4").into_iter().filter(|of| number(of, "LATE_S") > 0);
+    assert!(late.count() > 0, "what came late says so");
+    let counted = unsaid(&daemon);
+    daemon.stop();
+    let gaps = journal.records("MESSAGE_ID=7d2f9e0ab14c4c6b9d6d8f5a3e7c1004");
+    assert_eq!(gaps.iter().map(|gap| number(gap, "COUNT")).sum::<u64>(), counted);
+}
+
+#[test]
+fn a_journald_that_stands_still_does_not_keep_the_daemon_from_ending() {
+    let Some(journal) = Journal::start() else { return };
+    let site = Site::new();
+    let mut line = site.plug("text");
+    let daemon = journal.run(&site, &json_port(&line));
+    journal.signal(Signal::STOP);
+    line.send(json_lines(0..100));
+    daemon.stored(100);
+    daemon.stop();
+}
+
+/// A terminal that is paused, or a pipe into a program that does not read.
+#[test]
+fn a_stderr_that_nobody_reads_holds_nothing_up() {
+    let site = Site::new();
+    let mut hub = Hub::new(&site);
+    let pipe = site.path("pipe").display().to_string();
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("run `mkfifo`");
+    assert!(made.success());
+    let _unread = File::options().read(true).write(true).open(&pipe).expect("open a pipe");
+    let starter = ["sh", "-c", &format!("exec \"$@\" 2>{pipe}"), "sh"];
+    let daemon = site.spawn_saying("json", "info", &starter, &hub.config).ready();
+    hub.until_unsaid(&daemon);
+    daemon.stop();
+}
