@@ -118,8 +118,13 @@ fn each_device_is_known_in_one_place() {
         ),
         (
             &["rustls::"],
-            &["src/upload/tls", "src/upload/http_client.rs", "src/collect/tests"],
-            "TLS belongs to `upload/tls.rs`; the HTTP client puts it between its layers",
+            &[
+                "src/credentials/tls.rs",
+                "src/upload/tls",
+                "src/upload/http_client.rs",
+                "src/collect/tests",
+            ],
+            "TLS belongs to `credentials/tls.rs`, its failures to `upload/tls.rs`; the HTTP client puts it between its layers",
         ),
         (
             &["rumqttc"],

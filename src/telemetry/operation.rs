@@ -1,10 +1,9 @@
-//! What the daemon says of its own life: start and stop, its actors, its local port.
+//! What the daemon says of its own life: start and stop, its actors.
 
 use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-use super::error_chain;
 use super::events::Report;
 
 pub(super) const PANICKED: &str = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1000";
@@ -104,53 +103,6 @@ impl Report for StageLate<'_> {
             actors = self.late.join(", "),
             deadline_s = self.deadline.as_secs_f64(),
             "shutdown deadline passed"
-        );
-    }
-}
-
-#[derive(Debug)]
-pub struct LocalPortOpened {
-    pub address: std::net::SocketAddr,
-}
-
-impl Report for LocalPortOpened {
-    fn report(&self) {
-        info!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1050",
-            address = %self.address,
-            "local port listens"
-        );
-    }
-}
-
-#[derive(Debug)]
-pub struct LocalPortRefuses<'a> {
-    pub address: std::net::SocketAddr,
-    pub error: &'a std::io::Error,
-}
-
-impl Report for LocalPortRefuses<'_> {
-    fn report(&self) {
-        warn!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1051",
-            address = %self.address,
-            reason = %self.error,
-            "local port cannot take a connection, retrying"
-        );
-    }
-}
-
-#[derive(Debug)]
-pub struct LocalPortAbsent<'a> {
-    pub error: &'a (dyn std::error::Error + 'static),
-}
-
-impl Report for LocalPortAbsent<'_> {
-    fn report(&self) {
-        warn!(
-            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1052",
-            reason = error_chain(self.error),
-            "local port not open, retrying; readings are recorded meanwhile"
         );
     }
 }
