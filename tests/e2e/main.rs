@@ -41,6 +41,7 @@ mod everything;
 mod hostile;
 mod http_sinks;
 mod kill;
+mod lan;
 mod log;
 mod metered;
 mod mqtt;

@@ -21,9 +21,9 @@ struct Front {
     authority: String,
 }
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
+pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
 
-fn authority() -> Authority {
+pub(crate) fn authority() -> Authority {
     let mut params = CertificateParams::new(Vec::new()).expect("parameters");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().expect("a key");
@@ -31,7 +31,7 @@ fn authority() -> Authority {
 }
 
 /// A certificate for a name from this year on, and its key.
-fn signed(authority: &Authority, name: &str, year: i32) -> (Certificate, KeyPair) {
+pub(crate) fn signed(authority: &Authority, name: &str, year: i32) -> (Certificate, KeyPair) {
     let key = KeyPair::generate().expect("a key");
     let mut params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
     params.not_before = rcgen::date_time_ymd(year, 1, 1);
