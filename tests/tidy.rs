@@ -257,9 +257,9 @@ fn every_metric_is_documented() {
     assert_none(&missing, "the README lists every metric");
 }
 
-/// The tests that a table of `ARCHITECTURE.md` names, `path::name` each, row by row.
-fn named_tests(section: &str) -> Vec<Vec<String>> {
-    let text = fs::read_to_string(Path::new(ROOT).join("ARCHITECTURE.md")).expect("a description");
+/// The tests that the last column of tables names, `path::name` each, row by row.
+fn named_tests(file: &str, section: &str) -> Vec<Vec<String>> {
+    let text = fs::read_to_string(Path::new(ROOT).join(file)).expect("a description");
     let (_, after) = text.split_once(section).expect("its section");
     let section = after.split("\n## ").next().unwrap_or_default();
     let rows = section.lines().filter(|line| line.starts_with("| ") && !line.contains(" | | |"));
@@ -280,24 +280,41 @@ fn has_test(text: &str, name: &str) -> bool {
 
 #[test]
 fn each_failure_of_others_has_a_test_of_what_happens_here() {
-    let rows = named_tests("## Failures of others, and the test of what happens here");
+    let section = "## Failures of others, and the test of what happens here";
+    let rows = named_tests("ARCHITECTURE.md", section);
     assert!(rows.len() > 20, "the table is read: {} rows", rows.len());
+    assert_none(&unshown(&rows, |_| false), "what is claimed of failures is shown by a test");
+}
+
+#[test]
+fn each_claim_of_security_has_a_test_or_a_line_of_the_unit() {
+    let unit = fs::read_to_string(Path::new(ROOT).join("systemd/outstation.service"));
+    let unit = unit.expect("shipped");
+    let rows = named_tests("SECURITY.md", "## Who can reach what");
+    let rows: Vec<_> = rows.into_iter().filter(|row| *row != ["shown by"]).collect();
+    assert!(rows.len() > 15, "the tables are read: {} rows", rows.len());
+    let in_unit = |claim: &str| unit.lines().any(|line| line == claim);
+    assert_none(&unshown(&rows, in_unit), "what is claimed of security is shown");
+}
+
+/// What is named in these rows and is neither a test nor otherwise there.
+fn unshown(rows: &[Vec<String>], otherwise: impl Fn(&str) -> bool) -> Vec<String> {
     let mut found = Vec::new();
-    for (row, tests) in rows.iter().enumerate() {
-        if tests.is_empty() {
-            found.push(format!("row {} names no test", row + 1));
+    for (row, claims) in rows.iter().enumerate() {
+        if claims.is_empty() {
+            found.push(format!("row {} names nothing that shows it", row + 1));
         }
-        for test in tests {
-            let there = test.rsplit_once("::").is_some_and(|(path, name)| {
+        for claim in claims.iter().filter(|claim| !otherwise(claim)) {
+            let there = claim.rsplit_once("::").is_some_and(|(path, name)| {
                 let text = fs::read_to_string(Path::new(ROOT).join(path));
                 text.is_ok_and(|text| has_test(&text, name))
             });
             if !there {
-                found.push(format!("there is no `{test}`"));
+                found.push(format!("there is no `{claim}`"));
             }
         }
     }
-    assert_none(&found, "what is claimed of failures is shown by a test");
+    found
 }
 
 #[test]
