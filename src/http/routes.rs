@@ -189,6 +189,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn whoever_is_turned_away_is_told_what_to_do() {
+        let code = |why| refused(why).status().as_u16();
+        let codes = [Refused::Login, Refused::Busy, Refused::Setup].map(code);
+        assert_eq!(codes, [401, 429, 503]);
+        let asks = &refused(Refused::Login).headers()[WWW_AUTHENTICATE];
+        assert_eq!(asks, "Basic realm=\"outstation\", charset=\"UTF-8\"");
+        assert_eq!(refused(Refused::Busy).headers()[RETRY_AFTER], "1");
+    }
+
     #[tokio::test]
     async fn metrics_say_which_format_they_are_in() {
         let site = site();

@@ -59,7 +59,8 @@ fn a_token_file_that_everybody_may_read_is_refused_and_readings_are_recorded() {
     let token = site.path("token");
     std::fs::write(&token, "open-sesame\n").expect("write the token");
     let rest = format!("token_file = \"{}\"", token.display());
-    let daemon = site.start(&(json_port(&line) + &sink(&collector.address, &rest)));
+    let config = json_port(&line) + &sink(&collector.address, &rest);
+    let daemon = site.start(&config);
     line.send(json_lines(0..10));
     daemon.stored(10);
     let open = daemon.breaker("open");
@@ -67,7 +68,9 @@ fn a_token_file_that_everybody_may_read_is_refused_and_readings_are_recorded() {
     let said = daemon.said();
     assert!(said.contains(&format!("close it with `chmod o= {}`", token.display())), "{said}");
     assert!(!said.contains("open-sesame"), "{said}");
+    daemon.stop();
     site.write("token", "open-sesame\n");
+    let daemon = site.start(&config);
     daemon.delivered(10);
     daemon.stop();
 }
