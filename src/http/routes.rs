@@ -194,8 +194,11 @@ mod tests {
         let code = |why| refused(why).status().as_u16();
         let codes = [Refused::Login, Refused::Busy, Refused::Setup].map(code);
         assert_eq!(codes, [401, 429, 503]);
-        let asks = &refused(Refused::Login).headers()[WWW_AUTHENTICATE];
-        assert_eq!(asks, "Basic realm=\"outstation\", charset=\"UTF-8\"");
+        let login = refused(Refused::Login);
+        assert_eq!(
+            login.headers()[WWW_AUTHENTICATE],
+            "Basic realm=\"outstation\", charset=\"UTF-8\""
+        );
         assert_eq!(refused(Refused::Busy).headers()[RETRY_AFTER], "1");
     }
 
