@@ -26,7 +26,7 @@ fn check(decoder: &Decoder, out: &Outbox) {
 }
 
 /// The first byte says how the rest arrives.
-pub fn examine(new: impl Fn() -> Decoder, bytes: &[u8]) {
+pub(crate) fn examine(new: impl Fn() -> Decoder, bytes: &[u8]) {
     let Some((how, bytes)) = bytes.split_first() else { return };
     let whole = feed(&mut new(), bytes, bytes.len(), false);
     let pieces = feed(&mut new(), bytes, usize::from(how >> 1), false);

@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 use outstation::config::{Format, Lines, TimeKey, TimeUnit};
 use outstation::ingest::{Decoder, LinesDecoder};
 
-/// The first byte says what lines are, the rest is for `decoding`.
+// The first byte says what lines are, the rest is for `decoding`.
 fuzz_target!(|bytes: &[u8]| {
     let Some((what, bytes)) = bytes.split_first() else { return };
     let format = match what % 3 {

@@ -31,8 +31,7 @@ pub(super) struct Door {
 impl Door {
     pub(super) fn new(http: &Http) -> Self {
         let renewed = |tls: &ServerTls| Renewed::new(tls.paths().map(Into::into).collect());
-        // The standard library's hashers are keyed from the operating system; four are as good a key as
-        // the digest is long.
+        // Neither it nor what is signed with it leaves this process.
         let key: Vec<u8> = (0..4).flat_map(|_| Clock::entropy().to_ne_bytes()).collect();
         let door = Self {
             networks: http.allowed_networks.clone(),
