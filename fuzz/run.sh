@@ -10,6 +10,9 @@ command -v cargo-fuzz >/dev/null || cargo install cargo-fuzz --locked
 [[ -w /dev/shm ]] && export TMPDIR=/dev/shm
 for target in $(cargo fuzz list); do
   printf '=== %s for %d s\n' "$target" "$seconds"
-  cargo fuzz run --sanitizer none "$target" -- \
+  corpora=("fuzz/corpus/$target")
+  [[ -d fuzz/seeds/$target ]] && corpora+=("fuzz/seeds/$target")
+  mkdir -p "${corpora[0]}"
+  cargo fuzz run --sanitizer none "$target" "${corpora[@]}" -- \
     -len_control=0 -max_len=2048 -max_total_time="$seconds" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1
 done

@@ -228,8 +228,8 @@ async fn start_http(
     config: &Config,
     board: &StatusBoard,
 ) -> Option<SocketAddr> {
-    let (listen, most) = (config.http.listen?, config.http.connections_max);
-    let bound = LocalPort::bind(listen, most).await;
+    let (listen, http) = (config.http.listen?, config.http.clone());
+    let bound = LocalPort::bind(listen, &http).await;
     if let Err(error) = &bound {
         LocalPortAbsent { error }.report();
     }
@@ -240,10 +240,11 @@ async fn start_http(
     supervisor.start(Stage::Http, "http", Place::Here, move |mut pulse| {
         let (bound, board, metrics, mut stop) =
             (bound.clone(), board.clone(), metrics.clone(), stop.clone());
+        let http = http.clone();
         async move {
             let bound = match bound {
                 Some(port) => Some(port),
-                None => LocalPort::bind_when_free(listen, most, &mut stop, &mut pulse)
+                None => LocalPort::bind_when_free(listen, &http, &mut stop, &mut pulse)
                     .await
                     .map(Arc::new),
             };

@@ -43,7 +43,7 @@ fn main() -> ExitCode {
 fn code_of(error: &CliError) -> ExitCode {
     match error {
         CliError::Usage(_) => ExitCode::from(USAGE),
-        CliError::Config(_) | CliError::Device(_) | CliError::Sinks(_) => ExitCode::from(CONFIG),
+        CliError::Config(_) | CliError::Device(_) | CliError::Files(_) => ExitCode::from(CONFIG),
         _ => ExitCode::FAILURE,
     }
 }

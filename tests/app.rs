@@ -9,7 +9,7 @@ use outstation::config::{Config, Framing, LineSettings, Port};
 use outstation::demo::pty::Pty;
 use outstation::demo::{Script, play};
 use outstation::domain::batch::Lane;
-use outstation::http::fetch;
+use outstation::http::fetch::{self, Proof};
 use tokio::sync::oneshot;
 
 fn local() -> SocketAddr {
@@ -79,7 +79,9 @@ async fn without_a_sink_readings_are_kept_and_the_local_port_tells() {
         let mut log = board.log.clone();
         let ledger = log.wait_for(|log| log.head == 10).await.expect("stored").ledger.clone();
         assert_eq!((ledger.pending, ledger.imbalances()), (10, Vec::new()));
-        let (status, body) = fetch::get(&format!("http://{address}/ready")).await.expect("answers");
+        let (status, body) = fetch::get(&format!("http://{address}/ready"), &Proof::default())
+            .await
+            .expect("answers");
         assert!(status.is_success(), "{}", String::from_utf8_lossy(&body));
         drop(stop);
     };

@@ -120,8 +120,13 @@ fn each_device_is_known_in_one_place() {
         ),
         (
             &["rustls::"],
-            &["src/upload/tls", "src/upload/http_client.rs", "src/collect/tests"],
-            "TLS belongs to `upload/tls.rs`; the HTTP client puts it between its layers",
+            &[
+                "src/credentials/tls.rs",
+                "src/upload/tls",
+                "src/upload/http_client.rs",
+                "src/collect/tests",
+            ],
+            "TLS belongs to `credentials/tls.rs`, its failures to `upload/tls.rs`; the HTTP client puts it between its layers",
         ),
         (
             &["rumqttc"],
@@ -391,13 +396,15 @@ fn every_field_of_the_journal_is_documented() {
     assert_none(&missing, "the README lists every field of the journal");
 }
 
-/// The tests that a table of `ARCHITECTURE.md` names, `path::name` each, row by row.
-fn named_tests(section: &str) -> Vec<Vec<String>> {
-    let text = fs::read_to_string(Path::new(ROOT).join("ARCHITECTURE.md")).expect("a description");
+/// The tests that the last column of tables names, `path::name` each, row by row.
+fn named_tests(file: &str, section: &str) -> Vec<Vec<String>> {
+    let text = fs::read_to_string(Path::new(ROOT).join(file)).expect("a description");
     let (_, after) = text.split_once(section).expect("its section");
     let section = after.split("\n## ").next().unwrap_or_default();
-    let rows = section.lines().filter(|line| line.starts_with("| ") && !line.contains(" | | |"));
-    let cells = rows.skip(1).map(|row| row.trim_end_matches(" |").rsplit(" | ").next());
+    let is_head = |line: &str| line.ends_with(" | test |") || line.ends_with(" | shown by |");
+    let is_row = |line: &str| line.starts_with("| ") && !line.contains(" | | |") && !is_head(line);
+    let rows = section.lines().filter(|line| is_row(line));
+    let cells = rows.map(|row| row.trim_end_matches(" |").rsplit(" | ").next());
     let named = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect();
     cells.map(|cell| named(cell.unwrap_or_default())).collect()
 }
@@ -414,24 +421,40 @@ fn has_test(text: &str, name: &str) -> bool {
 
 #[test]
 fn each_failure_of_others_has_a_test_of_what_happens_here() {
-    let rows = named_tests("## Failures of others, and the test of what happens here");
+    let section = "## Failures of others, and the test of what happens here";
+    let rows = named_tests("ARCHITECTURE.md", section);
     assert!(rows.len() > 20, "the table is read: {} rows", rows.len());
+    assert_none(&unshown(&rows, |_| false), "what is claimed of failures is shown by a test");
+}
+
+#[test]
+fn each_claim_of_security_has_a_test_or_a_line_of_the_unit() {
+    let unit = fs::read_to_string(Path::new(ROOT).join("systemd/outstation.service"));
+    let unit = unit.expect("shipped");
+    let rows = named_tests("SECURITY.md", "## Who can reach what");
+    assert!(rows.len() > 15, "the tables are read: {} rows", rows.len());
+    let in_unit = |claim: &str| unit.lines().any(|line| line == claim);
+    assert_none(&unshown(&rows, in_unit), "what is claimed of security is shown");
+}
+
+/// What is named in these rows and is neither a test nor otherwise there.
+fn unshown(rows: &[Vec<String>], otherwise: impl Fn(&str) -> bool) -> Vec<String> {
     let mut found = Vec::new();
-    for (row, tests) in rows.iter().enumerate() {
-        if tests.is_empty() {
-            found.push(format!("row {} names no test", row + 1));
+    for (row, claims) in rows.iter().enumerate() {
+        if claims.is_empty() {
+            found.push(format!("row {} names nothing that shows it", row + 1));
         }
-        for test in tests {
-            let there = test.rsplit_once("::").is_some_and(|(path, name)| {
+        for claim in claims.iter().filter(|claim| !otherwise(claim)) {
+            let there = claim.rsplit_once("::").is_some_and(|(path, name)| {
                 let text = fs::read_to_string(Path::new(ROOT).join(path));
                 text.is_ok_and(|text| has_test(&text, name))
             });
             if !there {
-                found.push(format!("there is no `{test}`"));
+                found.push(format!("there is no `{claim}`"));
             }
         }
     }
-    assert_none(&found, "what is claimed of failures is shown by a test");
+    found
 }
 
 #[test]

@@ -18,7 +18,7 @@ use crate::demo::pty::Pty;
 use crate::domain::wear::Flash;
 use crate::event_log::LogClosed;
 use crate::event_log::error::StorageError;
-use crate::http::fetch::{self, FetchError};
+use crate::http::fetch::{self, FetchError, Proof};
 
 pub mod child;
 pub mod machine;
@@ -202,7 +202,7 @@ impl Site {
     }
 
     async fn status(&self) -> Result<Value, BenchError> {
-        let (_, body) = fetch::get(&format!("{}/status", self.url)).await?;
+        let (_, body) = fetch::get(&format!("{}/status", self.url), &Proof::default()).await?;
         serde_json::from_slice(&body)
             .map_err(|_| BenchError::Status { answer: String::from_utf8_lossy(&body).into_owned() })
     }

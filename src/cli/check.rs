@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::log::FlashArgs;
 use super::{CONFIG_PATH, CliError, complain, say};
 use crate::config::Config;
+use crate::http;
 use crate::telemetry::error_chain;
 use crate::upload::sinks;
 
@@ -25,14 +26,12 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     for warning in config.warnings() {
         complain(&format!("warning: {warning}"));
     }
-    let faults: Vec<String> = config
-        .sinks
-        .iter()
-        .enumerate()
-        .filter_map(|(index, sink)| {
-            let error = sinks::check(sink).err()?;
-            Some(format!("sink[{index}] (`{}`): {}", sink.name, error_chain(&error)))
-        })
-        .collect();
-    if faults.is_empty() { Ok(()) } else { Err(CliError::Sinks(faults)) }
+    let local_port = http::check(&config.http).into_iter();
+    let sinks = config.sinks.iter().enumerate().filter_map(|(index, sink)| {
+        let error = sinks::check(sink).err()?;
+        Some(format!("sink[{index}] (`{}`): {}", sink.name, error_chain(&error)))
+    });
+    let local_port = local_port.map(|error| format!("http: {}", error_chain(&error)));
+    let faults: Vec<String> = local_port.chain(sinks).collect();
+    if faults.is_empty() { Ok(()) } else { Err(CliError::Files(faults)) }
 }

@@ -100,7 +100,7 @@ pub enum CliError {
     #[error(transparent)]
     Device(#[from] DeviceError),
     #[error("the configuration is well formed, but:\n  {}", .0.join("\n  "))]
-    Sinks(Vec<String>),
+    Files(Vec<String>),
     #[error(transparent)]
     Telemetry(#[from] TelemetryError),
     #[error(transparent)]

@@ -1,9 +1,12 @@
 //! `outstation status`: what a running daemon says of itself, for a person or a script.
 
+use std::path::PathBuf;
+
 use serde_json::Value;
 
 use super::{CliError, runtime, say};
-use crate::http::fetch::{self, FetchError};
+use crate::config::TlsFiles;
+use crate::http::fetch::{self, FetchError, Proof};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -13,6 +16,36 @@ pub(super) struct Args {
     /// Print the JSON as it is.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    proof: ProofArgs,
+}
+
+/// What a local port that lets in not everybody wants to see.
+#[derive(Debug, clap::Args)]
+struct ProofArgs {
+    /// Certificates in PEM of the authority to trust, with https; else Mozilla's are.
+    #[arg(long)]
+    ca_file: Option<PathBuf>,
+    /// Certificate in PEM to show, where `http.client_ca_file` asks for one.
+    #[arg(long, requires = "key_file")]
+    cert_file: Option<PathBuf>,
+    /// Its private key.
+    #[arg(long, requires = "cert_file")]
+    key_file: Option<PathBuf>,
+    /// Name to log in with, where `http.users_file` asks for one.
+    #[arg(long, requires = "password_file")]
+    username: Option<String>,
+    /// File that holds its password, readable for nobody else.
+    #[arg(long, requires = "username")]
+    password_file: Option<PathBuf>,
+}
+
+impl ProofArgs {
+    fn proof(&self) -> Proof {
+        let identity = self.cert_file.clone().zip(self.key_file.clone());
+        let tls = TlsFiles { ca_file: self.ca_file.clone(), identity };
+        Proof { tls, login: self.username.clone().zip(self.password_file.clone()) }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +59,7 @@ pub enum StatusError {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
-    let status = runtime()?.block_on(fetch(&args.url))?;
+    let status = runtime()?.block_on(fetch(&args.url, &args.proof.proof()))?;
     if args.json {
         say(&status.to_string());
     } else {
@@ -35,10 +68,10 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     Ok(())
 }
 
-async fn fetch(url: &str) -> Result<Value, StatusError> {
+async fn fetch(url: &str, proof: &Proof) -> Result<Value, StatusError> {
     let scheme = if url.contains("://") { "" } else { "http://" };
     let url = format!("{scheme}{}/status", url.trim_end_matches('/').trim_end_matches("/status"));
-    let (status, body) = fetch::get(&url).await?;
+    let (status, body) = fetch::get(&url, proof).await?;
     if !status.is_success() {
         return Err(StatusError::Answer { url, status });
     }

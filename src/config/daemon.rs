@@ -1,12 +1,11 @@
-//! The sections about the daemon itself: `[device]`, `[log]`, `[http]`, `[telemetry]`, `[supervisor]`.
+//! The sections about the daemon itself: `[device]`, `[log]`, `[telemetry]`, `[supervisor]`.
 //! Every key has a default; a file without these sections is complete.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::filter::{self, LogFilter};
-use super::kind::{Kind, Names, boolean, bytes, choice, duration, integer, listen, name, path};
+use super::kind::{Kind, Names, boolean, bytes, choice, duration, integer, name, path};
 use super::print::Printer;
 use super::section::Section;
 
@@ -97,39 +96,6 @@ impl Log {
         to.bare("commit_readings", self.commit_readings);
         to.bare("max_bytes", self.max_bytes);
         to.bare("retain_delivered", self.retain_delivered);
-    }
-}
-
-/// The local port for health, metrics and status.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Http {
-    /// `None`: there is no local port.
-    pub listen: Option<SocketAddr>,
-    pub connections_max: usize,
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Self { listen: Some((Ipv4Addr::LOCALHOST, 9437).into()), connections_max: 16 }
-    }
-}
-
-impl Http {
-    pub(super) fn read(from: &Section<'_>) -> Self {
-        let default = Self::default();
-        Self {
-            listen: from.or("listen", default.listen, &listen()),
-            connections_max: from.or("connections_max", default.connections_max, &integer(1..=256)),
-        }
-    }
-
-    pub(super) fn print(&self, to: &mut Printer) {
-        to.section("[http]");
-        match self.listen {
-            Some(address) => to.text("listen", address),
-            None => to.text("listen", "off"),
-        }
-        to.bare("connections_max", self.connections_max);
     }
 }
 

@@ -302,6 +302,48 @@ fn warnings_name_what_is_legal_but_hardly_meant() {
 }
 
 #[test]
+fn what_does_not_fit_together_at_the_local_port_is_said_at_once() {
+    let text = "[http]\nallowed_networks = [\"192.168.1.1/24\"]\ncert_file = \"http.pem\"\n\
+                client_ca_file = \"\"\nusers_file = 7\n";
+    let expected = [
+        "line 2: http.allowed_networks: found [\"192.168.1.1/24\"]; allowed: a list of 1 to 64 \
+         networks, such as [\"192.168.1.0/24\", \"fd00::/8\"], or addresses, with zeros behind the \
+         prefix",
+        "line 3: http.cert_file: does not apply to a local port without key_file; allowed: only with \
+         key_file",
+        "line 4: http.client_ca_file: found \"\"; allowed: the path of a file",
+        "line 5: http.users_file: found 7; allowed: the path of a file",
+    ];
+    assert_eq!(problems(text), expected);
+}
+
+#[test]
+fn a_local_port_that_is_open_to_everybody_is_warned_of() {
+    let warned = |keys: &str| {
+        let warnings = parse(&format!("[http]\n{keys}")).warnings();
+        warnings.into_iter().filter(|warning| warning.starts_with("http.")).collect::<Vec<_>>()
+    };
+    let open = "listen = \"[::]:9437\"\n";
+    let tls = "cert_file = \"c\"\nkey_file = \"k\"\n";
+    let everybody = "http.listen `[::]:9437` lets in everybody who can reach this board: set \
+                     http.allowed_networks or http.users_file";
+    let unencrypted = "http.listen `[::]:9437` takes passwords unencrypted: set http.cert_file and \
+                       http.key_file";
+    assert_eq!(warned(open), [everybody]);
+    assert_eq!(warned(&format!("{open}{tls}")), [everybody]);
+    assert_eq!(warned(&format!("{open}users_file = \"u\"")), [unencrypted]);
+    for good in [
+        String::new(),
+        "users_file = \"u\"".to_owned(),
+        format!("{open}allowed_networks = [\"10.0.0.0/8\"]"),
+        format!("{open}{tls}users_file = \"u\""),
+        format!("{open}{tls}client_ca_file = \"a\""),
+    ] {
+        assert_eq!(warned(&good), Vec::<String>::new(), "{good}");
+    }
+}
+
+#[test]
 fn alarms_that_cannot_overtake_while_a_sink_is_held_back_are_warned_of() {
     let alarm = "[[port]]\nname = \"p\"\npath = \"/dev/ttyS1\"\nframing = \"postcard\"\n\
                  [[alarm]]\nport = \"p\"\nchannel = \"t\"\nabove = 1.0\n";

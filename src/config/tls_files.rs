@@ -1,6 +1,6 @@
 //! The certificates of a sink: whom it trusts, and what it shows of itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::kind::path;
 use super::print::Printer;
@@ -29,6 +29,12 @@ impl TlsFiles {
             self.identity.as_ref().map(|(cert, key)| (&**cert, &**key)).unzip();
         to.file("cert_file", certificate, "no certificate is shown to the server");
         to.file("key_file", key, "no certificate is shown to the server");
+    }
+
+    /// All the files that are named.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        let identity = self.identity.iter().flat_map(|(certificate, key)| [certificate, key]);
+        self.ca_file.iter().chain(identity).map(PathBuf::as_path)
     }
 
     /// The key by which such a file is named, if one is.

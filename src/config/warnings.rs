@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use hyper::Uri;
 
 use super::sink_http::query;
-use super::{Access, Addresses, Config, Encoding, Sink, SinkKind};
+use super::{Access, Addresses, Config, Encoding, Http, Sink, SinkKind};
 use crate::domain::lanes::Order;
 
 pub(super) fn of(config: &Config) -> Vec<String> {
@@ -23,11 +23,28 @@ pub(super) fn of(config: &Config) -> Vec<String> {
              find its backlog"
         ));
     }
+    of_local_port(&config.http, &mut warnings);
     config.sinks.iter().for_each(|sink| of_sink(sink, &mut warnings));
     if !config.alarms.is_empty() {
         warnings.extend(config.sinks.iter().filter_map(of_alarms_that_wait));
     }
     warnings
+}
+
+fn of_local_port(http: &Http, warnings: &mut Vec<String>) {
+    let Some(listen) = http.listen.filter(|listen| !listen.ip().is_loopback()) else { return };
+    let asks = http.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());
+    if http.users_file.is_none() && http.allowed_networks.is_empty() && !asks {
+        warnings.push(format!(
+            "http.listen `{listen}` lets in everybody who can reach this board: set \
+             http.allowed_networks or http.users_file"
+        ));
+    }
+    if http.users_file.is_some() && http.tls.is_none() {
+        warnings.push(format!(
+            "http.listen `{listen}` takes passwords unencrypted: set http.cert_file and http.key_file"
+        ));
+    }
 }
 
 /// What keeps its order lets no alarm ahead.

@@ -1,7 +1,8 @@
 //! The local port: `/health`, `/ready`, `/metrics` and `/status` over HTTP.
 //!
 //! ```text
-//!  client ─▶ LocalPort ─▶ routes ─▶ one Snapshot of the board ─▶ page
+//!  client ─▶ LocalPort ─▶ Door ─▶ routes ─▶ one Snapshot of the board ─▶ page
+//!            │            └ networks, TLS, passwords, how much one may ask
 //!            └ connections, times and sizes are bounded here
 //! ```
 //!
@@ -9,9 +10,25 @@
 //! block the pipeline and a stuck pipeline can still be looked at. Nothing can be changed here.
 //! `fetch` is the other end, for our own command line.
 
-pub mod fetch;
-mod routes;
 mod server;
+
+mod door;
+mod pace;
+mod refusals;
+mod renewed;
+mod users;
+
+mod routes;
 mod status;
 
+pub mod fetch;
+
 pub use server::{HttpError, LocalPort};
+
+use crate::config::Http;
+use crate::credentials::SetupError;
+
+/// Everything that is wrong with the files that `[http]` names.
+pub fn check(http: &Http) -> Vec<SetupError> {
+    door::check(http)
+}

@@ -2,12 +2,15 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use hyper::{Method, Response, StatusCode};
 use serde::Serialize;
 
 use super::status::Status;
 use crate::telemetry::board::{Snapshot, StatusBoard};
+use crate::telemetry::events::Refused;
 use crate::telemetry::metrics::Metrics;
 
 const INDEX: &str = "\
@@ -63,6 +66,32 @@ fn verdict(good: bool) -> StatusCode {
 fn not_allowed() -> Answer {
     let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD work here\n");
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    answer
+}
+
+/// What somebody is told who is not let in.
+pub(super) fn refused(why: Refused) -> Answer {
+    let (status, words, header) = match why {
+        Refused::Login => {
+            let asks = HeaderValue::from_static("Basic realm=\"outstation\", charset=\"UTF-8\"");
+            let words = "a name and password are needed here\n";
+            (StatusCode::UNAUTHORIZED, words, (WWW_AUTHENTICATE, asks))
+        }
+        Refused::Busy => {
+            let words = "too many requests from this address; wait a second\n";
+            (StatusCode::TOO_MANY_REQUESTS, words, (RETRY_AFTER, HeaderValue::from_static("1")))
+        }
+        _ => {
+            let words = "this port is not set up rightly; the log of the daemon says why\n";
+            (
+                StatusCode::SERVICE_UNAVAILABLE,
+                words,
+                (CONNECTION, HeaderValue::from_static("close")),
+            )
+        }
+    };
+    let mut answer = text(status, TEXT, words);
+    answer.headers_mut().insert(header.0, header.1);
     answer
 }
 
@@ -158,6 +187,19 @@ mod tests {
             assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED, "{method}");
             assert_eq!(answer.headers()[ALLOW], "GET, HEAD");
         }
+    }
+
+    #[test]
+    fn whoever_is_turned_away_is_told_what_to_do() {
+        let code = |why| refused(why).status().as_u16();
+        let codes = [Refused::Login, Refused::Busy, Refused::Setup].map(code);
+        assert_eq!(codes, [401, 429, 503]);
+        let login = refused(Refused::Login);
+        assert_eq!(
+            login.headers()[WWW_AUTHENTICATE],
+            "Basic realm=\"outstation\", charset=\"UTF-8\""
+        );
+        assert_eq!(refused(Refused::Busy).headers()[RETRY_AFTER], "1");
     }
 
     #[tokio::test]

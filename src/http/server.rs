@@ -1,34 +1,37 @@
 //! Connections of the local port, and what their clients may take: places, time and memory.
 //!
-//! What is answered is left to `routes`.
+//! Who gets in is left to `door`, what is answered to `routes`.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::future::ready;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::Incoming;
+use hyper::header::AUTHORIZATION;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::routes;
+use super::door::Door;
+use super::{pace, routes};
+use crate::config::Http;
 use crate::supervisor::Stop;
 use crate::supervisor::pulse::Pulse;
 use crate::telemetry::board::StatusBoard;
-use crate::telemetry::events::{LocalPortOpened, LocalPortRefuses, Report};
+use crate::telemetry::events::{LocalPortOpened, LocalPortRefuses, Refused, Report};
 use crate::telemetry::metrics::Metrics;
 
-/// The time for a request's head, and so for an idle connection too. A head is one packet.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
+/// The time for a request's head, and so for an idle connection too, and for agreeing on TLS. A head is
+/// one packet.
+pub(super) const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
 /// However busy a client is, it connects anew now and then.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(60);
 /// After that, the time to take the answer under way.
@@ -66,27 +69,29 @@ pub struct LocalPort {
     listener: TcpListener,
     address: SocketAddr,
     connections_max: usize,
+    door: Door,
 }
 
 impl LocalPort {
-    pub async fn bind(address: SocketAddr, connections_max: usize) -> Result<Self, HttpError> {
+    pub async fn bind(address: SocketAddr, http: &Http) -> Result<Self, HttpError> {
         let failed = |source| HttpError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         LocalPortOpened { address }.report();
-        Ok(Self { listener, address, connections_max })
+        let door = Door::new(http);
+        Ok(Self { listener, address, connections_max: http.connections_max, door })
     }
 
     /// Binds as soon as the address can be had: an interface may get its address late, another
     /// program may go away. None when stopped before that.
     pub async fn bind_when_free(
         address: SocketAddr,
-        connections_max: usize,
+        http: &Http,
         stop: &mut Stop,
         pulse: &mut Pulse,
     ) -> Option<Self> {
         loop {
-            if let Ok(port) = Self::bind(address, connections_max).await {
+            if let Ok(port) = Self::bind(address, http).await {
                 return Some(port);
             }
             let pause = sleep(BIND_PAUSE);
@@ -116,24 +121,25 @@ impl LocalPort {
         mut stop: Stop,
         mut pulse: Pulse,
     ) -> Result<(), HttpError> {
-        let mut connections = Connections::new(self.connections_max);
+        let host = Host { port: Arc::clone(&self), board, metrics };
+        let mut connections = Connections::new(host, self.connections_max);
         loop {
             // All arms are cancel-safe: a connection not taken stays in the kernel's queue, one
             // whose end was not noted is noted the next time.
             tokio::select! {
                 () = stop.requested() => return Ok(()),
-                () = pulse.called() => {}
-                stream = self.accept() => connections.add(stream, &board, &metrics),
+                () = pulse.called() => self.door.refusals.tell(Instant::now()),
+                (stream, peer) = self.accept() => connections.add(stream, peer),
                 // A panic was told by the panic hook, and one answer is not the port.
                 Some(_) = connections.tasks.join_next() => {}
             }
         }
     }
 
-    async fn accept(&self) -> TcpStream {
+    async fn accept(&self) -> (TcpStream, IpAddr) {
         loop {
             match self.listener.accept().await {
-                Ok((stream, _)) => return stream,
+                Ok((stream, from)) => return (stream, from.ip().to_canonical()),
                 Err(error) => LocalPortRefuses { address: self.address, error: &error }.report(),
             }
             sleep(ACCEPT_PAUSE).await;
@@ -141,39 +147,67 @@ impl LocalPort {
     }
 }
 
+/// What a connection needs to answer.
+#[derive(Clone)]
+struct Host {
+    port: Arc<LocalPort>,
+    board: StatusBoard,
+    metrics: Metrics,
+}
+
+impl Host {
+    fn turn_away(&self, why: Refused, peer: IpAddr) {
+        self.port.door.refusals.add(why, peer);
+    }
+}
+
 /// The connections being served, oldest first.
 ///
-/// When all places are taken a newcomer gets the oldest one's. Refusing the newcomer instead would
-/// let a handful of clients that say nothing lock the technician out for as long as they like.
-/// Answers take milliseconds, so the oldest connection is almost always an idle one.
+/// When all places are taken a newcomer gets the place of another. Refusing the newcomer instead would
+/// let a handful of clients that say nothing lock the technician out for as long as they like. Answers
+/// take milliseconds, so the one that makes room is almost always idle.
 struct Connections {
+    host: Host,
     tasks: JoinSet<()>,
-    places: VecDeque<AbortHandle>,
+    places: Vec<(IpAddr, AbortHandle)>,
     places_max: usize,
 }
 
 impl Connections {
-    fn new(places_max: usize) -> Self {
+    fn new(host: Host, places_max: usize) -> Self {
         assert!(places_max > 0, "the configuration allows at least one connection");
-        Self { tasks: JoinSet::new(), places: VecDeque::new(), places_max }
+        Self { host, tasks: JoinSet::new(), places: Vec::new(), places_max }
     }
 
-    fn add(&mut self, stream: TcpStream, board: &StatusBoard, metrics: &Metrics) {
-        self.places.retain(|place| !place.is_finished());
-        if self.places.len() >= self.places_max {
-            let oldest = self.places.pop_front();
-            oldest.iter().for_each(AbortHandle::abort);
+    fn add(&mut self, stream: TcpStream, peer: IpAddr) {
+        if let Err(why) = self.host.port.door.greet(peer) {
+            return self.host.turn_away(why, peer);
         }
-        let place = self.tasks.spawn(converse(stream, board.clone(), metrics.clone()));
-        self.places.push_back(place);
+        self.places.retain(|(_, place)| !place.is_finished());
+        if self.places.len() >= self.places_max {
+            let peers: Vec<IpAddr> = self.places.iter().map(|(peer, _)| *peer).collect();
+            if let Some(at) = pace::makes_room(&peers) {
+                let (peer, place) = self.places.remove(at);
+                place.abort();
+                self.host.turn_away(Refused::Crowded, peer);
+            }
+        }
+        let place = self.tasks.spawn(converse(stream, peer, self.host.clone()));
+        self.places.push((peer, place));
     }
 }
 
-async fn converse(stream: TcpStream, board: StatusBoard, metrics: Metrics) {
+/// From the handshake to the end. Whatever ends it ends this one alone.
+async fn converse(stream: TcpStream, peer: IpAddr, host: Host) {
+    let stream = match host.port.door.encrypt(stream).await {
+        Ok(stream) => stream,
+        Err(why) => return host.turn_away(why, peer),
+    };
+    let asked = AtomicBool::new(false);
+    let (asked, host) = (&asked, &host);
     let answer = service_fn(move |request: Request<Incoming>| {
-        // The body, if there is one, is never read.
-        let answer = routes::answer(request.method(), request.uri().path(), &board, &metrics);
-        ready(Ok::<_, Infallible>(answer))
+        asked.store(true, Ordering::Relaxed);
+        answer(request, peer, host)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -183,11 +217,39 @@ async fn converse(stream: TcpStream, board: StatusBoard, metrics: Metrics) {
         .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), answer);
     let mut connection = pin!(connection);
-    // How a client ends its connection is its own business: both results are dropped.
-    if timeout(CONNECTION_TIME_MAX, connection.as_mut()).await.is_err() {
-        connection.as_mut().graceful_shutdown();
-        drop(timeout(LAST_ANSWER_TIME_MAX, connection).await);
+    match timeout(CONNECTION_TIME_MAX, connection.as_mut()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) if error.is_parse() => host.turn_away(Refused::Malformed, peer),
+        // One that has asked before and then says nothing is merely idle.
+        Ok(Err(error)) if error.is_timeout() && !asked.load(Ordering::Relaxed) => {
+            host.turn_away(Refused::Slow, peer);
+        }
+        // How else a client ends its connection is its own business.
+        Ok(Err(_)) => {}
+        Err(_) => {
+            connection.as_mut().graceful_shutdown();
+            drop(timeout(LAST_ANSWER_TIME_MAX, connection).await);
+        }
     }
+}
+
+/// The body of a request, if there is one, is never read.
+async fn answer(
+    request: Request<Incoming>,
+    peer: IpAddr,
+    host: &Host,
+) -> Result<routes::Answer, Infallible> {
+    let said = request.headers().get(AUTHORIZATION);
+    let admitted = host.port.door.admit(said, peer).await;
+    Ok(match admitted {
+        Ok(()) => {
+            routes::answer(request.method(), request.uri().path(), &host.board, &host.metrics)
+        }
+        Err(why) => {
+            host.turn_away(why, peer);
+            routes::refused(why)
+        }
+    })
 }
 
 #[cfg(test)]

@@ -21,12 +21,12 @@ use self::flight::{Flight, Session, lock};
 use self::messages::Messages;
 use self::packet::Hello;
 use crate::config::{Login, MqttSink as MqttSinkConfig, Payload};
+use crate::credentials::file::NamedFile;
 use crate::domain::batch::Batch;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::template::Names;
 use crate::telemetry::events::{MessagesUnheard, Report as _};
 use crate::upload::link::{Address, Io};
-use crate::upload::setup::NamedFile;
 use crate::upload::{Deliver, Receipt, Refusal, SetupError, Wire, tls};
 
 mod connection;
@@ -184,7 +184,7 @@ impl MqttSink {
 
 /// Empty without a file.
 fn password(login: &Login) -> Result<String, SetupError> {
-    let file = login.password_file.as_deref().map(|path| NamedFile::new("password", path));
+    let file = login.password_file.as_deref().map(|path| NamedFile::secret("password", path));
     file.map_or_else(|| Ok(String::new()), NamedFile::password)
 }
 

@@ -9,8 +9,8 @@ use ring::signature::Ed25519KeyPair;
 use serde::Serialize;
 
 use crate::config::NatsSink;
-use crate::upload::SetupError;
-use crate::upload::setup::NamedFile;
+use crate::credentials::SetupError;
+use crate::credentials::file::NamedFile;
 
 /// Its part of CONNECT.
 #[derive(Serialize)]
@@ -32,7 +32,7 @@ pub(super) struct Login {
 impl Login {
     pub(super) fn read(config: &NatsSink) -> Result<Self, SetupError> {
         let secret = |what, path: &Option<PathBuf>| {
-            path.as_deref().map(|path| NamedFile::new(what, path).token()).transpose()
+            path.as_deref().map(|path| NamedFile::secret(what, path).token()).transpose()
         };
         let credentials = config.creds_file.as_deref().map(Credentials::read).transpose()?;
         let (jwt, key) = credentials.map(|Credentials { jwt, key }| (jwt, key)).unzip();
@@ -65,7 +65,7 @@ struct Credentials {
 
 impl Credentials {
     fn read(path: &Path) -> Result<Self, SetupError> {
-        let file = NamedFile::new("credentials", path);
+        let file = NamedFile::secret("credentials", path);
         let none = "no user JWT and seed of its key, as `nsc generate creds` writes them";
         Self::of(&file.text()?).ok_or_else(|| file.holds(none))
     }

@@ -9,12 +9,13 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::kinds;
+pub use super::local_port::{
+    ClientsRefused, LocalPortAbsent, LocalPortFilesUnusable, LocalPortOpened, LocalPortRefuses,
+    Refused,
+};
 #[cfg(feature = "mqtt")]
 pub use super::mqtt::MessagesUnheard;
-pub use super::operation::{
-    ActorCrashed, ActorStuck, ConfigDoubtful, LocalPortAbsent, LocalPortOpened, LocalPortRefuses,
-    StageLate, Started, Stopped,
-};
+pub use super::operation::{ActorCrashed, ActorStuck, ConfigDoubtful, StageLate, Started, Stopped};
 pub use super::pace::{EventRefused, QuietHoursUnknown, SinkGoesOn, SinkHeldBack};
 #[cfg(feature = "prometheus")]
 pub use super::remote_write::{ReadingsFound, ValuesLeftOut};

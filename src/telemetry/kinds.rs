@@ -73,6 +73,8 @@ kinds! {
     LOCAL_PORT_OPENED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1050" [info] [address],
     LOCAL_PORT_REFUSES "7d2f9e0ab14c4c6b9d6d8f5a3e7c1051" [warn] [address reason],
     LOCAL_PORT_ABSENT "7d2f9e0ab14c4c6b9d6d8f5a3e7c1052" [warn] [reason],
+    CLIENTS_REFUSED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1053" [warn] [count address],
+    LOCAL_PORT_FILES_UNUSABLE "7d2f9e0ab14c4c6b9d6d8f5a3e7c1054" [error] [reason],
     SINK_HELD_BACK "7d2f9e0ab14c4c6b9d6d8f5a3e7c1060" [info warn] [sink reason retry_in_s],
     SINK_GOES_ON "7d2f9e0ab14c4c6b9d6d8f5a3e7c1061" [info] [sink],
     QUIET_HOURS_UNKNOWN "7d2f9e0ab14c4c6b9d6d8f5a3e7c1062" [warn] [sink],

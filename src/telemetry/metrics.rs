@@ -17,6 +17,7 @@ use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recor
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 use super::board::Snapshot;
+use super::events::Refused;
 use super::process::Process;
 use crate::domain::breaker::{Cause, State};
 use crate::domain::budget::Held;
@@ -118,6 +119,8 @@ table! {
     SINK_UNHEARD Counter "outstation_sink_unheard_messages_total" "Messages of readings for which the sink's broker had no subscriber; they count as delivered (MQTT 5 alone says so).",
     SINK_AGE Gauge "outstation_sink_last_delivery_age_seconds" "Time since the sink last accepted a batch; absent before the first.",
 
+    HTTP_REFUSED Counter "outstation_http_refused_total" "Clients of the local port that were turned away or cut off, by reason.",
+
     RESIDENT Gauge "process_resident_memory_bytes" "Resident memory size in bytes.",
     CPU Counter "process_cpu_seconds_total" "Total user and system CPU time spent in seconds.",
     OPEN_FDS Gauge "process_open_fds" "Number of open file descriptors.",
@@ -202,6 +205,10 @@ fn refresh(now: &Snapshot, process: &Process) {
     refresh_ledger(&now.log.ledger);
     now.ports.iter().for_each(|port| refresh_port(now, port));
     now.sinks.iter().for_each(|sink| refresh_sink(now, sink));
+    // Zero adds nothing: whoever is turned away is counted there.
+    Refused::ALL
+        .iter()
+        .for_each(|why| counter!(HTTP_REFUSED, "reason" => why.reason()).increment(0));
     refresh_process(now, process);
 }
 

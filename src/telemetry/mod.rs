@@ -23,6 +23,7 @@ pub mod board;
 pub mod events;
 mod format;
 pub mod kinds;
+mod local_port;
 pub mod metrics;
 #[cfg(feature = "mqtt")]
 mod mqtt;

@@ -1,4 +1,4 @@
-//! What the daemon says of its own life: start and stop, its actors, its local port.
+//! What the daemon says of its own life: start and stop, its actors.
 
 use std::time::Duration;
 
@@ -92,53 +92,6 @@ impl Report for StageLate<'_> {
             actors = self.late.join(", "),
             deadline_s = self.deadline.as_secs_f64(),
             "shutdown deadline passed"
-        );
-    }
-}
-
-#[derive(Debug)]
-pub struct LocalPortOpened {
-    pub address: std::net::SocketAddr,
-}
-
-impl Report for LocalPortOpened {
-    fn report(&self) {
-        info!(
-            message_id = kinds::LOCAL_PORT_OPENED,
-            address = %self.address,
-            "local port listens"
-        );
-    }
-}
-
-#[derive(Debug)]
-pub struct LocalPortRefuses<'a> {
-    pub address: std::net::SocketAddr,
-    pub error: &'a std::io::Error,
-}
-
-impl Report for LocalPortRefuses<'_> {
-    fn report(&self) {
-        warn!(
-            message_id = kinds::LOCAL_PORT_REFUSES,
-            address = %self.address,
-            reason = %self.error,
-            "local port cannot take a connection, retrying"
-        );
-    }
-}
-
-#[derive(Debug)]
-pub struct LocalPortAbsent<'a> {
-    pub error: &'a (dyn std::error::Error + 'static),
-}
-
-impl Report for LocalPortAbsent<'_> {
-    fn report(&self) {
-        warn!(
-            message_id = kinds::LOCAL_PORT_ABSENT,
-            reason = error_chain(self.error),
-            "local port not open, retrying; readings are recorded meanwhile"
         );
     }
 }

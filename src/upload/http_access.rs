@@ -7,8 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
-use super::setup::{NamedFile, SetupError};
 use crate::config::{Access, is_ours};
+use crate::credentials::SetupError;
+use crate::credentials::file::NamedFile;
 
 const HEADERS_MAX: usize = 32;
 
@@ -47,7 +48,7 @@ impl Credentials {
     }
 
     fn add_token(&mut self, path: &Path) -> Result<(), SetupError> {
-        let file = NamedFile::new("token", path);
+        let file = NamedFile::secret("token", path);
         let token = file.token()?;
         let usable = token.bytes().all(|byte| byte.is_ascii_graphic());
         let value = usable.then(|| HeaderValue::from_str(&format!("Bearer {token}")).ok());
@@ -57,7 +58,7 @@ impl Credentials {
     }
 
     fn add_password(&mut self, name: &str, path: &Path) -> Result<(), SetupError> {
-        let file = NamedFile::new("password", path);
+        let file = NamedFile::secret("password", path);
         let password = file.password()?;
         let encoded = STANDARD.encode(format!("{name}:{password}"));
         let value = HeaderValue::from_str(&format!("Basic {encoded}"));
@@ -74,7 +75,7 @@ impl Credentials {
     }
 
     fn add_headers(&mut self, path: &Path) -> Result<(), SetupError> {
-        let file = NamedFile::new("headers", path);
+        let file = NamedFile::secret("headers", path);
         let text = file.text()?;
         let written = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
         let lines = (1..).zip(text.lines()).filter(|(_, line)| written(line));
@@ -122,7 +123,7 @@ mod tests {
     ) -> Result<Credentials, SetupError> {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join(file);
-        std::fs::write(&path, text).expect("write a file");
+        crate::credentials::file::write_secret(&path, text);
         Credentials::read(&access(path))
     }
 

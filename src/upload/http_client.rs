@@ -23,10 +23,10 @@ use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 
+use super::SetupError;
 use super::http_access::Credentials;
 use super::http_answer::Heard;
 use super::http_wire::{Metered, is_premature};
-use super::setup::SetupError;
 use super::tls::{self, Stamp};
 use super::{Refusal, Wire};
 use crate::clock::Clock;
@@ -102,7 +102,7 @@ impl HttpClient {
     fn pool(&self) -> Result<Pool, SetupError> {
         // Every change is a single assignment: a panic elsewhere leaves nothing half done.
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = Stamp::of(&self.access.tls);
+        let stamp = Stamp::of(self.access.tls.paths());
         if let Some((_, pool)) = pool.as_ref().filter(|(known, _)| *known == stamp) {
             return Ok(pool.clone());
         }

@@ -5,18 +5,14 @@ use std::fmt;
 use std::io;
 
 use hyper::Uri;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::wire::MeteredStream;
 use super::{Refusal, SetupError, Wire, tls};
 use crate::config::TlsFiles;
+pub(crate) use crate::credentials::tls::Io;
 use crate::domain::breaker::Cause;
 use crate::telemetry::error_chain;
-
-/// What bytes travel on: TCP, or TLS above it.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {

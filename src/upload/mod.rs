@@ -41,7 +41,6 @@ mod rate_limit;
 pub(crate) mod recall;
 pub(crate) mod registry;
 mod remedy;
-pub(crate) mod setup;
 pub mod sinks;
 mod srv;
 pub mod stack;
@@ -49,7 +48,7 @@ pub(crate) mod tls;
 mod trust;
 mod wire;
 
-pub use setup::SetupError;
+pub use crate::credentials::SetupError;
 pub use wire::Wire;
 
 /// What travels down the stack: cheap to clone, so that a retry offers the very same thing.

@@ -1,104 +1,25 @@
-//! TLS of every sink: whom it trusts, who it says it is, and what to do when it fails.
+//! TLS of every sink: what to do when it fails.
 
 use std::error::Error;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use hyper_rustls::ConfigBuilderExt as _;
-pub(super) use rustls::ClientConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::{AlertDescription, CertificateError, InconsistentKeys, RootCertStore};
+use rustls::pki_types::UnixTime;
+use rustls::{AlertDescription, CertificateError};
 
-use super::Refusal;
-use super::setup::{NamedFile, SetupError};
+use super::{Refusal, SetupError};
 use crate::clock::Clock;
 use crate::config::TlsFiles;
+#[cfg(any(feature = "mqtt", feature = "nats"))]
+pub(crate) use crate::credentials::tls::{ClientConfig, connect};
+pub(crate) use crate::credentials::tls::{Stamp, client_config};
 use crate::domain::boots::rfc3339;
 use crate::domain::breaker::Cause;
 use crate::telemetry::error_chain;
 
-/// What the files looked like: a renewed certificate is used without a restart.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Stamp([Option<(u64, SystemTime)>; 3]);
-
-impl Stamp {
-    pub(super) fn of(files: &TlsFiles) -> Self {
-        let (certificate, key) = files.identity.as_ref().map(|(cert, key)| (cert, key)).unzip();
-        Self([files.ca_file.as_ref(), certificate, key].map(|path| {
-            let metadata = std::fs::metadata(path?).ok()?;
-            Some((metadata.len(), metadata.modified().ok()?))
-        }))
+impl From<SetupError> for Refusal {
+    fn from(error: SetupError) -> Self {
+        Self::retry(Cause::Misconfigured, error_chain(&error))
     }
-}
-
-/// Reads the files.
-pub(crate) fn client_config(files: &TlsFiles) -> Result<ClientConfig, SetupError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(unusable)?;
-    let builder = match &files.ca_file {
-        None => builder.with_webpki_roots(),
-        Some(path) => builder.with_root_certificates(roots(path)?),
-    };
-    let Some((certificate, key)) = &files.identity else {
-        return Ok(builder.with_no_client_auth());
-    };
-    let (chain, private) = (certificates(certificate)?, private_key(key)?);
-    builder.with_client_auth_cert(chain, private).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-            SetupError::Mismatch { certificate: certificate.clone(), key: key.clone() }
-        }
-        error => unusable(error),
-    })
-}
-
-/// The authorities of one file and no others.
-fn roots(path: &Path) -> Result<RootCertStore, SetupError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate).map_err(unusable)?;
-    }
-    Ok(roots)
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SetupError> {
-    let file = NamedFile::new("certificate", path);
-    let pem = file.bytes()?;
-    let found = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-    // The cause is not shown here and below: it might quote the file.
-    let found = found.map_err(|_| file.holds("something that is no PEM"))?;
-    if found.is_empty() {
-        return Err(file.holds("no certificate in PEM"));
-    }
-    Ok(found)
-}
-
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, SetupError> {
-    let file = NamedFile::new("key", path);
-    let no_key = "no private key in PEM (one with a passphrase cannot be used)";
-    PrivateKeyDer::from_pem_slice(&file.bytes()?).map_err(|_| file.holds(no_key))
-}
-
-fn unusable(error: rustls::Error) -> SetupError {
-    SetupError::Tls(Box::new(error))
-}
-
-/// Begins to encrypt what goes to this host.
-#[cfg(any(feature = "mqtt", feature = "nats"))]
-pub(super) fn connect<S>(
-    stream: S,
-    host: &str,
-    config: ClientConfig,
-) -> Result<tokio_rustls::Connect<S>, SetupError>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
-{
-    let name = rustls::pki_types::ServerName::try_from(host.to_owned());
-    let name = name.map_err(|_| SetupError::Host(host.to_owned()))?;
-    Ok(tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream))
 }
 
 /// What a connection that failed has to do with TLS, if anything: most of it is a person's business,

@@ -43,6 +43,7 @@ mod hostile;
 mod http_sinks;
 mod journald;
 mod kill;
+mod lan;
 mod log;
 mod metered;
 mod mqtt;

@@ -52,6 +52,30 @@ fn a_token_file_that_is_missing_keeps_no_reading_from_being_recorded() {
 }
 
 #[test]
+fn a_token_file_that_everybody_may_read_is_refused_and_readings_are_recorded() {
+    let site = Site::new();
+    let collector = Collector::start(&site);
+    let mut line = site.plug("text");
+    let token = site.path("token");
+    std::fs::write(&token, "open-sesame\n").expect("write the token");
+    let rest = format!("token_file = \"{}\"", token.display());
+    let config = json_port(&line) + &sink(&collector.address, &rest);
+    let daemon = site.start(&config);
+    line.send(json_lines(0..10));
+    daemon.stored(10);
+    let open = daemon.breaker("open");
+    assert_eq!((&open["cause"], &open["pending"]), (&"misconfigured".into(), &10.into()));
+    let said = daemon.said();
+    assert!(said.contains(&format!("close it with `chmod o= {}`", token.display())), "{said}");
+    assert!(!said.contains("open-sesame"), "{said}");
+    daemon.stop();
+    site.write("token", "open-sesame\n");
+    let daemon = site.start(&config);
+    daemon.delivered(10);
+    daemon.stop();
+}
+
+#[test]
 fn a_redirect_is_not_followed_and_the_token_goes_nowhere_else() {
     let site = Site::new();
     let elsewhere = Upstream::start([answer("200 OK", "", "")]);

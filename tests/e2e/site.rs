@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -60,6 +61,7 @@ pub(crate) struct Site {
     log: &'static str,
     starts: AtomicU32,
     commit_interval: &'static str,
+    listen: &'static str,
 }
 
 impl Site {
@@ -72,12 +74,23 @@ impl Site {
     pub(crate) fn committing(commit_interval: &'static str) -> Self {
         let folder = TempDir::new().expect("make a folder");
         std::fs::create_dir(folder.path().join("run")).expect("make a folder");
-        Self { folder, log: "log.db", starts: AtomicU32::new(0), commit_interval }
+        Self {
+            folder,
+            log: "log.db",
+            starts: AtomicU32::new(0),
+            commit_interval,
+            listen: "127.0.0.1:0",
+        }
     }
 
     /// Whose log is at this place in its folder.
     pub(crate) fn with_log(log: &'static str) -> Self {
         Self { log, ..Self::new() }
+    }
+
+    /// Whose local port is there; what a configuration begins with is about that port.
+    pub(crate) fn listening(listen: &'static str) -> Self {
+        Self { listen, ..Self::new() }
     }
 
     /// The same with another interval.
@@ -104,8 +117,11 @@ impl Site {
         self.path(self.log)
     }
 
+    /// For its owner alone, as a secret must be.
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         std::fs::write(self.path(name), text).expect("write a file");
+        let mode = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(self.path(name), mode).expect("close a file");
         self.path(name)
     }
 
@@ -119,9 +135,10 @@ impl Site {
         let log = self.log();
         let text = format!(
             "[device]\nid = \"site\"\n[log]\npath = \"{}\"\ncommit_interval = \"{}\"\n\
-             [http]\nlisten = \"127.0.0.1:0\"\n{rest}",
+             [http]\nlisten = \"{}\"\n{rest}",
             log.display(),
             self.commit_interval,
+            self.listen,
         );
         self.write("outstation.toml", &text)
     }

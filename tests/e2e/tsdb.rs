@@ -41,6 +41,11 @@ impl Tsdb {
         Self::start(Kind::Prometheus, &format!("{rest}{tsdb}"))
     }
 
+    /// With this configuration.
+    pub(crate) fn scraping(config: &str) -> Option<Self> {
+        Self::start(Kind::Prometheus, config)
+    }
+
     pub(crate) fn victoria_metrics() -> Option<Self> {
         Self::start(Kind::VictoriaMetrics, "")
     }

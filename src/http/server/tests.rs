@@ -20,8 +20,12 @@ struct Rig {
 
 impl Rig {
     async fn start(connections_max: usize) -> Self {
+        Self::with(Http { connections_max, ..Http::default() }).await
+    }
+
+    async fn with(http: Http) -> Self {
         let any = (Ipv4Addr::LOCALHOST, 0).into();
-        let port = Arc::new(LocalPort::bind(any, connections_max).await.expect("loopback"));
+        let port = Arc::new(LocalPort::bind(any, &http).await.expect("loopback"));
         let supervisor = Supervisor::new(Clock::simulated("boot", 0));
         let mut rig = Self { port, site: site(), supervisor, tasks: JoinSet::new() };
         rig.incarnate();
@@ -188,7 +192,7 @@ async fn it_ends_when_stopped_and_its_successor_takes_the_same_address() {
 async fn an_address_in_use_is_said_with_the_next_step() {
     let rig = Rig::start(4).await;
     let address = rig.port.local_addr();
-    let error = LocalPort::bind(address, 4).await.expect_err("it is taken");
+    let error = LocalPort::bind(address, &Http::default()).await.expect_err("it is taken");
     let expected = format!(
         "failed to listen on `{address}`; another program listens on it; change `http.listen`"
     );

@@ -230,7 +230,7 @@ async fn every_byte_of_both_directions_is_counted() {
 async fn secrets_and_headers_go_along_and_the_protocol_s_own_stay() {
     let folder = tempfile::TempDir::new().expect("a folder");
     let file = folder.path().join("headers");
-    std::fs::write(&file, "X-Api-Key: k3y\n").expect("write a file");
+    crate::credentials::file::write_secret(&file, "X-Api-Key: k3y\n");
     let (sender, mut heads) = tokio::sync::mpsc::channel(1);
     let url = server(move |mut stream| {
         let sender = sender.clone();

@@ -1,12 +1,13 @@
 //! Against a real TLS server: what fails says what to change, and renewed files are used.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use hyper::header::HeaderMap;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
-use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -15,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::config::Access;
+use crate::credentials::file::write_secret;
 use crate::upload::http_client::HttpClient;
 use crate::upload::{Refusal, Wire};
 
@@ -44,7 +46,7 @@ impl Site {
     fn write(&self, name: &str, text: &str) {
         let before = std::fs::metadata(self.path(name)).map_or(0, |metadata| metadata.len());
         let padding = if before == text.len() as u64 { "\n" } else { "" };
-        std::fs::write(self.path(name), format!("{text}{padding}")).expect("write a file");
+        write_secret(&self.path(name), &format!("{text}{padding}"));
     }
 
     /// Our certificate and key, anew; the certificate as a server sees it.

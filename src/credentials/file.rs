@@ -1,31 +1,34 @@
-//! What keeps a sink from being set up, and the files that the configuration names for it: secrets and
-//! certificates.
+//! One file that the configuration names, and what keeps it from being used.
 //!
 //! Files are read within bounds, anew for each request or connection, so that they can be replaced
-//! while the daemon runs. An error says which file, and never what it holds.
+//! while the daemon runs. A secret that everybody on the board may read is none, and is refused.
 
 use std::error::Error;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-
-use super::Refusal;
-use crate::domain::breaker::Cause;
-use crate::telemetry::error_chain;
 
 /// A chain of certificates takes a few KiB. More is another file, or a device.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// The longest token or password: about what servers take in a header, and well within what the other
 /// protocols have room for.
 const SECRET_BYTES_MAX: usize = 16 << 10;
+/// Who is neither the owner nor in the group may read or write. A group may: packages share keys so.
+const EVERYBODY: u32 = 0o006;
 
-/// Why a sink cannot be set up. `check` finds it; the daemon takes it as a misconfigured sink.
+/// Why a sink or the local port cannot be set up. `check` finds it; the daemon records meanwhile.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     #[error("`{0}` is no URL")]
     Url(String),
     #[error("failed to read the {what} file `{}`", .path.display())]
     Read { what: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "the {what} file `{}` is open to everybody on this board (mode {mode:04o}); close it with \
+         `chmod o= {}`", .path.display(), .path.display()
+    )]
+    Exposed { what: &'static str, path: PathBuf, mode: u32 },
     #[error("the {what} file `{}` holds {holds}", .path.display())]
     Content { what: &'static str, path: PathBuf, holds: String },
     #[error("line {line} of the {what} file `{}` {problem}", .path.display())]
@@ -38,27 +41,33 @@ pub enum SetupError {
     Tls(#[source] Box<dyn Error + Send + Sync>),
 }
 
-impl From<SetupError> for Refusal {
-    fn from(error: SetupError) -> Self {
-        Self::retry(Cause::Misconfigured, error_chain(&error))
-    }
-}
-
 /// A file by its path, and what it is to hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NamedFile<'a> {
     what: &'static str,
     path: &'a Path,
+    is_secret: bool,
 }
 
 impl<'a> NamedFile<'a> {
-    pub(crate) fn new(what: &'static str, path: &'a Path) -> Self {
-        Self { what, path }
+    /// One that anybody may read.
+    pub(crate) fn open(what: &'static str, path: &'a Path) -> Self {
+        Self { what, path, is_secret: false }
+    }
+
+    /// One that is for its owner.
+    pub(crate) fn secret(what: &'static str, path: &'a Path) -> Self {
+        Self { what, path, is_secret: true }
     }
 
     /// All of it; a pipe or a device would be waited for.
     pub(crate) fn bytes(self) -> Result<Vec<u8>, SetupError> {
-        bounded(self.path).map_err(|source| self.unread(source))
+        let (mode, bytes) = bounded(self.path).map_err(|source| self.unread(source))?;
+        if self.is_secret && mode & EVERYBODY != 0 {
+            let (what, path) = (self.what, self.path.to_owned());
+            return Err(SetupError::Exposed { what, path, mode: mode & 0o7777 });
+        }
+        Ok(bytes)
     }
 
     pub(crate) fn text(self) -> Result<String, SetupError> {
@@ -68,15 +77,15 @@ impl<'a> NamedFile<'a> {
 
     /// A secret without blanks around it.
     pub(crate) fn token(self) -> Result<String, SetupError> {
-        self.secret(str::trim)
+        self.line(str::trim)
     }
 
     /// A secret to which blanks may belong; the end of the line does not.
     pub(crate) fn password(self) -> Result<String, SetupError> {
-        self.secret(|text| text.trim_end_matches(['\r', '\n']))
+        self.line(|text| text.trim_end_matches(['\r', '\n']))
     }
 
-    fn secret(self, trimmed: impl Fn(&str) -> &str) -> Result<String, SetupError> {
+    fn line(self, trimmed: impl Fn(&str) -> &str) -> Result<String, SetupError> {
         let text = self.text()?;
         let secret = trimmed(&text);
         let fits = (1..=SECRET_BYTES_MAX).contains(&secret.len());
@@ -92,7 +101,7 @@ impl<'a> NamedFile<'a> {
 
     /// It holds something else than it should.
     pub(crate) fn holds(self, holds: impl Into<String>) -> SetupError {
-        let Self { what, path } = self;
+        let Self { what, path, .. } = self;
         SetupError::Content { what, path: path.to_owned(), holds: holds.into() }
     }
 
@@ -105,16 +114,27 @@ impl<'a> NamedFile<'a> {
     }
 }
 
-fn bounded(path: &Path) -> io::Result<Vec<u8>> {
+/// Its mode and all that it holds.
+fn bounded(path: &Path) -> io::Result<(u32, Vec<u8>)> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
     }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    let (file, mut bytes) = (File::open(path)?, Vec::new());
+    let mode = file.metadata()?.mode();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than 1 MiB"));
     }
-    Ok(bytes)
+    Ok((mode, bytes))
+}
+
+/// As its owner would write it.
+#[cfg(test)]
+pub(crate) fn write_secret(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::write(path, text).expect("write a file");
+    let mode = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(path, mode).expect("close a file");
 }
 
 #[cfg(test)]
@@ -122,12 +142,13 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::telemetry::error_chain;
 
     fn read<T>(text: &str, as_what: impl Fn(NamedFile<'_>) -> T) -> T {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("password");
-        std::fs::write(&path, text).expect("write a file");
-        as_what(NamedFile::new("password", &path))
+        write_secret(&path, text);
+        as_what(NamedFile::secret("password", &path))
     }
 
     #[test]
@@ -148,7 +169,7 @@ mod tests {
     #[test]
     fn a_file_without_end_is_not_read() {
         for (path, said) in [("/dev/zero", "no regular file"), ("/nowhere", "No such file")] {
-            let error = NamedFile::new("token", Path::new(path)).bytes().expect_err("unread");
+            let error = NamedFile::open("token", Path::new(path)).bytes().expect_err("unread");
             let error = error_chain(&error);
             assert!(error.starts_with("failed to read the token file `/"), "{error}");
             assert!(error.contains(said), "{error}");
@@ -157,5 +178,31 @@ mod tests {
             read(&"x".repeat(2 << 20), |file| file.text()),
             Err(SetupError::Read { .. })
         ));
+    }
+
+    #[test]
+    fn a_secret_that_everybody_may_read_or_change_is_refused_with_what_to_do() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = TempDir::new().expect("a folder");
+        let path = folder.path().join("token");
+        std::fs::write(&path, "battery-staple").expect("write a file");
+        let with_mode = |mode| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(&path, mode).expect("set the mode");
+            NamedFile::secret("token", &path).token()
+        };
+        for mode in [0o400, 0o600, 0o640, 0o660, 0o601] {
+            assert_eq!(with_mode(mode).expect("closed"), "battery-staple", "{mode:o}");
+        }
+        for mode in [0o604, 0o644, 0o602, 0o666] {
+            let error = with_mode(mode).expect_err("open").to_string();
+            let path = path.display();
+            let expected = format!(
+                "the token file `{path}` is open to everybody on this board (mode {mode:04o}); close \
+                 it with `chmod o= {path}`"
+            );
+            assert_eq!(error, expected);
+        }
+        assert!(NamedFile::open("certificate", &path).text().is_ok(), "certificates are public");
     }
 }

@@ -1,0 +1,44 @@
+//! What the two targets of the serial line have in common: any bytes, in any pieces, and the books.
+
+use outstation::domain::ledger::{Ledger, Stage};
+use outstation::ingest::{Decoder, Outbox};
+
+/// Feeds all of it in pieces of this size; with an interruption after each, if told so.
+fn feed(decoder: &mut Decoder, bytes: &[u8], piece: usize, interrupted: bool) -> Outbox {
+    let mut out = Outbox::default();
+    for piece in bytes.chunks(piece.max(1)) {
+        decoder.feed(piece, 1_000, &mut out);
+        if interrupted {
+            decoder.interrupted(&mut out);
+        }
+        check(decoder, &out);
+    }
+    out
+}
+
+/// Whatever has come, every byte and every frame is in the books once.
+fn check(decoder: &Decoder, out: &Outbox) {
+    let (open, intake) = (decoder.open(), &out.intake);
+    let bytes = intake.frame_bytes + intake.fault_bytes + intake.padding_bytes;
+    assert_eq!(intake.bytes, bytes + open.bytes, "bytes = frame + fault + padding + open");
+    let frames = intake.accepted + intake.control + intake.faults.total(Stage::Decode);
+    assert_eq!(intake.frames, frames + open.frames, "frames = accepted + control + faults + open");
+}
+
+/// The first byte says how the rest arrives.
+pub(crate) fn examine(new: impl Fn() -> Decoder, bytes: &[u8]) {
+    let Some((how, bytes)) = bytes.split_first() else { return };
+    let whole = feed(&mut new(), bytes, bytes.len(), false);
+    let pieces = feed(&mut new(), bytes, usize::from(how >> 1), false);
+    assert_eq!(whole.intake, pieces.intake, "pieces make no difference to the books");
+    let readings = |out: &Outbox| format!("{:?}", out.readings);
+    assert_eq!(readings(&whole), readings(&pieces), "pieces make no difference to the readings");
+    if how & 1 == 1 {
+        let mut decoder = new();
+        let out = feed(&mut decoder, bytes, usize::from(how >> 1), true);
+        assert_eq!(decoder.open().bytes, 0, "what was interrupted is over");
+        let ledger = Ledger { uncommitted: out.intake.accepted, intake: out.intake, ..Ledger::default() };
+        let frames_open = decoder.open().frames;
+        assert!(frames_open > 0 || ledger.imbalances().is_empty(), "{:?}", ledger.imbalances());
+    }
+}

@@ -1,0 +1,99 @@
+//! `[http]`: where the local port listens, and whom it lets in.
+//!
+//! The keys are named as in the web configuration of Prometheus' own exporters; the users stand in a
+//! file of their own, as `htpasswd` writes it, because hashes are secrets and this file is printed.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use super::kind::{integer, listen, path};
+use super::network::{Network, networks};
+use super::print::Printer;
+use super::section::Section;
+
+/// The local port for health, metrics and status.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Http {
+    /// `None`: there is no local port.
+    pub listen: Option<SocketAddr>,
+    pub connections_max: usize,
+    /// Besides the board itself. Empty: everybody.
+    pub allowed_networks: Vec<Network>,
+    /// `None`: it speaks plain HTTP.
+    pub tls: Option<ServerTls>,
+    /// Lines `name:hash`. `None`: nobody is asked for a password.
+    pub users_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTls {
+    pub cert_file: PathBuf,
+    pub key_file: PathBuf,
+    /// Only clients for which this authority vouches are let in.
+    pub client_ca_file: Option<PathBuf>,
+}
+
+impl ServerTls {
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        let Self { cert_file, key_file, client_ca_file } = self;
+        [cert_file, key_file].into_iter().chain(client_ca_file).map(PathBuf::as_path)
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: Some((Ipv4Addr::LOCALHOST, 9437).into()),
+            connections_max: 16,
+            allowed_networks: Vec::new(),
+            tls: None,
+            users_file: None,
+        }
+    }
+}
+
+impl Http {
+    pub(super) fn read(from: &Section<'_>) -> Self {
+        let default = Self::default();
+        let needs =
+            [("cert_file", "key_file"), ("key_file", "cert_file"), ("client_ca_file", "cert_file")];
+        for (key, needed) in needs.into_iter().filter(|(_, needed)| !from.has(needed)) {
+            from.refuse(&[key], &format!("a local port without {needed}"), needed);
+        }
+        let identity = from.optional("cert_file", &path()).zip(from.optional("key_file", &path()));
+        let client_ca_file = from.optional("client_ca_file", &path());
+        Self {
+            listen: from.or("listen", default.listen, &listen()),
+            connections_max: from.or("connections_max", default.connections_max, &integer(1..=256)),
+            allowed_networks: from.or("allowed_networks", Vec::new(), &networks()),
+            tls: identity.map(|(cert_file, key_file)| ServerTls {
+                cert_file,
+                key_file,
+                client_ca_file,
+            }),
+            users_file: from.optional("users_file", &path()),
+        }
+    }
+
+    pub(super) fn print(&self, to: &mut Printer) {
+        to.section("[http]");
+        match self.listen {
+            Some(address) => to.text("listen", address),
+            None => to.text("listen", "off"),
+        }
+        to.bare("connections_max", self.connections_max);
+        match self.allowed_networks.as_slice() {
+            [] => to.unset("allowed_networks", "every address is let in"),
+            networks => {
+                let networks: Vec<_> = networks.iter().map(Network::to_string).collect();
+                to.list("allowed_networks", &networks);
+            }
+        }
+        let tls = self.tls.as_ref();
+        let clients = tls.and_then(|tls| tls.client_ca_file.as_deref());
+        to.file("cert_file", tls.map(|tls| &*tls.cert_file), "it speaks plain HTTP");
+        to.file("key_file", tls.map(|tls| &*tls.key_file), "it speaks plain HTTP");
+        to.file("client_ca_file", clients, "clients show no certificate");
+        to.file("users_file", self.users_file.as_deref(), "nobody is asked for a password");
+    }
+}

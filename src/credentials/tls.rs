@@ -1,0 +1,148 @@
+//! Certificates and keys from files: whom a client trusts, who a server says it is.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use hyper_rustls::ConfigBuilderExt as _;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ServerSessionMemoryCache, VerifierBuilderError, WebPkiClientVerifier};
+pub(crate) use rustls::{ClientConfig, ServerConfig};
+use rustls::{InconsistentKeys, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::file::{NamedFile, SetupError};
+use crate::config::TlsFiles;
+
+/// What bytes travel on: TCP, or TLS above it.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// What the files looked like: a renewed certificate is used without a restart, and a file whose mode
+/// was mended is read again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp(Vec<Option<(u64, i64, i64)>>);
+
+impl Stamp {
+    pub(crate) fn of<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
+        let of = |path: &Path| {
+            let file = std::fs::metadata(path).ok()?;
+            Some((file.ino(), file.ctime(), file.ctime_nsec()))
+        };
+        Self(paths.into_iter().map(of).collect())
+    }
+}
+
+/// Reads the files.
+pub(crate) fn client_config(files: &TlsFiles) -> Result<ClientConfig, SetupError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?;
+    let builder = match &files.ca_file {
+        None => builder.with_webpki_roots(),
+        Some(path) => builder.with_root_certificates(roots(path)?),
+    };
+    let Some((certificate, key)) = &files.identity else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let (chain, private) = (certificates(certificate)?, private_key(key)?);
+    builder.with_client_auth_cert(chain, private).map_err(|error| mismatch(error, certificate, key))
+}
+
+/// Sessions that may be resumed. A scraper has one; more only takes memory.
+const SESSIONS_MAX: usize = 32;
+
+/// Reads the files of a server: its certificate and key, and who vouches for its clients if it asks
+/// for certificates of them.
+pub(crate) fn server_config(
+    certificate: &Path,
+    key: &Path,
+    clients: Option<&Path>,
+) -> Result<ServerConfig, SetupError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?;
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let roots = Arc::new(roots(path)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider);
+            builder.with_client_cert_verifier(verifier.build().map_err(unknown)?)
+        }
+    };
+    let (chain, private) = (certificates(certificate)?, private_key(key)?);
+    let config = builder.with_single_cert(chain, private);
+    let mut config = config.map_err(|error| mismatch(error, certificate, key))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
+    Ok(config)
+}
+
+fn mismatch(error: rustls::Error, certificate: &Path, key: &Path) -> SetupError {
+    match error {
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            SetupError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() }
+        }
+        error => unusable(error),
+    }
+}
+
+fn unknown(error: VerifierBuilderError) -> SetupError {
+    SetupError::Tls(Box::new(error))
+}
+
+/// The authorities of one file and no others.
+fn roots(path: &Path) -> Result<RootCertStore, SetupError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(unusable)?;
+    }
+    Ok(roots)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SetupError> {
+    let file = NamedFile::open("certificate", path);
+    let pem = file.bytes()?;
+    let found = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+    // The cause is not shown here and below: it might quote the file.
+    let found = found.map_err(|_| file.holds("something that is no PEM"))?;
+    if found.is_empty() {
+        return Err(file.holds("no certificate in PEM"));
+    }
+    Ok(found)
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, SetupError> {
+    let file = NamedFile::secret("key", path);
+    let no_key = "no private key in PEM (one with a passphrase cannot be used)";
+    PrivateKeyDer::from_pem_slice(&file.bytes()?).map_err(|_| file.holds(no_key))
+}
+
+fn unusable(error: rustls::Error) -> SetupError {
+    SetupError::Tls(Box::new(error))
+}
+
+/// Encrypts what a client says, once it has agreed.
+pub(crate) async fn accept<S: Io>(
+    stream: S,
+    config: Arc<ServerConfig>,
+) -> std::io::Result<tokio_rustls::server::TlsStream<S>> {
+    tokio_rustls::TlsAcceptor::from(config).accept(stream).await
+}
+
+/// Begins to encrypt what goes to this host.
+pub(crate) fn connect<S>(
+    stream: S,
+    host: &str,
+    config: ClientConfig,
+) -> Result<tokio_rustls::Connect<S>, SetupError>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let name = rustls::pki_types::ServerName::try_from(host.to_owned());
+    let name = name.map_err(|_| SetupError::Host(host.to_owned()))?;
+    Ok(tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream))
+}
