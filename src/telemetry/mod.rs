@@ -14,6 +14,7 @@ use crate::config::{LogFilter, LogFormat, NotAFilter};
 
 pub mod board;
 pub mod events;
+mod file_system;
 pub mod metrics;
 #[cfg(feature = "mqtt")]
 mod mqtt;

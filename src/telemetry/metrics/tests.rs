@@ -37,6 +37,7 @@ async fn promtool_finds_nothing_to_complain_about() {
 async fn every_metric_is_on_the_page_with_its_help_and_its_kind() {
     let site = site();
     site.sink.send_modify(|sink| sink.last_delivery_ms = Some(0));
+    site.log.send_modify(|log| log.path = "/tmp/log.db".into());
     let page = page(&site);
     for metric in ALL {
         assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"));
@@ -61,6 +62,9 @@ async fn values_are_those_of_the_statuses() {
         "outstation_ledger_balanced 1",
         "outstation_sink_pending_readings{sink=\"cloud\"} 3",
         "outstation_sink_backlog_readings{sink=\"cloud\"} 1",
+        "outstation_sink_oldest_pending_age_seconds{sink=\"cloud\"} 0",
+        "outstation_clock_seconds 1700000000",
+        "outstation_device_uptime_seconds 0",
         "outstation_sink_skipped_total{sink=\"cloud\"} 5",
         "outstation_sink_untold_events{sink=\"cloud\"} 2",
         "outstation_sink_sent_bytes_total{sink=\"cloud\"} 99",
