@@ -21,7 +21,7 @@ use super::file_system::FileSystem;
 use super::process::Process;
 use crate::domain::breaker::{Cause, State};
 use crate::domain::budget::Held;
-use crate::domain::ledger::{Fault, Ledger, Loss};
+use crate::domain::ledger::{Fault, Loss};
 use crate::event_log::LogStatus;
 use crate::ingest::{PortState, PortStatus};
 use crate::upload::{EndpointStatus, SinkStatus};
@@ -204,7 +204,7 @@ fn refresh(now: &Snapshot, process: &Process) {
         gauge!(ACTOR_STUCK, "actor" => actor.clone()).set(flag(now.stuck.contains(actor)));
     }
     refresh_log(&now.log);
-    refresh_ledger(&now.log.ledger);
+    refresh_ledger(&now.log);
     now.ports.iter().for_each(|port| refresh_port(now, port));
     now.sinks.iter().for_each(|sink| refresh_sink(now, sink));
     refresh_process(now, process);
@@ -229,17 +229,22 @@ fn refresh_log(log: &LogStatus) {
     gauge!(LOG_SENSORS).set(log.sensors as f64);
 }
 
-fn refresh_ledger(ledger: &Ledger) {
-    counter!(ACCEPTED).absolute(ledger.intake.accepted);
+fn refresh_ledger(log: &LogStatus) {
+    let ledger = &log.ledger;
     gauge!(UNCOMMITTED).set(ledger.uncommitted as f64);
-    counter!(STORED).absolute(ledger.stored);
-    counter!(DELIVERED).absolute(ledger.delivered);
     gauge!(PENDING).set(ledger.pending as f64);
     gauge!(QUARANTINED).set(ledger.quarantined as f64);
+    gauge!(BALANCED).set(flag(ledger.imbalances().is_empty()));
+    // Before the log could be read these would be 0, and the jump to what it holds look like news.
+    if !log.is_opened() {
+        return;
+    }
+    counter!(ACCEPTED).absolute(ledger.intake.accepted);
+    counter!(STORED).absolute(ledger.stored);
+    counter!(DELIVERED).absolute(ledger.delivered);
     for loss in Loss::ALL {
         counter!(LOST, "reason" => loss.reason()).absolute(ledger.lost(loss));
     }
-    gauge!(BALANCED).set(flag(ledger.imbalances().is_empty()));
 }
 
 fn refresh_port(now: &Snapshot, port: &PortStatus) {

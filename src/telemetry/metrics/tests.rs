@@ -93,6 +93,18 @@ async fn values_are_those_of_the_statuses() {
 }
 
 #[tokio::test]
+async fn nothing_is_said_of_what_was_ever_lost_before_the_log_is_open() {
+    let (site, metrics) = (site(), Metrics::install());
+    let opened = site.log.send_replace(LogStatus::default());
+    let page = metrics.render(&site.board.snapshot());
+    assert!(!page.contains("outstation_readings_lost_total"), "{page}");
+    assert!(page.contains("outstation_log_accepting 0"), "{page}");
+    site.log.send_replace(opened);
+    let page = metrics.render(&site.board.snapshot());
+    assert!(page.contains("outstation_readings_lost_total{reason=\"overflow\"} 2"), "{page}");
+}
+
+#[tokio::test]
 async fn exactly_one_breaker_state_is_1_and_follows_the_breaker() {
     let (site, metrics) = (site(), Metrics::install());
     let (until, attempt, cause) = (Duration::ZERO, 0, Cause::LinkDown);
