@@ -106,11 +106,16 @@ pub struct Http {
     /// `None`: there is no local port.
     pub listen: Option<SocketAddr>,
     pub connections_max: usize,
+    pub announce: bool,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: Some((Ipv4Addr::LOCALHOST, 9437).into()), connections_max: 16 }
+        Self {
+            listen: Some((Ipv4Addr::LOCALHOST, 9437).into()),
+            connections_max: 16,
+            announce: false,
+        }
     }
 }
 
@@ -120,6 +125,7 @@ impl Http {
         Self {
             listen: from.or("listen", default.listen, &listen()),
             connections_max: from.or("connections_max", default.connections_max, &integer(1..=256)),
+            announce: from.or("announce", default.announce, &boolean()),
         }
     }
 
@@ -130,6 +136,7 @@ impl Http {
             None => to.text("listen", "off"),
         }
         to.bare("connections_max", self.connections_max);
+        to.bare("announce", self.announce);
     }
 }
 

@@ -23,6 +23,7 @@ pub const KEYS: &[Key] = &[
     key("log.retain_delivered", "false", "keep delivered readings for inspection while there is room"),
     key("http.listen", "\"127.0.0.1:9437\"", "address of health, metrics and status, or \"off\""),
     key("http.connections_max", "16", "connections served at once; with more, the oldest is closed"),
+    key("http.announce", "false", "tell the local network of it by multicast DNS, for `outstation discover`"),
     key("telemetry.level", "\"info\"", "least severe level logged, with exceptions by target"),
     key("telemetry.log_format", "\"auto\"", "where and how logs are written"),
     key("supervisor.shutdown_deadline", "\"5s\"", "time to drain after SIGTERM"),

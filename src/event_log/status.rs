@@ -178,6 +178,12 @@ impl LogActor {
         let is_told = self.config.rules(sink).is_some_and(|rules| rules.told);
         let told = self.aggregates.delivery(sink).told;
         let untold = if is_told { self.committed_position.saturating_sub(told) } else { 0 };
-        Progress { owed, backlog, oldest_ms, untold, ..self.aggregates.progress(sink, self.next_seq - 1) }
+        Progress {
+            owed,
+            backlog,
+            oldest_ms,
+            untold,
+            ..self.aggregates.progress(sink, self.next_seq - 1)
+        }
     }
 }

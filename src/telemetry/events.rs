@@ -11,8 +11,8 @@ use tracing::{error, info, warn};
 #[cfg(feature = "mqtt")]
 pub use super::mqtt::MessagesUnheard;
 pub use super::operation::{
-    ActorCrashed, ActorStuck, ConfigDoubtful, LocalPortAbsent, LocalPortOpened, LocalPortRefuses,
-    StageLate, Started, Stopped,
+    ActorCrashed, ActorStuck, ConfigDoubtful, LocalPortAbsent, LocalPortAnnounced, LocalPortOpened,
+    LocalPortRefuses, LocalPortUnannounced, StageLate, Started, Stopped,
 };
 pub use super::pace::{EventRefused, QuietHoursUnknown, SinkGoesOn, SinkHeldBack};
 #[cfg(feature = "prometheus")]

@@ -32,7 +32,8 @@ mod tests {
 
     #[test]
     fn a_file_system_has_no_more_free_than_it_has() {
-        let FileSystem { free_bytes, size_bytes } = FileSystem::of("/tmp/log.db").expect("a folder");
+        let FileSystem { free_bytes, size_bytes } =
+            FileSystem::of("/tmp/log.db").expect("a folder");
         assert!(free_bytes <= size_bytes && size_bytes > 0, "{free_bytes} of {size_bytes}");
         assert!(FileSystem::of("log.db").is_some(), "a relative path has a folder");
         assert_eq!(FileSystem::of("/there/is/no/such/folder/log.db"), None);

@@ -154,3 +154,34 @@ impl Report for LocalPortAbsent<'_> {
         );
     }
 }
+
+#[derive(Debug)]
+pub struct LocalPortAnnounced<'a> {
+    pub device: &'a str,
+}
+
+impl Report for LocalPortAnnounced<'_> {
+    fn report(&self) {
+        info!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1053",
+            device = self.device,
+            "local port is announced on the local network"
+        );
+    }
+}
+
+/// The daemon does its work without it.
+#[derive(Debug)]
+pub struct LocalPortUnannounced<'a> {
+    pub error: &'a (dyn std::error::Error + 'static),
+}
+
+impl Report for LocalPortUnannounced<'_> {
+    fn report(&self) {
+        warn!(
+            message_id = "7d2f9e0ab14c4c6b9d6d8f5a3e7c1054",
+            reason = error_chain(self.error),
+            "local port is not announced on the local network, retrying"
+        );
+    }
+}

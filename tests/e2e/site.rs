@@ -60,6 +60,7 @@ pub(crate) struct Site {
     log: &'static str,
     starts: AtomicU32,
     commit_interval: &'static str,
+    listen: &'static str,
 }
 
 impl Site {
@@ -72,12 +73,23 @@ impl Site {
     pub(crate) fn committing(commit_interval: &'static str) -> Self {
         let folder = TempDir::new().expect("make a folder");
         std::fs::create_dir(folder.path().join("run")).expect("make a folder");
-        Self { folder, log: "log.db", starts: AtomicU32::new(0), commit_interval }
+        Self {
+            folder,
+            log: "log.db",
+            starts: AtomicU32::new(0),
+            commit_interval,
+            listen: "127.0.0.1:0",
+        }
     }
 
     /// Whose log is at this place in its folder.
     pub(crate) fn with_log(log: &'static str) -> Self {
         Self { log, ..Self::new() }
+    }
+
+    /// Whose local port is here; what follows it in the configuration is of the same section.
+    pub(crate) fn listening(listen: &'static str) -> Self {
+        Self { listen, ..Self::new() }
     }
 
     /// The same with another interval.
@@ -119,9 +131,10 @@ impl Site {
         let log = self.log();
         let text = format!(
             "[device]\nid = \"site\"\n[log]\npath = \"{}\"\ncommit_interval = \"{}\"\n\
-             [http]\nlisten = \"127.0.0.1:0\"\n{rest}",
+             [http]\nlisten = \"{}\"\n{rest}",
             log.display(),
             self.commit_interval,
+            self.listen,
         );
         self.write("outstation.toml", &text)
     }
