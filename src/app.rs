@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::{Addresses, Config, Sink};
 use crate::control::server::{self as control, Control};
 use crate::device::{self, DeviceError};
+use crate::discovery::announce;
 use crate::domain::alarm::Rule;
 use crate::domain::breaker::Policy;
 use crate::domain::endpoint::Endpoint;
@@ -77,6 +78,7 @@ impl App {
             sinks: sinks.iter().map(watch::Sender::subscribe).collect(),
         };
         let local_addr = start_http(&mut supervisor, &config, &board).await;
+        announce::start(&mut supervisor, &config.http, &board.device, local_addr);
         start_control(&mut supervisor, &config, &log);
         for (sink, status) in config.sinks.iter().zip(sinks) {
             start_upload(&mut supervisor, sink, &log, &device, &clock, status);

@@ -12,7 +12,7 @@
 //! |---|---|---|
 //! | domain | [`domain`] | nothing of ours, no I/O, no clock |
 //! | application | `*/actor.rs`, `upload/stack.rs`, [`supervisor`] | domain, tokio |
-//! | infrastructure | [`clock`], [`device`], [`config`], [`credentials`], [`telemetry`], `sink_*/`, and the devices of each stage | its own external crate |
+//! | infrastructure | [`clock`], [`device`], [`discovery`], [`config`], [`credentials`], [`telemetry`], `sink_*/`, and the devices of each stage | its own external crate |
 //! | presentation | [`cli`], [`http`], [`inspect`], `main.rs` | everything above |
 //!
 //! `ARCHITECTURE.md` argues the choices; `tests/tidy.rs` holds the code to them.
@@ -40,6 +40,7 @@ pub mod config;
 pub mod control;
 pub mod credentials;
 pub mod device;
+pub mod discovery;
 pub mod supervisor;
 pub mod telemetry;
 

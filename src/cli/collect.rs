@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use super::{CliError, LogFormatArg, Signals, runtime, say};
 use crate::collect::{Collector, CollectorConfig, Store};
 use crate::config::LogFilter;
+use crate::discovery::mdns::{Announcement, COLLECTOR};
 use crate::telemetry;
-use crate::upload::mdns::{Announcement, SERVICE as ANNOUNCED};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -68,7 +68,6 @@ fn announce(listens: SocketAddr) -> Result<Announcement, CliError> {
     let uname = rustix::system::uname();
     let host = uname.nodename().to_string_lossy();
     let instance = host.split('.').next().filter(|host| !host.is_empty()).unwrap_or("outstation");
-    let address = Some(listens.ip()).filter(|address| !address.is_unspecified());
-    Announcement::start(ANNOUNCED, instance, address, listens.port(), "/v1/readings")
+    Announcement::start(COLLECTOR, instance, listens, &[("path", "/v1/readings")])
         .map_err(CliError::Announce)
 }

@@ -10,14 +10,16 @@ use crate::collect::{CollectError, StoreError};
 use crate::config::{ConfigError, LogFormat};
 use crate::demo::DemoError;
 use crate::device::DeviceError;
+use crate::discovery::DiscoveryError;
+use crate::discovery::mdns::MdnsError;
 use crate::inspect::InspectError;
 use crate::telemetry::TelemetryError;
-use crate::upload::mdns::MdnsError;
 
 mod bench;
 mod check;
 mod collect;
 mod demo;
+mod discover;
 mod log;
 mod quarantine;
 mod run;
@@ -41,6 +43,7 @@ Check a configuration:     outstation check --config outstation.toml
 See what a daemon does:    outstation status
 See what its log holds:    outstation log show --follow
 See what sinks refuse:     outstation quarantine list
+Find boards on a network:  outstation discover
 
 Exit codes: 0 clean, 64 wrong usage, 78 wrong configuration, 1 anything else.
 OUTSTATION_LOG sets the log level, for example `debug` or `info,outstation::upload=debug`.";
@@ -57,6 +60,8 @@ enum Command {
     Collect(collect::Args),
     /// Show what a running daemon says of itself.
     Status(status::Args),
+    /// List the outstations on this network, for a person or for Prometheus.
+    Discover(discover::Args),
     /// Look into the log: what is in it, is it sound, get readings out. Works beside a daemon.
     Log(log::Args),
     /// See what sinks refuse for good, and offer it again or drop it.
@@ -116,6 +121,8 @@ pub enum CliError {
     #[error(transparent)]
     Status(#[from] status::StatusError),
     #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
+    #[error(transparent)]
     Inspect(#[from] InspectError),
     #[error(transparent)]
     Quarantine(#[from] quarantine::QuarantineError),
@@ -137,6 +144,7 @@ pub fn run(cli: Cli) -> Result<(), CliError> {
         Command::Demo(args) => demo::run(&args),
         Command::Collect(args) => collect::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Discover(args) => discover::run(&args),
         Command::Log(args) => log::run(&args),
         Command::Quarantine(args) => quarantine::run(&args),
         Command::Bench(args) => bench::run(&args),

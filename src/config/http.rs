@@ -6,7 +6,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::kind::{integer, listen, path};
+use super::kind::{boolean, integer, listen, path};
 use super::network::{Network, networks};
 use super::print::Printer;
 use super::section::Section;
@@ -17,6 +17,8 @@ pub struct Http {
     /// `None`: there is no local port.
     pub listen: Option<SocketAddr>,
     pub connections_max: usize,
+    /// Told to the local network by multicast DNS.
+    pub announce: bool,
     /// Besides the board itself. Empty: everybody.
     pub allowed_networks: Vec<Network>,
     /// `None`: it speaks plain HTTP.
@@ -45,6 +47,7 @@ impl Default for Http {
         Self {
             listen: Some((Ipv4Addr::LOCALHOST, 9437).into()),
             connections_max: 16,
+            announce: false,
             allowed_networks: Vec::new(),
             tls: None,
             users_file: None,
@@ -65,6 +68,7 @@ impl Http {
         Self {
             listen: from.or("listen", default.listen, &listen()),
             connections_max: from.or("connections_max", default.connections_max, &integer(1..=256)),
+            announce: from.or("announce", default.announce, &boolean()),
             allowed_networks: from.or("allowed_networks", Vec::new(), &networks()),
             tls: identity.map(|(cert_file, key_file)| ServerTls {
                 cert_file,
@@ -82,6 +86,7 @@ impl Http {
             None => to.text("listen", "off"),
         }
         to.bare("connections_max", self.connections_max);
+        to.bare("announce", self.announce);
         match self.allowed_networks.as_slice() {
             [] => to.unset("allowed_networks", "every address is let in"),
             networks => {

@@ -28,6 +28,7 @@ pub const KEYS: &[Key] = &[
     key("http.key_file", "it speaks plain HTTP", "file of the certificate's private key, in PEM"),
     key("http.client_ca_file", "clients show no certificate", "file of the authorities whose clients are let in, in PEM"),
     key("http.users_file", "nobody is asked for a password", "file of lines `name:hash`, as `htpasswd -nBC 10 NAME` prints them"),
+    key("http.announce", "false", "tell the local network of it by multicast DNS, for `outstation discover`"),
     key("telemetry.level", "\"info\"", "least severe level logged, with exceptions by target"),
     key("telemetry.log_format", "\"auto\"", "where and how logs are written"),
     key("supervisor.shutdown_deadline", "\"5s\"", "time to drain after SIGTERM"),

@@ -344,6 +344,19 @@ fn a_local_port_that_is_open_to_everybody_is_warned_of() {
 }
 
 #[test]
+fn announcing_what_cannot_be_reached_is_warned_of() {
+    let warned = |http: &str| {
+        let warnings = parse(&format!("[http]\n{http}\n")).warnings();
+        warnings.iter().any(|warning| warning.starts_with("http.announce has no effect"))
+    };
+    for listen in ["", "listen = \"off\"", "listen = \"[::1]:9437\""] {
+        assert!(warned(&format!("announce = true\n{listen}")), "{listen}");
+    }
+    assert!(!warned("announce = true\nlisten = \"0.0.0.0:9437\""));
+    assert!(!warned(""), "it is off unless it is asked for");
+}
+
+#[test]
 fn alarms_that_cannot_overtake_while_a_sink_is_held_back_are_warned_of() {
     let alarm = "[[port]]\nname = \"p\"\npath = \"/dev/ttyS1\"\nframing = \"postcard\"\n\
                  [[alarm]]\nport = \"p\"\nchannel = \"t\"\nabove = 1.0\n";

@@ -24,6 +24,13 @@ pub(super) fn of(config: &Config) -> Vec<String> {
         ));
     }
     of_local_port(&config.http, &mut warnings);
+    if config.http.announce && config.http.listen.is_none_or(|listen| listen.ip().is_loopback()) {
+        warnings.push(
+            "http.announce has no effect: http.listen cannot be reached from the network; \
+             \"0.0.0.0:9437\" can"
+                .to_owned(),
+        );
+    }
     config.sinks.iter().for_each(|sink| of_sink(sink, &mut warnings));
     if !config.alarms.is_empty() {
         warnings.extend(config.sinks.iter().filter_map(of_alarms_that_wait));

@@ -15,6 +15,7 @@ use super::actor::LogActor;
 use super::error::StorageError;
 use super::queries::Head;
 use crate::domain::batch::Lane;
+use crate::domain::boots::Moment;
 use crate::domain::delivery::IntervalSet;
 use crate::domain::lanes::{LanePolicy, Order};
 
@@ -46,6 +47,16 @@ impl Owed {
             Lane::Backfill => self.backfill,
         }
     }
+}
+
+/// What a sink would be given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Due {
+    pub(super) owed: Owed,
+    /// How many readings have waited too long to be fresh.
+    pub(super) backlog: u64,
+    /// When the first one arrived, in milliseconds since this boot.
+    pub(super) oldest_ms: Option<i64>,
 }
 
 /// How far the lanes of a sink have come.
@@ -273,14 +284,16 @@ impl LogActor {
         head.boot == self.boot && age <= window
     }
 
-    /// What a sink would be given now, and how many readings are its backlog.
-    pub(super) fn owed(&mut self, sink: &str) -> Result<(Owed, u64), StorageError> {
-        let Some(view) = self.view(sink)? else { return Ok((Owed::default(), 0)) };
+    /// What a sink would be given now.
+    pub(super) fn due(&mut self, sink: &str) -> Result<Due, StorageError> {
+        let Some(view) = self.view(sink)? else { return Ok(Due::default()) };
         let next = view.owed_from(1);
+        let oldest_ms = self.database.holding(next)?.map(|head| self.on_this_boot(&head));
         if view.policy.order == Order::AsStored {
             let live = self.is_live(next, &view)?;
             let owed = Owed { alarm: false, live, backfill: next < view.end && !live };
-            return Ok((owed, if live { 0 } else { view.count_owed(view.end) }));
+            let backlog = if live { 0 } else { view.count_owed(view.end) };
+            return Ok(Due { owed, backlog, oldest_ms });
         }
         let holds = |lane: Lane| -> Result<bool, StorageError> {
             for scope in view.scopes(lane) {
@@ -295,7 +308,21 @@ impl LogActor {
             live: holds(Lane::Live)?,
             backfill: holds(Lane::Backfill)?,
         };
-        Ok((owed, view.count_owed(view.marks.live)))
+        Ok(Due { owed, backlog: view.count_owed(view.marks.live), oldest_ms })
+    }
+
+    /// When the first reading of a segment arrived, in milliseconds since this boot. If it was in an
+    /// earlier boot, that is before zero; how long before only two clocks that were set can tell.
+    fn on_this_boot(&self, head: &Head) -> i64 {
+        if head.boot == self.boot {
+            return head.first_ms;
+        }
+        let boots = &self.aggregates.boots;
+        let date = |ms, boot| boots.date(Moment { boot, ms });
+        match (date(head.first_ms, head.boot), date(0, self.boot)) {
+            ((arrived, true), (booted, true)) => (arrived - booted).min(0),
+            _ => 0,
+        }
     }
 
     /// Whether what a sink is given next, in the order it was stored, is fresh.

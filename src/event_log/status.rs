@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::actor::LogActor;
 use super::aggregates::Aggregates;
 use super::inspect::State;
+use super::lanes::Due;
 use super::{Mailbox, Owed};
 use crate::domain::ledger::{Intake, Ledger};
 use crate::domain::quarantine::Quarantine;
@@ -17,6 +18,9 @@ pub struct Progress {
     pub pending: u64,
     /// Of those, what is not fresh any more.
     pub backlog: u64,
+    /// When the oldest of them arrived, in milliseconds since this boot, which one of an earlier boot
+    /// was before.
+    pub oldest_ms: Option<i64>,
     /// Which lanes hold something for it.
     pub owed: Owed,
     /// Readings that left the log before it had them, because it is best-effort.
@@ -167,13 +171,19 @@ impl LogActor {
 
     fn progress(&mut self, sink: &str) -> Progress {
         // What cannot be read is owed in no lane; whoever asks for it is told nothing either.
-        let (mut owed, mut backlog) = self.owed(sink).unwrap_or_default();
+        let Due { mut owed, mut backlog, oldest_ms } = self.due(sink).unwrap_or_default();
         let replayed = self.aggregates.quarantine(sink).replayed.count();
         owed.backfill |= replayed > 0;
         backlog += replayed;
         let is_told = self.config.rules(sink).is_some_and(|rules| rules.told);
         let told = self.aggregates.delivery(sink).told;
         let untold = if is_told { self.committed_position.saturating_sub(told) } else { 0 };
-        Progress { owed, backlog, untold, ..self.aggregates.progress(sink, self.next_seq - 1) }
+        Progress {
+            owed,
+            backlog,
+            oldest_ms,
+            untold,
+            ..self.aggregates.progress(sink, self.next_seq - 1)
+        }
     }
 }

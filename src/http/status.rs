@@ -144,6 +144,7 @@ struct Sink<'a> {
     delivered: u64,
     pending: u64,
     backlog: u64,
+    oldest_pending_age_s: Option<f64>,
     owed: BTreeMap<&'static str, bool>,
     skipped: u64,
     /// Refused, and kept aside.
@@ -178,6 +179,7 @@ impl<'a> Sink<'a> {
             delivered: progress.delivered,
             pending: progress.pending,
             backlog: progress.backlog,
+            oldest_pending_age_s: progress.oldest_ms.map(|at| now.age_s(at)),
             owed: Lane::ALL.iter().map(|lane| (lane.name(), progress.owed.has(*lane))).collect(),
             skipped: progress.skipped,
             quarantined: progress.quarantined,
@@ -311,6 +313,7 @@ mod tests {
             "name": "cloud", "url": "https://example.com/v1/readings", "breaker": "closed",
             "cause": null, "retry_in_s": null, "last_error": null, "requests": 2,
             "failures": 1, "batches": 1, "delivered": 4, "pending": 3, "backlog": 1,
+            "oldest_pending_age_s": 1.5,
             "owed": {"alarm": false, "live": true, "backfill": false}, "skipped": 5,
             "quarantined": 0, "refused": 0, "untold": 2,
             "readings": 4,

@@ -10,8 +10,8 @@ use tracing::{error, info, warn};
 
 use super::kinds;
 pub use super::local_port::{
-    ClientsRefused, LocalPortAbsent, LocalPortFilesUnusable, LocalPortOpened, LocalPortRefuses,
-    Refused,
+    ClientsRefused, LocalPortAbsent, LocalPortAnnounced, LocalPortFilesUnusable, LocalPortOpened,
+    LocalPortRefuses, LocalPortUnannounced, Refused,
 };
 #[cfg(feature = "mqtt")]
 pub use super::mqtt::MessagesUnheard;

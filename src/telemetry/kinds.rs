@@ -75,6 +75,8 @@ kinds! {
     LOCAL_PORT_ABSENT "7d2f9e0ab14c4c6b9d6d8f5a3e7c1052" [warn] [reason],
     CLIENTS_REFUSED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1053" [warn] [count address],
     LOCAL_PORT_FILES_UNUSABLE "7d2f9e0ab14c4c6b9d6d8f5a3e7c1054" [error] [reason],
+    LOCAL_PORT_ANNOUNCED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1055" [info] [device],
+    LOCAL_PORT_UNANNOUNCED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1056" [warn] [reason],
     SINK_HELD_BACK "7d2f9e0ab14c4c6b9d6d8f5a3e7c1060" [info warn] [sink reason retry_in_s],
     SINK_GOES_ON "7d2f9e0ab14c4c6b9d6d8f5a3e7c1061" [info] [sink],
     QUIET_HOURS_UNKNOWN "7d2f9e0ab14c4c6b9d6d8f5a3e7c1062" [warn] [sink],

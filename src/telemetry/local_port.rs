@@ -55,6 +55,37 @@ impl Report for LocalPortAbsent<'_> {
     }
 }
 
+#[derive(Debug)]
+pub struct LocalPortAnnounced<'a> {
+    pub device: &'a str,
+}
+
+impl Report for LocalPortAnnounced<'_> {
+    fn report(&self) {
+        info!(
+            message_id = kinds::LOCAL_PORT_ANNOUNCED,
+            device = self.device,
+            "local port is announced on the local network"
+        );
+    }
+}
+
+/// The daemon does its work without it.
+#[derive(Debug)]
+pub struct LocalPortUnannounced<'a> {
+    pub error: &'a (dyn std::error::Error + 'static),
+}
+
+impl Report for LocalPortUnannounced<'_> {
+    fn report(&self) {
+        warn!(
+            message_id = kinds::LOCAL_PORT_UNANNOUNCED,
+            reason = error_chain(self.error),
+            "local port is not announced on the local network, retrying"
+        );
+    }
+}
+
 /// Why a client was turned away, or cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {

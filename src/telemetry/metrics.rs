@@ -18,10 +18,11 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 
 use super::board::Snapshot;
 use super::events::Refused;
+use super::file_system::FileSystem;
 use super::process::Process;
 use crate::domain::breaker::{Cause, State};
 use crate::domain::budget::Held;
-use crate::domain::ledger::{Fault, Ledger, Loss};
+use crate::domain::ledger::{Fault, Loss};
 use crate::event_log::LogStatus;
 use crate::ingest::{PortState, PortStatus};
 use crate::upload::{EndpointStatus, SinkStatus};
@@ -55,6 +56,8 @@ macro_rules! table {
 table! {
     BUILD_INFO Gauge "outstation_build_info" "Always 1; the label says which version runs.",
     UPTIME Gauge "outstation_uptime_seconds" "Time since the daemon started.",
+    DEVICE_UPTIME Gauge "outstation_device_uptime_seconds" "Time since the device booted.",
+    CLOCK Gauge "outstation_clock_seconds" "What the device's wall clock shows, in seconds since 1970.",
     CLOCK_SET Gauge "outstation_clock_set" "Whether the wall clock was set since the device booted (1) or readings still await their dates (0).",
     ACTOR_RESTARTS Counter "outstation_actor_restarts_total" "Crashes of an actor, each followed by a restart while the budget lasts.",
     ACTOR_STUCK Gauge "outstation_actor_stuck" "Whether an actor makes no progress (1).",
@@ -65,6 +68,8 @@ table! {
     LOG_USED Gauge "outstation_log_used_bytes" "What of the log's file holds readings and events; the rest is free for more.",
     LOG_ROOM Gauge "outstation_log_room_bytes" "How far outstation_log_used_bytes may grow before the oldest readings are evicted.",
     LOG_ASIDE Gauge "outstation_log_aside_bytes" "Size of a damaged log that was set aside.",
+    FILE_SYSTEM_FREE Gauge "outstation_log_filesystem_free_bytes" "What of the file system of the log is free for the daemon.",
+    FILE_SYSTEM_SIZE Gauge "outstation_log_filesystem_size_bytes" "Size of the file system of the log.",
     LOG_COMMITS Counter "outstation_log_commits_total" "Commits since the process started.",
     LOG_SYNCS Counter "outstation_log_syncs_total" "Syncs that the log asked of the storage, for commits and for moving its write-ahead log, since the process started.",
     LOG_WRITTEN Counter "outstation_log_written_bytes_total" "Bytes that commits and moving the write-ahead log wrote since the process started, without what the file system adds.",
@@ -104,6 +109,7 @@ table! {
     SINK_OMITTED_VALUES Counter "outstation_sink_omitted_values_total" "Values left out of delivered readings because the sink's encoding cannot say them, such as NaN.",
     SINK_OMITTED_READINGS Counter "outstation_sink_omitted_readings_total" "Readings counted as delivered that were not sent, because the sink's encoding can say nothing of them.",
     SINK_PENDING Gauge "outstation_sink_pending_readings" "Readings the sink does not have yet.",
+    SINK_OLDEST Gauge "outstation_sink_oldest_pending_age_seconds" "Time since the oldest reading arrived that the sink does not have yet; 0 when it has all.",
     SINK_BACKLOG Gauge "outstation_sink_backlog_readings" "What of outstation_sink_pending_readings has waited so long that fresh readings go first.",
     SINK_SKIPPED Counter "outstation_sink_skipped_total" "Readings that left the log before this sink had them, because it is best-effort.",
     SINK_QUARANTINED Gauge "outstation_sink_quarantined_readings" "Readings the sink refused that are kept in quarantine.",
@@ -196,13 +202,15 @@ fn refresh(now: &Snapshot, process: &Process) {
     gauge!(UPTIME).set(now.uptime.as_secs_f64());
     // Zero adds nothing, but shows the series before the first.
     counter!(RECORDS_UNSAID).increment(0);
+    gauge!(DEVICE_UPTIME).set(seconds(now.since_boot_ms));
+    gauge!(CLOCK).set(seconds(now.wall_ms));
     for actor in &now.actors {
         // Zero adds nothing, but a series that starts at 1 hides the first restart from `increase`.
         counter!(ACTOR_RESTARTS, "actor" => actor.clone()).increment(0);
         gauge!(ACTOR_STUCK, "actor" => actor.clone()).set(flag(now.stuck.contains(actor)));
     }
     refresh_log(&now.log);
-    refresh_ledger(&now.log.ledger);
+    refresh_ledger(&now.log);
     now.ports.iter().for_each(|port| refresh_port(now, port));
     now.sinks.iter().for_each(|sink| refresh_sink(now, sink));
     // Zero adds nothing: whoever is turned away is counted there.
@@ -219,6 +227,10 @@ fn refresh_log(log: &LogStatus) {
     gauge!(LOG_USED).set(log.disk.used_bytes as f64);
     gauge!(LOG_ROOM).set(log.disk.room_bytes as f64);
     gauge!(LOG_ASIDE).set(log.disk.aside_bytes as f64);
+    if let Some(file_system) = FileSystem::of(&log.path) {
+        gauge!(FILE_SYSTEM_FREE).set(file_system.free_bytes as f64);
+        gauge!(FILE_SYSTEM_SIZE).set(file_system.size_bytes as f64);
+    }
     counter!(LOG_COMMITS).absolute(log.wear.commits);
     counter!(LOG_SYNCS).absolute(log.wear.syncs);
     counter!(LOG_WRITTEN).absolute(log.wear.written_bytes);
@@ -227,17 +239,22 @@ fn refresh_log(log: &LogStatus) {
     gauge!(LOG_SENSORS).set(log.sensors as f64);
 }
 
-fn refresh_ledger(ledger: &Ledger) {
-    counter!(ACCEPTED).absolute(ledger.intake.accepted);
+fn refresh_ledger(log: &LogStatus) {
+    let ledger = &log.ledger;
     gauge!(UNCOMMITTED).set(ledger.uncommitted as f64);
-    counter!(STORED).absolute(ledger.stored);
-    counter!(DELIVERED).absolute(ledger.delivered);
     gauge!(PENDING).set(ledger.pending as f64);
     gauge!(QUARANTINED).set(ledger.quarantined as f64);
+    gauge!(BALANCED).set(flag(ledger.imbalances().is_empty()));
+    // Before the log could be read these would be 0, and the jump to what it holds look like news.
+    if !log.is_opened() {
+        return;
+    }
+    counter!(ACCEPTED).absolute(ledger.intake.accepted);
+    counter!(STORED).absolute(ledger.stored);
+    counter!(DELIVERED).absolute(ledger.delivered);
     for loss in Loss::ALL {
         counter!(LOST, "reason" => loss.reason()).absolute(ledger.lost(loss));
     }
-    gauge!(BALANCED).set(flag(ledger.imbalances().is_empty()));
 }
 
 fn refresh_port(now: &Snapshot, port: &PortStatus) {
@@ -275,6 +292,7 @@ fn refresh_sink(now: &Snapshot, sink: &SinkStatus) {
     }
     let progress = now.progress(sink);
     gauge!(SINK_PENDING, &labels).set(progress.pending as f64);
+    gauge!(SINK_OLDEST, &labels).set(progress.oldest_ms.map_or(0.0, |at| now.age_s(at)));
     gauge!(SINK_BACKLOG, &labels).set(progress.backlog as f64);
     counter!(SINK_SKIPPED, &labels).absolute(progress.skipped);
     gauge!(SINK_QUARANTINED, &labels).set(progress.quarantined as f64);
@@ -345,9 +363,13 @@ fn refresh_process(now: &Snapshot, process: &Process) {
     }
     if let Some(since_boot) = process.started_seconds {
         // Whole seconds: the two clocks are not read at the same instant.
-        let booted = (now.wall_ms - now.since_boot_ms) as f64 / 1000.0;
+        let booted = seconds(now.wall_ms - now.since_boot_ms);
         gauge!(START_TIME).set((booted + since_boot).round());
     }
+}
+
+fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
 }
 
 fn flag(is: bool) -> f64 {

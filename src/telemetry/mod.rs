@@ -21,6 +21,7 @@ use crate::config::{LogFilter, LogFormat, NotAFilter};
 
 pub mod board;
 pub mod events;
+mod file_system;
 mod format;
 pub mod kinds;
 mod local_port;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::events::Report;
-use super::{error_chain, kinds};
+use super::kinds;
 
 #[derive(Debug)]
 pub struct Started<'a> {

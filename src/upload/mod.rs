@@ -35,7 +35,6 @@ mod influx;
 pub mod json;
 #[cfg(any(feature = "mqtt", feature = "nats"))]
 pub(crate) mod link;
-pub mod mdns;
 mod meter;
 mod rate_limit;
 pub(crate) mod recall;

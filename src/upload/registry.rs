@@ -9,10 +9,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::SinkStatus;
-use super::mdns::{Browser, Service};
 use super::srv::{Found, Resolver};
 use crate::clock::Clock;
 use crate::config::{Discovered, Via};
+use crate::discovery::mdns::{Browser, Service};
 use crate::domain::backoff::Backoff;
 use crate::domain::breaker::State;
 use crate::domain::endpoint::Endpoint;
@@ -146,7 +146,7 @@ impl Registry {
                 std::net::IpAddr::V4(address) => address.to_string(),
                 std::net::IpAddr::V6(address) => format!("[{address}]"),
             };
-            let url = self.url(&host, service.port, service.path.as_deref());
+            let url = self.url(&host, service.port, service.path());
             Endpoint { priority: 0, weight: 1, url }
         };
         self.publish(services.iter().map(endpoint).collect());

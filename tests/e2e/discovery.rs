@@ -12,7 +12,7 @@ use crate::site::{Daemon, PROGRAM, Site, eventually, json_port};
 const NETWORK: &str = "set -eu; ip link set lo up; ";
 
 /// Whether this machine lets us make a network; says so loudly if not.
-fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     let namespaces = Command::new("unshare").args(["-U", "-r", "-n", "-m", "true"]).status();
     let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
     let missing = match (namespaces, found) {

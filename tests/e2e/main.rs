@@ -59,6 +59,8 @@ mod refusals;
 #[cfg(feature = "prometheus")]
 mod remote_write;
 mod restart;
+#[cfg(feature = "prometheus")]
+mod scrape;
 mod several;
 mod storage;
 mod tls;

@@ -46,6 +46,20 @@ impl Tsdb {
         Self::start(Kind::Prometheus, config)
     }
 
+    /// What it says at a path of its API.
+    pub(crate) fn ask(&self, path: &str) -> Value {
+        let (code, body) = get(&self.address, path);
+        assert_eq!(code, 200, "{path}: {body}");
+        serde_json::from_str::<Value>(&unchunked(&body)).expect("JSON")["data"].clone()
+    }
+
+    /// The series that an expression gives now.
+    pub(crate) fn series(&self, expression: &str) -> Vec<Value> {
+        let encoded: String = expression.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let data = self.ask(&format!("/api/v1/query?query={encoded}"));
+        data["result"].as_array().expect("a list").clone()
+    }
+
     pub(crate) fn victoria_metrics() -> Option<Self> {
         Self::start(Kind::VictoriaMetrics, "")
     }
@@ -213,7 +227,7 @@ fn unchunked(body: &str) -> String {
     if whole.is_empty() { body.to_owned() } else { whole }
 }
 
-fn skipped<T>(why: &str) -> Option<T> {
+pub(crate) fn skipped<T>(why: &str) -> Option<T> {
     let strict = std::env::var_os("OUTSTATION_TEST_STRICT").is_some_and(|value| value == "1");
     assert!(!strict, "{why}; install prometheus and victoria-metrics");
     drop(writeln!(

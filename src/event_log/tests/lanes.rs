@@ -126,6 +126,33 @@ async fn readings_of_another_boot_are_old_however_long_they_were_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn how_long_the_oldest_reading_waits_is_known_over_a_boot() {
+    let folder = folder();
+    let rig = Rig::start(folder.path(), &["a"]);
+    rig.commits(Lane::Live, 2).await;
+    let arrived = rig.progress("a").oldest_ms.expect("something waits");
+    assert!((0..=1000).contains(&arrived), "with the first commit: {arrived}");
+    rig.end().await;
+    // An hour later by clocks that were set both times, the device has just booted.
+    let clock = Clock::simulated("another boot", NOW + 3_600_000);
+    let actor = LogActor::open(config(folder.path(), &["a"]), clock).expect("the log opens");
+    let (handle, mailbox) = channel();
+    let mut running = JoinSet::new();
+    running.spawn(actor.run(Arc::new(Mutex::new(mailbox)), Pulse::unwatched()));
+    let rig = Rig { handle, running };
+    rig.commits(Lane::Live, 1).await;
+    assert_eq!(rig.progress("a").oldest_ms, Some(arrived - 3_600_000));
+    assert_eq!(rig.take("a", LANES).await, Some((Lane::Live, vec![(21, 30)])));
+    assert_eq!(rig.take("a", LANES).await, Some((Lane::Backfill, vec![(1, 20)])));
+    rig.commits(Lane::Live, 1).await;
+    let since = rig.progress("a").oldest_ms.expect("something waits");
+    assert!((1000..=3000).contains(&since), "of this boot: {since}");
+    assert_eq!(rig.take("a", LANES).await, Some((Lane::Live, vec![(31, 40)])));
+    rig.ask("a", LANES).await;
+    assert_eq!(rig.progress("a").oldest_ms, None, "it has all");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_alarm_overtakes_everything_and_is_not_offered_twice() {
     let folder = folder();
     let rig = Rig::start(folder.path(), &["a"]);

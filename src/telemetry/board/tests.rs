@@ -72,6 +72,7 @@ fn progress() -> Progress {
         delivered: 4,
         pending: 3,
         backlog: 1,
+        oldest_ms: Some(0),
         owed,
         skipped: 5,
         untold: 2,

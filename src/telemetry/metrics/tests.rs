@@ -37,6 +37,7 @@ async fn promtool_finds_nothing_to_complain_about() {
 async fn every_metric_is_on_the_page_with_its_help_and_its_kind() {
     let site = site();
     site.sink.send_modify(|sink| sink.last_delivery_ms = Some(0));
+    site.log.send_modify(|log| log.path = "/tmp/log.db".into());
     let page = page(&site);
     for metric in ALL {
         assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"));
@@ -61,6 +62,9 @@ async fn values_are_those_of_the_statuses() {
         "outstation_ledger_balanced 1",
         "outstation_sink_pending_readings{sink=\"cloud\"} 3",
         "outstation_sink_backlog_readings{sink=\"cloud\"} 1",
+        "outstation_sink_oldest_pending_age_seconds{sink=\"cloud\"} 0",
+        "outstation_clock_seconds 1700000000",
+        "outstation_device_uptime_seconds 0",
         "outstation_sink_skipped_total{sink=\"cloud\"} 5",
         "outstation_sink_untold_events{sink=\"cloud\"} 2",
         "outstation_sink_sent_bytes_total{sink=\"cloud\"} 99",
@@ -86,6 +90,18 @@ async fn values_are_those_of_the_statuses() {
     faults("crc", 1);
     faults("cobs", 0);
     assert!(!page.contains("outstation_sink_last_delivery_age_seconds"), "never is not an age");
+}
+
+#[tokio::test]
+async fn nothing_is_said_of_what_was_ever_lost_before_the_log_is_open() {
+    let (site, metrics) = (site(), Metrics::install());
+    let opened = site.log.send_replace(LogStatus::default());
+    let page = metrics.render(&site.board.snapshot());
+    assert!(!page.contains("outstation_readings_lost_total"), "{page}");
+    assert!(page.contains("outstation_log_accepting 0"), "{page}");
+    site.log.send_replace(opened);
+    let page = metrics.render(&site.board.snapshot());
+    assert!(page.contains("outstation_readings_lost_total{reason=\"overflow\"} 2"), "{page}");
 }
 
 #[tokio::test]

@@ -3,18 +3,24 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use mdns_sd::{IfKind, ResolvedService, ServiceDaemon, ServiceEvent, ServiceInfo};
 
 /// What `outstation collect --announce` answers to.
-pub const SERVICE: &str = "_outstation-collect._tcp.local";
+pub const COLLECTOR: &str = "_outstation-collect._tcp.local";
+/// What anything that Prometheus can scrape answers to, as registered with IANA.
+pub const METRICS: &str = "_prometheus-http._tcp.local";
 /// Ours is longer than the 15 characters that IANA registers.
 const SERVICE_NAME_MAX: u8 = 30;
 /// The library looks for new interfaces this often; a board rarely grows one.
 const INTERFACES_EVERY_S: u32 = 60;
+/// Of a DNS label.
+const INSTANCE_BYTES_MAX: usize = 63;
 /// More than one network has: whoever announces more is not ours.
-const SERVICES_MAX: usize = 64;
+const SERVICES_MAX: usize = 256;
+/// Of a TXT record, each 255 bytes at most; ours have three.
+const TEXTS_MAX: usize = 8;
 
 #[derive(Debug, thiserror::Error)]
 pub enum MdnsError {
@@ -29,8 +35,15 @@ pub enum MdnsError {
 pub struct Service {
     pub address: IpAddr,
     pub port: u16,
-    /// As the service itself states it (`path` in its TXT record).
-    pub path: Option<String>,
+    /// What it says of itself in its TXT record.
+    pub texts: BTreeMap<String, String>,
+}
+
+impl Service {
+    /// Where it says it is; what is no path is passed over.
+    pub fn path(&self) -> Option<&str> {
+        self.texts.get("path").map(String::as_str).filter(|path| is_path(path))
+    }
 }
 
 /// Listens for services of one type.
@@ -75,9 +88,9 @@ impl Browser {
         let has_room = self.services.len() < SERVICES_MAX;
         if let Some(address) = best(resolved) {
             if has_room || self.services.contains_key(&resolved.fullname) {
-                let path = resolved.txt_properties.get_property_val_str("path");
-                let path = path.filter(|path| is_path(path)).map(str::to_owned);
-                let service = Service { address, port: resolved.port, path };
+                let texts = resolved.txt_properties.iter().take(TEXTS_MAX);
+                let texts = texts.map(|text| (text.key().to_owned(), text.val_str().to_owned()));
+                let service = Service { address, port: resolved.port, texts: texts.collect() };
                 self.services.insert(resolved.fullname.clone(), service);
             }
         }
@@ -104,23 +117,24 @@ impl fmt::Debug for Announcement {
 }
 
 impl Announcement {
-    /// `address`: only this one; none means every address of the machine.
+    /// An unspecified address means every address of the machine. The texts go into the TXT record.
     pub fn start(
         service: &str,
         instance: &str,
-        address: Option<IpAddr>,
-        port: u16,
-        path: &str,
+        listens: SocketAddr,
+        texts: &[(&str, &str)],
     ) -> Result<Self, MdnsError> {
         let daemon = daemon()?;
-        let (host, properties) = (format!("{instance}.local."), [("path", path)]);
-        let service = fully_qualified(service);
-        let info = match address {
-            Some(address) => {
-                ServiceInfo::new(&service, instance, &host, address, port, &properties[..])?
-            }
-            None => ServiceInfo::new(&service, instance, &host, "", port, &properties[..])?
-                .enable_addr_auto(),
+        if listens.is_ipv4() {
+            daemon.disable_interface(IfKind::IPv6)?;
+        }
+        let instance = label(instance);
+        let (host, service) = (format!("{instance}.local."), fully_qualified(service));
+        let (ip, port) = (listens.ip(), listens.port());
+        let info = if ip.is_unspecified() {
+            ServiceInfo::new(&service, instance, &host, "", port, texts)?.enable_addr_auto()
+        } else {
+            ServiceInfo::new(&service, instance, &host, ip, port, texts)?
         };
         let name = info.get_fullname().to_owned();
         daemon.register(info)?;
@@ -145,6 +159,12 @@ fn daemon() -> Result<ServiceDaemon, MdnsError> {
     // A collector on the same board.
     daemon.enable_interface([IfKind::LoopbackV4, IfKind::LoopbackV6].to_vec())?;
     Ok(daemon)
+}
+
+/// As much of a name as a DNS label holds.
+fn label(name: &str) -> &str {
+    let end = (0..=name.len().min(INSTANCE_BYTES_MAX)).rev().find(|at| name.is_char_boundary(*at));
+    &name[..end.unwrap_or(0)]
 }
 
 fn fully_qualified(service: &str) -> String {

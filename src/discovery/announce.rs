@@ -1,0 +1,67 @@
+//! Tells the local network of the local port for as long as the daemon runs.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::mdns::{Announcement, METRICS};
+use crate::config::Http;
+use crate::supervisor::pulse::Pulse;
+use crate::supervisor::{Place, Stage, Stop, Supervisor};
+use crate::telemetry::events::{LocalPortAnnounced, LocalPortUnannounced, Report};
+
+/// If the configuration says so and there is a port that the network can reach: where it listens, or
+/// will.
+pub fn start(
+    supervisor: &mut Supervisor,
+    config: &Http,
+    device: &Arc<str>,
+    bound: Option<SocketAddr>,
+) {
+    let reachable = |listens: &SocketAddr| !listens.ip().is_loopback();
+    let listens = bound.or(config.listen).filter(reachable);
+    let Some(listens) = listens.filter(|_| config.announce) else { return };
+    let (device, stop) = (Arc::clone(device), supervisor.stop_of(Stage::Http));
+    supervisor.start(Stage::Http, "announce", Place::Here, move |pulse| {
+        announce(Arc::clone(&device), listens, stop.clone(), pulse)
+    });
+}
+
+/// Announces until stopped. What fails is tried again each round and said once.
+async fn announce(
+    device: Arc<str>,
+    listens: SocketAddr,
+    mut stop: Stop,
+    mut pulse: Pulse,
+) -> Result<(), Infallible> {
+    let (mut announcement, mut told) = (None, false);
+    loop {
+        if announcement.is_none() {
+            match begin(&device, listens) {
+                Ok(begun) => {
+                    LocalPortAnnounced { device: &device }.report();
+                    announcement = Some(begun);
+                }
+                Err(error) if !std::mem::replace(&mut told, true) => {
+                    LocalPortUnannounced { error: &error }.report();
+                }
+                Err(_) => {}
+            }
+        }
+        // Both arms are cancel-safe.
+        tokio::select! {
+            () = stop.requested() => break,
+            () = pulse.called() => {}
+        }
+    }
+    if let Some(announcement) = announcement {
+        announcement.end().await;
+    }
+    Ok(())
+}
+
+fn begin(device: &str, listens: SocketAddr) -> Result<Announcement, super::MdnsError> {
+    let version = env!("CARGO_PKG_VERSION");
+    let texts = [("path", "/metrics"), ("device", device), ("version", version)];
+    Announcement::start(METRICS, device, listens, &texts)
+}

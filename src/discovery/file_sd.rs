@@ -1,0 +1,206 @@
+//! The targets of Prometheus's file service discovery: what is in the file, and what becomes of it when
+//! boards answer or do not.
+//!
+//! A board that does not answer stays a target, or nobody would be told that it is down: Prometheus
+//! forgets a target that is not in the file, and with it `up`. Only one that has not answered for long
+//! is forgotten.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{DiscoveryError, Outstation};
+
+/// When a board answered last, in Unix seconds. Prometheus drops labels of this form after relabelling.
+const SEEN: &str = "__meta_outstation_seen";
+const DEVICE: &str = "device";
+/// Prometheus, which is another user, reads it.
+const MODE: u32 = 0o644;
+
+/// Some targets and their labels.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Targets {
+    targets: Vec<String>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+}
+
+impl Targets {
+    fn of(found: &Outstation, is_alone: bool, now_s: u64) -> Self {
+        let mut labels = BTreeMap::from([
+            ("__metrics_path__".to_owned(), found.path.clone()),
+            (SEEN.to_owned(), now_s.to_string()),
+        ]);
+        if is_alone {
+            labels.insert(DEVICE.to_owned(), found.device.clone());
+        }
+        Self { targets: vec![found.address.to_string()], labels }
+    }
+
+    /// What a person wrote into the file is never forgotten.
+    fn is_forgotten(&self, now_s: u64, forget: Duration) -> bool {
+        let seen = self.labels.get(SEEN).and_then(|seen| seen.parse::<u64>().ok());
+        seen.is_some_and(|seen| now_s.saturating_sub(seen) > forget.as_secs())
+    }
+}
+
+/// Names that more than one board bears.
+pub fn shared_names(found: &[Outstation]) -> BTreeSet<&str> {
+    let mut seen = BTreeSet::new();
+    found.iter().map(|one| one.device.as_str()).filter(|device| !seen.insert(*device)).collect()
+}
+
+/// Boards that answered take the place of what is known of them; the others stay for a while. Boards that
+/// share a name get none, or their series would be mixed.
+pub fn merge(
+    known: Vec<Targets>,
+    found: &[Outstation],
+    now_s: u64,
+    forget: Duration,
+) -> Vec<Targets> {
+    let shared = shared_names(found);
+    let is_alone = |one: &Outstation| !shared.contains(one.device.as_str());
+    let is_replaced = |known: &Targets| {
+        let device = known.labels.get(DEVICE);
+        found.iter().any(|one| {
+            device == Some(&one.device) || known.targets.contains(&one.address.to_string())
+        })
+    };
+    let stays = |known: &Targets| !is_replaced(known) && !known.is_forgotten(now_s, forget);
+    let mut all: Vec<_> = known.into_iter().filter(stays).collect();
+    all.extend(found.iter().map(|one| Targets::of(one, is_alone(one), now_s)));
+    all.sort();
+    all
+}
+
+pub fn to_json(targets: &[Targets]) -> String {
+    let mut text = serde_json::to_string_pretty(targets).expect("its keys are text");
+    text.push('\n');
+    text
+}
+
+/// What is in the file; one that is not there holds nothing.
+pub fn read(path: &Path) -> Result<Vec<Targets>, DiscoveryError> {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(failed("read", path, source)),
+    };
+    serde_json::from_slice(&text)
+        .map_err(|source| DiscoveryError::NotTargets { path: path.to_owned(), source })
+}
+
+/// Prometheus reads it as soon as it changes, so it changes at once: written aside under a name that is
+/// none of a target file, and renamed.
+pub fn write(path: &Path, targets: &[Targets]) -> Result<(), DiscoveryError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let new = Path::new(&name);
+    let written = fs::write(new, to_json(targets))
+        .and_then(|()| fs::set_permissions(new, fs::Permissions::from_mode(MODE)))
+        .and_then(|()| fs::rename(new, path));
+    written.map_err(|source| {
+        drop(fs::remove_file(new));
+        failed("write", path, source)
+    })
+}
+
+fn failed(operation: &'static str, path: &Path, source: io::Error) -> DiscoveryError {
+    DiscoveryError::File { operation, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
+    fn board(device: &str, address: &str) -> Outstation {
+        Outstation {
+            device: device.into(),
+            address: address.parse().expect("an address"),
+            version: "0.1.0".into(),
+            path: "/metrics".into(),
+        }
+    }
+
+    /// (target, device, seen)
+    fn shown(targets: &[Targets]) -> Vec<(&str, &str, &str)> {
+        let label = |one: &Targets, name: &str| -> &'static str {
+            one.labels.get(name).map_or("-", |text| String::leak(text.clone()))
+        };
+        let one = |one: &Targets| {
+            (String::leak(one.targets.join(",")) as &str, label(one, DEVICE), label(one, SEEN))
+        };
+        targets.iter().map(one).collect()
+    }
+
+    #[test]
+    fn a_board_that_does_not_answer_stays_for_a_week() {
+        let (a, b) = (board("a", "10.0.0.1:9437"), board("b", "10.0.0.2:9437"));
+        let both = merge(Vec::new(), &[a.clone(), b], 1000, WEEK);
+        let later = 1000 + WEEK.as_secs();
+        let kept = merge(both.clone(), std::slice::from_ref(&a), later, WEEK);
+        let later_text = later.to_string();
+        let expected =
+            [("10.0.0.1:9437", "a", later_text.as_str()), ("10.0.0.2:9437", "b", "1000")];
+        assert_eq!(shown(&kept), expected);
+        assert_eq!(merge(both.clone(), &[], later, WEEK), both, "nobody answered");
+        let left = merge(kept, &[a], later + 1, WEEK);
+        assert_eq!(left.len(), 1, "b is forgotten");
+    }
+
+    #[test]
+    fn a_board_with_a_new_address_leaves_the_old_one() {
+        let before = merge(Vec::new(), &[board("a", "10.0.0.1:9437")], 1000, WEEK);
+        let after = merge(before.clone(), &[board("a", "10.0.0.9:9437")], 1001, WEEK);
+        assert_eq!(shown(&after), [("10.0.0.9:9437", "a", "1001")]);
+        // Another board has the address now.
+        let after = merge(before, &[board("b", "10.0.0.1:9437")], 1001, WEEK);
+        assert_eq!(shown(&after), [("10.0.0.1:9437", "b", "1001")]);
+    }
+
+    #[test]
+    fn boards_that_share_a_name_get_none() {
+        let found = [board("a", "10.0.0.1:9437"), board("a", "10.0.0.2:9437")];
+        let targets = merge(Vec::new(), &found, 1000, WEEK);
+        let expected = [("10.0.0.1:9437", "-", "1000"), ("10.0.0.2:9437", "-", "1000")];
+        assert_eq!(shown(&targets), expected);
+        assert_eq!(shared_names(&found), BTreeSet::from(["a"]));
+        assert_eq!(shared_names(&found[..1]), BTreeSet::new());
+    }
+
+    #[test]
+    fn what_a_person_wrote_into_the_file_stays() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let path = folder.path().join("targets.json");
+        assert_eq!(read(&path).expect("nothing is there yet"), []);
+        fs::write(&path, r#"[{"targets":["far:9437","near:9437"]}]"#).expect("write");
+        let known = read(&path).expect("targets");
+        write(&path, &merge(known, &[board("a", "10.0.0.1:9437")], u64::MAX, WEEK)).expect("write");
+        let kept = read(&path).expect("targets");
+        let now = u64::MAX.to_string();
+        let expected = [("10.0.0.1:9437", "a", now.as_str()), ("far:9437,near:9437", "-", "-")];
+        assert_eq!(shown(&kept), expected);
+        let mode = fs::metadata(&path).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o644);
+        assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 1, "nothing is left aside");
+    }
+
+    #[test]
+    fn a_file_that_is_something_else_is_left_alone() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let path = folder.path().join("targets.json");
+        fs::write(&path, "- targets: [far:9437]\n").expect("write");
+        let error = read(&path).expect_err("no JSON").to_string();
+        assert!(error.contains("is no list of Prometheus targets in JSON"), "{error}");
+        let nowhere = folder.path().join("none/targets.json");
+        let error = write(&nowhere, &[]).expect_err("no folder").to_string();
+        assert_eq!(error, format!("failed to write `{}`", nowhere.display()));
+    }
+}

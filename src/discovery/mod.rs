@@ -1,0 +1,121 @@
+//! Who is on the local network: boards that announce their local port, and who looks for them.
+//!
+//! ```text
+//!  board:  announce ─▶ mdns ──multicast──▶ mdns ─▶ outstations ─▶ file_sd ─▶ Prometheus   : elsewhere
+//! ```
+//!
+//! Multicast DNS believes whoever answers. What is heard is checked for its form and for nothing else.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+pub mod announce;
+pub mod file_sd;
+pub mod mdns;
+
+use mdns::{Browser, METRICS, MdnsError, Service};
+
+/// Of a device id, as in the configuration.
+const DEVICE_BYTES_MAX: usize = 64;
+
+#[derive(Debug, thiserror::Error)]
+pub enum DiscoveryError {
+    #[error(transparent)]
+    Mdns(#[from] MdnsError),
+    #[error("failed to list the network interfaces")]
+    Interfaces(#[source] std::io::Error),
+    #[error("this machine has no network to ask on; `ip address` shows its interfaces")]
+    NoNetwork,
+    #[error("failed to {operation} `{}`", .path.display())]
+    File { operation: &'static str, path: PathBuf, source: std::io::Error },
+    #[error(
+        "`{}` is no list of Prometheus targets in JSON; remove it, or name another file",
+        .path.display()
+    )]
+    NotTargets { path: PathBuf, source: serde_json::Error },
+}
+
+/// A board that answered.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Outstation {
+    pub device: String,
+    pub address: SocketAddr,
+    pub version: String,
+    /// Of its metrics.
+    pub path: String,
+}
+
+impl Outstation {
+    /// None of what is no outstation: others announce their metrics by the same name.
+    fn from(service: &Service) -> Option<Self> {
+        let text = |key: &str| service.texts.get(key).filter(|text| is_name(text));
+        Some(Self {
+            device: text("device")?.clone(),
+            address: SocketAddr::new(service.address, service.port),
+            version: text("version")?.clone(),
+            path: service.path()?.to_owned(),
+        })
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte);
+    !text.is_empty() && text.len() <= DEVICE_BYTES_MAX && text.bytes().all(usual)
+}
+
+/// All that answer within this time, by name. That nobody does is an answer too, as long as there is
+/// a network to ask on.
+pub async fn outstations(wait: Duration) -> Result<Vec<Outstation>, DiscoveryError> {
+    let mut heard = Vec::new();
+    if let Ok(failed) = timeout(wait, listen(Browser::start(METRICS)?, &mut heard)).await {
+        return Err(failed.into());
+    }
+    let mut found: Vec<_> = heard.iter().filter_map(Outstation::from).collect();
+    if found.is_empty() && !has_network()? {
+        return Err(DiscoveryError::NoNetwork);
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Until it fails.
+async fn listen(mut browser: Browser, heard: &mut Vec<Service>) -> MdnsError {
+    loop {
+        match browser.changed().await {
+            Ok(services) => *heard = services,
+            Err(failed) => return failed,
+        }
+    }
+}
+
+fn has_network() -> Result<bool, DiscoveryError> {
+    let interfaces = if_addrs::get_if_addrs().map_err(DiscoveryError::Interfaces)?;
+    Ok(interfaces.iter().any(|interface| !interface.is_loopback()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(texts: &[(&str, &str)]) -> Service {
+        let texts = texts.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned()));
+        Service { address: [10, 0, 0, 7].into(), port: 9437, texts: texts.collect() }
+    }
+
+    #[test]
+    fn only_what_says_it_is_an_outstation_is_one() {
+        let texts = [("path", "/metrics"), ("device", "pump-7"), ("version", "0.1.0")];
+        let found = Outstation::from(&service(&texts)).expect("an outstation");
+        assert_eq!((found.device.as_str(), found.path.as_str()), ("pump-7", "/metrics"));
+        assert_eq!(found.address.to_string(), "10.0.0.7:9437");
+        // A node exporter, say.
+        assert_eq!(Outstation::from(&service(&texts[..1])), None);
+        for device in ["", "pump 7", "pump\n7", "p\u{fc}mp", &"x".repeat(65)] {
+            let texts = [("path", "/metrics"), ("device", device), ("version", "0.1.0")];
+            assert_eq!(Outstation::from(&service(&texts)), None, "{device}");
+        }
+    }
+}
