@@ -25,14 +25,16 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     for warning in config.warnings() {
         complain(&format!("warning: {warning}"));
     }
-    let faults: Vec<String> = config
-        .sinks
-        .iter()
-        .enumerate()
-        .filter_map(|(index, sink)| {
-            let error = sinks::check(sink).err()?;
-            Some(format!("sink[{index}] (`{}`): {}", sink.name, error_chain(&error)))
-        })
-        .collect();
+    let faults = faults(&config);
     if faults.is_empty() { Ok(()) } else { Err(CliError::Sinks(faults)) }
+}
+
+/// What no reading of the file alone shows: secrets and certificates that cannot be had.
+pub(super) fn faults(config: &Config) -> Vec<String> {
+    let named = config.sinks.iter().enumerate();
+    let faulty = named.filter_map(|(index, sink)| {
+        let error = sinks::check(sink).err()?;
+        Some(format!("sink[{index}] (`{}`): {}", sink.name, error_chain(&error)))
+    });
+    faulty.collect()
 }

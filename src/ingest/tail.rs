@@ -17,6 +17,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::remains::{Found, Life, Remains};
 use super::tail_file::{Head, TailFile, record_head};
@@ -42,19 +44,37 @@ const NAMES: [&str; 2] = ["0", "1"];
 #[derive(Clone, Debug)]
 pub struct Place {
     stem: PathBuf,
-    file_bytes_max: u64,
+    bound: Bound,
+}
+
+/// How large each file may become; all places of a daemon share one, which moves with the number of
+/// ports.
+#[derive(Clone, Debug)]
+pub struct Bound(Arc<AtomicU64>);
+
+impl Default for Bound {
+    fn default() -> Self {
+        Self(Arc::new(AtomicU64::new(BYTES_MAX / 2)))
+    }
+}
+
+impl Bound {
+    pub fn divide_among(&self, ports: usize) {
+        let ports = u64::try_from(ports.max(1)).unwrap_or(u64::MAX);
+        self.0.store((BYTES_MAX / 2 / ports).max(FILE_BYTES_MIN), Ordering::Relaxed);
+    }
+
+    fn file_bytes_max(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Place {
     /// The folder is the service manager's runtime directory, which is memory, or else the log's.
     /// The names tell the log, because two of them may be in one folder.
-    pub fn new(folder: &Path, log: &Path, port: &str, ports: usize) -> Self {
+    pub fn new(folder: &Path, log: &Path, port: &str, bound: Bound) -> Self {
         let log = log.file_name().unwrap_or_default().to_string_lossy();
-        let ports = u64::try_from(ports.max(1)).unwrap_or(u64::MAX);
-        Self {
-            stem: folder.join(format!("{log}-{port}.tail")),
-            file_bytes_max: (BYTES_MAX / 2 / ports).max(FILE_BYTES_MIN),
-        }
+        Self { stem: folder.join(format!("{log}-{port}.tail")), bound }
     }
 
     /// Forgets the tail: for when the log has all of it and nobody reads the port any more.
@@ -293,7 +313,7 @@ impl Tail {
     /// Whether the current file takes no more.
     fn is_crowded(&self) -> bool {
         let slot = &self.slots[self.current];
-        slot.sealed || slot.bytes - slot.head_bytes >= self.place.file_bytes_max
+        slot.sealed || slot.bytes - slot.head_bytes >= self.place.bound.file_bytes_max()
     }
 
     /// Whether nothing more can be recorded before the log stores something. It has then been sent

@@ -15,6 +15,7 @@ pub use super::operation::{
     StageLate, Started, Stopped,
 };
 pub use super::pace::{EventRefused, QuietHoursUnknown, SinkGoesOn, SinkHeldBack};
+pub use super::reload::{ActorDropped, ConfigRefused, ConfigReloaded};
 #[cfg(feature = "prometheus")]
 pub use super::remote_write::{ReadingsFound, ValuesLeftOut};
 pub use super::storage::{

@@ -4,11 +4,13 @@
 //! people or JSON for machines. WARN: nothing was lost. ERROR: something was, or a person is needed.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry};
+use tracing_subscriber::{Layer, Registry, reload as reloadable};
 
 use crate::config::{LogFilter, LogFormat, NotAFilter};
 
@@ -21,8 +23,10 @@ mod operation;
 mod pace;
 mod process;
 pub mod quarantine;
+mod reload;
 #[cfg(feature = "prometheus")]
 mod remote_write;
+pub mod status_line;
 mod storage;
 mod tail;
 
@@ -43,18 +47,33 @@ pub enum TelemetryError {
     Installed(#[source] tracing_subscriber::util::TryInitError),
 }
 
+/// What is logged; unset where a variable of the environment says it.
+static LEVEL: OnceLock<reloadable::Handle<Targets, Registry>> = OnceLock::new();
+
 /// Installs logging for the whole process.
 pub fn init(level: &LogFilter, format: LogFormat) -> Result<(), TelemetryError> {
-    let level = match std::env::var(LEVEL_VARIABLE) {
-        Ok(level) => level.parse().map_err(|source| TelemetryError::Level { level, source })?,
-        Err(_) => level.clone(),
+    let variable = std::env::var(LEVEL_VARIABLE).ok();
+    let overridden = variable.is_some();
+    let level = match variable {
+        Some(level) => level.parse().map_err(|source| TelemetryError::Level { level, source })?,
+        None => level.clone(),
     };
-    let layer = layer(format)?.with_filter(level.targets());
+    let (filter, handle) = reloadable::Layer::new(level.targets());
+    let layer = layer(format)?.with_filter(filter);
     tracing_subscriber::registry().with(layer).try_init().map_err(TelemetryError::Installed)?;
+    if !overridden {
+        LEVEL.get_or_init(|| handle);
+    }
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(message_id = operation::PANICKED, "panic: {panic}");
     }));
     Ok(())
+}
+
+/// Changes what is logged from now on.
+pub fn set_level(level: &LogFilter) {
+    // It fails when the subscriber is gone, and then nothing is logged anyway.
+    LEVEL.get().into_iter().for_each(|handle| drop(handle.reload(level.targets())));
 }
 
 fn layer(format: LogFormat) -> Result<Box<dyn Layer<Registry> + Send + Sync>, TelemetryError> {

@@ -53,6 +53,7 @@ mod ports;
 mod prometheus;
 mod quarantine;
 mod refusals;
+mod reload;
 #[cfg(feature = "prometheus")]
 mod remote_write;
 mod restart;
