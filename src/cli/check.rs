@@ -13,15 +13,20 @@ pub(super) struct Args {
     /// The configuration file.
     #[arg(long, default_value = CONFIG_PATH)]
     config: PathBuf,
+    /// Print mistakes and warnings only.
+    #[arg(long)]
+    quiet: bool,
     #[command(flatten)]
     flash: FlashArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let config = Config::load(&args.config)?;
-    say(config.to_toml().trim_end());
-    // A comment, so that what is printed is still a configuration.
-    say(&format!("\n# flash: {}", args.flash.at_most(config.log.commit_interval)));
+    if !args.quiet {
+        say(config.to_toml().trim_end());
+        // A comment, so that what is printed is still a configuration.
+        say(&format!("\n# flash: {}", args.flash.at_most(config.log.commit_interval)));
+    }
     for warning in config.warnings() {
         complain(&format!("warning: {warning}"));
     }
