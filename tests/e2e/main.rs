@@ -40,6 +40,7 @@ mod events;
 mod everything;
 mod hostile;
 mod http_sinks;
+mod idle;
 mod kill;
 mod log;
 mod metered;
