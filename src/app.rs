@@ -51,7 +51,7 @@ pub struct App {
 enum Wish {
     Stop,
     Ready,
-    Reload(Result<Config, String>),
+    Reload(Box<Result<Config, String>>),
 }
 
 impl App {
@@ -116,7 +116,7 @@ impl App {
                 tokio::select! {
                     () = &mut stop => Wish::Stop,
                     () = &mut ready, if !is_ready => Wish::Ready,
-                    config = news() => Wish::Reload(config),
+                    config = news() => Wish::Reload(Box::new(config)),
                 }
             };
             match self.supervisor.watch_over(wish, notifier).await? {
@@ -129,7 +129,7 @@ impl App {
                     if is_ready {
                         notifier.reloading();
                     }
-                    self.parts.reload(&mut self.supervisor, config).await?;
+                    self.parts.reload(&mut self.supervisor, *config).await?;
                     if is_ready {
                         notifier.ready();
                     }

@@ -55,6 +55,7 @@ table! {
     BUILD_INFO Gauge "outstation_build_info" "Always 1; the label says which version runs.",
     UPTIME Gauge "outstation_uptime_seconds" "Time since the daemon started.",
     CLOCK_SET Gauge "outstation_clock_set" "Whether the wall clock was set since the device booted (1) or readings still await their dates (0).",
+    CONFIG_REFUSED Gauge "outstation_config_reload_refused" "Whether the newest configuration was refused (1) and the one before goes on.",
     ACTOR_RESTARTS Counter "outstation_actor_restarts_total" "Crashes of an actor, each followed by a restart while the budget lasts.",
     ACTOR_STUCK Gauge "outstation_actor_stuck" "Whether an actor makes no progress (1).",
 
@@ -204,6 +205,7 @@ fn refresh(now: &Snapshot, process: &Process) {
 
 fn refresh_log(log: &LogStatus) {
     gauge!(CLOCK_SET).set(flag(log.clock_set));
+    gauge!(CONFIG_REFUSED).set(flag(now.reload_refused.is_some()));
     gauge!(LOG_ACCEPTING).set(flag(log.accepting));
     gauge!(LOG_BYTES).set(log.disk.file_bytes as f64);
     gauge!(LOG_USED).set(log.disk.used_bytes as f64);

@@ -60,4 +60,5 @@ mod remote_write;
 mod restart;
 mod several;
 mod storage;
+mod systemd;
 mod tls;
