@@ -191,6 +191,7 @@ fn named(name: &str) -> Option<&'static Metric> {
 fn refresh(now: &Snapshot, process: &Process) {
     gauge!(BUILD_INFO, "version" => now.version).set(1);
     gauge!(UPTIME).set(now.uptime.as_secs_f64());
+    gauge!(CONFIG_REFUSED).set(flag(now.reload_refused.is_some()));
     for actor in &now.actors {
         // Zero adds nothing, but a series that starts at 1 hides the first restart from `increase`.
         counter!(ACTOR_RESTARTS, "actor" => actor.clone()).increment(0);
@@ -205,7 +206,6 @@ fn refresh(now: &Snapshot, process: &Process) {
 
 fn refresh_log(log: &LogStatus) {
     gauge!(CLOCK_SET).set(flag(log.clock_set));
-    gauge!(CONFIG_REFUSED).set(flag(now.reload_refused.is_some()));
     gauge!(LOG_ACCEPTING).set(flag(log.accepting));
     gauge!(LOG_BYTES).set(log.disk.file_bytes as f64);
     gauge!(LOG_USED).set(log.disk.used_bytes as f64);

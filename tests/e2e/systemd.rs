@@ -1,5 +1,6 @@
 //! The unit as systemd reads it, and as it enforces it.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -11,15 +12,15 @@ fn repository(path: &str) -> PathBuf {
 
 /// What a tool says, or nothing where it is missing and may be.
 fn tool(name: &str, args: &[&str]) -> Option<Output> {
-    let strict = std::env::var_os("OUTSTATION_TEST_STRICT").is_some();
-    match Command::new(name).args(args).output() {
-        Ok(output) => Some(output),
-        Err(error) => {
-            assert!(!strict, "{name} is missing; see tests/systemd/run for the packages: {error}");
-            println!("SKIPPED: {name} is missing; see tests/systemd/run for the packages");
-            None
-        }
-    }
+    let output = Command::new(name).args(args).output();
+    output.map_err(|_| skip(&format!("{name} is missing"))).ok()
+}
+
+fn skip(why: &str) {
+    let why = format!("{why}; tests/systemd/run says what this test needs");
+    let strict = std::env::var_os("OUTSTATION_TEST_STRICT").is_some_and(|value| value == "1");
+    assert!(!strict, "{why}");
+    drop(writeln!(std::io::stderr().lock(), "SKIPPED: {why}"));
 }
 
 #[test]
@@ -44,8 +45,7 @@ fn the_unit_keeps_its_promises_under_a_real_systemd() {
         let Some(_) = tool(needed, &["-V"]) else { return };
     }
     if !rustix::process::geteuid().is_root() {
-        println!("SKIPPED: only root can boot a container");
-        return;
+        return skip("only root can boot a container");
     }
     let rig = repository("tests/systemd/run");
     let output = Command::new(rig).arg(PROGRAM).output().expect("run the rig");
