@@ -85,7 +85,8 @@ async fn without_a_sink_readings_are_kept_and_the_local_port_tells() {
         assert!(status.is_success(), "{}", String::from_utf8_lossy(&body));
         drop(stop);
     };
-    let running = app.run(async { drop(stopped.await) }, std::future::pending());
+    let never = std::future::pending::<()>;
+    let running = app.run(async { drop(stopped.await) }, never(), std::future::pending);
     let (ended, ()) = tokio::join!(running, scene);
     ended.expect("it ends cleanly");
 }

@@ -14,24 +14,34 @@ pub(super) struct Args {
     /// The configuration file.
     #[arg(long, default_value = CONFIG_PATH)]
     config: PathBuf,
+    /// Print mistakes and warnings only.
+    #[arg(long)]
+    quiet: bool,
     #[command(flatten)]
     flash: FlashArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let config = Config::load(&args.config)?;
-    say(config.to_toml().trim_end());
-    // A comment, so that what is printed is still a configuration.
-    say(&format!("\n# flash: {}", args.flash.at_most(config.log.commit_interval)));
+    if !args.quiet {
+        say(config.to_toml().trim_end());
+        // A comment, so that what is printed is still a configuration.
+        say(&format!("\n# flash: {}", args.flash.at_most(config.log.commit_interval)));
+    }
     for warning in config.warnings() {
         complain(&format!("warning: {warning}"));
     }
+    let faults = faults(&config);
+    if faults.is_empty() { Ok(()) } else { Err(CliError::Files(faults)) }
+}
+
+/// What no reading of the file alone shows: secrets and certificates that cannot be had.
+pub(super) fn faults(config: &Config) -> Vec<String> {
     let local_port = http::check(&config.http).into_iter();
+    let local_port = local_port.map(|error| format!("http: {}", error_chain(&error)));
     let sinks = config.sinks.iter().enumerate().filter_map(|(index, sink)| {
         let error = sinks::check(sink).err()?;
         Some(format!("sink[{index}] (`{}`): {}", sink.name, error_chain(&error)))
     });
-    let local_port = local_port.map(|error| format!("http: {}", error_chain(&error)));
-    let faults: Vec<String> = local_port.chain(sinks).collect();
-    if faults.is_empty() { Ok(()) } else { Err(CliError::Files(faults)) }
+    local_port.chain(sinks).collect()
 }

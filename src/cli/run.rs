@@ -1,12 +1,14 @@
 //! `outstation run`: the daemon.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{CONFIG_PATH, CliError, LogFormatArg, Signals, runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{CONFIG_PATH, CliError, LogFormatArg, Signals, check, runtime};
 use crate::app::{App, AppError};
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
-use crate::telemetry;
+use crate::telemetry::{self, error_chain};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -19,18 +21,26 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
+    let runtime = runtime()?;
+    // First of all: a signal that finds no handler ends the process, and SIGHUP is no wish to end.
+    let signals = {
+        let _context = runtime.enter();
+        (Signals::new()?, Signals::new()?, hangup()?)
+    };
     let config = Config::load(&args.config)?;
     let format = args.log_format.map_or(config.telemetry.log_format, LogFormat::from);
     let _logging = telemetry::init(&config.telemetry.level, format)?;
-    let runtime = runtime()?;
-    let ended = runtime.block_on(serve(config));
+    let ended = runtime.block_on(serve(config, &args.config, signals));
     // A name lookup that hangs must not hold up the end.
     runtime.shutdown_background();
     ended
 }
 
-async fn serve(config: Config) -> Result<(), CliError> {
-    let (mut first, mut second) = (Signals::new()?, Signals::new()?);
+async fn serve(
+    config: Config,
+    path: &Path,
+    (mut first, mut second, mut hangup): (Signals, Signals, Signal),
+) -> Result<(), CliError> {
     let app = App::start(config, Clock::system()).await.map_err(|error| match error {
         AppError::Device(error) => CliError::Device(error),
         error => CliError::App(error),
@@ -39,5 +49,22 @@ async fn serve(config: Config) -> Result<(), CliError> {
         second.next().await;
         second.next().await;
     };
-    Ok(app.run(first.next(), hurry).await?)
+    let news = async || {
+        // Several in a row may be one: the file is read after the last of them.
+        hangup.recv().await;
+        reload(path)
+    };
+    Ok(app.run(first.next(), hurry, news).await?)
+}
+
+/// The configuration as it is now, unless `outstation check` would find fault with it.
+fn reload(path: &Path) -> Result<Config, String> {
+    let config = Config::load(path).map_err(|error| error_chain(&error))?;
+    let faults = check::faults(&config);
+    if faults.is_empty() { Ok(config) } else { Err(CliError::Files(faults).to_string()) }
+}
+
+fn hangup() -> Result<Signal, CliError> {
+    let operation = "install a signal handler";
+    signal(SignalKind::hangup()).map_err(|source| CliError::System { operation, source })
 }

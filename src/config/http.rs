@@ -6,7 +6,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use super::kind::{boolean, integer, listen, path};
+use super::credential::secret_file;
+use super::kind::{boolean, integer, listen};
 use super::network::{Network, networks};
 use super::print::Printer;
 use super::section::Section;
@@ -63,8 +64,10 @@ impl Http {
         for (key, needed) in needs.into_iter().filter(|(_, needed)| !from.has(needed)) {
             from.refuse(&[key], &format!("a local port without {needed}"), needed);
         }
-        let identity = from.optional("cert_file", &path()).zip(from.optional("key_file", &path()));
-        let client_ca_file = from.optional("client_ca_file", &path());
+        let identity = from
+            .optional("cert_file", &secret_file())
+            .zip(from.optional("key_file", &secret_file()));
+        let client_ca_file = from.optional("client_ca_file", &secret_file());
         Self {
             listen: from.or("listen", default.listen, &listen()),
             connections_max: from.or("connections_max", default.connections_max, &integer(1..=256)),
@@ -75,7 +78,7 @@ impl Http {
                 key_file,
                 client_ca_file,
             }),
-            users_file: from.optional("users_file", &path()),
+            users_file: from.optional("users_file", &secret_file()),
         }
     }
 

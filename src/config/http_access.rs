@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use hyper::header::{HeaderName, HeaderValue};
 use toml::de::DeValue;
 
-use super::kind::{Kind, Refusal, found, path};
+use super::credential::secret_file;
+use super::kind::{Kind, Refusal, found};
 use super::print::Printer;
 use super::section::Section;
 use super::tls_files::TlsFiles;
@@ -42,11 +43,11 @@ impl Access {
             from.refuse(&["username"], "a sink with token_file", "one of both");
         }
         Self {
-            token_file: from.optional("token_file", &path()),
+            token_file: from.optional("token_file", &secret_file()),
             username: from.optional("username", &username()),
-            password_file: from.optional("password_file", &path()),
+            password_file: from.optional("password_file", &secret_file()),
             headers: from.or("headers", Vec::new(), &headers()),
-            headers_file: from.optional("headers_file", &path()),
+            headers_file: from.optional("headers_file", &secret_file()),
             tls: TlsFiles::read(from),
         }
     }

@@ -204,6 +204,6 @@ fn to_field(text: &str) -> Option<String> {
     good.then(|| text.to_owned())
 }
 
-fn to_path(text: &str) -> Option<PathBuf> {
+pub(super) fn to_path(text: &str) -> Option<PathBuf> {
     (!text.is_empty() && !text.contains('\0')).then(|| PathBuf::from(text))
 }

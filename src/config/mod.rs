@@ -11,6 +11,7 @@
 //! place in `config/outstation.toml`; the tests name whichever is forgotten.
 
 mod alarm;
+mod credential;
 mod daemon;
 mod error;
 mod filter;

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
-use super::kind::{Kind, Names, choice, path};
+use super::credential::secret_file;
+use super::kind::{Kind, Names, choice};
 use super::print::Printer;
 use super::section::Section;
 use super::sink::Keys;
@@ -81,7 +82,7 @@ impl MqttSink {
         let status =
             from.or("status_topic", Some(Template::built_in(STATUS_TOPIC)), &topic_or_off());
         let username = from.optional("username", &text());
-        let password_file = from.optional("password_file", &path());
+        let password_file = from.optional("password_file", &secret_file());
         if username.is_none() {
             from.refuse(&["password_file"], "a sink without username", "username");
         }

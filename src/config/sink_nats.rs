@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::kind::{Kind, field, path};
+use super::credential::secret_file;
+use super::kind::{Kind, field};
 use super::print::Printer;
 use super::section::Section;
 use super::sink::Keys;
@@ -42,10 +43,10 @@ impl NatsSink {
         let sink = Self {
             subject: from.or("subject", Template::built_in(SUBJECT), &subject()),
             stream: from.optional("stream", &stream()),
-            token_file: from.optional("token_file", &path()),
+            token_file: from.optional("token_file", &secret_file()),
             username: from.optional("username", &field()),
-            password_file: from.optional("password_file", &path()),
-            creds_file: from.optional("creds_file", &path()),
+            password_file: from.optional("password_file", &secret_file()),
+            creds_file: from.optional("creds_file", &secret_file()),
             tls: TlsFiles::read(from),
         };
         one_login(from);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::kind::path;
+use super::credential::secret_file;
 use super::print::Printer;
 use super::section::Section;
 
@@ -19,8 +19,10 @@ pub struct TlsFiles {
 impl TlsFiles {
     pub(super) fn read(from: &Section<'_>) -> Self {
         from.refuse_half("cert_file", "key_file");
-        let identity = from.optional("cert_file", &path()).zip(from.optional("key_file", &path()));
-        Self { ca_file: from.optional("ca_file", &path()), identity }
+        let identity = from
+            .optional("cert_file", &secret_file())
+            .zip(from.optional("key_file", &secret_file()));
+        Self { ca_file: from.optional("ca_file", &secret_file()), identity }
     }
 
     pub(super) fn print(&self, to: &mut Printer) {

@@ -100,7 +100,8 @@ pub async fn play(
     let produced = sensors.iter().map(|sensor| sensor.produced.subscribe()).collect();
     let stage = Stage { produced, board: app.board(), collector_up, began: Instant::now() };
     let (stop_app, app_stopped) = oneshot::channel::<()>();
-    let running = app.run(async { drop(app_stopped.await) }, std::future::pending());
+    let never = std::future::pending::<()>;
+    let running = app.run(async { drop(app_stopped.await) }, never(), std::future::pending);
     let upstream = upstream(collector, &store, script.outage, &up);
     let scene = stage.play(script, sensors, glance, cut);
     tokio::pin!(running, upstream);
@@ -220,7 +221,8 @@ impl Stage {
 
     fn glimpse(&self, before: u64) -> Glimpse {
         let ledger = self.board.log.borrow().ledger.clone();
-        let breaker = self.board.sinks.first().map_or("none", |sink| sink.borrow().breaker.name());
+        let now = self.board.snapshot();
+        let breaker = now.sinks.first().map_or("none", |sink| sink.breaker.name());
         Glimpse {
             elapsed: self.began.elapsed(),
             produced: self.produced(),

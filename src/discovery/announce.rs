@@ -10,6 +10,9 @@ use crate::supervisor::pulse::Pulse;
 use crate::supervisor::{Place, Stage, Stop, Supervisor};
 use crate::telemetry::events::{LocalPortAnnounced, LocalPortUnannounced, Report};
 
+/// The name of the actor.
+pub const ANNOUNCE: &str = "announce";
+
 /// If the configuration says so and there is a port that the network can reach: where it listens, or
 /// will.
 pub fn start(
@@ -21,9 +24,9 @@ pub fn start(
     let reachable = |listens: &SocketAddr| !listens.ip().is_loopback();
     let listens = bound.or(config.listen).filter(reachable);
     let Some(listens) = listens.filter(|_| config.announce) else { return };
-    let (device, stop) = (Arc::clone(device), supervisor.stop_of(Stage::Http));
-    supervisor.start(Stage::Http, "announce", Place::Here, move |pulse| {
-        announce(Arc::clone(&device), listens, stop.clone(), pulse)
+    let device = Arc::clone(device);
+    supervisor.start(Stage::Http, ANNOUNCE, Place::Here, move |pulse, stop| {
+        announce(Arc::clone(&device), listens, stop, pulse)
     });
 }
 

@@ -193,7 +193,8 @@ impl LogActor {
                     None => std::future::pending().await,
                 }
             };
-            // All arms are cancel-safe: receiving and sleeping lose nothing when dropped.
+            // All arms are cancel-safe: receiving and sleeping lose nothing when dropped, and
+            // settings not taken are still new.
             tokio::select! {
                 append = mailbox.appends.recv(), if appending && self.has_room() => match append {
                     Some(append) => self.take(append),
@@ -204,6 +205,7 @@ impl LogActor {
                     None => reading = false,
                 },
                 () = commit_due => self.commit(mailbox, false)?,
+                Ok(()) = mailbox.settings.changed() => self.reconfigure(mailbox)?,
                 () = pulse.called() => self.look_around(mailbox)?,
                 // Everybody else is heard between two parts of an order.
                 () = yield_now(), if self.is_carrying_out() => {}
@@ -360,7 +362,7 @@ impl LogActor {
         };
     }
 
-    fn enter_generation(&mut self) {
+    pub(super) fn enter_generation(&mut self) {
         let (digest, version) = self.config.generation;
         if let Some(generation) = self.aggregates.generation.succeeded_by(digest, version) {
             let version = version.to_owned();

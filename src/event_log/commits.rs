@@ -228,7 +228,7 @@ impl LogActor {
     }
 
     /// Storage that fails while the log is written anew is the same weather as ever.
-    fn weathered(&mut self, done: Result<(), StorageError>) -> Result<(), StorageError> {
+    pub(super) fn weathered(&mut self, done: Result<(), StorageError>) -> Result<(), StorageError> {
         match done {
             Err(error) if error.is_weather() => self.postpone(&error),
             done => return done,

@@ -81,6 +81,7 @@ use files::Files;
 pub use lanes::Owed;
 use orders::Declined;
 pub use rows::QuarantineRow;
+use settings::LogConfig;
 pub use status::{Disk, LogStatus, Progress, Wear};
 
 /// Where the daemon that has this log takes orders.
@@ -280,6 +281,7 @@ impl Curator {
 pub struct LogHandle {
     appends: mpsc::Sender<Append>,
     requests: mpsc::Sender<Request>,
+    settings: watch::Sender<Option<LogConfig>>,
     status: watch::Receiver<LogStatus>,
 }
 
@@ -288,6 +290,7 @@ pub struct LogHandle {
 pub struct Mailbox {
     appends: mpsc::Receiver<Append>,
     requests: mpsc::Receiver<Request>,
+    settings: watch::Receiver<Option<LogConfig>>,
     status: watch::Sender<LogStatus>,
 }
 
@@ -295,9 +298,15 @@ pub struct Mailbox {
 pub fn channel() -> (LogHandle, Mailbox) {
     let (append_sender, appends) = mpsc::channel(APPENDS_MAX);
     let (request_sender, requests) = mpsc::channel(REQUESTS_MAX);
+    let (settings_sender, settings) = watch::channel(None);
     let (status_sender, status) = watch::channel(LogStatus::default());
-    let handle = LogHandle { appends: append_sender, requests: request_sender, status };
-    (handle, Mailbox { appends, requests, status: status_sender })
+    let handle = LogHandle {
+        appends: append_sender,
+        requests: request_sender,
+        settings: settings_sender,
+        status,
+    };
+    (handle, Mailbox { appends, requests, settings, status: status_sender })
 }
 
 impl LogHandle {
@@ -311,6 +320,11 @@ impl LogHandle {
             requests: self.requests.clone(),
             status: self.status.clone(),
         }
+    }
+
+    /// What the log is to hold to from now on. Where it is and whose it is stays as it was.
+    pub fn reconfigure(&self, settings: LogConfig) {
+        self.settings.send_replace(Some(settings));
     }
 
     pub fn curator(&self) -> Curator {

@@ -110,11 +110,15 @@ impl LogActor {
                 self.copies.stage(Change::Remove { sink, first, last });
             }
         }
-        for sink in self.config.quarantine_readings.clone().keys() {
-            self.keep_to_limit(sink);
-        }
+        self.keep_to_limits();
         if !self.copies.is_settled() {
             self.settle();
+        }
+    }
+
+    pub(super) fn keep_to_limits(&mut self) {
+        for sink in self.config.quarantine_readings.clone().keys() {
+            self.keep_to_limit(sink);
         }
     }
 

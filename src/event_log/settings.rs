@@ -1,14 +1,18 @@
-//! What the log is told when it starts.
+//! What the log is told when it starts, and when the configuration changes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Mailbox;
+use super::actor::LogActor;
+use super::error::StorageError;
+use super::room::bounds;
 use crate::domain::batch::Lane;
 use crate::domain::lanes::LanePolicy;
 
 /// What the actor needs to know; see the configuration for the meaning of each.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
     pub device: String,
     pub path: PathBuf,
@@ -24,7 +28,7 @@ pub struct LogConfig {
 }
 
 /// What the log holds to for one sink.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SinkRules {
     pub name: String,
     /// Whether it is told the events.
@@ -72,6 +76,27 @@ impl LogConfig {
     fn those(&self, which: impl Fn(&SinkRules) -> bool) -> Vec<String> {
         let chosen = self.sinks.iter().filter(|rules| which(rules));
         chosen.map(|rules| rules.name.clone()).collect()
+    }
+}
+
+impl LogActor {
+    /// Goes on under other settings as if it had been opened with them. What is in the mailbox was
+    /// accepted under the old ones, from ports that may be gone, and is committed with the change.
+    pub(super) fn reconfigure(&mut self, mailbox: &mut Mailbox) -> Result<(), StorageError> {
+        let Some(settings) = mailbox.settings.borrow_and_update().clone() else { return Ok(()) };
+        while let Ok(append) = mailbox.appends.try_recv() {
+            self.take(append);
+        }
+        self.bounds = bounds(settings.bytes_max);
+        self.config = settings;
+        self.marks.clear();
+        self.enter_generation();
+        let adjusted = self.welcome_sinks().and_then(|()| {
+            self.keep_to_limits();
+            self.fit()
+        });
+        self.weathered(adjusted)?;
+        self.commit(mailbox, true)
     }
 }
 

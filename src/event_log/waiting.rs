@@ -23,7 +23,7 @@ const HELD_MAX: usize = 1024;
 
 /// None if the daemon ends with nothing to store.
 pub(super) async fn open_when_usable(
-    config: LogConfig,
+    mut config: LogConfig,
     clock: Clock,
     mailbox: &Mutex<Mailbox>,
     pulse: &mut Pulse,
@@ -33,6 +33,9 @@ pub(super) async fn open_when_usable(
     let mut waiting = Waiting::new(config.commit_readings);
     let (mut appending, mut reading, mut told) = (true, true, false);
     loop {
+        if let Some(settings) = mailbox.settings.borrow_and_update().clone() {
+            config = settings;
+        }
         match LogActor::open(config.clone(), clock.clone()) {
             Err(error) if error.is_weather() => {
                 if !std::mem::replace(&mut told, true) {

@@ -83,6 +83,14 @@ async fn run_on_the_log(mut ingest: Ingest) -> Result<(), LogClosed> {
     Actor::new(ingest).run().await
 }
 
+/// Ports that are looked for equally often are looked for at the same moments: many of them wake the
+/// board no more often than one.
+fn until_next(every: Duration, now: Duration) -> Duration {
+    let every_ms = every.as_millis().max(1);
+    let left_ms = every_ms - now.as_millis() % every_ms;
+    Duration::from_millis(u64::try_from(left_ms).unwrap_or(u64::MAX))
+}
+
 pub(super) struct Actor {
     pub(super) ingest: Ingest,
     pub(super) decoder: Decoder,
@@ -149,7 +157,6 @@ impl Actor {
 
     /// Opens the port and reads it, again and again, until we are to stop.
     async fn serve_when_there(&mut self) -> Result<(), LogClosed> {
-        let mut rng = fastrand::Rng::with_seed(Clock::entropy());
         let mut attempt = 0;
         while !self.ingest.stop.is_requested() {
             match Port::open(&self.ingest.config.path, &self.ingest.config.line) {
@@ -164,7 +171,7 @@ impl Actor {
                 }
                 Err(error) => self.absent(&error),
             }
-            self.rest(REOPEN.wait(attempt, &mut rng)).await?;
+            self.rest(until_next(REOPEN.ceiling(attempt), self.ingest.clock.now())).await?;
             attempt += 1;
         }
         Ok(())

@@ -27,6 +27,7 @@ mod sensor_clock;
 pub mod serial;
 pub mod tail;
 mod tail_file;
+mod tail_place;
 
 pub use lines::LinesDecoder;
 pub use postcard::PostcardDecoder;

@@ -16,10 +16,12 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::remains::{Found, Life, Remains};
 use super::tail_file::{Head, TailFile, record_head};
+use super::tail_place::NAMES;
+pub use super::tail_place::{Bound, Place};
 use super::{Decoder, Open};
 use crate::telemetry::events::{
     Report, TailDamaged, TailOutdated, TailRecordsAgain, TailUnwritten,
@@ -29,55 +31,6 @@ use crate::telemetry::events::{
 const TURN_AFTER_MS: i64 = 1000;
 /// What a tail that cannot be written waits before it tries again.
 const RETRY_AFTER_MS: i64 = 1000;
-/// What the tails of all ports may take together. A runtime directory is memory and counts as the
-/// daemon's, and taking a tail up needs as much again, twice. It is ten seconds of the fastest
-/// UART there is (4 Mbaud), and four times what a commit holds of the shortest lines.
-const BYTES_MAX: u64 = 4 << 20;
-/// However many ports there are: five seconds at 115,200 baud.
-const FILE_BYTES_MIN: u64 = 64 << 10;
-
-const NAMES: [&str; 2] = ["0", "1"];
-
-/// Where the tail of a port is.
-#[derive(Clone, Debug)]
-pub struct Place {
-    stem: PathBuf,
-    file_bytes_max: u64,
-}
-
-impl Place {
-    /// The folder is the service manager's runtime directory, which is memory, or else the log's.
-    /// The names tell the log, because two of them may be in one folder.
-    pub fn new(folder: &Path, log: &Path, port: &str, ports: usize) -> Self {
-        let log = log.file_name().unwrap_or_default().to_string_lossy();
-        let ports = u64::try_from(ports.max(1)).unwrap_or(u64::MAX);
-        Self {
-            stem: folder.join(format!("{log}-{port}.tail")),
-            file_bytes_max: (BYTES_MAX / 2 / ports).max(FILE_BYTES_MIN),
-        }
-    }
-
-    /// Forgets the tail: for when the log has all of it and nobody reads the port any more.
-    pub fn clear(&self) {
-        for name in NAMES {
-            drop(std::fs::remove_file(self.file(name)));
-        }
-    }
-
-    /// Whether no process left anything.
-    pub(super) fn is_empty(&self) -> bool {
-        let len = |name| std::fs::metadata(self.file(name)).map_or(0, |file| file.len());
-        NAMES.into_iter().all(|name| len(name) == 0)
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        let mut path = self.stem.clone().into_os_string();
-        path.push(".");
-        path.push(name);
-        path.into()
-    }
-}
-
 /// One of the two files.
 #[derive(Debug, Default)]
 struct Slot {
@@ -293,7 +246,7 @@ impl Tail {
     /// Whether the current file takes no more.
     fn is_crowded(&self) -> bool {
         let slot = &self.slots[self.current];
-        slot.sealed || slot.bytes - slot.head_bytes >= self.place.file_bytes_max
+        slot.sealed || slot.bytes - slot.head_bytes >= self.place.file_bytes_max()
     }
 
     /// Whether nothing more can be recorded before the log stores something. It has then been sent

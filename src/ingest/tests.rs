@@ -46,7 +46,7 @@ async fn a_port_that_vanishes_while_the_log_is_stuck_still_answers_rounds() {
         alarms: Vec::new(),
         appender: log.appender(),
         log: watch::channel(LogStatus { epoch: 1, accepting: true, ..LogStatus::default() }).1,
-        tail: tail::Place::new(folder.path(), Path::new("log.db"), "p", 1),
+        tail: tail::Place::new(folder.path(), Path::new("log.db"), "p", tail::Bound::default()),
         clock: Clock::system(),
         status,
         stop: supervisor.stop_of(Stage::Ports),
@@ -103,7 +103,7 @@ impl Rig {
     }
 
     fn tail(&self) -> tail::Place {
-        tail::Place::new(self.folder.path(), Path::new("log.db"), "p", 1)
+        tail::Place::new(self.folder.path(), Path::new("log.db"), "p", tail::Bound::default())
     }
 
     /// One incarnation, which a crash ends.

@@ -5,6 +5,8 @@
 //!  stop:   ports ▶ uploads ▶ log ▶ http        (forwards: what one stage has under way the next still takes)
 //! ```
 //!
+//! Single actors are stopped and started in between, when the configuration changes.
+//!
 //! An actor ends well when its input ended or it was asked to stop. A panic or an error is a
 //! crash: it is started again, with a budget; when that is spent the daemon stops and systemd
 //! takes over. The log has no budget: what it had taken and not stored is still in the ports' tails,
@@ -15,13 +17,13 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, sleep, timeout_at};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::clock::Clock;
 use crate::domain::restart::RestartBudget;
 use crate::telemetry::error_chain;
-use crate::telemetry::events::{ActorCrashed, ActorStuck, Report, StageLate};
+use crate::telemetry::events::{ActorCrashed, ActorDropped, ActorStuck, Report, StageLate};
 
 pub mod notify;
 pub mod pulse;
@@ -64,19 +66,25 @@ pub enum Place {
     Thread,
 }
 
-/// The wish that an actor should end.
+/// The wish that an actor should end: it alone, or all of its stage.
 #[derive(Clone, Debug)]
-pub struct Stop(watch::Receiver<bool>);
+pub struct Stop {
+    own: watch::Receiver<bool>,
+    stage: watch::Receiver<bool>,
+}
 
 impl Stop {
     /// Resolves once stopping is wished for. Cancel-safe.
     pub async fn requested(&mut self) {
-        // A dropped sender means that everything is going down.
-        drop(self.0.wait_for(|stop| *stop).await);
+        // A dropped sender means that everything is going down. Both arms are cancel-safe.
+        tokio::select! {
+            stop = self.own.wait_for(|stop| *stop) => drop(stop),
+            stop = self.stage.wait_for(|stop| *stop) => drop(stop),
+        }
     }
 
     pub fn is_requested(&self) -> bool {
-        *self.0.borrow()
+        *self.own.borrow() || *self.stage.borrow()
     }
 }
 
@@ -98,8 +106,18 @@ pub struct Supervisor {
     clock: Clock,
     rounds: Rounds,
     guards: JoinSet<Result<(), SupervisorError>>,
-    running: Vec<(Stage, String, tokio::task::Id)>,
+    running: Vec<Running>,
     stops: Vec<(Stage, watch::Sender<bool>)>,
+    round_at: Option<Instant>,
+}
+
+/// An actor that was started and has not ended.
+#[derive(Debug)]
+struct Running {
+    stage: Stage,
+    name: String,
+    guard: AbortHandle,
+    stop: watch::Sender<bool>,
 }
 
 impl Supervisor {
@@ -111,6 +129,7 @@ impl Supervisor {
             guards: JoinSet::new(),
             running: Vec::new(),
             stops,
+            round_at: None,
         }
     }
 
@@ -118,8 +137,10 @@ impl Supervisor {
         self.rounds.clone()
     }
 
+    /// The wish that a whole stage should end.
     pub fn stop_of(&self, stage: Stage) -> Stop {
-        Stop(self.stop_sender(stage).subscribe())
+        let stage = self.stop_sender(stage).subscribe();
+        Stop { own: stage.clone(), stage }
     }
 
     /// Starts an actor; `incarnate` makes a new one each time it is (re)started.
@@ -128,71 +149,84 @@ impl Supervisor {
         stage: Stage,
         name: impl Into<String>,
         place: Place,
-        mut incarnate: impl FnMut(Pulse) -> F + Send + 'static,
+        mut incarnate: impl FnMut(Pulse, Stop) -> F + Send + 'static,
     ) where
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<BoxError>,
     {
         let name = name.into();
-        let incarnate = move |pulse| -> Incarnation {
-            let run = incarnate(pulse);
+        let incarnate = move |pulse, stop| -> Incarnation {
+            let run = incarnate(pulse, stop);
             Box::pin(async move { run.await.map_err(Into::into) })
         };
+        let (stop, own) = watch::channel(false);
         let guard = Guard {
             name: name.clone(),
             place,
             clock: self.clock.clone(),
             rounds: self.rounds.clone(),
-            stop: self.stop_of(stage),
+            stop: Stop { own, stage: self.stop_sender(stage).subscribe() },
             budget: stage.budget(),
         };
-        let handle = self.guards.spawn(guard.keep(incarnate));
-        self.running.push((stage, name, handle.id()));
+        let guard = self.guards.spawn(guard.keep(incarnate));
+        self.running.push(Running { stage, name, guard, stop });
     }
 
-    /// Keeps everything running until `stop` resolves or an actor is given up, then stops in
-    /// order; `ready` says when to tell systemd so, `hurry` ends the wait at once.
-    pub async fn run(
-        mut self,
-        ready: impl Future<Output = ()>,
-        stop: impl Future<Output = ()>,
-        hurry: impl Future<Output = ()>,
+    /// Stops these actors and nobody else. Who does not end in time is dropped where it stands: its
+    /// successor must find what it held free, and what a port had read is in its tail.
+    pub async fn stop(
+        &mut self,
+        names: &[String],
         deadline: Duration,
-        notifier: &Notifier,
     ) -> Result<(), SupervisorError> {
-        let ended = self.watch_over(ready, stop, notifier).await;
-        notifier.stopping();
-        tokio::select! {
-            stopped = self.stop_in_order(deadline) => ended.and(stopped),
-            () = hurry => Err(SupervisorError::Interrupted),
+        let end = Instant::now() + deadline;
+        let meant = |running: &Running| names.contains(&running.name);
+        for running in self.running.iter().filter(|running| meant(running)) {
+            running.stop.send_replace(true);
+        }
+        while self.running.iter().any(meant) {
+            match timeout_at(end, self.guards.join_next_with_id()).await {
+                Ok(Some(ended)) => self.note_end(ended)?,
+                Ok(None) => break,
+                Err(_) => {
+                    let (late, others) =
+                        std::mem::take(&mut self.running).into_iter().partition(meant);
+                    self.running = others;
+                    self.give_up_on(late, deadline);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn give_up_on(&self, late: Vec<Running>, deadline: Duration) {
+        for running in late {
+            ActorDropped { actor: &running.name, deadline }.report();
+            running.guard.abort();
+            self.rounds.retire(&running.name);
         }
     }
 
-    async fn watch_over(
+    /// Keeps everything running until `until` resolves or an actor is given up.
+    pub async fn watch_over<T>(
         &mut self,
-        ready: impl Future<Output = ()>,
-        stop: impl Future<Output = ()>,
+        until: impl Future<Output = T>,
         notifier: &Notifier,
-    ) -> Result<(), SupervisorError> {
-        tokio::pin!(ready, stop);
-        let mut waiting = true;
-        let mut rounds = interval(ROUND.min(notifier.watchdog_interval()));
-        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    ) -> Result<T, SupervisorError> {
+        tokio::pin!(until);
         loop {
+            let round = *self.round_at.get_or_insert_with(Instant::now);
             // All arms are cancel-safe.
             tokio::select! {
-                () = &mut stop => return Ok(()),
-                _ = rounds.tick() => self.call_round(notifier),
+                wish = &mut until => return Ok(wish),
+                () = sleep_until(round) => self.call_round(notifier),
                 Some(ended) = self.guards.join_next_with_id() => self.note_end(ended)?,
-                () = &mut ready, if waiting => {
-                    waiting = false;
-                    notifier.ready();
-                }
             }
         }
     }
 
-    fn call_round(&self, notifier: &Notifier) {
+    fn call_round(&mut self, notifier: &Notifier) {
+        self.round_at = Some(Instant::now() + ROUND.min(notifier.watchdog_interval()));
         let stuck = self.rounds.stuck();
         for actor in &stuck {
             ActorStuck { actor }.report();
@@ -207,15 +241,33 @@ impl Supervisor {
     ) -> Result<(), SupervisorError> {
         match ended {
             Ok((id, result)) => {
-                self.running.retain(|(_, _, known)| *known != id);
+                self.forget(id);
                 result
             }
+            // Dropped by us; it was forgotten then.
+            Err(error) if error.is_cancelled() => Ok(()),
             // A guard has no code of its own that can panic; if one ends so, its actor is gone.
             Err(error) => {
-                let gone = self.running.iter().find(|(_, _, known)| *known == error.id());
-                let actor = gone.map_or_else(|| "unknown".to_owned(), |(_, name, _)| name.clone());
+                let actor = self.forget(error.id()).unwrap_or_else(|| "unknown".to_owned());
                 Err(SupervisorError::GaveUp { actor })
             }
+        }
+    }
+
+    fn forget(&mut self, guard: tokio::task::Id) -> Option<String> {
+        let at = self.running.iter().position(|running| running.guard.id() == guard)?;
+        Some(self.running.remove(at).name)
+    }
+
+    /// Stops everything along the flow; `hurry` ends the wait at once.
+    pub async fn stop_all(
+        mut self,
+        hurry: impl Future<Output = ()>,
+        deadline: Duration,
+    ) -> Result<(), SupervisorError> {
+        tokio::select! {
+            stopped = self.stop_in_order(deadline) => stopped,
+            () = hurry => Err(SupervisorError::Interrupted),
         }
     }
 
@@ -224,7 +276,7 @@ impl Supervisor {
         let mut failed = Ok(());
         for stage in STOP_ORDER {
             self.stop_sender(stage).send_replace(true);
-            while self.running.iter().any(|(of, ..)| *of == stage) {
+            while self.running.iter().any(|running| running.stage == stage) {
                 match timeout_at(end, self.guards.join_next_with_id()).await {
                     Ok(Some(ended)) => failed = failed.and(self.note_end(ended)),
                     Ok(None) => break,
@@ -236,7 +288,7 @@ impl Supervisor {
     }
 
     fn late(&self, deadline: Duration) -> SupervisorError {
-        let late: Vec<String> = self.running.iter().map(|(_, name, _)| name.clone()).collect();
+        let late: Vec<String> = self.running.iter().map(|running| running.name.clone()).collect();
         StageLate { late: &late, deadline }.report();
         SupervisorError::Late { deadline, late }
     }
@@ -260,11 +312,11 @@ struct Guard {
 impl Guard {
     async fn keep(
         mut self,
-        mut incarnate: impl FnMut(Pulse) -> Incarnation + Send,
+        mut incarnate: impl FnMut(Pulse, Stop) -> Incarnation + Send,
     ) -> Result<(), SupervisorError> {
         let mut rng = fastrand::Rng::with_seed(Clock::entropy());
         loop {
-            let run = incarnate(self.rounds.register(&self.name));
+            let run = incarnate(self.rounds.register(&self.name), self.stop.clone());
             let ended = match self.place {
                 Place::Here => on_runtime(run).await,
                 Place::Thread => on_thread(&self.name, run).await,

@@ -1,4 +1,4 @@
-//! Tells systemd where the daemon stands: ready, status line, stopping, alive.
+//! Tells systemd where the daemon stands: ready, status line, reloading, stopping, alive.
 //!
 //! Without systemd (no `NOTIFY_SOCKET`) every call does nothing. None of them waits: a service manager
 //! that does not read would otherwise stop everything that shares this thread. What it has no room
@@ -47,7 +47,7 @@ impl Notifier {
         self.watchdog.map_or(Duration::MAX, |limit| limit / 2)
     }
 
-    pub(super) fn ready(&self) {
+    pub fn ready(&self) {
         let told = self.send(&[NotifyState::Ready, NotifyState::Status(&(self.summary)())]);
         self.ready_untold.store(!told, Ordering::Relaxed);
     }
@@ -64,7 +64,18 @@ impl Notifier {
         }
     }
 
-    pub(super) fn stopping(&self) {
+    /// A reload has begun; it ends with `ready`. One that comes before the first `ready` is part of the
+    /// start.
+    pub fn reloading(&self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => {
+                self.send(&[NotifyState::Reloading, now, NotifyState::Status("reloading")]);
+            }
+            Err(error) => tracing::debug!(%error, "failed to tell when the reload began"),
+        }
+    }
+
+    pub fn stopping(&self) {
         self.send(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     }
 
@@ -151,5 +162,8 @@ mod tests {
         let (manager, notifier) = listener(&address, OsStr::new(&format!("@{name}")));
         notifier.stopping();
         assert_eq!(heard(&manager), ["STOPPING=1\nSTATUS=stopping\n"]);
+        notifier.reloading();
+        let said = heard(&manager).concat();
+        assert!(said.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{said}");
     }
 }

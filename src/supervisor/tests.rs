@@ -18,20 +18,22 @@ fn supervisor() -> Supervisor {
     Supervisor::new(Clock::simulated("boot", 0))
 }
 
+const DEADLINE: Duration = Duration::from_secs(5);
+
 async fn run_until(
-    supervisor: Supervisor,
+    mut supervisor: Supervisor,
     stop: impl Future<Output = ()>,
 ) -> Result<(), SupervisorError> {
     let notifier = Notifier::new(String::new);
-    let never = std::future::pending::<()>;
-    supervisor.run(never(), stop, never(), Duration::from_secs(5), &notifier).await
+    let ended = supervisor.watch_over(stop, &notifier).await;
+    ended.and(supervisor.stop_all(std::future::pending(), DEADLINE).await)
 }
 
 /// An actor that notes its end.
 fn start_patient(supervisor: &mut Supervisor, stage: Stage, name: &'static str, journal: &Journal) {
-    let (stop, journal) = (supervisor.stop_of(stage), Arc::clone(journal));
-    supervisor.start(stage, name, Place::Here, move |_| {
-        let (mut stop, journal) = (stop.clone(), Arc::clone(&journal));
+    let journal = Arc::clone(journal);
+    supervisor.start(stage, name, Place::Here, move |_, mut stop| {
+        let journal = Arc::clone(&journal);
         async move {
             stop.requested().await;
             note(&journal, name);
@@ -59,9 +61,9 @@ async fn stages_stop_along_the_flow() {
 async fn a_panic_restarts_one_actor_and_no_other() {
     let (mut supervisor, journal) = (supervisor(), Journal::default());
     start_patient(&mut supervisor, Stage::Log, "log", &journal);
-    let (stop, own) = (supervisor.stop_of(Stage::Ports), Arc::clone(&journal));
-    supervisor.start(Stage::Ports, "shaky", Place::Here, move |_| {
-        let (mut stop, journal) = (stop.clone(), Arc::clone(&own));
+    let own = Arc::clone(&journal);
+    supervisor.start(Stage::Ports, "shaky", Place::Here, move |_, mut stop| {
+        let journal = Arc::clone(&own);
         async move {
             note(&journal, "started");
             assert!(lines(&journal).len() > 2, "the first two times");
@@ -77,7 +79,7 @@ async fn a_panic_restarts_one_actor_and_no_other() {
 async fn a_crash_loop_ends_the_daemon_after_stopping_the_others() {
     let (mut supervisor, journal) = (supervisor(), Journal::default());
     start_patient(&mut supervisor, Stage::Log, "log", &journal);
-    supervisor.start(Stage::Ports, "broken", Place::Here, |_| async {
+    supervisor.start(Stage::Ports, "broken", Place::Here, |_, _| async {
         Err::<(), _>(BoxError::from("broken"))
     });
     let ended = run_until(supervisor, std::future::pending()).await.expect_err("given up");
@@ -90,7 +92,7 @@ async fn a_crash_of_the_log_ends_the_daemon_at_once() {
     let (mut supervisor, journal) = (supervisor(), Journal::default());
     start_patient(&mut supervisor, Stage::Ports, "port", &journal);
     let own = Arc::clone(&journal);
-    supervisor.start(Stage::Log, "log", Place::Thread, move |_| {
+    supervisor.start(Stage::Log, "log", Place::Thread, move |_, _| {
         note(&own, "started");
         async { panic!("broken") as Result<(), BoxError> }
     });
@@ -103,7 +105,7 @@ async fn a_crash_of_the_log_ends_the_daemon_at_once() {
 async fn who_is_late_is_named() {
     let (mut supervisor, journal) = (supervisor(), Journal::default());
     start_patient(&mut supervisor, Stage::Ports, "port", &journal);
-    supervisor.start(Stage::Uploads, "deaf", Place::Here, |_| {
+    supervisor.start(Stage::Uploads, "deaf", Place::Here, |_, _| {
         std::future::pending::<Result<(), BoxError>>()
     });
     let ended = run_until(supervisor, async {}).await.expect_err("late");
@@ -116,11 +118,10 @@ async fn a_thread_that_panics_is_restarted_too() {
     let (again, mut seen) = (watch::channel(0).0, 0);
     let mut started = again.subscribe();
     let own = Arc::clone(&journal);
-    let stop = supervisor.stop_of(Stage::Http);
-    supervisor.start(Stage::Http, "thread", Place::Thread, move |_| {
+    supervisor.start(Stage::Http, "thread", Place::Thread, move |_, mut stop| {
         seen += 1;
         again.send_replace(seen);
-        let (first, mut stop, journal) = (seen == 1, stop.clone(), Arc::clone(&own));
+        let (first, journal) = (seen == 1, Arc::clone(&own));
         async move {
             assert!(!first, "the first time");
             note(&journal, std::thread::current().name().unwrap_or_default());
@@ -131,4 +132,34 @@ async fn a_thread_that_panics_is_restarted_too() {
     let stop = async { drop(started.wait_for(|count| *count == 2).await) };
     run_until(supervisor, stop).await.expect("clean");
     assert_eq!(lines(&journal), ["thread"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_is_stopped_alone_may_be_started_again_and_nobody_else_notices() {
+    let (mut supervisor, journal) = (supervisor(), Journal::default());
+    start_patient(&mut supervisor, Stage::Ports, "one", &journal);
+    start_patient(&mut supervisor, Stage::Ports, "other", &journal);
+    supervisor.stop(&["one".to_owned()], DEADLINE).await.expect("it ends");
+    assert_eq!(lines(&journal), ["one"]);
+    start_patient(&mut supervisor, Stage::Ports, "one", &journal);
+    run_until(supervisor, sleep(Duration::from_secs(30))).await.expect("clean");
+    assert_eq!(lines(&journal).len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_does_not_stop_alone_is_dropped_and_owes_no_answers() {
+    let mut supervisor = supervisor();
+    let (held, dropped) = oneshot::channel::<()>();
+    let mut held = Some(held);
+    supervisor.start(Stage::Uploads, "deaf", Place::Here, move |_, _| {
+        let held = held.take();
+        async move {
+            std::future::pending::<()>().await;
+            drop(held);
+            Ok::<(), BoxError>(())
+        }
+    });
+    supervisor.stop(&["deaf".to_owned()], DEADLINE).await.expect("it goes on");
+    assert!(dropped.await.is_err(), "what it held is free");
+    run_until(supervisor, sleep(Duration::from_secs(60))).await.expect("clean");
 }

@@ -4,7 +4,6 @@
 //! [`Snapshot`]. Taking one copies what is on the board and asks nobody, so no reader can hold up
 //! an actor, and a stuck actor cannot hold up a reader. How a page looks is left to `http`.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,14 +11,13 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
-use crate::domain::breaker::Cause;
 use crate::domain::health::Dependency;
 use crate::event_log::{LogStatus, Progress};
 use crate::ingest::{PortState, PortStatus};
 use crate::supervisor::pulse::Rounds;
 use crate::upload::SinkStatus;
 
-/// The reading ends of all statuses. Ports and sinks are fixed for the life of the process.
+/// The reading ends of all statuses.
 #[derive(Clone, Debug)]
 pub struct StatusBoard {
     pub device: Arc<str>,
@@ -27,12 +25,21 @@ pub struct StatusBoard {
     pub clock: Clock,
     pub rounds: Rounds,
     pub log: watch::Receiver<LogStatus>,
+    pub configured: watch::Receiver<Configured>,
+}
+
+/// What the configuration in effect names.
+#[derive(Clone, Debug, Default)]
+pub struct Configured {
     pub ports: Vec<watch::Receiver<PortStatus>>,
     pub sinks: Vec<watch::Receiver<SinkStatus>>,
+    /// When a newer one was refused, on the clock's `now`.
+    pub refused: Option<Duration>,
 }
 
 impl StatusBoard {
     pub fn snapshot(&self) -> Snapshot {
+        let Configured { ports, sinks, refused } = self.configured.borrow().clone();
         Snapshot {
             device: Arc::clone(&self.device),
             version: self.version,
@@ -42,14 +49,10 @@ impl StatusBoard {
             actors: self.rounds.actors(),
             stuck: self.rounds.stuck(),
             log: self.log.borrow().clone(),
-            ports: self.ports.iter().map(|port| port.borrow().clone()).collect(),
-            sinks: self.sinks.iter().map(|sink| sink.borrow().clone()).collect(),
+            ports: ports.iter().map(|port| port.borrow().clone()).collect(),
+            sinks: sinks.iter().map(|sink| sink.borrow().clone()).collect(),
+            reload_refused: refused,
         }
-    }
-
-    /// One line for systemd.
-    pub fn summary_line(&self) -> String {
-        self.snapshot().summary_line()
     }
 }
 
@@ -68,6 +71,8 @@ pub struct Snapshot {
     pub log: LogStatus,
     pub ports: Vec<PortStatus>,
     pub sinks: Vec<SinkStatus>,
+    /// When the newest configuration was refused, by `uptime`'s clock.
+    pub reload_refused: Option<Duration>,
 }
 
 /// Whether a restart would help.
@@ -96,25 +101,6 @@ impl Snapshot {
         Readiness { ready: dependencies.iter().all(|dependency| dependency.ready), dependencies }
     }
 
-    /// One line: what is not ready, ports, backlog, sinks.
-    pub fn summary_line(&self) -> String {
-        let open = self.ports.iter().filter(|port| port.state == PortState::Open).count();
-        let mut line = match self.missing() {
-            missing if missing.is_empty() => "ready".to_owned(),
-            missing => format!("not ready: {}", missing.join(", ")),
-        };
-        let (ports, pending) = (self.ports.len(), self.log.ledger.pending);
-        let _ = write!(line, "; ports open {open}/{ports}; pending {pending}");
-        for sink in &self.sinks {
-            let cause = sink.breaker.cause().map_or("", Cause::name);
-            let _ = match cause {
-                "" => write!(line, "; sink {} {}", sink.name, sink.breaker.name()),
-                _ => write!(line, "; sink {} {} ({cause})", sink.name, sink.breaker.name()),
-            };
-        }
-        line
-    }
-
     /// What a sink has and lacks; a log that is not open yet knows of none.
     pub fn progress(&self, sink: &SinkStatus) -> Progress {
         self.log.sinks.get(&sink.name).copied().unwrap_or_default()
@@ -125,7 +111,8 @@ impl Snapshot {
         (self.since_boot_ms - at_ms).max(0) as f64 / 1000.0
     }
 
-    fn missing(&self) -> Vec<String> {
+    /// What keeps the daemon from being ready.
+    pub fn missing(&self) -> Vec<String> {
         let dependencies = self.readiness().dependencies.into_iter();
         dependencies.filter(|dependency| !dependency.ready).map(|missing| missing.name).collect()
     }

@@ -17,6 +17,7 @@ pub use super::local_port::{
 pub use super::mqtt::MessagesUnheard;
 pub use super::operation::{ActorCrashed, ActorStuck, ConfigDoubtful, StageLate, Started, Stopped};
 pub use super::pace::{EventRefused, QuietHoursUnknown, SinkGoesOn, SinkHeldBack};
+pub use super::reload::{ActorDropped, ConfigRefused, ConfigReloaded};
 #[cfg(feature = "prometheus")]
 pub use super::remote_write::{ReadingsFound, ValuesLeftOut};
 pub use super::storage::{

@@ -91,4 +91,7 @@ kinds! {
     MESSAGES_UNHEARD "7d2f9e0ab14c4c6b9d6d8f5a3e7c10b1" [warn] [sink topic],
     VALUES_OMITTED "7d2f9e0ab14c4c6b9d6d8f5a3e7c10e0" [warn] [sink values readings],
     TLS_FILES_UNUSABLE "7d2f9e0ab14c4c6b9d6d8f5a3e7c10e1" [warn] [url],
+    CONFIG_RELOADED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1100" [info] [started stopped],
+    CONFIG_REFUSED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1101" [error] [],
+    ACTOR_DROPPED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1102" [error] [actor deadline_s],
 }

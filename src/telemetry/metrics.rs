@@ -59,6 +59,7 @@ table! {
     DEVICE_UPTIME Gauge "outstation_device_uptime_seconds" "Time since the device booted.",
     CLOCK Gauge "outstation_clock_seconds" "What the device's wall clock shows, in seconds since 1970.",
     CLOCK_SET Gauge "outstation_clock_set" "Whether the wall clock was set since the device booted (1) or readings still await their dates (0).",
+    CONFIG_REFUSED Gauge "outstation_config_reload_refused" "Whether the newest configuration was refused (1) and the one before goes on.",
     ACTOR_RESTARTS Counter "outstation_actor_restarts_total" "Crashes of an actor, each followed by a restart while the budget lasts.",
     ACTOR_STUCK Gauge "outstation_actor_stuck" "Whether an actor makes no progress (1).",
     RECORDS_UNSAID Counter "outstation_records_unsaid_total" "Records of what happened that were not written, because journald or whoever reads stderr did not read.",
@@ -204,6 +205,7 @@ fn refresh(now: &Snapshot, process: &Process) {
     counter!(RECORDS_UNSAID).increment(0);
     gauge!(DEVICE_UPTIME).set(seconds(now.since_boot_ms));
     gauge!(CLOCK).set(seconds(now.wall_ms));
+    gauge!(CONFIG_REFUSED).set(flag(now.reload_refused.is_some()));
     for actor in &now.actors {
         // Zero adds nothing, but a series that starts at 1 hides the first restart from `increase`.
         counter!(ACTOR_RESTARTS, "actor" => actor.clone()).increment(0);

@@ -5,11 +5,13 @@
 
 use std::io::IsTerminal;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use tracing::Level;
-use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer as _, Registry, reload as reloadable};
 
 use self::format::Format;
 use self::output::{JOURNAL, Output};
@@ -34,9 +36,11 @@ mod pace;
 mod process;
 pub mod quarantine;
 mod record;
+mod reload;
 #[cfg(feature = "prometheus")]
 mod remote_write;
 mod repeats;
+pub mod status_line;
 mod storage;
 mod tail;
 mod voice;
@@ -60,16 +64,25 @@ pub enum TelemetryError {
     Installed(#[source] tracing_subscriber::util::TryInitError),
 }
 
+/// What is logged; unset where a variable of the environment says it.
+static LEVEL: OnceLock<reloadable::Handle<Targets, Registry>> = OnceLock::new();
+
 /// Installs logging for the whole process.
 pub fn init(level: &LogFilter, format: LogFormat) -> Result<Logging, TelemetryError> {
-    let level = match std::env::var(LEVEL_VARIABLE) {
-        Ok(level) => level.parse().map_err(|source| TelemetryError::Level { level, source })?,
-        Err(_) => level.clone(),
+    let variable = std::env::var(LEVEL_VARIABLE).ok();
+    let overridden = variable.is_some();
+    let level = match variable {
+        Some(level) => level.parse().map_err(|source| TelemetryError::Level { level, source })?,
+        None => level.clone(),
     };
     let (output, format) = choose(format)?;
     let (layer, logging) = Voice::start(output, format).map_err(TelemetryError::Thread)?;
-    let layer = layer.with_filter(level.targets());
+    let (filter, handle) = reloadable::Layer::new(level.targets());
+    let layer = layer.with_filter(filter);
     tracing_subscriber::registry().with(layer).try_init().map_err(TelemetryError::Installed)?;
+    if !overridden {
+        LEVEL.get_or_init(|| handle);
+    }
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!(message_id = kinds::PANICKED, "panic: {panic}");
     }));
@@ -84,6 +97,12 @@ pub fn fail(reason: &str) -> bool {
         && Output::journal(Path::new(JOURNAL))
             .and_then(|journal| journal.write(&Format::Journal.bytes(&record)))
             .is_ok()
+}
+
+/// Changes what is logged from now on.
+pub fn set_level(level: &LogFilter) {
+    // It fails when the subscriber is gone, and then nothing is logged anyway.
+    LEVEL.get().into_iter().for_each(|handle| drop(handle.reload(level.targets())));
 }
 
 fn choose(format: LogFormat) -> Result<(Output, Format), TelemetryError> {

@@ -2,26 +2,15 @@
 //! line itself. `cargo run --example manual -- FOLDER`
 
 use std::io;
-use std::path::Path;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 use outstation::cli::Cli;
 
-fn main() -> ExitCode {
-    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    let [folder] = arguments.as_slice() else {
-        eprintln!("usage: cargo run --example manual -- FOLDER");
-        return ExitCode::from(64);
-    };
-    match write(Path::new(folder)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("failed to write into `{}`: {error}", folder.display());
-            ExitCode::FAILURE
-        }
-    }
+fn main() -> io::Result<()> {
+    let folder = std::env::args_os().nth(1).map(PathBuf::from);
+    write(&folder.ok_or_else(|| io::Error::other("usage: cargo run --example manual -- FOLDER"))?)
 }
 
 fn write(folder: &Path) -> io::Result<()> {

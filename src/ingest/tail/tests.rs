@@ -9,6 +9,7 @@ use super::*;
 use crate::config::{Format, Lines};
 use crate::domain::ledger::{Books, Intake};
 use crate::domain::reading::Value;
+use crate::ingest::tail_place::{BYTES_MAX, FILE_BYTES_MIN};
 use crate::ingest::{LinesDecoder, Outbox, PostcardDecoder};
 
 fn lines() -> Decoder {
@@ -31,7 +32,7 @@ fn life() -> Life {
 }
 
 fn place(folder: &Path) -> Place {
-    Place::new(folder, Path::new("/somewhere/log.db"), "p", 1)
+    Place::new(folder, Path::new("/somewhere/log.db"), "p", Bound::default())
 }
 
 fn tail(folder: &Path) -> Tail {
@@ -245,7 +246,7 @@ fn a_line_without_end_does_not_fill_the_tail() {
 #[test]
 fn a_line_that_dribbles_in_never_waits_for_itself() {
     let mut site = Site::new(lines);
-    site.tail.place.file_bytes_max = 1000;
+    site.tail.place.bound.0.store(1000, std::sync::atomic::Ordering::Relaxed);
     for (count, byte) in "n=1\n".bytes().chain([b' '; 95]).chain(*b"n=2\n").enumerate() {
         site.read(&[byte]);
         if count == 10 {
@@ -354,7 +355,12 @@ fn nobody_else_can_read_a_tail() {
 
 #[test]
 fn the_tails_of_many_ports_share_their_bound() {
-    let one = |ports| Place::new(Path::new("/run"), Path::new("log.db"), "p", ports).file_bytes_max;
+    let bound = Bound::default();
+    let place = Place::new(Path::new("/run"), Path::new("log.db"), "p", bound.clone());
+    let one = |ports| {
+        bound.divide_among(ports);
+        place.file_bytes_max()
+    };
     assert_eq!((one(0), one(1), one(8)), (2 << 20, 2 << 20, 256 << 10));
     assert_eq!(one(1000), FILE_BYTES_MIN);
 }

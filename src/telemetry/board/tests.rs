@@ -1,7 +1,7 @@
 //! A board with one port and one sink, and what is read off it.
 
 use super::*;
-use crate::domain::breaker::State;
+use crate::domain::breaker::{Cause, State};
 use crate::domain::budget::{Account, Budget, Period};
 use crate::domain::ledger::{Fault, Intake, Ledger};
 use crate::event_log::Owed;
@@ -15,6 +15,7 @@ pub(crate) struct Site {
     pub(crate) log: watch::Sender<LogStatus>,
     pub(crate) port: watch::Sender<PortStatus>,
     pub(crate) sink: watch::Sender<SinkStatus>,
+    pub(crate) configured: watch::Sender<Configured>,
 }
 
 pub(crate) fn site() -> Site {
@@ -23,16 +24,20 @@ pub(crate) fn site() -> Site {
     let (log, port, sink) = (log_status(), port_status(), sink_status());
     let (log, port, sink) =
         (watch::Sender::new(log), watch::Sender::new(port), watch::Sender::new(sink));
+    let configured = watch::Sender::new(Configured {
+        ports: vec![port.subscribe()],
+        sinks: vec![sink.subscribe()],
+        refused: None,
+    });
     let board = StatusBoard {
         device: "pump-7".into(),
         version: "0.1.0",
         clock,
         rounds,
         log: log.subscribe(),
-        ports: vec![port.subscribe()],
-        sinks: vec![sink.subscribe()],
+        configured: configured.subscribe(),
     };
-    Site { board, log, port, sink }
+    Site { board, log, port, sink, configured }
 }
 
 /// 10 accepted = 7 stored + 1 uncommitted + 2 overflowed; 7 stored = 4 delivered + 3 pending.
@@ -195,16 +200,4 @@ async fn a_stuck_actor_is_bad_health_and_named() {
     assert_eq!(snapshot.health(), Health { alive: true, stuck: vec![] });
     snapshot.stuck = vec!["log".into()];
     assert_eq!(snapshot.health(), Health { alive: false, stuck: vec!["log".into()] });
-}
-
-#[tokio::test]
-async fn the_summary_is_one_line() {
-    let site = site();
-    let line = site.board.summary_line();
-    assert_eq!(line, "ready; ports open 1/1; pending 3; sink cloud closed");
-    site.take_link_down();
-    site.unplug();
-    site.log.send_modify(|log| log.accepting = false);
-    let line = site.board.summary_line();
-    assert_eq!(line, "not ready: log; ports open 0/1; pending 3; sink cloud open (link_down)");
 }

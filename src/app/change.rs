@@ -1,0 +1,153 @@
+//! What differs between two configurations, in terms of what has to end and to begin.
+//!
+//! A part whose section reads the same is left alone: it keeps its file descriptor, its connection and
+//! what it holds. One that differs in anything ends and begins again.
+
+use super::start::{HTTP, port_actor, sink_actors};
+use crate::config::{Config, Port};
+use crate::discovery::announce::ANNOUNCE;
+use crate::domain::alarm::Rule;
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) http: bool,
+    announce: bool,
+    pub(super) ports: Moves,
+    pub(super) sinks: Moves,
+}
+
+/// Names; one that is in both is the same part under another configuration.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Moves {
+    pub(super) ending: Vec<String>,
+    pub(super) beginning: Vec<String>,
+}
+
+impl Change {
+    pub(super) fn between(old: &Config, new: &Config) -> Self {
+        Self {
+            http: old.http != new.http,
+            announce: old.http != new.http && (old.http.announce || new.http.announce),
+            ports: Moves { ending: ports_lacking(new, old), beginning: ports_lacking(old, new) },
+            sinks: Moves { ending: sinks_lacking(new, old), beginning: sinks_lacking(old, new) },
+        }
+    }
+
+    /// The actors that end.
+    pub(super) fn ending(&self) -> Vec<String> {
+        self.actors(|moves| &moves.ending)
+    }
+
+    /// The actors that begin.
+    pub(super) fn beginning(&self) -> Vec<String> {
+        self.actors(|moves| &moves.beginning)
+    }
+
+    fn actors(&self, which: impl Fn(&Moves) -> &Vec<String>) -> Vec<String> {
+        let ports = which(&self.ports).iter().map(|name| port_actor(name));
+        let sinks = which(&self.sinks).iter().flat_map(|name| sink_actors(name));
+        let http = self.http.then(|| HTTP.to_owned());
+        ports.chain(sinks).chain(http).chain(self.announce.then(|| ANNOUNCE.to_owned())).collect()
+    }
+}
+
+/// What `other` lacks of the ports of `of`: the port itself, or its rules.
+fn ports_lacking(other: &Config, of: &Config) -> Vec<String> {
+    let has = |port: &Port| {
+        other.ports.contains(port) && alarms(other, &port.name) == alarms(of, &port.name)
+    };
+    of.ports.iter().filter(|port| !has(port)).map(|port| port.name.clone()).collect()
+}
+
+fn sinks_lacking(other: &Config, of: &Config) -> Vec<String> {
+    let lacking = of.sinks.iter().filter(|sink| !other.sinks.contains(sink));
+    lacking.map(|sink| sink.name.clone()).collect()
+}
+
+/// The keys that differ and are only read when the daemon starts: whose log it is, where it is, and how
+/// it is written what happens.
+pub(super) fn fixed(old: &Config, new: &Config) -> Vec<&'static str> {
+    let keys = [
+        ("device.id", old.device != new.device),
+        ("log.path", old.log.path != new.log.path),
+        ("telemetry.log_format", old.telemetry.log_format != new.telemetry.log_format),
+    ];
+    keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+}
+
+/// The alarm rules of a port.
+pub(super) fn alarms(config: &Config, port: &str) -> Vec<Rule> {
+    let own = config.alarms.iter().filter(|alarm| alarm.port == port);
+    own.map(|alarm| alarm.rule.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SITE: &str = r#"
+        [[port]]
+        name = "a"
+        path = "/dev/ttyS1"
+        [[port]]
+        name = "b"
+        path = "/dev/ttyS2"
+        [[alarm]]
+        port = "b"
+        sensor = "b"
+        channel = "t"
+        above = 80
+        [[sink]]
+        name = "cloud"
+        kind = "http"
+        url = "https://example.com/v1/readings"
+    "#;
+
+    fn config(text: &str) -> Config {
+        Config::parse(text, "a test").expect("it is valid")
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn the_same_text_in_another_order_moves_nothing() {
+        let reordered = SITE.replace(
+            "\"a\"\n        path = \"/dev/ttyS1\"",
+            "\"swap\"\n        path = \"/dev/ttyS9\"",
+        );
+        assert_ne!(reordered, SITE);
+        let (old, mut new) = (config(SITE), config(SITE));
+        new.ports.reverse();
+        assert_eq!(Change::between(&old, &new), Change::default());
+        let change = Change::between(&old, &config(&reordered));
+        assert_eq!(
+            (change.ports.ending, change.ports.beginning),
+            (names(&["a"]), names(&["swap"]))
+        );
+    }
+
+    #[test]
+    fn a_rule_belongs_to_its_port() {
+        let change = Change::between(&config(SITE), &config(&SITE.replace("80", "81")));
+        let b = Moves { ending: names(&["b"]), beginning: names(&["b"]) };
+        assert_eq!(change, Change { ports: b, ..Change::default() });
+    }
+
+    #[test]
+    fn a_sink_that_differs_in_anything_begins_again() {
+        let change = Change::between(&config(SITE), &config(&SITE.replace("/v1/", "/v2/")));
+        let cloud = Moves { ending: names(&["cloud"]), beginning: names(&["cloud"]) };
+        assert_eq!(change, Change { sinks: cloud, ..Change::default() });
+    }
+
+    #[test]
+    fn what_is_read_at_start_only_is_named() {
+        let old = config(SITE);
+        let moved =
+            SITE.to_owned() + "[log]\npath = \"/elsewhere/log.db\"\n[device]\nid = \"other\"";
+        assert_eq!(fixed(&old, &config(&moved)), ["device.id", "log.path"]);
+        assert!(fixed(&old, &old).is_empty());
+    }
+}

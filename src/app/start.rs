@@ -1,0 +1,245 @@
+//! How each part is started: the only file that names every concrete type.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, watch};
+
+use super::parts::Parts;
+use crate::clock::Clock;
+use crate::config::{Addresses, Config, Port, Sink};
+use crate::control::server::{self as control_server, Control};
+use crate::domain::alarm::Rule;
+use crate::domain::breaker::Policy;
+use crate::domain::endpoint::Endpoint;
+use crate::event_log::actor::{Intervals, LogActor, LogConfig, SinkRules};
+use crate::event_log::error::StorageError;
+use crate::event_log::{self, Limits, LogHandle};
+use crate::http::LocalPort;
+use crate::ingest::PortStatus;
+use crate::ingest::actor::{self as ingest, Ingest};
+use crate::supervisor::{Place, Stage, Supervisor};
+use crate::telemetry::board::StatusBoard;
+use crate::telemetry::events::{LocalPortAbsent, Report};
+use crate::telemetry::metrics::Metrics;
+use crate::upload::actor::Upload;
+use crate::upload::breaker::{Context, Recoveries};
+use crate::upload::endpoints::Endpoints;
+use crate::upload::registry::{self, Registry};
+use crate::upload::{SinkStatus, Wire, recall, sinks, stack};
+
+/// The actor of the local port.
+pub(super) const HTTP: &str = "http";
+
+/// The actor of a port.
+pub(super) fn port_actor(name: &str) -> String {
+    format!("port {name}")
+}
+
+/// The actors of a sink, of which it may have only the first.
+pub(super) fn sink_actors(name: &str) -> [String; 2] {
+    [format!("sink {name}"), format!("endpoints {name}")]
+}
+
+/// What the log is told of the configuration.
+pub fn log_config(config: &Config, device: &str) -> LogConfig {
+    LogConfig {
+        device: device.to_owned(),
+        path: config.log.path.clone(),
+        commit_interval: Intervals {
+            alarm: config.log.alarm_commit_interval,
+            live: config.log.commit_interval,
+            backfill: config.log.backfill_commit_interval.unwrap_or(config.log.commit_interval),
+        },
+        commit_readings: config.log.commit_readings,
+        bytes_max: config.log.max_bytes,
+        quarantine_readings: config
+            .sinks
+            .iter()
+            .map(|sink| (sink.name.clone(), sink.quarantine_readings))
+            .collect(),
+        retain_delivered: config.log.retain_delivered,
+        generation: (crc32fast::hash(config.to_toml().as_bytes()), env!("CARGO_PKG_VERSION")),
+        sinks: config.sinks.iter().map(rules).collect(),
+    }
+}
+
+/// The log is opened here first, so that one that is not ours to use is an error at start.
+pub(super) fn log(
+    supervisor: &mut Supervisor,
+    config: &LogConfig,
+    clock: &Clock,
+) -> Result<LogHandle, StorageError> {
+    let (handle, mailbox) = event_log::channel();
+    let mut first = match LogActor::open(config.clone(), clock.clone()) {
+        Ok(actor) => Some(actor),
+        Err(error) if error.is_weather() => None,
+        Err(error) => return Err(error),
+    };
+    if let Some(actor) = &mut first {
+        // Whoever is started next may look at once.
+        actor.publish(&mailbox);
+    }
+    let mut log = Some((first, config.clone(), clock.clone(), Arc::new(Mutex::new(mailbox))));
+    supervisor.start(Stage::Log, "log", Place::Thread, move |pulse, _| {
+        let (first, config, clock, mailbox) = log.take().expect("the log is started once");
+        event_log::actor::run(first, config, clock, mailbox, pulse)
+    });
+    Ok(handle)
+}
+
+/// What the log holds to for a sink.
+fn rules(sink: &Sink) -> SinkRules {
+    let (name, lanes) = (sink.name.clone(), sink.pace.lanes);
+    SinkRules { name, told: sink.events, best_effort: sink.best_effort, lanes }
+}
+
+/// A local port that cannot be had yet must not keep readings from being recorded.
+pub(super) async fn http(
+    supervisor: &mut Supervisor,
+    config: &Config,
+    board: &StatusBoard,
+) -> Option<SocketAddr> {
+    let (listen, http) = (config.http.listen?, config.http.clone());
+    let bound = LocalPort::bind(listen, &http).await;
+    if let Err(error) = &bound {
+        LocalPortAbsent { error }.report();
+    }
+    let bound = bound.ok().map(Arc::new);
+    let address = bound.as_ref().map(|port| port.local_addr());
+    let (board, metrics) = (board.clone(), Metrics::install());
+    supervisor.start(Stage::Http, HTTP, Place::Here, move |mut pulse, mut stop| {
+        let (bound, board, metrics) = (bound.clone(), board.clone(), metrics.clone());
+        let http = http.clone();
+        async move {
+            let bound = match bound {
+                Some(port) => Some(port),
+                None => LocalPort::bind_when_free(listen, &http, &mut stop, &mut pulse)
+                    .await
+                    .map(Arc::new),
+            };
+            match bound {
+                Some(port) => port.run(board, metrics, stop, pulse).await,
+                None => Ok(()),
+            }
+        }
+    });
+    address
+}
+
+/// It asks the log, so it ends before it, as uploads do.
+pub(super) fn control(supervisor: &mut Supervisor, config: &Config, log: &LogHandle) {
+    let (path, curator) = (event_log::control_path(&config.log.path), log.curator());
+    supervisor.start(Stage::Uploads, "control", Place::Here, move |pulse, stop| {
+        let (path, curator) = (path.clone(), curator.clone());
+        control_server::run(Control { path, curator, stop, pulse })
+    });
+}
+
+pub(super) fn upload(
+    supervisor: &mut Supervisor,
+    parts: &Parts,
+    sink: &Sink,
+    status: watch::Sender<SinkStatus>,
+) {
+    let Parts { log, device, clock, .. } = parts;
+    let (limits, wire, timeout) = (limits(sink), Wire::default(), sink.timeout);
+    let context = Context {
+        device: device.clone(),
+        sink: sink.name.clone(),
+        policy: Policy::default(),
+        clock: clock.clone(),
+        status: status.clone(),
+        appender: log.appender(),
+        recoveries: Recoveries::default(),
+    };
+    let common = sinks::Context::new(clock.clone(), log.status());
+    let connect = {
+        let (sink, wire) = (sink.clone(), wire.clone());
+        move |endpoint: &Endpoint, breaker| {
+            stack::at_endpoint(sinks::at(endpoint, &sink, &wire, &common), breaker, timeout)
+        }
+    };
+    let known = start_registry(supervisor, sink, &status);
+    let endpoints = Endpoints::new(known, context, connect);
+    let stack = stack::stack(endpoints.clone(), sink.retries, sink.pace.rate_max, &wire);
+    let (name, log, clock, pace) = (sink.name.clone(), log.clone(), clock.clone(), sink.pace);
+    let [actor, _] = sink_actors(&name);
+    supervisor.start(Stage::Uploads, actor, Place::Here, move |pulse, stop| {
+        let upload = Upload {
+            sink: name.clone(),
+            stack: stack.clone(),
+            reader: log.reader(&name),
+            appender: log.appender(),
+            limits,
+            pace,
+            wire: wire.clone(),
+            clock: clock.clone(),
+            status: status.clone(),
+            stop,
+            pulse,
+        };
+        recall::run(upload, endpoints.clone())
+    });
+}
+
+/// The endpoints of a sink: those that the configuration names, or those that its registry finds.
+fn start_registry(
+    supervisor: &mut Supervisor,
+    sink: &Sink,
+    status: &watch::Sender<SinkStatus>,
+) -> watch::Receiver<Vec<Endpoint>> {
+    let discovered = match &sink.addresses {
+        Addresses::Fixed(urls) => return watch::channel(Endpoint::in_order(urls)).1,
+        Addresses::Discovered(discovered) => discovered.clone(),
+    };
+    let (endpoints, found) = watch::channel(Vec::new());
+    let (name, status) = (sink.name.clone(), status.clone());
+    let [_, actor] = sink_actors(&name);
+    supervisor.start(Stage::Uploads, actor, Place::Here, move |pulse, stop| {
+        registry::run(Registry {
+            sink: name.clone(),
+            discovered: discovered.clone(),
+            endpoints: endpoints.clone(),
+            status: status.subscribe(),
+            stop,
+            pulse,
+        })
+    });
+    found
+}
+
+/// The log counts packed bytes. Where a reading takes more, the same bound on the body means fewer
+/// readings.
+fn limits(sink: &Sink) -> Limits {
+    let bytes = u64::try_from(sink.batch_bytes).unwrap_or(u64::MAX);
+    let readings_max = match sinks::bytes_per_reading(sink) {
+        None => sink.batch_readings,
+        Some(each) => sink.batch_readings.min(bytes / each).max(1),
+    };
+    Limits { readings_max, bytes_max: sink.batch_bytes }
+}
+
+pub(super) fn port(
+    supervisor: &mut Supervisor,
+    parts: &Parts,
+    config: &Port,
+    alarms: Vec<Rule>,
+    status: watch::Sender<PortStatus>,
+) {
+    let (appender, log) = (parts.log.appender(), parts.log.status());
+    let (config, tail, clock) = (config.clone(), parts.tail(&config.name), parts.clock.clone());
+    supervisor.start(Stage::Ports, port_actor(&config.name), Place::Here, move |pulse, stop| {
+        ingest::run(Ingest {
+            config: config.clone(),
+            alarms: alarms.clone(),
+            appender: appender.clone(),
+            log: log.clone(),
+            tail: tail.clone(),
+            clock: clock.clone(),
+            status: status.clone(),
+            stop,
+            pulse,
+        })
+    });
+}
