@@ -18,7 +18,7 @@ use crate::sensor::Sensor;
 use crate::site::{eventually, eventually_within, try_get};
 
 /// An emulated board on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 /// How the machine that runs the tests is reached from the board.
 const HOST: &str = "10.0.2.2";
 /// The name under which the adapter stays the same, wherever it is plugged in.
@@ -211,7 +211,7 @@ impl Board {
 
     /// Asks the board again and again.
     pub(crate) fn waits_until(&self, command: &str) {
-        self.run(&format!("timeout 120 sh -c 'until {command}; do sleep 0.2; done'"));
+        self.run(&format!("for _ in {{1..300}}; do {command} && exit; sleep 0.3; done; exit 1"));
     }
 
     fn disk(&self) -> &Disk {

@@ -8,38 +8,6 @@ use crate::site::Site;
 
 #[test]
 #[ignore = "boots a virtual board: run tests/board/run"]
-fn an_actor_that_hangs_ends_in_a_restart_that_loses_nothing() {
-    let site = Site::new();
-    let collector = Collector::start(&site);
-    let board = Board::boot(Disk::installed());
-    board.run("mkdir -p /run/systemd/system/outstation.service.d");
-    board
-        .write("/run/systemd/system/outstation.service.d/soon.conf", "[Service]\nWatchdogSec=15\n");
-    board.run("systemctl daemon-reload");
-    board.start(&collector, "");
-    let mut sensor = board.sensor();
-    let mut said = vec![sensor.say(100)];
-    arrives(&collector, &said);
-
-    // The thread of the log gets no further than its next system call.
-    let pid = board.run("systemctl show -p MainPID --value outstation");
-    let pid = pid.trim();
-    let thread = board.run(&format!("grep -lx log /proc/{pid}/task/*/comm | cut -d / -f 5"));
-    let delay = "-e inject=all:delay_enter=600s";
-    board
-        .run(&format!("setsid strace -o /dev/null -p {} {delay} >/dev/null 2>&1 &", thread.trim()));
-    said.push(sensor.say(100));
-    board.waits_until("test $(systemctl show -p NRestarts --value outstation) = 1");
-    let journal = board.run("journalctl -u outstation --no-pager -o cat");
-    assert!(journal.contains("Watchdog timeout"), "{journal}");
-    assert!(journal.contains("`log`"), "it says who hung: {journal}");
-    board.reads();
-    said.push(sensor.say(100));
-    arrives(&collector, &said);
-}
-
-#[test]
-#[ignore = "boots a virtual board: run tests/board/run"]
 fn it_starts_without_network_ports_and_clock() {
     let site = Site::new();
     let collector = Collector::start(&site);
