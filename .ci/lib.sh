@@ -80,7 +80,7 @@ unpack() {
 install_packages() {
   retry apt update
   retry apt install -y --no-install-recommends --no-upgrade \
-    jq strace systemd dnsmasq-base iproute2 mosquitto mosquitto-clients nats-server influxdb victoria-metrics \
+    jq strace systemd systemd-container socat sqlite3 procps curl dnsmasq-base iproute2 mosquitto mosquitto-clients nats-server influxdb victoria-metrics \
     "cargo-web=$rust_oldest.*" "rustc-web=$rust_oldest.*" "libstd-rust-web-dev=$rust_oldest.*" \
     gcc-arm-linux-gnueabihf libc6-dev-armhf-cross gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
     qemu-user-static qemu-system-arm mmdebstrap kmod cpio e2fsprogs lintian

@@ -31,6 +31,9 @@ mod sensor;
 #[path = "../e2e/site.rs"]
 #[allow(dead_code, reason = "shared with another suite")]
 mod site;
+#[path = "../e2e/tsdb.rs"]
+#[allow(dead_code, reason = "shared with another suite")]
+mod tsdb;
 mod writes;
 
 // What is promised.

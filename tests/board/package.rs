@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::board::Board;
+use serde_json::Value;
+
+use crate::board::{Board, PATIENCE};
 use crate::collector::Collector;
 use crate::disk::Disk;
 use crate::site::{Site, eventually_within};
+use crate::tsdb::Tsdb;
 
 /// What the collector has of the sensor, in the order in which it was stored.
 pub(crate) fn numbers(collector: &Collector) -> Vec<u64> {
@@ -18,10 +21,25 @@ pub(crate) fn numbers(collector: &Collector) -> Vec<u64> {
 pub(crate) fn arrives(collector: &Collector, said: &[Range<u64>]) {
     let said: Vec<u64> = said.iter().cloned().flatten().collect();
     let unique = || collector.stats()["unique"].as_u64().unwrap_or(0);
-    eventually_within(crate::board::PATIENCE, "all of it arrived", unique, |count| {
-        *count >= said.len() as u64
-    });
+    eventually_within(PATIENCE, "all of it arrived", unique, |count| *count >= said.len() as u64);
     assert_eq!(numbers(collector), said);
+}
+
+/// A Prometheus on the LAN has what the board counts.
+fn graphed(board: &Board, accepted: u64) {
+    let config = format!(
+        "scrape_configs:\n- job_name: outstation\n  scrape_interval: 1s\n  static_configs:\n  \
+         - targets: [\"{}\"]\n",
+        board.local_port
+    );
+    let prometheus = Tsdb::scraping(&config).expect("Prometheus is installed");
+    let value = || {
+        let series = prometheus.series("outstation_readings_accepted_total and on() up == 1");
+        series.first().map_or(Value::Null, |one| one["value"][1].clone())
+    };
+    eventually_within(PATIENCE, "it is in Prometheus", value, |value| {
+        *value == accepted.to_string()
+    });
 }
 
 #[test]
@@ -45,7 +63,8 @@ fn a_package_is_installed_configured_upgraded_removed_and_purged() {
     let status = board.run("systemctl status outstation");
     assert!(status.contains("pending"), "{status}");
     let advice = board.run("journalctl -xu outstation --no-pager");
-    assert!(advice.contains("outstation"), "{advice}");
+    assert!(advice.contains("Next: "), "{advice}");
+    graphed(&board, 300);
 
     // A backlog survives an upgrade, and the service runs the new program.
     let address = collector.away();
