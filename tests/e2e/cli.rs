@@ -234,3 +234,18 @@ fn the_demo_balances_without_an_outage_and_keeps_its_files_when_asked() {
     assert_complete(&outcome(&output));
     assert!(kept.join("log.db").exists() && kept.join("collector.db").exists());
 }
+
+#[test]
+fn the_examples_that_ship_are_well_formed() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config/examples");
+    let files = std::fs::read_dir(folder).expect("they ship");
+    let paths: Vec<_> = files.map(|file| file.expect("an entry").path()).collect();
+    assert!(!paths.is_empty());
+    for path in paths {
+        let output = outstation(&["check", "--config", &path.display().to_string()]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        // Their secrets are not here.
+        let well_formed = said.contains("the configuration is well formed, but:");
+        assert!(output.status.success() || well_formed, "{}: {said}", path.display());
+    }
+}
