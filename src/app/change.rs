@@ -89,9 +89,11 @@ mod tests {
         [[port]]
         name = "a"
         path = "/dev/ttyS1"
+        framing = "postcard"
         [[port]]
         name = "b"
         path = "/dev/ttyS2"
+        framing = "postcard"
         [[alarm]]
         port = "b"
         sensor = "b"

@@ -311,8 +311,10 @@ fn what_does_not_fit_together_at_the_local_port_is_said_at_once() {
          prefix",
         "line 3: http.cert_file: does not apply to a local port without key_file; allowed: only with \
          key_file",
-        "line 4: http.client_ca_file: found \"\"; allowed: the path of a file",
-        "line 5: http.users_file: found 7; allowed: the path of a file",
+        "line 4: http.client_ca_file: found \"\"; allowed: the path of a file, or \
+         \"credential:NAME\" for NAME in /etc/outstation/credentials",
+        "line 5: http.users_file: found 7; allowed: the path of a file, or \"credential:NAME\" for \
+         NAME in /etc/outstation/credentials",
     ];
     assert_eq!(problems(text), expected);
 }
