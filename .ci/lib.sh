@@ -43,6 +43,8 @@ finish() {
 # The last word, whatever ended the script.
 verdict() {
   local code=$?
+  # Nobody waits any more for what runs beside the steps.
+  pkill --signal TERM --parent $$ || true
   if ((code == 0)); then
     printf '\n=== all steps passed in %d s\n' "$SECONDS"
   else

@@ -38,7 +38,7 @@ fn graphed(board: &Board, accepted: u64) {
         series.first().map_or(Value::Null, |one| one["value"][1].clone())
     };
     eventually_within(PATIENCE, "it is in Prometheus", value, |value| {
-        *value == accepted.to_string()
+        value.as_str().and_then(|value| value.parse().ok()) == Some(accepted)
     });
 }
 
