@@ -23,12 +23,15 @@ step() {
 begin() {
   local name=$1
   shift
+  # In a process group of its own, so that it can be ended as a whole.
+  set -m
   (
     chrt --idle --pid 0 "$BASHPID"
     set -e
     "$@"
   ) >"$tools/$name.log" 2>&1 &
   begun[$name]=$!
+  set +m
 }
 declare -A begun
 
@@ -44,7 +47,10 @@ finish() {
 verdict() {
   local code=$?
   # Nobody waits any more for what runs beside the steps.
-  pkill --signal TERM --parent $$ || true
+  local group
+  for group in "${begun[@]}"; do
+    kill -- "-$group" 2>/dev/null || true
+  done
   if ((code == 0)); then
     printf '\n=== all steps passed in %d s\n' "$SECONDS"
   else
