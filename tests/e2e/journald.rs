@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -136,10 +137,11 @@ impl<'a> Hub<'a> {
         Self { site, config: ports.collect(), names, lines }
     }
 
-    /// Unplugs and plugs in until more is said than can be kept; what a sensor says meanwhile is
-    /// stored.
+    /// Unplugs and plugs in until more is said than can be kept, and for longer than it takes to be
+    /// late; what a sensor says meanwhile is stored.
     fn until_unsaid(&mut self, daemon: &Daemon) {
-        while unsaid(daemon) < 10 {
+        let begun = Instant::now();
+        while unsaid(daemon) < 10 || begun.elapsed() < Duration::from_secs(2) {
             self.lines.clear();
             self.wait(daemon, 0);
             self.lines = self.names.iter().map(|name| self.site.plug(name)).collect();

@@ -119,10 +119,15 @@ impl Site {
 
     /// For its owner alone, as a secret must be.
     pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
-        std::fs::write(self.path(name), text).expect("write a file");
-        let mode = std::fs::Permissions::from_mode(0o600);
-        std::fs::set_permissions(self.path(name), mode).expect("close a file");
-        self.path(name)
+        self.write_for(name, text, 0o600)
+    }
+
+    fn write_for(&self, name: &str, text: &str, mode: u32) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, text).expect("write a file");
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(&path, mode).expect("set who may read a file");
+        path
     }
 
     /// Plugs a serial device in.
@@ -140,7 +145,7 @@ impl Site {
             self.commit_interval,
             self.listen,
         );
-        self.write("outstation.toml", &text)
+        self.write_for("outstation.toml", &text, 0o644)
     }
 
     /// The daemon, not waited for.
