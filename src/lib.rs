@@ -15,7 +15,7 @@
 //! | infrastructure | [`clock`], [`device`], [`discovery`], [`config`], [`credentials`], [`telemetry`], `sink_*/`, and the devices of each stage | its own external crate |
 //! | presentation | [`cli`], [`http`], [`inspect`], `main.rs` | everything above |
 //!
-//! `ARCHITECTURE.md` argues the choices; `tests/tidy.rs` holds the code to them.
+//! `ARCHITECTURE.md` argues the choices; `tests/tidy` holds the code to them.
 
 // The nouns and the decisions.
 pub mod domain;

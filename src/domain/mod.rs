@@ -1,7 +1,7 @@
 //! The pure heart: every noun that crosses a stage and every decision.
 //!
 //! Nothing here awaits, logs, reads a clock or touches a file; time and randomness are arguments.
-//! `tests/tidy.rs` holds it to that.
+//! `tests/tidy` holds it to that.
 
 // The nouns, and how they are written.
 pub mod batch;

@@ -1,7 +1,7 @@
 //! Every kind of thing the daemon says: its message id, its level, and its fields.
 //!
 //! An id never changes its meaning and a field never its name: alerts and scripts at sites depend
-//! on them. `systemd/outstation.catalog` explains each, README lists them, and `tests/tidy.rs` holds
+//! on them. `systemd/outstation.catalog` explains each, README lists them, and `tests/tidy` holds
 //! what is said to this table.
 
 /// One line of the documentation.

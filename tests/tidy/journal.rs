@@ -1,0 +1,143 @@
+//! What the journal shows: said as listed, explained in the catalog, documented.
+
+use std::collections::BTreeSet;
+
+use outstation::telemetry::kinds;
+
+use crate::{assert_none, sources, text};
+
+/// One place in the code that says something: the id, the level and the fields.
+#[derive(Debug)]
+struct Saying {
+    place: String,
+    name: String,
+    level: &'static str,
+    fields: BTreeSet<String>,
+}
+
+/// Every macro call that has a message id.
+fn sayings() -> Vec<Saying> {
+    let mut found = Vec::new();
+    for (path, text) in sources("src") {
+        for level in ["error", "warn", "info", "debug"] {
+            for (at, head) in text.match_indices(&format!("{level}!(")) {
+                let arguments = arguments(&text[at + head.len()..]);
+                let Some(id) = arguments.iter().find_map(|of| of.strip_prefix("message_id = "))
+                else {
+                    continue;
+                };
+                let named = |argument: &&String| !argument.starts_with("message_id");
+                let name = |argument: &String| {
+                    argument.split([' ', '=']).next().unwrap_or_default().to_owned()
+                };
+                found.push(Saying {
+                    place: path.clone(),
+                    name: id.trim_start_matches("kinds::").to_owned(),
+                    level,
+                    fields: arguments.iter().filter(named).map(name).collect(),
+                });
+            }
+        }
+    }
+    found
+}
+
+/// The arguments of a macro before its message.
+fn arguments(call: &str) -> Vec<String> {
+    let (mut found, mut argument, mut depth) = (Vec::new(), String::new(), 0);
+    for char in call.chars() {
+        match char {
+            '"' if depth == 0 && argument.trim().is_empty() => break,
+            ')' if depth == 0 => break,
+            ',' if depth == 0 => found.push(std::mem::take(&mut argument).trim().to_owned()),
+            _ => {
+                depth += i32::from("([{".contains(char)) - i32::from(")]}".contains(char));
+                argument.push(char);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn what_is_said_has_the_levels_and_fields_that_are_listed() {
+    // No events, but what is said of saying and of the end.
+    let others = ["RECORDS_UNSAID", "FAILED"];
+    let sayings = sayings();
+    let mut found = Vec::new();
+    for kind in kinds::ALL.iter().filter(|kind| !others.contains(&kind.name)) {
+        let here: Vec<_> = sayings.iter().filter(|saying| saying.name == kind.name).collect();
+        let fields: BTreeSet<_> = here.iter().flat_map(|saying| &saying.fields).collect();
+        let levels: BTreeSet<_> =
+            here.iter().map(|saying| saying.level).filter(|level| *level != "debug").collect();
+        if !fields.iter().eq(kind.fields.iter().collect::<BTreeSet<_>>().iter()) {
+            found.push(format!("{} has {fields:?}, listed are {:?}", kind.name, kind.fields));
+        }
+        if !levels.iter().eq(kind.levels.iter().collect::<BTreeSet<_>>()) {
+            found.push(format!("{} is {levels:?}, listed are {:?}", kind.name, kind.levels));
+        }
+    }
+    for saying in &sayings {
+        if !kinds::ALL.iter().any(|kind| kind.name == saying.name) {
+            found.push(format!("{} says `{}`", saying.place, saying.name));
+        }
+    }
+    let ids: BTreeSet<_> = kinds::ALL.iter().map(|kind| kind.message_id).collect();
+    assert_eq!(ids.len(), kinds::ALL.len(), "an id means one thing");
+    assert_none(&found, "`telemetry/kinds.rs` lists what is said, and with which fields");
+}
+
+/// The entries of the catalog: message id and text.
+fn catalog() -> Vec<(String, String)> {
+    let text = text("systemd/outstation.catalog");
+    let entries = text.split("\n-- ").skip(1).filter_map(|entry| entry.split_once('\n'));
+    entries.map(|(id, text)| (id.to_owned(), text.to_owned())).collect()
+}
+
+#[test]
+fn the_catalog_explains_everything_that_is_said() {
+    let (catalog, sayings) = (catalog(), sayings());
+    let mut found = Vec::new();
+    for kind in kinds::ALL {
+        let entries = catalog.iter().filter(|(id, _)| id == kind.message_id).count();
+        if entries != 1 {
+            found.push(format!("{} ({}) has {entries} entries", kind.name, kind.message_id));
+        }
+    }
+    for (id, text) in &catalog {
+        let Some(kind) = kinds::ALL.iter().find(|kind| kind.message_id == id) else {
+            found.push(format!("nothing says {id}"));
+            continue;
+        };
+        for part in ["Subject: ", "\nDefined-By: outstation\n", "\n\nData: ", "\n\nNext: "] {
+            if !text.contains(part) {
+                found.push(format!("{} has no `{}`", kind.name, part.trim()));
+            }
+        }
+        if let Some(line) = text.lines().find(|line| line.chars().count() > 80) {
+            found.push(format!("{} is too wide for a terminal: {line}", kind.name));
+        }
+        // A field that is missing would be shown as its own name.
+        for field in text.split('@').skip(1).step_by(2).map(str::to_lowercase) {
+            let mut here = sayings.iter().filter(|saying| saying.name == kind.name);
+            let listed = kind.fields.contains(&field.as_str());
+            let always =
+                here.all(|saying| saying.level == "debug" || saying.fields.contains(&field));
+            if !listed || !always {
+                found.push(format!("{} does not always have `{field}`", kind.name));
+            }
+        }
+    }
+    assert_none(&found, "`systemd/outstation.catalog` explains what the journal shows");
+}
+
+#[test]
+fn every_field_of_the_journal_is_documented() {
+    let readme = text("README.md");
+    let fields = kinds::ALL.iter().flat_map(|kind| kind.fields);
+    let others = ["REPEATS", "LATE_S"].map(str::to_owned);
+    let names: BTreeSet<_> = fields.map(|field| field.to_uppercase()).chain(others).collect();
+    let listed = |name: &String| readme.contains(&format!("| `{name}` |"));
+    let missing: Vec<String> = names.into_iter().filter(|name| !listed(name)).collect();
+    assert_none(&missing, "the README lists every field of the journal");
+}

@@ -1,0 +1,188 @@
+//! Who may know whom, and how long a file may be.
+
+use std::collections::BTreeSet;
+
+use crate::{assert_none, offenders, sources};
+
+/// A folder for each optional sink.
+const SINKS: [&str; 3] = ["src/sink_mqtt", "src/sink_nats", "src/sink_prometheus"];
+
+#[test]
+fn the_domain_is_pure() {
+    let words = [
+        "tokio",
+        "tracing",
+        "std::fs",
+        "std::net",
+        "std::io",
+        "std::thread",
+        "SystemTime",
+        "Instant",
+        "async ",
+        ".await",
+        "rusqlite",
+        "hyper",
+        "crate::ingest",
+        "crate::event_log",
+        "crate::upload",
+        "crate::sink_",
+        "crate::clock",
+        "crate::telemetry",
+        "crate::config",
+        "crate::supervisor",
+    ];
+    assert_none(
+        &offenders("src/domain", &words, &[]),
+        "`domain` decides; it neither waits, logs nor touches anything",
+    );
+}
+
+#[test]
+fn each_device_is_known_in_one_place() {
+    let rules: [(&[&str], &[&str], &str); 7] = [
+        (
+            &["rusqlite"],
+            &[
+                "src/event_log/sqlite.rs",
+                "src/event_log/queries.rs",
+                "src/event_log/copies.rs",
+                "src/event_log/inspect.rs",
+                "src/event_log/schema.rs",
+                "src/event_log/journal.rs",
+                "src/event_log/meter.rs",
+                "src/event_log/carve/tests.rs",
+                "src/event_log/tests/",
+                "src/event_log/error.rs",
+                "src/event_log/tests.rs",
+                "src/collect/",
+            ],
+            "SQL belongs to `event_log/`'s storage files, and the receiver has a database of its own",
+        ),
+        (
+            &["tokio_serial"],
+            &["src/ingest/serial.rs"],
+            "the serial crate belongs to `ingest/serial.rs`",
+        ),
+        (
+            &["client::legacy"],
+            &["src/upload/http_client.rs", "src/upload/http_wire.rs"],
+            "the HTTP client belongs to `upload/http_client.rs`, its connections to `http_wire.rs`",
+        ),
+        (
+            &["rustls::"],
+            &[
+                "src/credentials/tls.rs",
+                "src/upload/tls",
+                "src/upload/http_client.rs",
+                "src/collect/tests",
+            ],
+            "TLS belongs to `credentials/tls.rs`, its failures to `upload/tls.rs`; the HTTP client puts it between its layers",
+        ),
+        (
+            &["rumqttc"],
+            &["src/sink_mqtt/packet.rs"],
+            "MQTT's packets belong to `sink_mqtt/packet.rs`",
+        ),
+        (
+            &["sd_notify"],
+            &["src/supervisor/notify.rs"],
+            "systemd belongs to `supervisor/notify.rs`",
+        ),
+        (
+            &["tracing_subscriber"],
+            &["src/telemetry/", "src/config/filter.rs"],
+            "where logs go belongs to `telemetry`",
+        ),
+    ];
+    for (words, allowed, rule) in rules {
+        assert_none(&offenders("src", words, allowed), rule);
+    }
+}
+
+#[test]
+fn the_local_network_is_known_in_one_place() {
+    let rule = "multicast DNS belongs to `discovery/mdns.rs`";
+    assert_none(&offenders("src", &["mdns_sd"], &["src/discovery/mdns.rs"]), rule);
+}
+
+#[test]
+fn time_is_read_by_the_clock_alone() {
+    let words = ["SystemTime::now", "std::time::Instant", "clock_gettime", "random/boot_id"];
+    assert_none(&offenders("src", &words, &["src/clock.rs"]), "only `clock.rs` reads clocks");
+}
+
+#[test]
+fn ingest_and_upload_do_not_know_each_other() {
+    let upload = ["crate::upload", "crate::sink_"];
+    assert_none(&offenders("src/ingest", &upload, &[]), "ingest only knows the log");
+    assert_none(&offenders("src/upload", &["crate::ingest"], &[]), "upload only knows the log");
+    for sink in SINKS {
+        assert_none(&offenders(sink, &["crate::ingest"], &[]), "a sink only knows its batch");
+    }
+    let wide = ["crate::ingest", "crate::upload", "crate::sink_", "crate::http", "crate::app"];
+    assert_none(&offenders("src/event_log", &wide, &[]), "the log knows neither end");
+    assert_none(&offenders("src/supervisor", &wide, &[]), "the supervisor knows no actor");
+}
+
+#[test]
+fn a_sink_is_known_to_the_table_of_sinks_alone() {
+    let folders = sources("src").into_iter().filter_map(|(path, _)| {
+        let (folder, _) = path.strip_prefix("src/")?.split_once('/')?;
+        folder.starts_with("sink_").then(|| format!("src/{folder}"))
+    });
+    let folders: BTreeSet<String> = folders.collect();
+    assert!(folders.iter().eq(SINKS), "every sink is held to the rules: {folders:?}");
+    for sink in SINKS {
+        let (_, name) = sink.split_once('/').expect("a folder");
+        assert_none(
+            &offenders("src", &[&format!("crate::{name}")], &["src/upload/sinks.rs", sink]),
+            "whoever uses one sink goes by `upload/sinks.rs`",
+        );
+    }
+}
+
+#[test]
+fn handlers_never_wait_for_an_actor() {
+    let words = ["Appender", "Reader", "LogHandle", "mpsc::", "oneshot::"];
+    assert_none(
+        &offenders("src/http", &words, &[]),
+        "a scrape reads watched status, never a mailbox",
+    );
+}
+
+#[test]
+fn no_queue_is_unbounded_and_the_process_ends_in_main() {
+    let words = ["unbounded_channel", "process::exit", "process::abort"];
+    assert_none(
+        &offenders("src", &words, &[]),
+        "queues have a bound, and `main` alone ends the process",
+    );
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let files = ["src", "wire/src", "tests"].into_iter().flat_map(sources);
+    let silent: Vec<String> =
+        files.filter(|(_, text)| !text.starts_with("//!")).map(|(path, _)| path).collect();
+    assert_none(&silent, "a file opens with what it is for");
+}
+
+#[test]
+fn folders_are_two_deep_and_files_are_short() {
+    let mut found = Vec::new();
+    for (path, text) in sources("src") {
+        let depth = path.matches('/').count();
+        if depth > 2 && !is_test(&path) {
+            found.push(format!("{path} is {depth} deep"));
+        }
+        let lines = text.lines().take_while(|line| *line != "#[cfg(test)]").count();
+        if lines > 400 && !is_test(&path) {
+            found.push(format!("{path} has {lines} lines"));
+        }
+    }
+    assert_none(&found, "a reader finds any behaviour in two hops, in a file of readable size");
+}
+
+fn is_test(path: &str) -> bool {
+    path.ends_with("tests.rs") || path.contains("/tests/")
+}
