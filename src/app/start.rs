@@ -99,6 +99,7 @@ pub(super) async fn http(
     supervisor: &mut Supervisor,
     config: &Config,
     board: &StatusBoard,
+    metrics: &Metrics,
 ) -> Option<SocketAddr> {
     let (listen, http) = (config.http.listen?, config.http.clone());
     let bound = LocalPort::bind(listen, &http).await;
@@ -107,7 +108,7 @@ pub(super) async fn http(
     }
     let bound = bound.ok().map(Arc::new);
     let address = bound.as_ref().map(|port| port.local_addr());
-    let (board, metrics) = (board.clone(), Metrics::install());
+    let (board, metrics) = (board.clone(), metrics.clone());
     supervisor.start(Stage::Http, HTTP, Place::Here, move |mut pulse, mut stop| {
         let (bound, board, metrics) = (bound.clone(), board.clone(), metrics.clone());
         let http = http.clone();

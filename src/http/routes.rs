@@ -118,7 +118,7 @@ mod tests {
     use http_body_util::BodyExt;
 
     async fn ask(site: &Site, method: Method, path: &str) -> (StatusCode, String) {
-        told(answer(&method, path, &site.board, &Metrics::install())).await
+        told(answer(&method, path, &site.board, &Metrics::default())).await
     }
 
     async fn told(answer: Answer) -> (StatusCode, String) {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     fn page_of(now: &Snapshot) -> Answer {
-        page("/health", now, &Metrics::install())
+        page("/health", now, &Metrics::default())
     }
 
     #[tokio::test]
@@ -183,7 +183,7 @@ mod tests {
             assert_eq!(ask(&site, Method::GET, path).await.0, StatusCode::NOT_FOUND, "{path}");
         }
         for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE] {
-            let answer = answer(&method, "/health", &site.board, &Metrics::install());
+            let answer = answer(&method, "/health", &site.board, &Metrics::default());
             assert_eq!(answer.status(), StatusCode::METHOD_NOT_ALLOWED, "{method}");
             assert_eq!(answer.headers()[ALLOW], "GET, HEAD");
         }
@@ -205,7 +205,7 @@ mod tests {
     #[tokio::test]
     async fn metrics_say_which_format_they_are_in() {
         let site = site();
-        let answer = answer(&Method::GET, "/metrics", &site.board, &Metrics::install());
+        let answer = answer(&Method::GET, "/metrics", &site.board, &Metrics::default());
         assert_eq!(answer.headers()[CONTENT_TYPE], PROMETHEUS);
         assert!(told(answer).await.1.contains("outstation_build_info{version=\"0.1.0\"} 1"));
     }

@@ -57,7 +57,7 @@ fn colour(level: Level) -> u8 {
 
 /// What comes from a server or a sensor must not play tricks with lines or the terminal, and
 /// journalctl shows none of a message that could.
-fn harmless(text: &str, allowed: &str) -> String {
+pub fn harmless(text: &str, allowed: &str) -> String {
     let mut harmless = String::with_capacity(text.len());
     for char in text.chars() {
         match char.is_control() && !allowed.contains(char) {

@@ -2,21 +2,22 @@
 //!
 //! ```text
 //!  statuses ──snapshot──▶ refresh ──┐
-//!                                   ├──▶ recorder ──▶ page
-//!  events ──metrics::counter!───────┘
+//!                                   ├──▶ a recorder for each page ──▶ page
+//!  events ──metrics::counter!──▶ Counts
 //! ```
 //!
 //! What a status already counts is read from it when a page is asked for, so the data path pays
-//! nothing for metrics. Only what nobody keeps count of is counted where it happens, by the events.
+//! nothing for metrics. Only what nobody keeps count of is counted where it happens, by the events. A
+//! page begins from nothing, so it shows neither ports and sinks that a reload removed nor their ages.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_exporter_prometheus::PrometheusBuilder;
 
 use super::board::Snapshot;
+use super::counts::Counts;
 use super::events::Refused;
 use super::file_system::FileSystem;
 use super::process::Process;
@@ -138,28 +139,31 @@ table! {
 pub(super) const LEFT_OUT: [&str; 2] = ["text", "replaced"];
 
 /// One daemon's metrics. Clones share them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Metrics {
-    recorder: Arc<PrometheusRecorder>,
-    handle: PrometheusHandle,
+    counts: Counts,
 }
 
 impl Metrics {
-    /// Each daemon has a recorder of its own and renders only that, so that several in one process
-    /// (tests, a demo) do not mix their ports and sinks. What events count goes to the recorder of
-    /// the process, which is the first daemon's: in a real process that is the only one.
+    /// What events count from now on is this daemon's. Of several in one process (tests, a demo) that is
+    /// the first.
     pub fn install() -> Self {
-        let recorder = Arc::new(PrometheusBuilder::new().build_recorder());
-        drop(metrics::set_global_recorder(Arc::clone(&recorder)));
-        with_local_recorder(&recorder, || ALL.iter().for_each(describe));
-        Self { handle: recorder.handle(), recorder }
+        let metrics = Self::default();
+        drop(metrics::set_global_recorder(metrics.counts.clone()));
+        metrics
     }
 
     /// The page, in Prometheus's text format.
     pub fn render(&self, now: &Snapshot) -> String {
         let process = Process::read();
-        with_local_recorder(&self.recorder, || refresh(now, &process));
-        let mut page = sorted(&self.handle.render());
+        let recorder = PrometheusBuilder::new().build_recorder();
+        with_local_recorder(&recorder, || {
+            ALL.iter().for_each(describe);
+            refresh(now, &process);
+        });
+        let has = |sink: &str| now.sinks.iter().any(|status| status.name == sink);
+        self.counts.tell(&recorder, has);
+        let mut page = sorted(&recorder.handle().render());
         page.push_str(&cpu_block(&process));
         page
     }

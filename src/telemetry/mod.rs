@@ -14,6 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer as _, Registry, reload as reloadable};
 
 use self::format::Format;
+pub use self::format::harmless;
 use self::output::{JOURNAL, Output};
 use self::record::Record;
 pub use self::voice::Logging;
@@ -22,6 +23,7 @@ use crate::clock::Clock;
 use crate::config::{LogFilter, LogFormat, NotAFilter};
 
 pub mod board;
+mod counts;
 pub mod events;
 mod file_system;
 mod format;
@@ -109,13 +111,13 @@ fn choose(format: LogFormat) -> Result<(Output, Format), TelemetryError> {
     let text = Format::Text { colours: std::io::stderr().is_terminal() };
     Ok(match format {
         LogFormat::Auto if stderr_is_the_journal() => Output::journal(Path::new(JOURNAL))
-            .map_or((Output::Stderr, text), |journal| (journal, Format::Journal)),
+            .map_or_else(|_| (Output::stderr(), text), |journal| (journal, Format::Journal)),
         LogFormat::Journald => (
             Output::journal(Path::new(JOURNAL)).map_err(TelemetryError::Journald)?,
             Format::Journal,
         ),
-        LogFormat::Json => (Output::Stderr, Format::Json),
-        LogFormat::Auto | LogFormat::Text => (Output::Stderr, text),
+        LogFormat::Json => (Output::stderr(), Format::Json),
+        LogFormat::Auto | LogFormat::Text => (Output::stderr(), text),
     })
 }
 

@@ -1,10 +1,13 @@
 //! Where records go: journald's socket or stderr. Writing never waits.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::termios::isatty;
 
 pub(super) const JOURNAL: &str = "/run/systemd/journal/socket";
 
@@ -13,12 +16,26 @@ const PIECE_BYTES: usize = 4096;
 
 #[derive(Debug)]
 pub(super) enum Output {
+    /// A pipe or a file.
     Stderr,
+    Terminal(OwnedFd),
     /// A socket that does not block, and where journald listens.
     Journal(UnixDatagram, PathBuf),
 }
 
 impl Output {
+    pub(super) fn stderr() -> Self {
+        let terminal = isatty(io::stderr()).then(|| Self::terminal(Path::new("/proc/self/fd/2")));
+        terminal.and_then(Result::ok).unwrap_or(Self::Stderr)
+    }
+
+    /// Opened anew, so that it does not block and is nobody else's: a terminal is ready as soon as it has
+    /// room for one character, and would wait with the next.
+    fn terminal(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        Ok(Self::Terminal(open(path, flags, Mode::empty())?))
+    }
+
     pub(super) fn journal(path: &Path) -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         socket.set_nonblocking(true)?;
@@ -33,6 +50,7 @@ impl Output {
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Journal(socket, path) => socket.send_to(bytes, path),
+            Self::Terminal(terminal) => Ok(rustix::io::write(terminal, bytes)?),
             Self::Stderr => {
                 let stderr = io::stderr();
                 let mut ready = [PollFd::new(&stderr, PollFlags::OUT)];
@@ -44,5 +62,25 @@ impl Output {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+    use super::*;
+
+    #[test]
+    fn a_terminal_that_nobody_reads_is_not_waited_for() {
+        let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
+        grantpt(&screen).and_then(|()| unlockpt(&screen)).expect("it is ours");
+        let name = ptsname(&screen, Vec::new()).expect("its name").into_string().expect("a path");
+        let output = Output::terminal(Path::new(&name)).expect("it can be opened");
+        // Without a newline an odd count of characters leaves room for some.
+        let line = [b'x'; 999];
+        let written = std::iter::repeat_with(|| output.write(&line)).take(10_000);
+        let full = written.filter_map(Result::err).next().expect("it is full");
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
     }
 }

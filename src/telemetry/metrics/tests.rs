@@ -12,7 +12,7 @@ use crate::telemetry::events::{ActorCrashed, BreakerMoved, Report};
 fn page(site: &Site) -> String {
     let mut now = site.board.snapshot();
     now.actors = vec!["log".into(), "port mcu".into()];
-    Metrics::install().render(&now)
+    Metrics::default().render(&now)
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn values_are_those_of_the_statuses() {
 
 #[tokio::test]
 async fn nothing_is_said_of_what_was_ever_lost_before_the_log_is_open() {
-    let (site, metrics) = (site(), Metrics::install());
+    let (site, metrics) = (site(), Metrics::default());
     let opened = site.log.send_replace(LogStatus::default());
     let page = metrics.render(&site.board.snapshot());
     assert!(!page.contains("outstation_readings_lost_total"), "{page}");
@@ -106,7 +106,7 @@ async fn nothing_is_said_of_what_was_ever_lost_before_the_log_is_open() {
 
 #[tokio::test]
 async fn exactly_one_breaker_state_is_1_and_follows_the_breaker() {
-    let (site, metrics) = (site(), Metrics::install());
+    let (site, metrics) = (site(), Metrics::default());
     let (until, attempt, cause) = (Duration::ZERO, 0, Cause::LinkDown);
     for state in [
         State::Closed { failures: 0 },
@@ -128,12 +128,21 @@ async fn exactly_one_breaker_state_is_1_and_follows_the_breaker() {
 }
 
 #[tokio::test]
-async fn daemons_in_one_process_do_not_mix() {
-    let (one, other) = (Metrics::install(), Metrics::install());
-    let (site, mut renamed) = (site(), site().board.snapshot());
-    renamed.ports[0].name = "gps".into();
-    assert!(other.render(&renamed).contains("port=\"gps\""));
-    assert!(!one.render(&site.board.snapshot()).contains("port=\"gps\""));
+async fn what_a_reload_removed_or_began_anew_leaves_nothing_behind() {
+    let (site, metrics) = (site(), Metrics::default());
+    with_local_recorder(&metrics.counts, || {
+        counter!(SINK_FOUND, "sink" => "cloud").increment(7);
+    });
+    let mut now = site.board.snapshot();
+    let found = "outstation_sink_found_readings_total{sink=\"cloud\"} 7\n";
+    assert!(metrics.render(&now).contains(found), "{}", metrics.render(&now));
+    now.ports[0].last_reading_ms = None;
+    let page = metrics.render(&now);
+    assert!(!page.contains("outstation_port_last_reading_age_seconds{"), "{page}");
+    now.ports.clear();
+    now.sinks.clear();
+    let page = metrics.render(&now);
+    assert!(!page.contains("port=\"") && !page.contains("sink=\""), "{page}");
 }
 
 #[tokio::test]
@@ -150,9 +159,9 @@ async fn two_pages_have_one_order() {
 
 #[tokio::test]
 async fn a_crash_is_counted_by_its_event() {
-    let (site, metrics) = (site(), Metrics::install());
+    let (site, metrics) = (site(), Metrics::default());
     // Which recorder is the process's own depends on which test came first.
-    with_local_recorder(&metrics.recorder, || {
+    with_local_recorder(&metrics.counts, || {
         ActorCrashed { actor: "log", cause: "panicked", restart_in: None }.report();
     });
     let page = metrics.render(&site.board.snapshot());
@@ -161,9 +170,9 @@ async fn a_crash_is_counted_by_its_event() {
 
 #[tokio::test]
 async fn a_breaker_s_moves_are_counted_by_where_to_and_why() {
-    let (site, metrics) = (site(), Metrics::install());
+    let (site, metrics) = (site(), Metrics::default());
     let (until, attempt, cause) = (Duration::ZERO, 0, Cause::Misconfigured);
-    with_local_recorder(&metrics.recorder, || {
+    with_local_recorder(&metrics.counts, || {
         for to in [State::Open { until, attempt, cause }, State::Closed { failures: 0 }] {
             let moved = BreakerMoved {
                 sink: "cloud",
