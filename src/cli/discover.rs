@@ -28,7 +28,8 @@ pub(super) struct Args {
 const AFTER_HELP: &str = "\
 A board answers if its configuration has `announce = true` in [http] and a `listen` that the network
 can reach. In FILE a board that does not answer stays a target, so that Prometheus tells that it is
-down, and what a person added stays for good. Without a network FILE is left as it is, and this fails.";
+down, and what a person added stays for good. Once a board is forgotten nobody tells that it is down:
+give --forget 365d. Without a network FILE is left as it is, and this fails.";
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let file = args.file_sd.as_deref().filter(|file| *file != Path::new("-"));
@@ -72,9 +73,7 @@ fn is_readable_by_prometheus(file: &Path) -> bool {
 }
 
 fn table(found: &[Outstation]) -> Vec<String> {
-    let rows = found.iter().map(|one| {
-        [one.device.clone(), format!("http://{}{}", one.address, one.path), one.version.clone()]
-    });
+    let rows = found.iter().map(|one| [one.device.clone(), one.url(), one.version.clone()]);
     let head = ["device", "metrics", "version"].map(str::to_owned);
     let rows: Vec<[String; 3]> = std::iter::once(head).chain(rows).collect();
     let width = |at: usize| rows.iter().map(|row| row[at].len()).max().unwrap_or(0);

@@ -115,12 +115,14 @@ fn addresses(scheme: Scheme) -> Kind<Addresses> {
 }
 
 fn discovered(text: &str, scheme: Scheme) -> Result<Discovered, Refusal> {
-    let (via, service, end) = match (text.strip_prefix(SRV), text.strip_prefix(MDNS)) {
-        (Some(service), _) => (Via::Srv, service, ""),
-        (_, service) => (Via::Mdns, service.unwrap_or_default(), ".local"),
+    let (via, service) = match (text.strip_prefix(SRV), text.strip_prefix(MDNS)) {
+        (Some(service), _) => (Via::Srv, service),
+        (_, service) => (Via::Mdns, service.unwrap_or_default()),
     };
     let service = service.trim_end_matches('.');
-    if is_service(service) && service.ends_with(end) {
+    // Multicast has one domain, and nothing below it.
+    let is_local = || service.ends_with(".local") && service.split('.').count() == 3;
+    if is_service(service) && (via == Via::Srv || is_local()) {
         let first = scheme.names.first().copied().unwrap_or_default();
         let (service, path) = (service.to_owned(), scheme.path.to_owned());
         return Ok(Discovered { via, service, scheme: first, path });

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::mdns::{Announcement, METRICS};
+use super::mdns::{Announcement, METRICS, METRICS_TLS, MdnsError};
 use crate::config::Http;
 use crate::supervisor::pulse::Pulse;
 use crate::supervisor::{Place, Stage, Stop, Supervisor};
@@ -25,13 +25,15 @@ pub fn start(
     let listens = bound.or(config.listen).filter(reachable);
     let Some(listens) = listens.filter(|_| config.announce) else { return };
     let device = Arc::clone(device);
+    let service = if config.tls.is_some() { METRICS_TLS } else { METRICS };
     supervisor.start(Stage::Http, ANNOUNCE, Place::Here, move |pulse, stop| {
-        announce(Arc::clone(&device), listens, stop, pulse)
+        announce(service, Arc::clone(&device), listens, stop, pulse)
     });
 }
 
 /// Announces until stopped. What fails is tried again each round and said once.
 async fn announce(
+    service: &str,
     device: Arc<str>,
     listens: SocketAddr,
     mut stop: Stop,
@@ -40,7 +42,7 @@ async fn announce(
     let (mut announcement, mut told) = (None, false);
     loop {
         if announcement.is_none() {
-            match begin(&device, listens) {
+            match begin(service, &device, listens) {
                 Ok(begun) => {
                     LocalPortAnnounced { device: &device }.report();
                     announcement = Some(begun);
@@ -63,8 +65,8 @@ async fn announce(
     Ok(())
 }
 
-fn begin(device: &str, listens: SocketAddr) -> Result<Announcement, super::MdnsError> {
+fn begin(service: &str, device: &str, listens: SocketAddr) -> Result<Announcement, MdnsError> {
     let version = env!("CARGO_PKG_VERSION");
     let texts = [("path", "/metrics"), ("device", device), ("version", version)];
-    Announcement::start(METRICS, device, listens, &texts)
+    Announcement::start(service, device, listens, &texts)
 }

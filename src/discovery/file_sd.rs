@@ -14,11 +14,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DiscoveryError, Outstation};
+use super::{DiscoveryError, Outstation, Scheme};
 
 /// When a board answered last, in Unix seconds. Prometheus drops labels of this form after relabelling.
 const SEEN: &str = "__meta_outstation_seen";
 const DEVICE: &str = "device";
+/// Comes before the `scheme` of the job.
+const SCHEME: &str = "__scheme__";
 /// Prometheus, which is another user, reads it.
 const MODE: u32 = 0o644;
 
@@ -36,10 +38,19 @@ impl Targets {
             ("__metrics_path__".to_owned(), found.path.clone()),
             (SEEN.to_owned(), now_s.to_string()),
         ]);
+        // Never the other way: whoever answers could make Prometheus send a password unencrypted.
+        if found.scheme == Scheme::Https {
+            labels.insert(SCHEME.to_owned(), found.scheme.as_str().to_owned());
+        }
         if is_alone {
             labels.insert(DEVICE.to_owned(), found.device.clone());
         }
         Self { targets: vec![found.address.to_string()], labels }
+    }
+
+    /// Whether it was found and not written by a person.
+    fn is_found(&self) -> bool {
+        self.labels.contains_key(SEEN)
     }
 
     /// What a person wrote into the file is never forgotten.
@@ -56,7 +67,8 @@ pub fn shared_names(found: &[Outstation]) -> BTreeSet<&str> {
 }
 
 /// Boards that answered take the place of what is known of them; the others stay for a while. Boards that
-/// share a name get none, or their series would be mixed.
+/// share a name get none, or their series would be mixed. What a person wrote stays as it is, and a board
+/// that stands there is not listed twice.
 pub fn merge(
     known: Vec<Targets>,
     found: &[Outstation],
@@ -67,13 +79,17 @@ pub fn merge(
     let is_alone = |one: &Outstation| !shared.contains(one.device.as_str());
     let is_replaced = |known: &Targets| {
         let device = known.labels.get(DEVICE);
-        found.iter().any(|one| {
-            device == Some(&one.device) || known.targets.contains(&one.address.to_string())
-        })
+        known.is_found()
+            && found.iter().any(|one| {
+                device == Some(&one.device) || known.targets.contains(&one.address.to_string())
+            })
     };
     let stays = |known: &Targets| !is_replaced(known) && !known.is_forgotten(now_s, forget);
     let mut all: Vec<_> = known.into_iter().filter(stays).collect();
-    all.extend(found.iter().map(|one| Targets::of(one, is_alone(one), now_s)));
+    let written: BTreeSet<String> =
+        all.iter().filter(|one| !one.is_found()).flat_map(|one| one.targets.clone()).collect();
+    let new = found.iter().filter(|one| !written.contains(&one.address.to_string()));
+    all.extend(new.map(|one| Targets::of(one, is_alone(one), now_s)));
     all.sort();
     all
 }
@@ -125,6 +141,7 @@ mod tests {
             device: device.into(),
             address: address.parse().expect("an address"),
             version: "0.1.0".into(),
+            scheme: Scheme::Http,
             path: "/metrics".into(),
         }
     }
@@ -176,6 +193,14 @@ mod tests {
     }
 
     #[test]
+    fn a_board_makes_prometheus_encrypt_and_never_stop_encrypting() {
+        let encrypted = Outstation { scheme: Scheme::Https, ..board("b", "10.0.0.2:9437") };
+        let targets = merge(Vec::new(), &[board("a", "10.0.0.1:9437"), encrypted], 1000, WEEK);
+        let schemes = targets.iter().map(|one| one.labels.get(SCHEME).map(String::as_str));
+        assert!(schemes.eq([None, Some("https")]), "{targets:?}");
+    }
+
+    #[test]
     fn what_a_person_wrote_into_the_file_stays() {
         let folder = tempfile::TempDir::new().expect("a folder");
         let path = folder.path().join("targets.json");
@@ -190,6 +215,16 @@ mod tests {
         let mode = fs::metadata(&path).expect("a file").permissions().mode();
         assert_eq!(mode & 0o777, 0o644);
         assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 1, "nothing is left aside");
+    }
+
+    #[test]
+    fn a_board_that_a_person_listed_keeps_that_entry() {
+        let near_and_far = Targets {
+            targets: vec!["10.0.0.1:9437".to_owned(), "10.8.0.17:9437".to_owned()],
+            labels: BTreeMap::from([("site".to_owned(), "north".to_owned())]),
+        };
+        let found = [board("a", "10.0.0.1:9437")];
+        assert_eq!(merge(vec![near_and_far.clone()], &found, 1000, WEEK), [near_and_far]);
     }
 
     #[test]

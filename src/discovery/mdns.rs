@@ -11,6 +11,8 @@ use mdns_sd::{IfKind, ResolvedService, ServiceDaemon, ServiceEvent, ServiceInfo}
 pub const COLLECTOR: &str = "_outstation-collect._tcp.local";
 /// What anything that Prometheus can scrape answers to, as registered with IANA.
 pub const METRICS: &str = "_prometheus-http._tcp.local";
+/// The same with TLS, as tools for Prometheus know it.
+pub const METRICS_TLS: &str = "_prometheus-https._tcp.local";
 /// Ours is longer than the 15 characters that IANA registers.
 const SERVICE_NAME_MAX: u8 = 30;
 /// The library looks for new interfaces this often; a board rarely grows one.
@@ -46,9 +48,29 @@ impl Service {
     }
 }
 
+/// The library's thread and sockets, which end with it. Nothing waits for that.
+struct Daemon(ServiceDaemon);
+
+impl Daemon {
+    fn start() -> Result<Self, MdnsError> {
+        let daemon = Self(ServiceDaemon::new()?);
+        daemon.0.set_service_name_len_max(SERVICE_NAME_MAX)?;
+        daemon.0.set_ip_check_interval(INTERFACES_EVERY_S)?;
+        // A collector on the same board.
+        daemon.0.enable_interface([IfKind::LoopbackV4, IfKind::LoopbackV6].to_vec())?;
+        Ok(daemon)
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        drop(self.0.shutdown());
+    }
+}
+
 /// Listens for services of one type.
 pub struct Browser {
-    daemon: ServiceDaemon,
+    _daemon: Daemon,
     news: mdns_sd::Receiver<ServiceEvent>,
     /// By full name.
     services: BTreeMap<String, Service>,
@@ -63,9 +85,9 @@ impl fmt::Debug for Browser {
 impl Browser {
     /// `service` such as `_outstation-collect._tcp.local`.
     pub fn start(service: &str) -> Result<Self, MdnsError> {
-        let daemon = daemon()?;
-        let news = daemon.browse(&fully_qualified(service))?;
-        Ok(Self { daemon, news, services: BTreeMap::new() })
+        let daemon = Daemon::start()?;
+        let news = daemon.0.browse(&fully_qualified(service))?;
+        Ok(Self { _daemon: daemon, news, services: BTreeMap::new() })
     }
 
     /// All known services once there is news of them. Cancel-safe.
@@ -97,16 +119,9 @@ impl Browser {
     }
 }
 
-impl Drop for Browser {
-    fn drop(&mut self) {
-        // Its thread ends some time after; nothing waits for it.
-        drop(self.daemon.shutdown());
-    }
-}
-
 /// Tells the local network of a service for as long as it lives.
 pub struct Announcement {
-    daemon: ServiceDaemon,
+    daemon: Daemon,
     name: String,
 }
 
@@ -124,9 +139,9 @@ impl Announcement {
         listens: SocketAddr,
         texts: &[(&str, &str)],
     ) -> Result<Self, MdnsError> {
-        let daemon = daemon()?;
+        let daemon = Daemon::start()?;
         if listens.is_ipv4() {
-            daemon.disable_interface(IfKind::IPv6)?;
+            daemon.0.disable_interface(IfKind::IPv6)?;
         }
         let instance = label(instance);
         let (host, service) = (format!("{instance}.local."), fully_qualified(service));
@@ -137,28 +152,19 @@ impl Announcement {
             ServiceInfo::new(&service, instance, &host, ip, port, texts)?
         };
         let name = info.get_fullname().to_owned();
-        daemon.register(info)?;
+        daemon.0.register(info)?;
         Ok(Self { daemon, name })
     }
 
     /// Takes it back, so that nobody is sent here any more.
     pub async fn end(self) {
-        if let Ok(done) = self.daemon.unregister(&self.name) {
+        if let Ok(done) = self.daemon.0.unregister(&self.name) {
             drop(done.recv_async().await);
         }
-        if let Ok(done) = self.daemon.shutdown() {
+        if let Ok(done) = self.daemon.0.shutdown() {
             drop(done.recv_async().await);
         }
     }
-}
-
-fn daemon() -> Result<ServiceDaemon, MdnsError> {
-    let daemon = ServiceDaemon::new()?;
-    daemon.set_service_name_len_max(SERVICE_NAME_MAX)?;
-    daemon.set_ip_check_interval(INTERFACES_EVERY_S)?;
-    // A collector on the same board.
-    daemon.enable_interface([IfKind::LoopbackV4, IfKind::LoopbackV6].to_vec())?;
-    Ok(daemon)
 }
 
 /// As much of a name as a DNS label holds.

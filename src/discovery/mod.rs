@@ -16,7 +16,7 @@ pub mod announce;
 pub mod file_sd;
 pub mod mdns;
 
-use mdns::{Browser, METRICS, MdnsError, Service};
+use mdns::{Browser, METRICS, METRICS_TLS, MdnsError, Service};
 
 /// Of a device id, as in the configuration.
 const DEVICE_BYTES_MAX: usize = 64;
@@ -44,20 +44,50 @@ pub struct Outstation {
     pub device: String,
     pub address: SocketAddr,
     pub version: String,
+    pub scheme: Scheme,
     /// Of its metrics.
     pub path: String,
 }
 
+/// How its local port is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    fn service(self) -> &'static str {
+        match self {
+            Self::Http => METRICS,
+            Self::Https => METRICS_TLS,
+        }
+    }
+}
+
 impl Outstation {
     /// None of what is no outstation: others announce their metrics by the same name.
-    fn from(service: &Service) -> Option<Self> {
+    fn from(service: &Service, scheme: Scheme) -> Option<Self> {
         let text = |key: &str| service.texts.get(key).filter(|text| is_name(text));
         Some(Self {
             device: text("device")?.clone(),
             address: SocketAddr::new(service.address, service.port),
             version: text("version")?.clone(),
+            scheme,
             path: service.path()?.to_owned(),
         })
+    }
+
+    /// Where Prometheus scrapes it.
+    pub fn url(&self) -> String {
+        format!("{}://{}{}", self.scheme.as_str(), self.address, self.path)
     }
 }
 
@@ -69,16 +99,22 @@ fn is_name(text: &str) -> bool {
 /// All that answer within this time, by name. That nobody does is an answer too, as long as there is
 /// a network to ask on.
 pub async fn outstations(wait: Duration) -> Result<Vec<Outstation>, DiscoveryError> {
-    let mut heard = Vec::new();
-    if let Ok(failed) = timeout(wait, listen(Browser::start(METRICS)?, &mut heard)).await {
-        return Err(failed.into());
-    }
-    let mut found: Vec<_> = heard.iter().filter_map(Outstation::from).collect();
+    let (plain, encrypted) =
+        tokio::try_join!(heard(Scheme::Http, wait), heard(Scheme::Https, wait))?;
+    let mut found = [plain, encrypted].concat();
     if found.is_empty() && !has_network()? {
         return Err(DiscoveryError::NoNetwork);
     }
     found.sort();
     Ok(found)
+}
+
+async fn heard(scheme: Scheme, wait: Duration) -> Result<Vec<Outstation>, MdnsError> {
+    let (browser, mut services) = (Browser::start(scheme.service())?, Vec::new());
+    if let Ok(failed) = timeout(wait, listen(browser, &mut services)).await {
+        return Err(failed);
+    }
+    Ok(services.iter().filter_map(|service| Outstation::from(service, scheme)).collect())
 }
 
 /// Until it fails.
@@ -108,14 +144,14 @@ mod tests {
     #[test]
     fn only_what_says_it_is_an_outstation_is_one() {
         let texts = [("path", "/metrics"), ("device", "pump-7"), ("version", "0.1.0")];
-        let found = Outstation::from(&service(&texts)).expect("an outstation");
-        assert_eq!((found.device.as_str(), found.path.as_str()), ("pump-7", "/metrics"));
-        assert_eq!(found.address.to_string(), "10.0.0.7:9437");
+        let found = Outstation::from(&service(&texts), Scheme::Https).expect("an outstation");
+        assert_eq!(found.device, "pump-7");
+        assert_eq!(found.url(), "https://10.0.0.7:9437/metrics");
         // A node exporter, say.
-        assert_eq!(Outstation::from(&service(&texts[..1])), None);
+        assert_eq!(Outstation::from(&service(&texts[..1]), Scheme::Http), None);
         for device in ["", "pump 7", "pump\n7", "p\u{fc}mp", &"x".repeat(65)] {
             let texts = [("path", "/metrics"), ("device", device), ("version", "0.1.0")];
-            assert_eq!(Outstation::from(&service(&texts)), None, "{device}");
+            assert_eq!(Outstation::from(&service(&texts), Scheme::Http), None, "{device}");
         }
     }
 }

@@ -11,7 +11,9 @@ use serde_json::Value;
 use crate::collector::Collector;
 use crate::discovery::has;
 use crate::line::{Line, json_lines};
-use crate::site::{PROGRAM, Site, eventually, json_port};
+use crate::reload::reload;
+use crate::site::{Daemon, PROGRAM, Site, eventually, json_port};
+use crate::tls::{authority, signed};
 use crate::tsdb::{Tsdb, skipped};
 
 fn shipped(path: &str) -> PathBuf {
@@ -176,6 +178,23 @@ impl Machine {
         Self::held_by(&mut self.command(&["unshare", "-n"]))
     }
 
+    /// And a board on the same network.
+    fn with_board() -> (Self, Self) {
+        let machine = Self::new();
+        let board = machine.beside();
+        board.connect(&machine);
+        (machine, board)
+    }
+
+    /// A daemon on this machine.
+    fn starts(&self, site: &Site, rest: &str) -> Daemon {
+        let inside = self.inside();
+        let starter: Vec<&str> = inside.iter().map(String::as_str).collect();
+        let daemon = site.spawn_under(&starter, rest);
+        daemon.told("READY=1");
+        daemon
+    }
+
     /// By a process that lives as long as the machine.
     fn held_by(namespace: &mut Command) -> Self {
         let script = "ip link set lo up && echo up && exec sleep 1000";
@@ -229,15 +248,10 @@ fn a_board_found_by_multicast_is_scraped_and_stays_a_target_when_it_is_gone() {
     if !has("ip") || !has("nsenter") || promtool(&["--version"]).is_none() {
         return;
     }
-    let machine = Machine::new();
-    let board = machine.beside();
-    board.connect(&machine);
-    let inside = board.inside();
-    let starter: Vec<&str> = inside.iter().map(String::as_str).collect();
+    let (machine, board) = Machine::with_board();
     let site = Site::listening("0.0.0.0:9437");
     let line = site.plug("text");
-    let daemon = site.spawn_under(&starter, &format!("announce = true\n{}", json_port(&line)));
-    daemon.told("READY=1");
+    let daemon = board.starts(&site, &format!("announce = true\n{}", json_port(&line)));
 
     let targets = site.path("targets");
     std::fs::create_dir(&targets).expect("make a folder");
@@ -278,6 +292,30 @@ fn a_board_found_by_multicast_is_scraped_and_stays_a_target_when_it_is_gone() {
     let kept = std::fs::read_to_string(&file).expect("targets");
     assert!(kept.contains("10.77.0.1:9437"), "{kept}");
     assert!(up().contains("=> 0 @"), "it is missed on");
+}
+
+#[test]
+fn a_board_that_begins_to_encrypt_is_listed_so() {
+    if !has("ip") || !has("nsenter") {
+        return;
+    }
+    let (machine, board) = Machine::with_board();
+    let site = Site::listening("0.0.0.0:9437");
+    let daemon = board.starts(&site, "announce = true\n");
+    let listed = || {
+        let output = machine.run(&[PROGRAM, "discover", "--wait", "2s", "--file-sd", "-"]);
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let plain = eventually("it is found", listed, |targets| targets.contains("10.77.0.1:9437"));
+    assert!(!plain.contains("__scheme__"), "{plain}");
+    let (certificate, key) = signed(&authority(), "localhost", 2000);
+    let certificate = site.write("http.pem", &certificate.pem());
+    let key = site.write("http.key", &key.serialize_pem());
+    let keys = format!("announce = true\ncert_file = {certificate:?}\nkey_file = {key:?}\n");
+    reload(&site, &daemon, &keys);
+    let encrypted = "\"__scheme__\": \"https\"";
+    eventually("it is found encrypted", listed, |targets| targets.contains(encrypted));
+    daemon.stop();
 }
 
 #[test]
