@@ -33,19 +33,10 @@ impl Change {
         }
     }
 
-    /// The actors that end.
+    /// The actors that end, if they run.
     pub(super) fn ending(&self) -> Vec<String> {
-        self.actors(|moves| &moves.ending)
-    }
-
-    /// The actors that begin.
-    pub(super) fn beginning(&self) -> Vec<String> {
-        self.actors(|moves| &moves.beginning)
-    }
-
-    fn actors(&self, which: impl Fn(&Moves) -> &Vec<String>) -> Vec<String> {
-        let ports = which(&self.ports).iter().map(|name| port_actor(name));
-        let sinks = which(&self.sinks).iter().flat_map(|name| sink_actors(name));
+        let ports = self.ports.ending.iter().map(|name| port_actor(name));
+        let sinks = self.sinks.ending.iter().flat_map(|name| sink_actors(name));
         let http = self.http.then(|| HTTP.to_owned());
         ports.chain(sinks).chain(http).chain(self.announce.then(|| ANNOUNCE.to_owned())).collect()
     }

@@ -1,6 +1,6 @@
 //! What is running, and how it follows the configuration. How each part is started is left to `start`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -20,7 +20,11 @@ use crate::supervisor::{Supervisor, SupervisorError};
 use crate::telemetry;
 use crate::telemetry::board::{Configured, StatusBoard};
 use crate::telemetry::events::{ConfigDoubtful, ConfigRefused, ConfigReloaded, Report};
+use crate::telemetry::metrics::Metrics;
 use crate::upload::SinkStatus;
+
+/// However long a stop of everything may take: meanwhile nobody feeds the watchdog or hears a signal.
+const RELOAD_DEADLINE_MAX: Duration = Duration::from_secs(5);
 
 /// What is running, and what it takes to start more of it.
 #[derive(Debug)]
@@ -33,6 +37,7 @@ pub(super) struct Parts {
     /// What the log holds to.
     settings: LogConfig,
     board: StatusBoard,
+    metrics: Metrics,
     tails: Tails,
     /// By name, of those that are gone too: what a port took in is where it stands in its stream, and
     /// counters go on where they were when a name comes back.
@@ -40,6 +45,13 @@ pub(super) struct Parts {
     sinks: BTreeMap<String, watch::Sender<SinkStatus>>,
     configured: watch::Sender<Configured>,
     local_addr: Option<SocketAddr>,
+}
+
+/// The names of the actors that another configuration ended, and of those that it began.
+#[derive(Debug)]
+pub(super) struct Moved {
+    stopped: Vec<String>,
+    started: Vec<String>,
 }
 
 /// What is left to do when everything has stopped.
@@ -86,6 +98,7 @@ impl Parts {
             log,
             settings,
             board: board.clone(),
+            metrics: Metrics::install(),
             tails: Tails::new(&config.log.path),
             ports: BTreeMap::new(),
             sinks: BTreeMap::new(),
@@ -117,8 +130,7 @@ impl Parts {
         });
         match config {
             Ok(config) => {
-                let change = self.apply(supervisor, config).await?;
-                let (stopped, started) = (change.ending(), change.beginning());
+                let Moved { stopped, started } = self.apply(supervisor, config).await?;
                 ConfigReloaded { started: &started, stopped: &stopped }.report();
             }
             Err(reason) => {
@@ -135,18 +147,21 @@ impl Parts {
         &mut self,
         supervisor: &mut Supervisor,
         config: Config,
-    ) -> Result<Change, SupervisorError> {
+    ) -> Result<Moved, SupervisorError> {
         for warning in config.warnings() {
             ConfigDoubtful { warning: &warning }.report();
         }
         let change = Change::between(&self.config, &config);
-        let deadline = self.config.supervisor.shutdown_deadline;
+        let deadline = self.config.supervisor.shutdown_deadline.min(RELOAD_DEADLINE_MAX);
+        let before = supervisor.running();
         supervisor.stop(&change.ending(), deadline).await?;
+        let kept = supervisor.running();
         self.config = config;
         telemetry::set_level(&self.config.telemetry.level);
         self.tell_log();
         if change.http {
-            self.local_addr = start::http(supervisor, &self.config, &self.board).await;
+            self.local_addr =
+                start::http(supervisor, &self.config, &self.board, &self.metrics).await;
             let (http, device) = (&self.config.http, &self.board.device);
             announce::start(supervisor, http, device, self.local_addr);
         }
@@ -164,7 +179,8 @@ impl Parts {
             start::port(supervisor, self, port, change::alarms(&self.config, &port.name), status);
         }
         self.list();
-        Ok(change)
+        let only_in = |some: &BTreeSet<String>| some.difference(&kept).cloned().collect();
+        Ok(Moved { stopped: only_in(&before), started: only_in(&supervisor.running()) })
     }
 
     /// The log commits what it was handed under the old settings together with the change.

@@ -94,7 +94,11 @@ async fn a_crash_of_the_log_ends_the_daemon_at_once() {
     let own = Arc::clone(&journal);
     supervisor.start(Stage::Log, "log", Place::Thread, move |_, _| {
         note(&own, "started");
-        async { panic!("broken") as Result<(), BoxError> }
+        async {
+            let broken = true;
+            assert!(!broken, "broken");
+            Ok::<(), BoxError>(())
+        }
     });
     let ended = run_until(supervisor, std::future::pending()).await.expect_err("given up");
     assert_eq!(ended.to_string(), "`log` crashed and is given up");
@@ -132,6 +136,22 @@ async fn a_thread_that_panics_is_restarted_too() {
     let stop = async { drop(started.wait_for(|count| *count == 2).await) };
     run_until(supervisor, stop).await.expect("clean");
     assert_eq!(lines(&journal), ["thread"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_waits_for_its_restart_can_be_stopped_alone() {
+    let (mut supervisor, journal) = (supervisor(), Journal::default());
+    start_patient(&mut supervisor, Stage::Ports, "other", &journal);
+    let own = Arc::clone(&journal);
+    supervisor.start(Stage::Uploads, "shaky", Place::Here, move |_, _| {
+        note(&own, "crashed");
+        async { Err::<(), _>(BoxError::from("broken")) }
+    });
+    tokio::task::yield_now().await;
+    supervisor.stop(&["shaky".to_owned()], DEADLINE).await.expect("nobody else minds");
+    assert_eq!(supervisor.running(), BTreeSet::from(["other".to_owned()]));
+    run_until(supervisor, sleep(Duration::from_secs(30))).await.expect("clean");
+    assert_eq!(lines(&journal), ["crashed", "other"]);
 }
 
 #[tokio::test(start_paused = true)]

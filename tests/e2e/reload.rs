@@ -6,10 +6,10 @@ use rustix::process::Signal;
 
 use crate::collector::Collector;
 use crate::line::{json_lines, json_values};
-use crate::site::{Daemon, Site, eventually, json_port, port, sink};
+use crate::site::{Daemon, Site, eventually, get, json_port, outstation, port, port_of, sink};
 
 /// Another file, and the daemon has seen it.
-fn reload(site: &Site, daemon: &Daemon, rest: &str) {
+pub(crate) fn reload(site: &Site, daemon: &Daemon, rest: &str) {
     site.configure(rest);
     daemon.signal(Signal::HUP);
     daemon.told("RELOADING=1");
@@ -92,7 +92,11 @@ fn an_invalid_file_changes_nothing_and_says_every_mistake() {
     assert!(daemon.said().contains("failed to read configuration"), "{}", daemon.said());
 
     assert_eq!((open_at(&daemon, line.path()), daemon.sink()["name"].clone()), before);
+    let shown = || outstation(&["status", "--url", &daemon.address]).stdout;
+    let shown = || String::from_utf8(shown()).expect("text").contains("RELOAD REFUSED");
+    assert!(shown());
     reload(&site, &daemon, &good);
+    assert!(!shown());
     assert!(daemon.said().contains("configuration reloaded"), "{}", daemon.said());
     daemon.stop();
 }
@@ -145,13 +149,43 @@ fn a_sink_that_was_removed_is_not_waited_for_and_one_that_comes_is_owed_what_is_
     let daemon = site.start(&(json_port(&line) + &away));
     line.send(json_lines(0..100));
     daemon.stored(100);
+    assert!(page(&daemon).contains("sink=\"away\""), "{}", page(&daemon));
 
     reload(&site, &daemon, &(json_port(&line) + &sink(&collector.address, "")));
     let status = daemon.delivered(100);
     assert_eq!(status["sinks"].as_array().map(Vec::len), Some(1), "{status}");
     assert_eq!(collector.values("text"), json_values(0..100));
-    let (_, page) = crate::site::get(&daemon.address, "/metrics");
-    assert!(!page.contains("sink=\"away\""), "{page}");
+    assert!(!page(&daemon).contains("sink=\"away\""), "{}", page(&daemon));
+    daemon.stop();
+}
+
+/// The metrics, from wherever it listens.
+fn page(daemon: &Daemon) -> String {
+    let number = port_of(daemon.pid()).expect("it listens");
+    get(&format!("127.0.0.1:{number}"), "/metrics").1
+}
+
+/// How often the sink's breaker opened.
+fn opened(page: &str) -> u64 {
+    let moves = page.lines().filter(|line| {
+        line.starts_with("outstation_breaker_transitions_total{") && line.contains("to=\"open\"")
+    });
+    let counts = moves.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok());
+    counts.sum()
+}
+
+#[test]
+fn another_local_port_goes_on_with_what_was_counted() {
+    let site = Site::new();
+    let mut line = site.plug("text");
+    let config = json_port(&line) + &sink("127.0.0.1:9", "");
+    let daemon = site.start(&config);
+    line.send(json_lines(0..1));
+    let before = eventually("the breaker opens", || opened(&page(&daemon)), |count| *count > 0);
+    reload(&site, &daemon, &format!("connections_max = 20\n{config}"));
+    assert!(opened(&page(&daemon)) >= before, "{}", page(&daemon));
+    let now = || opened(&page(&daemon));
+    eventually("it is counted on", now, |count| *count > before);
     daemon.stop();
 }
 
