@@ -41,7 +41,8 @@ pub(super) struct Repeats {
 struct Subject {
     /// When everything will be in hand again.
     full_at: Duration,
-    held: Option<Record>,
+    /// With when it was said last.
+    held: Option<(Record, Duration)>,
 }
 
 impl Repeats {
@@ -57,26 +58,26 @@ impl Repeats {
             return Some(record);
         }
         let mut record = record;
-        if let Some(older) = &subject.held {
+        if let Some((older, _)) = &subject.held {
             record.absorb(older);
         }
-        subject.held = Some(record);
+        subject.held = Some((record, now));
         None
     }
 
-    /// What was held back and may be said now.
-    pub(super) fn release(&mut self, now: Duration) -> Vec<Record> {
+    /// What was held back and may be said now, with when it happened last.
+    pub(super) fn release(&mut self, now: Duration) -> Vec<(Record, Duration)> {
         let due = self.subjects.values_mut().filter(|subject| subject.due() <= now);
         let earned = due.filter_map(|subject| {
-            let record = subject.held.take()?;
+            let held = subject.held.take()?;
             subject.spend(now);
-            Some(record)
+            Some(held)
         });
         earned.collect()
     }
 
     /// All that was held back, because the process ends.
-    pub(super) fn release_all(&mut self) -> Vec<Record> {
+    pub(super) fn release_all(&mut self) -> Vec<(Record, Duration)> {
         self.subjects.values_mut().filter_map(|subject| subject.held.take()).collect()
     }
 
@@ -119,10 +120,10 @@ fn key(record: &Record) -> (String, String) {
     };
     let parts = SUBJECT.iter().filter_map(|name| record.field(name));
     let subject: Vec<String> = parts.map(ToString::to_string).collect();
-    match subject.is_empty() {
-        // One that names nothing is about what its message says.
-        true => (kind, record.message.clone()),
-        false => (kind, subject.join("\n")),
+    // One that names nothing and tells of no state is about what its message says.
+    match (subject.is_empty(), state) {
+        (true, None) => (kind, record.message.clone()),
+        _ => (kind, subject.join("\n")),
     }
 }
 

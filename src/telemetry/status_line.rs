@@ -26,8 +26,8 @@ struct Seen {
     /// When, and how many readings the ports had given.
     accepted: Option<(Duration, u64)>,
     rate: Option<f64>,
-    /// By sink: its breaker and when it was first seen there.
-    breakers: BTreeMap<String, (&'static str, Duration)>,
+    /// By sink: whether its breaker is closed, and since when. One that tries again and again is not.
+    breakers: BTreeMap<String, (bool, Duration)>,
 }
 
 impl StatusLine {
@@ -55,9 +55,9 @@ impl Seen {
         }
         let mut before = std::mem::take(&mut self.breakers);
         for sink in &now.sinks {
-            let name = sink.breaker.name();
-            let known = before.remove(&sink.name).filter(|(known, _)| *known == name);
-            self.breakers.insert(sink.name.clone(), known.unwrap_or((name, now.uptime)));
+            let closed = sink.breaker.is_closed();
+            let known = before.remove(&sink.name).filter(|(known, _)| *known == closed);
+            self.breakers.insert(sink.name.clone(), known.unwrap_or((closed, now.uptime)));
         }
     }
 
@@ -100,6 +100,7 @@ fn age(now: &Snapshot, since: Duration) -> humantime::FormattedDuration {
 mod tests {
     use super::super::board::tests::site;
     use super::*;
+    use crate::domain::breaker::State;
 
     #[tokio::test(start_paused = true)]
     async fn the_line_says_how_much_comes_what_waits_and_since_when_nothing_leaves() {
@@ -115,7 +116,14 @@ mod tests {
         site.unplug();
         site.log.send_modify(|log| log.accepting = false);
         line.say();
-        tokio::time::advance(Duration::from_secs(130)).await;
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let (attempt, cause) = (0, Cause::LinkDown);
+        let probing = State::HalfOpen { probing: true, attempt, cause };
+        site.sink.send_modify(|sink| sink.breaker = probing);
+        assert!(line.say().contains("sink cloud half_open for 1m (link_down)"), "{}", line.say());
+        site.take_link_down();
+        line.say();
+        tokio::time::advance(Duration::from_secs(70)).await;
         let uptime = site.board.clock.now();
         site.configured.send_modify(|now| now.refused = Some(uptime));
         assert_eq!(

@@ -110,7 +110,7 @@ impl Voice {
         let mut state = self.lock();
         let planned = state.next_look(now);
         if let Some(record) = state.repeats.admit(record, now) {
-            state.enqueue(&record, now);
+            state.enqueue(&record, now, now);
             state.write_out(now);
         }
         let look = state.next_look(now);
@@ -123,8 +123,8 @@ impl Voice {
         let mut state = self.lock();
         loop {
             let now = self.clock.now();
-            for record in state.repeats.release(now) {
-                state.enqueue(&record, now);
+            for (record, since) in state.repeats.release(now) {
+                state.enqueue(&record, since, now);
             }
             state.write_out(now);
             state = match state.next_look(now) {
@@ -137,8 +137,8 @@ impl Voice {
     fn finish(&self) {
         let deadline = self.clock.now() + PATIENCE;
         let mut state = self.lock();
-        for record in state.repeats.release_all() {
-            state.enqueue(&record, self.clock.now());
+        for (record, since) in state.repeats.release_all() {
+            state.enqueue(&record, since, self.clock.now());
         }
         loop {
             let now = self.clock.now();
@@ -178,14 +178,14 @@ impl State {
         }
     }
 
-    fn enqueue(&mut self, record: &Record, now: Duration) {
+    fn enqueue(&mut self, record: &Record, since: Duration, now: Duration) {
         let bytes = self.format.bytes(record);
         if self.waiting.is_empty() {
             self.read_at = now;
         }
         if self.waiting_bytes + bytes.len() <= WAITING_BYTES_MAX {
             self.waiting_bytes += bytes.len();
-            self.waiting.push_back(Waiting::Record { bytes, since: now });
+            self.waiting.push_back(Waiting::Record { bytes, since });
             return;
         }
         ::metrics::counter!(metrics::RECORDS_UNSAID).increment(1);
@@ -272,7 +272,7 @@ mod tests {
         let (early, late) = (Duration::from_secs(1), Duration::from_secs(31));
         // Returns although there is never room for so many.
         for n in 0..10_000 {
-            state.enqueue(&record(format!("record {n}")), early);
+            state.enqueue(&record(format!("record {n}")), early, early);
             state.write_out(early);
         }
         assert!(state.waiting_bytes <= WAITING_BYTES_MAX);
@@ -281,7 +281,7 @@ mod tests {
             said.extend(heard(&journald));
             state.write_out(late);
         }
-        state.enqueue(&record("the next".to_owned()), late);
+        state.enqueue(&record("the next".to_owned()), late, late);
         state.write_out(late);
         said.extend(heard(&journald));
         let said: Vec<_> = said.iter().filter(|datagram| !datagram.is_empty()).collect();

@@ -36,7 +36,7 @@ fn play(events: impl Iterator<Item = (Duration, Record)>) -> Vec<(Duration, Reco
     let (mut repeats, mut said) = (Repeats::default(), Vec::new());
     let release_until = |repeats: &mut Repeats, said: &mut Vec<_>, until: Duration| {
         while let Some(due) = repeats.next_due().filter(|due| *due <= until) {
-            said.extend(repeats.release(due).into_iter().map(|record| (due, record)));
+            said.extend(repeats.release(due).into_iter().map(|(record, _)| (due, record)));
         }
     };
     for (at, record) in events {
@@ -44,7 +44,7 @@ fn play(events: impl Iterator<Item = (Duration, Record)>) -> Vec<(Duration, Reco
         said.extend(repeats.admit(record, at).map(|record| (at, record)));
     }
     let end = said.last().map_or(Duration::ZERO, |(at, _)| *at);
-    said.extend(repeats.release_all().into_iter().map(|record| (end, record)));
+    said.extend(repeats.release_all().into_iter().map(|(record, _)| (end, record)));
     said
 }
 
@@ -80,6 +80,30 @@ fn the_last_word_about_a_port_is_how_it_is() {
     let (_, last) = said.last().expect("something is said");
     assert_eq!((last.message_id.as_str(), last.repeats), (kinds::PORT_ABSENT, 94));
     assert_eq!(said.len(), 7);
+}
+
+#[test]
+fn the_last_word_about_the_log_is_how_it_is() {
+    let states = [kinds::LOG_TROUBLE, kinds::LOG_HEALED];
+    let of = |n: u64, id: &str| Record {
+        message: format!("about {id}"),
+        fields: Vec::new(),
+        ..record(id, "", n)
+    };
+    let said = play((0..15).map(|n| (seconds(n * 2), of(n, states[usize::from(n % 2 == 1)]))));
+    let (_, last) = said.last().expect("something is said");
+    assert_eq!((last.message_id.as_str(), last.repeats), (kinds::LOG_TROUBLE, 8));
+}
+
+#[test]
+fn what_was_held_back_knows_when_it_happened() {
+    let mut repeats = Repeats::default();
+    for n in 0..20 {
+        repeats.admit(record("a", "mcu", n), seconds(n));
+    }
+    let due = repeats.next_due().expect("something is held back");
+    let held: Vec<_> = repeats.release(due).into_iter().map(|(_, at)| at).collect();
+    assert_eq!(held, [seconds(19)]);
 }
 
 #[test]
