@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::{CliError, LogFormatArg, Signals, runtime, say};
 use crate::collect::{Collector, CollectorConfig, Store};
 use crate::config::LogFilter;
+use crate::credentials::file::NamedFile;
 use crate::discovery::mdns::{Announcement, COLLECTOR};
 use crate::telemetry;
 
@@ -17,7 +18,7 @@ pub(super) struct Args {
     /// The SQLite file that keeps the readings; without it they are gone when this ends.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
-    /// A file with the bearer token that senders must show.
+    /// A file with the bearer token that senders must show, readable for nobody else.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Tell the local network of it by multicast DNS, for sinks with
@@ -31,14 +32,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let _logging = telemetry::init(&LogFilter::default(), args.log_format.into())?;
-    let token = args.token_file.as_ref().map(|path| {
-        let text = std::fs::read_to_string(path);
-        text.map(|text| text.trim().to_owned()).map_err(|source| CliError::File {
-            operation: "read the token file",
-            path: path.clone(),
-            source,
-        })
-    });
+    let token = args.token_file.as_ref().map(|path| NamedFile::secret("token", path).token());
     let config = CollectorConfig { listen: args.listen, token: token.transpose()? };
     let store = Store::open(args.store.as_deref())?;
     let runtime = runtime()?;

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::app::AppError;
 use crate::collect::{CollectError, StoreError};
 use crate::config::{ConfigError, LogFormat};
+use crate::credentials::file::SetupError;
 use crate::demo::DemoError;
 use crate::device::DeviceError;
 use crate::discovery::DiscoveryError;
@@ -118,6 +119,8 @@ pub enum CliError {
     Announce(#[source] MdnsError),
     #[error(transparent)]
     Demo(#[from] DemoError),
+    #[error(transparent)]
+    Setup(#[from] SetupError),
     #[error(transparent)]
     Status(#[from] status::StatusError),
     #[error(transparent)]

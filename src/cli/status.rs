@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use hyper::StatusCode;
 use serde_json::Value;
 
 use super::{CliError, runtime, say};
 use crate::config::TlsFiles;
 use crate::http::fetch::{self, FetchError, Proof};
+use crate::telemetry::harmless;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -52,8 +54,10 @@ impl ProofArgs {
 pub enum StatusError {
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    #[error("`{url}` answered {status}: {said}")]
+    Refused { url: String, status: StatusCode, said: String },
     #[error("`{url}` answered {status}; is this the local port of an outstation?")]
-    Answer { url: String, status: hyper::StatusCode },
+    Answer { url: String, status: StatusCode },
     #[error("`{url}` did not answer with JSON; is this the local port of an outstation?")]
     Json { url: String, source: serde_json::Error },
 }
@@ -72,6 +76,11 @@ async fn fetch(url: &str, proof: &Proof) -> Result<Value, StatusError> {
     let scheme = if url.contains("://") { "" } else { "http://" };
     let url = format!("{scheme}{}/status", url.trim_end_matches('/').trim_end_matches("/status"));
     let (status, body) = fetch::get(&url, proof).await?;
+    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+        let said = String::from_utf8_lossy(&body);
+        let said = harmless(said.lines().next().unwrap_or_default(), "");
+        return Err(StatusError::Refused { url, status, said });
+    }
     if !status.is_success() {
         return Err(StatusError::Answer { url, status });
     }
@@ -86,11 +95,22 @@ fn lines(status: &Value) -> Vec<String> {
         text(&status["version"]),
         duration(&status["uptime_s"])
     )];
+    lines.extend(warnings(status));
     lines.extend(rows(&status["ports"]).map(port));
     lines.push(log(&status["log"], &status["clock"]));
     lines.extend(rows(&status["sinks"]).flat_map(sink_and_endpoints));
     lines.extend(ledger(&status["ledger"]));
     lines
+}
+
+/// What needs a person.
+fn warnings(status: &Value) -> Vec<String> {
+    let stuck: Vec<String> = rows(&status["stuck"]).map(text).collect();
+    let stuck = (!stuck.is_empty()).then(|| format!("STUCK: {}", stuck.join(", ")));
+    let refused = &status["reload_refused_age_s"];
+    let refused = (!refused.is_null())
+        .then(|| format!("RELOAD REFUSED {} ago: the journal says why", duration(refused)));
+    stuck.into_iter().chain(refused).collect()
 }
 
 fn port(port: &Value) -> String {
@@ -231,7 +251,8 @@ fn counts(value: &Value) -> String {
 
 fn text(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        // Whoever answers at another --url may be anybody.
+        Value::String(text) => harmless(text, ""),
         Value::Null => "-".to_owned(),
         other => other.to_string(),
     }

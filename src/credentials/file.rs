@@ -22,7 +22,7 @@ const EVERYBODY: u32 = 0o006;
 pub enum SetupError {
     #[error("`{0}` is no URL")]
     Url(String),
-    #[error("failed to read the {what} file `{}`", .path.display())]
+    #[error("failed to read the {what} file `{}`{}", .path.display(), next_step(.path, .source))]
     Read { what: &'static str, path: PathBuf, source: io::Error },
     #[error(
         "the {what} file `{}` is open to everybody on this board (mode {mode:04o}); close it with \
@@ -35,10 +35,32 @@ pub enum SetupError {
     Line { what: &'static str, path: PathBuf, line: usize, problem: &'static str },
     #[error("the key in `{}` does not fit the certificate in `{}`", .key.display(), .certificate.display())]
     Mismatch { certificate: PathBuf, key: PathBuf },
+    #[error(
+        "failed to use the certificate in `{}` with the key in `{}`", .certificate.display(),
+        .key.display()
+    )]
+    Identity { certificate: PathBuf, key: PathBuf, source: Box<dyn Error + Send + Sync> },
     #[error("`{0}` is no name that a certificate can be for")]
     Host(String),
     #[error("failed to set up TLS")]
     Tls(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// What a person can do where the reason alone does not say it.
+fn next_step(path: &Path, reason: &io::Error) -> &'static str {
+    let handed_over = std::env::var_os("CREDENTIALS_DIRECTORY");
+    let is_credential = handed_over.is_some_and(|folder| path.starts_with(folder));
+    match reason.kind() {
+        io::ErrorKind::NotFound if is_credential => {
+            "; put it into /etc/outstation/credentials and restart the daemon, which gets its \
+             credentials at a start"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; under systemd put it into /etc/outstation/credentials, name it \"credential:NAME\" \
+             and restart the daemon, whose user may not read it here"
+        }
+        _ => "",
+    }
 }
 
 /// A file by its path, and what it is to hold.
@@ -178,6 +200,16 @@ mod tests {
             read(&"x".repeat(2 << 20), |file| file.text()),
             Err(SetupError::Read { .. })
         ));
+    }
+
+    #[test]
+    fn a_file_that_may_not_be_read_says_how_it_may() {
+        let reason = io::Error::from(io::ErrorKind::PermissionDenied);
+        let error = NamedFile::secret("token", Path::new("/etc/token")).unread(reason).to_string();
+        assert!(error.contains("name it \"credential:NAME\""), "{error}");
+        let reason = io::Error::from(io::ErrorKind::NotFound);
+        let error = NamedFile::secret("token", Path::new("/etc/token")).unread(reason).to_string();
+        assert_eq!(error, "failed to read the token file `/etc/token`");
     }
 
     #[test]

@@ -86,7 +86,11 @@ fn mismatch(error: rustls::Error, certificate: &Path, key: &Path) -> SetupError 
         rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
             SetupError::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() }
         }
-        error => unusable(error),
+        source => SetupError::Identity {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+            source: Box::new(source),
+        },
     }
 }
 
@@ -96,9 +100,10 @@ fn unknown(error: VerifierBuilderError) -> SetupError {
 
 /// The authorities of one file and no others.
 fn roots(path: &Path) -> Result<RootCertStore, SetupError> {
-    let mut roots = RootCertStore::empty();
+    let (file, mut roots) = (NamedFile::open("certificate", path), RootCertStore::empty());
     for certificate in certificates(path)? {
-        roots.add(certificate).map_err(unusable)?;
+        let useless = |_| file.holds("a certificate that is none of an authority");
+        roots.add(certificate).map_err(useless)?;
     }
     Ok(roots)
 }

@@ -31,9 +31,16 @@ impl Refusals {
 
     /// Called now and then; says something if there is something to say, and not too often.
     pub(super) fn tell(&self, now: Instant) {
+        let told_at = self.0.lock().unwrap_or_else(PoisonError::into_inner).told_at;
+        if told_at.is_none_or(|at| now.duration_since(at) >= PAUSE) {
+            self.tell_rest(now);
+        }
+    }
+
+    /// What is left to say at the end.
+    pub(super) fn tell_rest(&self, now: Instant) {
         let mut untold = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let too_soon = untold.told_at.is_some_and(|at| now.duration_since(at) < PAUSE);
-        let Some(last) = untold.last.filter(|_| !too_soon) else { return };
+        let Some(last) = untold.last else { return };
         ClientsRefused { counts: &untold.counts, last }.report();
         *untold = Untold { told_at: Some(now), ..Untold::default() };
     }

@@ -127,13 +127,15 @@ impl LocalPort {
             // All arms are cancel-safe: a connection not taken stays in the kernel's queue, one
             // whose end was not noted is noted the next time.
             tokio::select! {
-                () = stop.requested() => return Ok(()),
+                () = stop.requested() => break,
                 () = pulse.called() => self.door.refusals.tell(Instant::now()),
                 (stream, peer) = self.accept() => connections.add(stream, peer),
                 // A panic was told by the panic hook, and one answer is not the port.
                 Some(_) = connections.tasks.join_next() => {}
             }
         }
+        self.door.refusals.tell_rest(Instant::now());
+        Ok(())
     }
 
     async fn accept(&self) -> (TcpStream, IpAddr) {

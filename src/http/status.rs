@@ -22,6 +22,10 @@ pub(super) struct Status<'a> {
     device: &'a str,
     version: &'a str,
     uptime_s: f64,
+    /// Actors that make no progress.
+    stuck: &'a [String],
+    /// When the newest configuration was refused, if it was.
+    reload_refused_age_s: Option<f64>,
     clock: Clock,
     log: Log<'a>,
     ports: Vec<Port<'a>>,
@@ -35,6 +39,10 @@ impl<'a> Status<'a> {
             device: &now.device,
             version: now.version,
             uptime_s: seconds(now.uptime),
+            stuck: &now.stuck,
+            reload_refused_age_s: now
+                .reload_refused
+                .map(|at| seconds(now.uptime.saturating_sub(at))),
             clock: Clock { set: now.log.clock_set },
             log: Log::of(&now.log),
             ports: now.ports.iter().map(|port| Port::of(now, port)).collect(),
@@ -330,6 +338,7 @@ mod tests {
         });
         let expected = json!({
             "device": "pump-7", "version": "0.1.0", "uptime_s": 1.5, "clock": {"set": true},
+            "stuck": [], "reload_refused_age_s": null,
             "log": {
                 "accepting": true, "trouble": null, "path": "/var/lib/outstation/log.db",
                 "epoch": 9, "head": 7, "bytes": 8192, "used_bytes": 4096,

@@ -21,6 +21,17 @@ fn golden(name: &str) -> String {
 }
 
 #[test]
+fn a_receiver_takes_no_token_that_everybody_may_read() {
+    let site = Site::new();
+    let token = site.path("token");
+    std::fs::write(&token, "battery-staple\n").expect("write a file");
+    let token = token.display().to_string();
+    let output = outstation(&["collect", "--listen", "127.0.0.1:0", "--token-file", &token]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(stderr(&output).contains("is open to everybody on this board"), "{output:?}");
+}
+
+#[test]
 fn a_wrong_command_line_ends_with_64_and_help_does_not() {
     for output in [
         outstation(&[]),
