@@ -184,6 +184,15 @@ impl Board {
         serde_json::from_str(&answer.1).ok()
     }
 
+    /// Nothing was killed for want of memory, and the daemon never began anew.
+    pub(crate) fn kept_its_ceiling(&self) {
+        let cgroup = "/sys/fs/cgroup/system.slice/outstation.service";
+        let events = self.run(&format!("cat {cgroup}/memory.peak {cgroup}/memory.events"));
+        drop(writeln!(std::io::stderr().lock(), "memory.peak and events: {events}"));
+        assert!(events.contains("oom_kill 0"), "{events}");
+        assert_eq!(self.run("systemctl show -p NRestarts --value outstation").trim(), "0");
+    }
+
     pub(crate) fn sensor(&self) -> Sensor {
         Sensor::at(&self.disk().beside("cable"))
     }

@@ -18,6 +18,9 @@
 )]
 
 // The rig.
+#[path = "../e2e/attacks.rs"]
+#[allow(dead_code, reason = "shared with another suite")]
+mod attacks;
 mod board;
 #[path = "../e2e/collector.rs"]
 #[allow(dead_code, reason = "shared with another suite")]
@@ -38,6 +41,7 @@ mod writes;
 
 // What is promised.
 mod clock;
+mod lan;
 mod memory;
 mod network;
 mod package;

@@ -4,14 +4,14 @@
 //! done to the port, readings arrive at their rate, memory is bounded and the port answers others.
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::Value;
 
+use crate::attacks::{self, Attack, refused};
 use crate::collector::Collector;
 use crate::line::json_lines;
 use crate::site::{Daemon, Site, eventually, get, json_port, outstation, port_of, sink};
@@ -201,6 +201,9 @@ fn files_that_cannot_be_used_lock_the_port_and_readings_are_recorded_all_the_sam
     line.send(json_lines(0..100));
     collector.holds(100);
     assert_eq!(get(&daemon.address, "/health").0, 503);
+    let asked = outstation(&["status", "--url", &daemon.address]);
+    let said = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(said.contains("the log of the daemon says why"), "{said}");
     let said = daemon.said();
     assert!(said.contains("ERROR") && said.contains("and nobody is let in: line 1 of"), "{said}");
     daemon.stop();
@@ -243,13 +246,6 @@ fn addresses_of_other_networks_are_turned_away_and_counted_and_the_board_itself_
     assert_eq!(from(&neighbour.to_string()), (200, 0));
 }
 
-/// How many clients were turned away for this reason.
-fn refused(page: &str, reason: &str) -> u64 {
-    let name = format!("outstation_http_refused_total{{reason=\"{reason}\"}} ");
-    let value = page.lines().find_map(|line| line.strip_prefix(&name));
-    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in {page}"))
-}
-
 #[cfg(feature = "prometheus")]
 #[test]
 fn a_prometheus_scrapes_it_with_basic_authentication_and_tls() {
@@ -272,72 +268,8 @@ fn a_prometheus_scrapes_it_with_basic_authentication_and_tls() {
     daemon.stop();
 }
 
-/// One that hears nothing and says what it likes.
-fn hostile(address: SocketAddr, says: &[u8]) -> Option<TcpStream> {
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
-    stream.set_write_timeout(Some(Duration::from_millis(200))).expect("set a timeout");
-    // Whether it is heard is the other side's choice.
-    drop(stream.write_all(says));
-    Some(stream)
-}
-
-struct Attack {
-    name: &'static str,
-    connections: usize,
-    says: Vec<u8>,
-    /// One of these counts it.
-    reasons: &'static [&'static str],
-}
-
-fn attacks(encrypted: bool) -> Vec<Attack> {
-    let attack = |name, connections, says: &[u8], reasons| Attack {
-        name,
-        connections,
-        says: says.to_vec(),
-        reasons,
-    };
-    let crowd = attack("1,000 that say nothing", 1000, b"", &["crowded", "busy"]);
-    if encrypted {
-        let hello = [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".as_slice(), &[7; 40]].concat();
-        let mut record = b"\x16\x03\x03\x40\x00".to_vec();
-        record.extend([1; 0x4000]);
-        return vec![
-            crowd,
-            attack("half a handshake", 16, &hello, &["slow"]),
-            attack("300 halves of a handshake", 300, &hello, &["crowded", "busy"]),
-            attack("records of nothing", 50, &record.repeat(64), &["tls", "busy"]),
-            attack("no TLS", 50, b"GET / HTTP/1.1\r\n\r\n", &["tls", "busy"]),
-        ];
-    }
-    let random: Vec<u8> = {
-        let mut rng = fastrand::Rng::with_seed(7);
-        (0..64 << 10).map(|_| rng.u8(..)).collect()
-    };
-    let headers = [b"GET / HTTP/1.1\r\n".to_vec(), b"x-more: of it\r\n".repeat(1 << 16)].concat();
-    let url = [b"GET /".to_vec(), vec![b'a'; 1 << 20], b" HTTP/1.1\r\n\r\n".to_vec()].concat();
-    let wrong = BASE64_STANDARD.encode("prometheus:guess");
-    let wrong = format!("GET / HTTP/1.1\r\nhost: x\r\nauthorization: Basic {wrong}\r\n\r\n");
-    let pages = b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(2000);
-    vec![
-        crowd,
-        attack("slow heads", 16, b"GET /health HT", &["slow"]),
-        attack("300 slow heads", 300, b"GET /health HT", &["crowded", "busy"]),
-        attack("endless headers", 30, &headers, &["malformed", "busy"]),
-        attack("huge addresses", 30, &url, &["malformed", "busy"]),
-        attack("garbage", 50, &random, &["malformed", "busy"]),
-        attack(
-            "garbage after requests",
-            50,
-            &[&pages[..64], &random].concat(),
-            &["malformed", "busy"],
-        ),
-        attack("pages nobody reads", 30, &pages, &["busy", "crowded", "login"]),
-        attack("wrong passwords", 200, wrong.as_bytes(), &["login", "crowded", "busy"]),
-    ]
-}
-
 /// Lets an attacker on the network do all this to a daemon in 32 MB while a sensor speaks; what was seen.
-fn besieged(guarded: &Guarded, keys: &str, encrypted: bool) -> String {
+fn besieged(guarded: &Guarded, keys: &str, scheme: &str, attacks: &[Attack]) -> String {
     let mut measured = String::new();
     let Some(neighbour) = lan_address() else { return measured };
     let collector = Collector::start(&guarded.site);
@@ -349,7 +281,6 @@ fn besieged(guarded: &Guarded, keys: &str, encrypted: bool) -> String {
     let daemon = guarded.site.spawn_under(&["prlimit", &limit, "--"], &config);
     daemon.told("READY=1");
     let target = SocketAddr::new(neighbour, number_of(&daemon));
-    let scheme = if encrypted { "https" } else { "http" };
     let own = format!("{scheme}://localhost:{}", target.port());
     let ca = guarded.path("ca.pem");
     let page = |path: &str| {
@@ -366,23 +297,17 @@ fn besieged(guarded: &Guarded, keys: &str, encrypted: bool) -> String {
     let answered = || eventually("its address is answered again", again, |code| *code == 200);
     let arrived = || collector.stats()["unique"].as_u64().expect("a count");
     let (spoken, ()) = line.speak(Duration::from_millis(10), json_lines, || {
-        for attack in attacks(encrypted) {
+        for attack in attacks {
             answered();
-            let counted = |page: &str| attack.reasons.iter().map(|r| refused(page, r)).sum::<u64>();
-            let before = counted(&page("/metrics"));
-            let connect = |_| hostile(target, &attack.says);
-            let held: Vec<TcpStream> = (0..attack.connections).filter_map(connect).collect();
+            let counted = || attack.counted(&page("/metrics"));
+            let before = counted();
+            let held = attack.begin(target);
             let so_far = arrived();
             // While the attacker holds on, readings arrive and the technician is answered.
             eventually("more readings have arrived", arrived, |count| *count >= so_far + 200);
-            eventually(attack.name, || page("/metrics"), |page| counted(page) > before);
-            measured += &format!(
-                "{}: {} connections, {} counted
-",
-                attack.name,
-                held.len(),
-                counted(&page("/metrics")) - before
-            );
+            let now = eventually(attack.name, counted, |now| *now > before);
+            let (name, connections) = (attack.name, held.len());
+            measured += &format!("{name}: {connections} connections, {} counted\n", now - before);
             for mut stream in held {
                 stream.set_nonblocking(true).expect("set nonblocking");
                 drop(stream.read(&mut [0; 4096]));
@@ -420,13 +345,15 @@ fn high_water_kib(daemon: &Daemon) -> u64 {
 fn whatever_is_done_to_the_open_port_readings_arrive_and_it_answers_again() {
     let guarded = Guarded::new();
     let users = format!("users_file = {:?}\n", guarded.path("users"));
-    println!("{}", besieged(&guarded, &users, false));
+    let mut attacks = attacks::unencrypted();
+    attacks.push(attacks::guesses());
+    println!("{}", besieged(&guarded, &users, "http", &attacks));
 }
 
 #[test]
 fn whatever_is_done_to_the_encrypted_port_readings_arrive_and_it_answers_again() {
     let guarded = Guarded::new();
-    println!("{}", besieged(&guarded, &guarded.keys(), true));
+    println!("{}", besieged(&guarded, &guarded.keys(), "https", &attacks::encrypted()));
 }
 
 #[test]

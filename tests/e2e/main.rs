@@ -15,6 +15,7 @@
 )]
 
 // The rig.
+mod attacks;
 mod collector;
 mod disk;
 mod journal;

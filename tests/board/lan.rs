@@ -1,0 +1,49 @@
+//! An attacker on the network, while the service manager bounds the daemon's memory.
+
+use std::io::Write as _;
+
+use crate::attacks::unencrypted;
+use crate::board::{Board, PATIENCE};
+use crate::collector::Collector;
+use crate::disk::Disk;
+use crate::package::arrives;
+use crate::site::{Site, eventually_within};
+
+/// As the technician at the board gets them.
+fn metrics(board: &Board) -> String {
+    let request = "GET /metrics HTTP/1.1\\r\\nhost: localhost\\r\\nconnection: close\\r\\n\\r\\n";
+    board.run(&format!(
+        "exec 3<>/dev/tcp/127.0.0.1/9437 && printf '{request}' >&3 && cat <&3; exec 3>&-"
+    ))
+}
+
+#[test]
+#[ignore = "boots a virtual board: run tests/board/run"]
+fn whatever_is_done_to_the_port_readings_arrive_and_the_ceiling_holds() {
+    let site = Site::new();
+    let collector = Collector::start(&site);
+    let board = Board::boot(Disk::installed());
+    board.start(&collector, "");
+    let mut sensor = board.sensor();
+    let target = board.local_port.parse().expect("an address");
+    let mut said = Vec::new();
+    for attack in unencrypted() {
+        let counted = || attack.counted(&metrics(&board));
+        let before = counted();
+        let held = attack.begin(target);
+        said.push(sensor.say(500));
+        // While the attacker holds on.
+        arrives(&collector, &said);
+        let now = eventually_within(PATIENCE, attack.name, counted, |now| *now > before);
+        let (name, connections) = (attack.name, held.len());
+        drop(writeln!(
+            std::io::stderr().lock(),
+            "{name}: {connections} connections, {} counted",
+            now - before
+        ));
+    }
+    let spoken = said.last().expect("attacks").end;
+    let status = board.sees("it answers", |status| status["ledger"]["delivered"] == spoken);
+    assert_eq!(status["ledger"]["balanced"], true, "{status}");
+    board.kept_its_ceiling();
+}
