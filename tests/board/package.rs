@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use crate::board::{Board, PATIENCE};
+use crate::board::{BY_ID, Board, PATIENCE};
 use crate::collector::Collector;
 use crate::disk::Disk;
 use crate::site::{Site, eventually_within};
@@ -42,6 +42,27 @@ fn graphed(board: &Board, accepted: u64) {
     });
 }
 
+/// As a technician does it: the file that ships, with what differs uncommented, changed and added.
+fn edit(board: &Board, collector: &Collector) {
+    let (file, shipped, edited) =
+        ("/etc/outstation/outstation.toml", "/tmp/shipped.toml", "/tmp/edited.toml");
+    board.run(&format!("cp {file} {shipped}"));
+    board.configure(collector, "");
+    let id = r#"s/^#: id = .*/id = "site"/"#;
+    let listen = r#"s/^listen = .*/listen = "0.0.0.0:9437"/"#;
+    board.run(&format!("sed -e '{id}' -e '{listen}' {shipped} >{edited}"));
+    board.run(&format!(r"sed -n '/^\[\[port/,$p' {file} >>{edited} && cp {edited} {file}"));
+}
+
+/// `outstation check` names every mistake at once.
+fn mistakes_are_named(board: &Board) {
+    let text = "[device]\nid = \"pump 7\"\n[log]\ncommit_intervall = \"1s\"\n";
+    board.write("/tmp/mistakes.toml", text);
+    let (code, said) = board.attempt("outstation check --config /tmp/mistakes.toml");
+    let both = ["line 2: device.id", "line 4: log.commit_intervall"];
+    assert!(code == 78 && both.iter().all(|mistake| said.contains(mistake)), "{code}: {said}");
+}
+
 #[test]
 #[ignore = "boots a virtual board: run tests/board/run"]
 fn a_package_is_installed_configured_upgraded_removed_and_purged() {
@@ -51,12 +72,19 @@ fn a_package_is_installed_configured_upgraded_removed_and_purged() {
     board.run("apt-get install -y /packages/old/*.deb");
     assert_eq!(board.run("systemctl is-active outstation").trim(), "active");
     assert_eq!(board.run("systemctl is-enabled outstation").trim(), "enabled");
-    // Nothing configured yet, and said so.
-    board.run("outstation check");
-    board.configure(&collector, "");
+    // It waits to be told what to read.
+    let said = board.run("outstation check --quiet");
+    assert!(said.contains("there is no [[port]]: nothing will be read"), "{said}");
+    let names = board.run("ls /dev/serial/by-id/");
+    assert_eq!(names.trim(), BY_ID.trim_start_matches("/dev/serial/by-id/"));
+    mistakes_are_named(&board);
+    edit(&board, &collector);
     board.run("outstation check");
     board.run("systemctl restart outstation");
     board.reads();
+    let status = board.run("outstation status");
+    let is_open = |line: &str| line.starts_with("port probe ") && line.contains(" open ");
+    assert!(status.lines().any(is_open), "{status}");
     let mut sensor = board.sensor();
     let first = sensor.say(300);
     arrives(&collector, std::slice::from_ref(&first));
@@ -71,7 +99,12 @@ fn a_package_is_installed_configured_upgraded_removed_and_purged() {
     let second = sensor.say(200);
     board.stored(500);
     let before = board.run("systemctl show -p MainPID --value outstation");
-    board.run("apt-get install -y /packages/new/*.deb");
+    let upgrade = "apt-get -o Dpkg::Options::=--force-confold install -y /packages/new/*.deb";
+    board.run(upgrade);
+    // With the configuration that is there; the one that ships is beside it.
+    let folder = "/etc/outstation";
+    board.run(&format!("grep -q probe {folder}/outstation.toml"));
+    board.run(&format!("grep -q 'comment that is new' {folder}/outstation.toml.dpkg-dist"));
     let after = board.run("systemctl show -p MainPID --value outstation");
     assert_ne!(before, after, "the service was restarted");
     board.reads();
