@@ -31,7 +31,7 @@ fn whatever_is_done_to_the_port_readings_arrive_and_the_ceiling_holds() {
         let counted = || attack.counted(&metrics(&board));
         let before = counted();
         let held = attack.begin(target);
-        said.push(sensor.say(500));
+        said.push(sensor.say(200));
         // While the attacker holds on.
         arrives(&collector, &said);
         let now = eventually_within(PATIENCE, attack.name, counted, |now| *now > before);
