@@ -46,7 +46,7 @@ impl Output {
         }
     }
 
-    /// Writes as much as there is room for now.
+    /// Writes as much as there is room for, and says how much that was.
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Journal(socket, path) => socket.send_to(bytes, path),

@@ -15,7 +15,7 @@ use crate::collector::Collector;
 use crate::disk::{Disk, arch, built};
 use crate::qmp;
 use crate::sensor::Sensor;
-use crate::site::{eventually, eventually_within, try_get};
+use crate::site::{Site, eventually, eventually_within, try_get};
 
 /// An emulated board on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
@@ -23,6 +23,16 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 const HOST: &str = "10.0.2.2";
 /// The name under which the adapter stays the same, wherever it is plugged in.
 pub(crate) const BY_ID: &str = "/dev/serial/by-id/usb-QEMU_QEMU_USB_SERIAL_PROBE-if00-port0";
+
+/// An installed board that reads a sensor and delivers to a collector, and the collector's place.
+pub(crate) fn reading() -> (Site, Collector, Board, Sensor) {
+    let site = Site::new();
+    let collector = Collector::start(&site);
+    let board = Board::boot(Disk::installed());
+    board.start(&collector, "");
+    let sensor = board.sensor();
+    (site, collector, board, sensor)
+}
 
 /// Without power when dropped.
 #[derive(Debug)]

@@ -1,19 +1,12 @@
 //! The wall clock is stepped by years, in both directions, while the daemon runs.
 
-use crate::board::Board;
-use crate::collector::Collector;
-use crate::disk::Disk;
+use crate::board::reading;
 use crate::package::arrives;
-use crate::site::Site;
 
 #[test]
 #[ignore = "boots a virtual board: run tests/board/run"]
 fn a_stepped_clock_stops_no_timer_and_loses_or_reorders_no_reading() {
-    let site = Site::new();
-    let collector = Collector::start(&site);
-    let board = Board::boot(Disk::installed());
-    board.start(&collector, "");
-    let mut sensor = board.sensor();
+    let (_site, collector, board, mut sensor) = reading();
     let mut said = vec![sensor.say(100)];
     arrives(&collector, &said);
     for step in ["+4 years", "-3 years", "-20 years", "+19 years"] {

@@ -3,11 +3,9 @@
 use std::io::Write as _;
 
 use crate::attacks::unencrypted;
-use crate::board::{Board, PATIENCE};
-use crate::collector::Collector;
-use crate::disk::Disk;
+use crate::board::{Board, PATIENCE, reading};
 use crate::package::arrives;
-use crate::site::{Site, eventually_within};
+use crate::site::eventually_within;
 
 /// As the technician at the board gets them.
 fn metrics(board: &Board) -> String {
@@ -20,11 +18,7 @@ fn metrics(board: &Board) -> String {
 #[test]
 #[ignore = "boots a virtual board: run tests/board/run"]
 fn whatever_is_done_to_the_port_readings_arrive_and_the_ceiling_holds() {
-    let site = Site::new();
-    let collector = Collector::start(&site);
-    let board = Board::boot(Disk::installed());
-    board.start(&collector, "");
-    let mut sensor = board.sensor();
+    let (_site, collector, board, mut sensor) = reading();
     let target = board.local_port.parse().expect("an address");
     let mut said = Vec::new();
     for attack in unencrypted() {

@@ -1,21 +1,14 @@
 //! The network goes and comes back, and is bad.
 
-use crate::board::Board;
-use crate::collector::Collector;
-use crate::disk::Disk;
+use crate::board::reading;
 use crate::package::arrives;
-use crate::site::Site;
 
 #[test]
 #[ignore = "boots a virtual board: run tests/board/run"]
 fn a_network_that_goes_or_loses_packets_delays_and_loses_no_reading() {
-    let site = Site::new();
-    let collector = Collector::start(&site);
-    let board = Board::boot(Disk::installed());
-    board.start(&collector, "");
+    let (_site, collector, board, mut sensor) = reading();
     let wire = board.run("ls /sys/class/net | grep -v lo");
     let wire = wire.trim();
-    let mut sensor = board.sensor();
     let mut said = vec![sensor.say(200)];
     arrives(&collector, &said);
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::board::Board;
+use crate::board::{Board, reading};
 use crate::collector::Collector;
 use crate::disk::Disk;
 use crate::package::{arrives, numbers};
@@ -18,11 +18,7 @@ const CUTS: usize = 12;
 #[test]
 #[ignore = "boots a virtual board: run tests/board/run"]
 fn a_killed_daemon_comes_back_and_loses_nothing_it_had_accepted() {
-    let site = Site::new();
-    let collector = Collector::start(&site);
-    let board = Board::boot(Disk::installed());
-    board.start(&collector, "");
-    let mut sensor = board.sensor();
+    let (_site, collector, board, mut sensor) = reading();
     let mut said = Vec::new();
     for kill in 1..=5 {
         said.push(sensor.say(100));

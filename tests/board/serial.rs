@@ -1,20 +1,13 @@
 //! The cable is pulled, and comes back elsewhere. (Not while it carries data: this qemu ends then. The
 //! tests with pseudo-terminals do that.)
 
-use crate::board::{BY_ID, Board};
-use crate::collector::Collector;
-use crate::disk::Disk;
+use crate::board::{BY_ID, reading};
 use crate::package::arrives;
-use crate::site::Site;
 
 #[test]
 #[ignore = "boots a virtual board: run tests/board/run"]
 fn a_replugged_adapter_is_found_under_whatever_number_it_gets() {
-    let site = Site::new();
-    let collector = Collector::start(&site);
-    let board = Board::boot(Disk::installed());
-    board.start(&collector, "");
-    let mut sensor = board.sensor();
+    let (_site, collector, board, mut sensor) = reading();
     let mut said = vec![sensor.say(500)];
     arrives(&collector, &said);
 
