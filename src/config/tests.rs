@@ -256,6 +256,17 @@ fn an_alarm_without_a_port_or_a_condition_that_holds_together_is_refused() {
 }
 
 #[test]
+fn a_service_is_looked_up_in_the_dns_or_on_the_local_network_and_nowhere_below_it() {
+    let with = |url: &str| sink(&format!("url = {url:?}"));
+    for good in ["srv:_x._tcp.a.example.com", "srv:_x._tcp.a.local", "mdns:_x._tcp.local"] {
+        parse(&with(good));
+    }
+    for bad in ["mdns:_x._tcp.a.local", "mdns:_x._tcp.example.com", "mdns:x._tcp.local"] {
+        assert!(problems(&with(bad))[0].contains("allowed: a service such as"), "{bad}");
+    }
+}
+
+#[test]
 fn urls_that_cannot_be_posted_to_are_refused() {
     let bad =
         ["", "/v1", "example.com", "example.com:80", "https://", "https://:80/", "http://h:0/"];
