@@ -22,8 +22,8 @@ use std::process::{Command, Stdio};
 use outstation::bench::w1::Lines as W1;
 use outstation::config::{Format, Lines, TimeKey, TimeUnit};
 use outstation::domain;
-use outstation::domain::reading::{Stamp, Value};
-use outstation::domain::segment::Segment;
+use outstation::domain::codec::segment::Segment;
+use outstation::domain::model::reading::{Stamp, Value};
 use outstation::ingest::{Decoder, LinesDecoder, Outbox};
 
 #[path = "codec/workloads.rs"]

@@ -12,13 +12,13 @@ use std::net::SocketAddr;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::device::{self, DeviceError};
-use crate::event_log::error::StorageError;
+use crate::event_log::store::error::StorageError;
 use crate::ingest::PortState;
+use crate::status::board::StatusBoard;
+use crate::status::status_line::StatusLine;
 use crate::supervisor::notify::Notifier;
 use crate::supervisor::{Supervisor, SupervisorError};
-use crate::telemetry::board::StatusBoard;
 use crate::telemetry::events::{ReadingsUnsaved, Report, Started, Stopped};
-use crate::telemetry::status_line::StatusLine;
 
 mod change;
 mod parts;

@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
-use crate::domain::boots::Anchor;
+use crate::domain::model::boots::Anchor;
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 

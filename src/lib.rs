@@ -25,7 +25,12 @@ pub mod event_log;
 pub mod ingest;
 pub mod upload;
 
-// Where it ends: the sinks besides HTTP.
+// What sinks share.
+pub mod encoding;
+pub mod transport;
+
+// Where it ends: the sinks.
+mod sink_http;
 #[cfg(feature = "mqtt")]
 mod sink_mqtt;
 #[cfg(feature = "nats")]
@@ -48,6 +53,7 @@ pub mod telemetry;
 pub mod cli;
 pub mod http;
 pub mod inspect;
+pub mod status;
 
 // The other end of the wire, and two programs that play a whole site.
 pub mod bench;

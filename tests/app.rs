@@ -8,7 +8,7 @@ use outstation::clock::Clock;
 use outstation::config::{Config, Framing, LineSettings, Port};
 use outstation::demo::pty::Pty;
 use outstation::demo::{Script, play};
-use outstation::domain::batch::Lane;
+use outstation::domain::model::batch::Lane;
 use outstation::http::fetch::{self, Proof};
 use tokio::sync::oneshot;
 

@@ -14,9 +14,9 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use outstation::domain::backoff::jitter_seed;
-use outstation::domain::breaker::{Breaker, Cause, Leave, Pass, Policy};
-use outstation::domain::ramp::Ramp;
+use outstation::domain::policy::backoff::jitter_seed;
+use outstation::domain::policy::breaker::{Breaker, Cause, Leave, Pass, Policy};
+use outstation::domain::policy::ramp::Ramp;
 
 const DEVICES: usize = 1000;
 /// Requests per second that the server can answer; a normal second has `DEVICES`.

@@ -11,8 +11,8 @@ use std::fmt::Write as _;
 
 use fastrand::Rng;
 
-use super::domain::reading::{Stamp, Value};
-use super::domain::segment::Segment;
+use super::domain::codec::segment::Segment;
+use super::domain::model::reading::{Stamp, Value};
 
 const START_MS: i64 = 1_760_000_000_000;
 

@@ -1,6 +1,6 @@
 //! What the two targets of the serial line have in common: any bytes, in any pieces, and the books.
 
-use outstation::domain::ledger::{Ledger, Stage};
+use outstation::domain::model::ledger::{Ledger, Stage};
 use outstation::ingest::{Decoder, Outbox};
 
 /// Feeds all of it in pieces of this size; with an interruption after each, if told so.

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use outstation::clock::Clock;
-use outstation::domain::batch::Lane;
-use outstation::domain::reading::{Channel, Sensor, Stamp, Value, ValueType};
+use outstation::domain::model::batch::Lane;
+use outstation::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
 use outstation::event_log::actor::{Intervals, LogActor, LogConfig, SinkRules};
 use outstation::event_log::{Append, Ask, Limits, LogHandle, LogStatus, Received, channel};
 use outstation::supervisor::pulse::Pulse;

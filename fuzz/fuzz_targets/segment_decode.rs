@@ -7,8 +7,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use outstation::domain::batch::{Batch, Lane, StoredSegment};
-use outstation::domain::segment::Segment;
+use outstation::domain::model::batch::{Batch, Lane, StoredSegment};
+use outstation::domain::codec::segment::Segment;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Some((count, body)) = bytes.split_first_chunk::<4>() {

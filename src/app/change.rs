@@ -6,7 +6,7 @@
 use super::start::{HTTP, port_actor, sink_actors};
 use crate::config::{Config, Port};
 use crate::discovery::announce::ANNOUNCE;
-use crate::domain::alarm::Rule;
+use crate::domain::policy::alarm::Rule;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Change {

@@ -13,14 +13,14 @@ use crate::clock::Clock;
 use crate::config::{Config, Http, Port, Sink};
 use crate::discovery::announce;
 use crate::event_log::actor::LogConfig;
-use crate::event_log::error::StorageError;
+use crate::event_log::store::error::StorageError;
 use crate::event_log::{LogHandle, LogStatus};
 use crate::ingest::{PortStatus, tail};
+use crate::status::board::{Configured, StatusBoard};
+use crate::status::metrics::Metrics;
 use crate::supervisor::{Supervisor, SupervisorError};
 use crate::telemetry;
-use crate::telemetry::board::{Configured, StatusBoard};
 use crate::telemetry::events::{ConfigDoubtful, ConfigRefused, ConfigReloaded, Report};
-use crate::telemetry::metrics::Metrics;
 use crate::upload::SinkStatus;
 
 /// However long a stop of everything may take: meanwhile nobody feeds the watchdog or hears a signal.

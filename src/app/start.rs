@@ -9,24 +9,25 @@ use super::parts::Parts;
 use crate::clock::Clock;
 use crate::config::{Addresses, Config, Port, Sink};
 use crate::control::server::{self as control_server, Control};
-use crate::domain::alarm::Rule;
-use crate::domain::breaker::Policy;
-use crate::domain::endpoint::Endpoint;
+use crate::domain::model::endpoint::Endpoint;
+use crate::domain::policy::alarm::Rule;
+use crate::domain::policy::breaker::Policy;
 use crate::event_log::actor::{Intervals, LogActor, LogConfig, SinkRules};
-use crate::event_log::error::StorageError;
+use crate::event_log::store::error::StorageError;
 use crate::event_log::{self, Limits, LogHandle};
 use crate::http::LocalPort;
 use crate::ingest::PortStatus;
 use crate::ingest::actor::{self as ingest, Ingest};
+use crate::status::board::StatusBoard;
+use crate::status::metrics::Metrics;
 use crate::supervisor::{Place, Stage, Supervisor};
-use crate::telemetry::board::StatusBoard;
 use crate::telemetry::events::{LocalPortAbsent, Report};
-use crate::telemetry::metrics::Metrics;
-use crate::upload::actor::Upload;
-use crate::upload::breaker::{Context, Recoveries};
-use crate::upload::endpoints::Endpoints;
-use crate::upload::registry::{self, Registry};
-use crate::upload::{SinkStatus, Wire, recall, sinks, stack};
+use crate::upload::lookup::{self, Registry};
+use crate::upload::stack::breaker::{Context, Recoveries};
+use crate::upload::stack::endpoints::Endpoints;
+use crate::upload::uploader::actor::Upload;
+use crate::upload::uploader::recall;
+use crate::upload::{SinkStatus, Wire, sinks, stack};
 
 /// The actor of the local port.
 pub(super) const HTTP: &str = "http";
@@ -198,7 +199,7 @@ fn start_registry(
     let (name, status) = (sink.name.clone(), status.clone());
     let [_, actor] = sink_actors(&name);
     supervisor.start(Stage::Uploads, actor, Place::Here, move |pulse, stop| {
-        registry::run(Registry {
+        lookup::run(Registry {
             sink: name.clone(),
             discovered: discovered.clone(),
             endpoints: endpoints.clone(),

@@ -15,9 +15,9 @@ use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::demo::pty::Pty;
-use crate::domain::wear::Flash;
+use crate::domain::policy::wear::Flash;
 use crate::event_log::LogClosed;
-use crate::event_log::error::StorageError;
+use crate::event_log::store::error::StorageError;
 use crate::http::fetch::{self, FetchError, Proof};
 
 pub mod child;

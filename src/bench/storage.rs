@@ -25,11 +25,11 @@ use super::BenchError;
 use super::w1::{Samples, Sensors};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::batch::Lane;
-use crate::domain::ledger::Intake;
-use crate::domain::reading::Readings;
+use crate::domain::model::batch::Lane;
+use crate::domain::model::ledger::Intake;
+use crate::domain::model::reading::Readings;
 use crate::event_log::actor::{Intervals, LogActor, LogConfig, SinkRules};
-use crate::event_log::error::StorageError;
+use crate::event_log::store::error::StorageError;
 use crate::event_log::{
     self, Append, Ask, Limits, LogClosed, LogHandle, LogStatus, Received, Wear,
 };

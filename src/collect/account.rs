@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::refusal::Refusal;
 use super::stats::DeviceStats;
-use crate::domain::delivery::IntervalSet;
+use crate::domain::model::interval_set::IntervalSet;
 
 /// Each costs about 2 KiB of statistics; names are the sender's to invent, memory is ours.
 const DEVICES_MAX: usize = 16_384;

@@ -12,8 +12,8 @@ use flate2::read::MultiGzDecoder;
 use super::intake::Intake;
 use super::refusal::Refusal;
 use super::{events, lines, packed};
-use crate::domain::reading::{CHANNELS_MAX, NAME_MAX, Value};
-use crate::domain::segment::SegmentError;
+use crate::domain::codec::segment::SegmentError;
+use crate::domain::model::reading::{CHANNELS_MAX, NAME_MAX, Value};
 
 /// Segments announce readings almost for free: this bounds the time of one upload.
 pub(super) const READINGS_MAX: u64 = 1 << 20;

@@ -13,10 +13,10 @@ use super::decode::{self, Malformed};
 use super::intake::{Happened, Intake};
 use super::lines::{ClockState, parse_time};
 use super::refusal::Refusal;
-use crate::domain::batch::Batch;
-use crate::domain::boots::Moment;
-use crate::domain::event::Event;
-use crate::domain::event_line::EventLine;
+use crate::domain::model::batch::Batch;
+use crate::domain::model::boots::Moment;
+use crate::domain::model::event::Event;
+use crate::domain::model::event_line::EventLine;
 
 /// The description of a sensor with as many channels and as long names as there can be fits.
 pub(super) const DATA_BYTES_MAX: usize = 256 << 10;

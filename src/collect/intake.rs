@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::account::{Account, integer};
 use super::refusal::Refusal;
 use super::stats::DeviceStats;
-use crate::domain::delivery::IntervalSet;
-use crate::domain::reading::Channel;
+use crate::domain::model::interval_set::IntervalSet;
+use crate::domain::model::reading::Channel;
 
 /// An alarm sent ahead of a backlog makes a gap: this is a day and a half of one each second.
 const INTERVALS_MAX: usize = 131_072;

@@ -14,8 +14,8 @@ use super::decode::{self, Cells, Malformed, READINGS_MAX};
 use super::events;
 use super::intake::Intake;
 use super::refusal::Refusal;
-use crate::domain::column::TEXT_MAX;
-use crate::domain::reading::{CHANNELS_MAX, Value};
+use crate::domain::codec::column::TEXT_MAX;
+use crate::domain::model::reading::{CHANNELS_MAX, Value};
 
 /// The most bytes of an upload after decompression.
 const BYTES_MAX: usize = 64 << 20;

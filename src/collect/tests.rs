@@ -17,12 +17,12 @@ use tokio::time::timeout;
 use bytes::Bytes;
 
 use super::*;
-use crate::domain::batch::{Batch, Lane, StoredSegment, ToldEvent};
-use crate::domain::boots::Anchor;
-use crate::domain::event::{EpochReason, Event};
-use crate::domain::ledger::{Fault, FaultCounts, Loss};
-use crate::domain::reading::{Channel, Sensor, Stamp, Value, ValueType};
-use crate::domain::segment::Segment;
+use crate::domain::codec::segment::Segment;
+use crate::domain::model::batch::{Batch, Lane, StoredSegment, ToldEvent};
+use crate::domain::model::boots::Anchor;
+use crate::domain::model::event::{EpochReason, Event};
+use crate::domain::model::ledger::{Fault, FaultCounts, Loss};
+use crate::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
 
 const PACKED: &str = "application/vnd.outstation.packed";
 const LINES: &str = "application/x-ndjson";

@@ -3,7 +3,7 @@
 use super::kind::{boolean, field, name, quantity};
 use super::print::Printer;
 use super::section::Section;
-use crate::domain::alarm::{Rule, When};
+use crate::domain::policy::alarm::{Rule, When};
 
 /// For one port. Each costs a look at every reading of the port, and a state for every sensor.
 const ALARMS_PER_PORT: usize = 32;

@@ -3,7 +3,7 @@
 use super::kind::{Kind, Names, choice, field, fields, integer};
 use super::print::Printer;
 use super::section::Section;
-use crate::domain::reading::CHANNELS_MAX;
+use crate::domain::model::reading::CHANNELS_MAX;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Framing {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use crate::domain::reading::NAME_MAX;
+use crate::domain::model::reading::NAME_MAX;
 
 pub(super) struct Kind<T> {
     pub(super) allowed: String,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::kind::{Kind, Names, bytes, choice, duration, integer};
 use super::print::Printer;
 use super::section::Section;
-use crate::domain::budget::{Budget, Period, QuietHours};
-use crate::domain::lanes::{LanePolicy, Order};
+use crate::domain::policy::budget::{Budget, Period, QuietHours};
+use crate::domain::policy::lanes::{LanePolicy, Order};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {

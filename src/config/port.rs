@@ -6,7 +6,7 @@ use super::framing::Framing;
 use super::kind::{Names, choice, integer, name, number, path_absolute};
 use super::print::Printer;
 use super::section::Section;
-use crate::domain::batch::Lane;
+use crate::domain::model::batch::Lane;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Port {

@@ -16,7 +16,7 @@ use super::sink_nats::{self, NatsSink};
 #[cfg(feature = "prometheus")]
 use super::sink_prometheus::{self, PrometheusSink};
 use super::url::{Addresses, Scheme};
-use crate::domain::lanes::Order;
+use crate::domain::policy::lanes::Order;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sink {

@@ -7,7 +7,7 @@ use super::section::Section;
 use super::sink::Keys;
 use super::tls_files;
 use super::url::{Addresses, Scheme};
-use crate::domain::template::Template;
+use crate::domain::model::template::Template;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpSink {

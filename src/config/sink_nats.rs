@@ -9,7 +9,7 @@ use super::section::Section;
 use super::sink::Keys;
 use super::tls_files::{self, TlsFiles};
 use super::url::Scheme;
-use crate::domain::template::Template;
+use crate::domain::model::template::Template;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct NatsSink {

@@ -102,7 +102,7 @@ fn a_prometheus_sink_goes_by_the_order_of_the_log_and_is_told_no_events() {
     let sink =
         "[[sink]]\nname = \"tsdb\"\nkind = \"prometheus\"\nurl = \"http://[::1]:9090/write\"\n";
     let config = parse(sink);
-    assert_eq!(config.sinks[0].pace.lanes.order, crate::domain::lanes::Order::AsStored);
+    assert_eq!(config.sinks[0].pace.lanes.order, crate::domain::policy::lanes::Order::AsStored);
     assert!(!config.sinks[0].events);
     assert_eq!(parse(&config.to_toml()), config, "{}", config.to_toml());
     let rest =

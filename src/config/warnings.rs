@@ -6,7 +6,7 @@ use hyper::Uri;
 
 use super::sink_http::query;
 use super::{Access, Addresses, Config, Encoding, Http, Sink, SinkKind};
-use crate::domain::lanes::Order;
+use crate::domain::policy::lanes::Order;
 
 pub(super) fn of(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();

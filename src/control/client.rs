@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{ANSWER_BYTES_MAX, Answer};
-use crate::domain::quarantine::{Done, Order};
+use crate::domain::model::quarantine::{Done, Order};
 
 /// A little longer than the daemon takes at most.
 const PATIENCE: Duration = Duration::from_secs(35);

@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::quarantine::Done;
+use crate::domain::model::quarantine::Done;
 
 pub mod client;
 pub mod server;
@@ -20,7 +20,7 @@ const REQUEST_BYTES_MAX: u64 = 16 << 10;
 /// The longest answer: a line for each sink.
 const ANSWER_BYTES_MAX: u64 = 64 << 10;
 
-/// What is said to an [`Order`](crate::domain::quarantine::Order).
+/// What is said to an [`Order`](crate::domain::model::quarantine::Order).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {

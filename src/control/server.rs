@@ -14,12 +14,12 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::{Answer, REQUEST_BYTES_MAX};
-use crate::domain::quarantine::Order;
+use crate::domain::model::quarantine::Order;
 use crate::event_log::{Curator, LogClosed};
 use crate::supervisor::Stop;
 use crate::supervisor::pulse::Pulse;
 use crate::telemetry::events::Report;
-use crate::telemetry::quarantine::{ControlAbsent, QuarantineChanged};
+use crate::telemetry::events::quarantine::{ControlAbsent, QuarantineChanged};
 
 /// One person gives one order at a time; the others wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 4;

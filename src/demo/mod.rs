@@ -22,9 +22,9 @@ use crate::app::{App, AppError};
 use crate::clock::Clock;
 use crate::collect::{CollectError, Collector, CollectorConfig, Store, StoreError};
 use crate::config::{Config, Format, Framing, LineSettings, Lines, Port, Sink};
-use crate::domain::batch::Lane;
+use crate::domain::model::batch::Lane;
 use crate::event_log::LogStatus;
-use crate::telemetry::board::StatusBoard;
+use crate::status::board::StatusBoard;
 
 pub mod pty;
 mod report;

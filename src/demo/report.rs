@@ -6,8 +6,8 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::collect::Stats;
-use crate::domain::ledger::{Ledger, Loss};
-use crate::telemetry::board::StatusBoard;
+use crate::domain::model::ledger::{Ledger, Loss};
+use crate::status::board::StatusBoard;
 
 /// How the demo ended; its JSON form is stable.
 #[derive(Clone, Debug, Serialize)]

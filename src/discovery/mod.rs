@@ -15,6 +15,7 @@ use tokio::time::timeout;
 pub mod announce;
 pub mod file_sd;
 pub mod mdns;
+pub mod srv;
 
 use mdns::{Browser, METRICS, METRICS_TLS, MdnsError, Service};
 

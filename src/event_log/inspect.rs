@@ -14,19 +14,19 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use rustix::fs::{FlockOperation, flock};
 
-use super::aggregates::Aggregates;
-use super::error::{Result, StorageError, signed, sql};
-use super::files::{self, Files};
-pub use super::queries::{Head, Pages};
-use super::room::{ROW_BYTES, bounds};
-use super::rows::{EventRow, QuarantineRow};
-use super::{copies, queries, schema};
-use crate::domain::batch::StoredSegment;
-use crate::domain::boots::Boots;
-use crate::domain::delivery::{Delivery, IntervalSet};
-use crate::domain::event::{Event, Stream};
-use crate::domain::ledger::{Books, Ledger};
-use crate::domain::registry::Registry;
+use super::retention::room::{ROW_BYTES, bounds};
+use super::state::aggregates::Aggregates;
+use super::store::error::{Result, StorageError, signed, sql};
+use super::store::files::{self, Files};
+pub use super::store::queries::{Head, Pages};
+use super::store::rows::{EventRow, QuarantineRow};
+use super::store::{copies, queries, schema};
+use crate::domain::model::batch::StoredSegment;
+use crate::domain::model::boots::Boots;
+use crate::domain::model::event::{Event, Stream};
+use crate::domain::model::interval_set::{Delivery, IntervalSet};
+use crate::domain::model::ledger::{Books, Ledger};
+use crate::domain::model::sensors::Registry;
 
 /// Rows of one page: a millisecond's work, so that no transaction is long.
 const PAGE_ROWS: usize = 256;
@@ -391,14 +391,14 @@ fn escaped(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event_log::sqlite;
+    use crate::event_log::store::database;
 
     #[test]
     fn a_path_with_anything_in_it_is_still_that_path() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a ?&#%41 é.db");
-        let mut database = sqlite::Database::open(&path, 7).expect("makes a log");
-        database.commit(&sqlite::Commit::default()).expect("commits");
+        let mut database = database::Database::open(&path, 7).expect("makes a log");
+        database.commit(&database::Commit::default()).expect("commits");
         assert_eq!(LogView::open(&path).expect("opens").epoch(), 7);
     }
 
@@ -419,7 +419,7 @@ mod tests {
             let connection = Connection::open(&path).expect("opens");
             connection.pragma_update(None, name, value).expect("set");
         };
-        drop(sqlite::Database::open(&path, 7).expect("makes a log"));
+        drop(database::Database::open(&path, 7).expect("makes a log"));
         pragma("user_version", 1);
         assert!(matches!(LogView::open(&path), Err(StorageError::Older { found: 1, .. })));
         pragma("user_version", 99);

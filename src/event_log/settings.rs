@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::Mailbox;
 use super::actor::LogActor;
-use super::error::StorageError;
-use super::room::bounds;
-use crate::domain::batch::Lane;
-use crate::domain::lanes::LanePolicy;
+use super::retention::room::bounds;
+use super::store::error::StorageError;
+use crate::domain::model::batch::Lane;
+use crate::domain::policy::lanes::LanePolicy;
 
 /// What the actor needs to know; see the configuration for the meaning of each.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::actor::LogActor;
-use super::aggregates::Aggregates;
 use super::inspect::State;
-use super::lanes::Due;
+use super::offer::lanes::Due;
+use super::state::aggregates::Aggregates;
 use super::{Mailbox, Owed};
-use crate::domain::ledger::{Intake, Ledger};
-use crate::domain::quarantine::Quarantine;
-use crate::domain::standing::Standing;
+use crate::domain::model::ledger::{Intake, Ledger};
+use crate::domain::model::quarantine::Quarantine;
+use crate::domain::model::reading_class::Standing;
 
 /// What one sink has and lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -21,13 +21,14 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::actor::{Intervals, LogActor, LogConfig, SinkRules};
-use super::error::StorageError;
+use super::store::error::StorageError;
 use super::*;
 use crate::clock::Clock;
-use crate::domain::batch::Dated;
-use crate::domain::event::Stream;
-use crate::domain::ledger::{Intake, Loss};
-use crate::domain::reading::{Channel, Sensor, Stamp, Value, ValueType};
+use crate::domain::model::batch::Dated;
+use crate::domain::model::batch::{Batch, Lane};
+use crate::domain::model::event::{Event, Stream};
+use crate::domain::model::ledger::{Intake, Loss};
+use crate::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
 use crate::supervisor::pulse::Pulse;
 
 const NOW: i64 = 1_800_000_000_000;

@@ -9,9 +9,9 @@ use hyper::{Method, Response, StatusCode};
 use serde::Serialize;
 
 use super::status::Status;
-use crate::telemetry::board::{Snapshot, StatusBoard};
+use crate::status::board::{Snapshot, StatusBoard};
+use crate::status::metrics::Metrics;
 use crate::telemetry::events::Refused;
-use crate::telemetry::metrics::Metrics;
 
 const INDEX: &str = "\
 outstation: this board's local port
@@ -114,7 +114,7 @@ fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answe
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::board::tests::{Site, site};
+    use crate::status::board::tests::{Site, site};
     use http_body_util::BodyExt;
 
     async fn ask(site: &Site, method: Method, path: &str) -> (StatusCode, String) {

@@ -23,11 +23,11 @@ use tokio::time::{Instant, sleep, timeout};
 use super::door::Door;
 use super::{pace, routes};
 use crate::config::Http;
+use crate::status::board::StatusBoard;
+use crate::status::metrics::Metrics;
 use crate::supervisor::Stop;
 use crate::supervisor::pulse::Pulse;
-use crate::telemetry::board::StatusBoard;
 use crate::telemetry::events::{LocalPortOpened, LocalPortRefuses, Refused, Report};
-use crate::telemetry::metrics::Metrics;
 
 /// The time for a request's head, and so for an idle connection too, and for agreeing on TLS. A head is
 /// one packet.

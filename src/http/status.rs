@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::domain::batch::Lane;
-use crate::domain::breaker::Cause;
-use crate::domain::budget::{Account, Held};
-use crate::domain::endpoint::without_query;
-use crate::domain::ledger::{FaultCounts, Ledger, Loss};
+use crate::domain::model::batch::Lane;
+use crate::domain::model::endpoint::without_query;
+use crate::domain::model::ledger::{FaultCounts, Ledger, Loss};
+use crate::domain::policy::breaker::Cause;
+use crate::domain::policy::budget::{Account, Held};
 use crate::event_log::LogStatus;
 use crate::ingest::{PortState, PortStatus};
-use crate::telemetry::board::Snapshot;
+use crate::status::board::Snapshot;
 use crate::upload::{EndpointStatus, SinkStatus};
 
 #[derive(Debug, Serialize)]
@@ -306,7 +306,7 @@ fn seconds(duration: std::time::Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::telemetry::board::tests::{Site, site};
+    use crate::status::board::tests::{Site, site};
     use serde_json::{Value, json};
 
     fn status(site: &Site) -> Value {

@@ -12,25 +12,18 @@
 
 use std::sync::Arc;
 
-use crate::domain::alarm::{Rule, Watch};
-use crate::domain::ledger::{Fault, Intake};
-use crate::domain::reading::{Readings, Sensor, Stamp, Value};
-use crate::domain::segment::weight;
+use crate::domain::codec::segment::weight;
+use crate::domain::model::ledger::{Fault, Intake};
+use crate::domain::model::reading::{Readings, Sensor, Stamp, Value};
+use crate::domain::policy::alarm::{Rule, Watch};
 
 pub mod actor;
-mod formats;
-mod lines;
-mod postcard;
-mod recovery;
-mod remains;
-mod sensor_clock;
+mod protocol;
 pub mod serial;
 pub mod tail;
-mod tail_file;
-mod tail_place;
 
-pub use lines::LinesDecoder;
-pub use postcard::PostcardDecoder;
+pub use protocol::lines::LinesDecoder;
+pub use protocol::postcard::PostcardDecoder;
 
 /// Readings a port holds while the log is busy. At 115,200 baud it covers some ten seconds.
 const PENDING_READINGS_MAX: usize = 8192;

@@ -7,10 +7,10 @@ use super::lines::{Format, printable};
 use super::output::Output;
 use super::readings::{Selection, state_of};
 use crate::cli::complain;
-use crate::domain::batch::ToldEvent;
-use crate::domain::boots::Moment;
-use crate::domain::event::Stream;
-use crate::domain::event_line::EventLine;
+use crate::domain::model::batch::ToldEvent;
+use crate::domain::model::boots::Moment;
+use crate::domain::model::event::Stream;
+use crate::domain::model::event_line::EventLine;
 use crate::event_log::inspect::{LogView, StoredEvent};
 
 const CSV_HEADER: &str = "position,time,clock,stream,kind,detail\r\n";

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::domain::batch::Dated;
-use crate::domain::boots::rfc3339;
-use crate::domain::reading::Value;
-use crate::upload::json;
+use crate::domain::model::batch::Dated;
+use crate::domain::model::boots::rfc3339;
+use crate::domain::model::reading::Value;
+use crate::encoding::json;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
@@ -96,7 +96,7 @@ fn records(dated: &Dated<'_>) -> String {
 
 fn values<'a>(
     dated: &'a Dated<'_>,
-) -> impl Iterator<Item = (&'a crate::domain::reading::Channel, &'a Value)> {
+) -> impl Iterator<Item = (&'a crate::domain::model::reading::Channel, &'a Value)> {
     let channels = &dated.sensor.channels;
     dated
         .reading
@@ -132,8 +132,8 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::reading::{Channel, Sensor, Stamp, ValueType};
-    use crate::domain::segment::ReadingView;
+    use crate::domain::codec::segment::ReadingView;
+    use crate::domain::model::reading::{Channel, Sensor, Stamp, ValueType};
 
     fn rendered(format: Format, clock_set: bool) -> String {
         let channel = |name: &str, unit: &str| Channel {

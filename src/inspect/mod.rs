@@ -13,8 +13,8 @@ use std::path::PathBuf;
 
 use crate::config::{self, Config};
 use crate::device::{self, DeviceError};
-use crate::event_log::error::StorageError;
 use crate::event_log::inspect::State;
+use crate::event_log::store::error::StorageError;
 
 // How a log is told.
 pub mod lines;

@@ -10,9 +10,9 @@ use super::output::Output;
 use super::readings::{of_segment, state_of};
 use super::{InspectError, Subject};
 use crate::cli::complain;
-use crate::domain::batch::Dated;
-use crate::domain::boots::rfc3339;
-use crate::domain::delivery::IntervalSet;
+use crate::domain::model::batch::Dated;
+use crate::domain::model::boots::rfc3339;
+use crate::domain::model::interval_set::IntervalSet;
 use crate::event_log::QuarantineRow;
 use crate::event_log::inspect::{LogView, State};
 

@@ -2,13 +2,13 @@
 
 use super::InspectError;
 use crate::cli::complain;
-use crate::domain::batch::{Dated, StoredSegment};
-use crate::domain::boots::{Boots, Moment};
-use crate::domain::delivery::IntervalSet;
-use crate::domain::reading::TimeBase;
-use crate::domain::segment::SegmentError;
-use crate::event_log::error::StorageError;
+use crate::domain::codec::segment::SegmentError;
+use crate::domain::model::batch::{Dated, StoredSegment};
+use crate::domain::model::boots::{Boots, Moment};
+use crate::domain::model::interval_set::IntervalSet;
+use crate::domain::model::reading::TimeBase;
 use crate::event_log::inspect::{LogView, Meaning, State};
+use crate::event_log::store::error::StorageError;
 
 /// Which readings are wanted.
 #[derive(Clone, Debug, Default)]

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::domain::wear::Rate;
-use crate::event_log::error::StorageError;
+use crate::domain::policy::wear::Rate;
 use crate::event_log::inspect::{LogView, State, bytes_in_file};
+use crate::event_log::store::error::StorageError;
 
 /// As far back as "lately" goes.
 const WINDOW_MS: i64 = 3_600_000;

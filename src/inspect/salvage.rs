@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::lines::{Format, Lines};
 use super::output::Output;
 use super::{InspectError, readings};
-use crate::domain::delivery::IntervalSet;
+use crate::domain::model::interval_set::IntervalSet;
 use crate::event_log::remains::Remains;
 
 #[derive(Clone, Debug)]

@@ -10,8 +10,8 @@ use super::lines::{Format, Lines};
 use super::output::{self, Output};
 use super::readings::{self, Selection, state_of};
 use super::{InspectError, Subject};
-use crate::event_log::error::StorageError;
 use crate::event_log::inspect::LogView;
+use crate::event_log::store::error::StorageError;
 
 /// How often to ask whether the log has changed. It costs one look at the index of the journal, some
 /// microseconds, and holds whatever becomes of the files: a watch on the journal would wake us at each

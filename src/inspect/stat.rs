@@ -10,14 +10,14 @@ use super::recent::Recent;
 use super::{InspectError, Subject, words};
 use crate::clock::Clock;
 use crate::config;
-use crate::domain::batch::Lane;
-use crate::domain::boots::Moment;
-use crate::domain::boots::rfc3339;
-use crate::domain::delivery::IntervalSet;
-use crate::domain::ledger::{Ledger, Loss};
-use crate::domain::wear::{Flash, Load};
-use crate::event_log::error::StorageError;
+use crate::domain::model::batch::Lane;
+use crate::domain::model::boots::Moment;
+use crate::domain::model::boots::rfc3339;
+use crate::domain::model::interval_set::IntervalSet;
+use crate::domain::model::ledger::{Ledger, Loss};
+use crate::domain::policy::wear::{Flash, Load};
 use crate::event_log::inspect::{Head, LogView, State, room};
+use crate::event_log::store::error::StorageError;
 
 /// A log at one moment; while a daemon writes, the counts of segments are a moment younger.
 #[derive(Debug, Serialize)]

@@ -8,12 +8,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{InspectError, Subject};
-use crate::domain::batch::StoredSegment;
-use crate::domain::delivery::IntervalSet;
-use crate::domain::event::Stream;
-use crate::domain::segment::Segment;
-use crate::event_log::error::StorageError;
+use crate::domain::codec::segment::Segment;
+use crate::domain::model::batch::StoredSegment;
+use crate::domain::model::event::Stream;
+use crate::domain::model::interval_set::IntervalSet;
 use crate::event_log::inspect::{LogView, State, StoredStream};
+use crate::event_log::store::error::StorageError;
 use crate::telemetry::error_chain;
 
 /// Problems told one by one; further ones are counted.

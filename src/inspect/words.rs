@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::wear::{Flash, Load};
+use crate::domain::policy::wear::{Flash, Load};
 
 const UNITS: [(&str, f64); 4] = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0)];
 

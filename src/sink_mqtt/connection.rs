@@ -16,9 +16,10 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::packet::{self, Hello, Incoming, Publish, Terms};
 use super::reason;
 use crate::config::{MqttSink, MqttVersion, TlsFiles};
-use crate::domain::breaker::Cause;
-use crate::upload::link::Io;
-use crate::upload::{Refusal, tls};
+use crate::domain::policy::breaker::Cause;
+use crate::transport::link::Io;
+use crate::transport::tls;
+use crate::upload::Refusal;
 
 /// A broker that hears nothing for one and a half times this long takes us for dead and sends our
 /// will. Most routers remember a silent connection longer.

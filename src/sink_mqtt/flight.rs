@@ -13,8 +13,8 @@ use super::connection::{Connection, ONLINE};
 use super::messages::{Message, Messages, Told};
 use super::packet::{Incoming, Publish};
 use super::reason;
-use crate::domain::breaker::Cause;
-use crate::domain::delivery::IntervalSet;
+use crate::domain::model::interval_set::IntervalSet;
+use crate::domain::policy::breaker::Cause;
 use crate::upload::Refusal;
 
 /// Messages that may be unacknowledged at once, if the broker allows so many: with 100 ms to the broker

@@ -8,12 +8,12 @@ use bytes::Bytes;
 
 use super::topic::{below, topic};
 use crate::config::{MqttSink, Payload};
-use crate::domain::batch::{Batch, Dated};
-use crate::domain::event_line::EventLine;
-use crate::domain::reading::Value;
-use crate::domain::segment::SegmentError;
-use crate::domain::template::Names;
-use crate::upload::json::Lines;
+use crate::domain::codec::segment::SegmentError;
+use crate::domain::model::batch::{Batch, Dated};
+use crate::domain::model::event_line::EventLine;
+use crate::domain::model::reading::Value;
+use crate::domain::model::template::Names;
+use crate::encoding::json::Lines;
 
 /// The messages of a batch, in the order in which they are sent.
 #[derive(Debug)]
@@ -161,10 +161,10 @@ fn write_bare(out: &mut Vec<u8>, value: &Value) {
 pub(super) mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::domain::batch::{Lane, StoredSegment, ToldEvent};
-    use crate::domain::event::Event;
-    use crate::domain::reading::{Channel, Sensor, Stamp, ValueType};
-    use crate::domain::segment::Segment;
+    use crate::domain::codec::segment::Segment;
+    use crate::domain::model::batch::{Lane, StoredSegment, ToldEvent};
+    use crate::domain::model::event::Event;
+    use crate::domain::model::reading::{Channel, Sensor, Stamp, ValueType};
 
     pub(crate) fn config(rest: &str) -> MqttSink {
         let text = format!("[[sink]]\nname = \"s\"\nkind = \"mqtt\"\nurl = \"mqtt://h\"\n{rest}");

@@ -22,12 +22,13 @@ use self::messages::Messages;
 use self::packet::Hello;
 use crate::config::{Login, MqttSink as MqttSinkConfig, Payload};
 use crate::credentials::file::NamedFile;
-use crate::domain::batch::Batch;
-use crate::domain::endpoint::Endpoint;
-use crate::domain::template::Names;
+use crate::domain::model::batch::Batch;
+use crate::domain::model::endpoint::Endpoint;
+use crate::domain::model::template::Names;
 use crate::telemetry::events::{MessagesUnheard, Report as _};
-use crate::upload::link::{Address, Io};
-use crate::upload::{Deliver, Receipt, Refusal, SetupError, Wire, tls};
+use crate::transport::link::{Address, Io};
+use crate::transport::tls;
+use crate::upload::{Deliver, Receipt, Refusal, SetupError, Wire};
 
 mod connection;
 mod flight;

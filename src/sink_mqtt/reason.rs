@@ -1,7 +1,7 @@
 //! What the codes with which a broker refuses mean for us, and how they are put in words.
 
 use crate::config::MqttVersion;
-use crate::domain::breaker::Cause;
+use crate::domain::policy::breaker::Cause;
 use crate::upload::Refusal;
 
 /// Of a connection.

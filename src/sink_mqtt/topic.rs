@@ -1,6 +1,6 @@
 //! Topics: where at a broker a reading or an event goes.
 
-use crate::domain::template::{Names, Template};
+use crate::domain::model::template::{Names, Template};
 
 /// A sensor may be called anything, but one name is one level.
 pub(super) fn topic(template: &Template, names: Names<'_>) -> String {

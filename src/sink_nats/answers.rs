@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::wire::Message;
-use crate::domain::breaker::Cause;
+use crate::domain::policy::breaker::Cause;
 use crate::upload::Refusal;
 
 /// How much of a server's own words goes into our log.

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use super::client::{Connection, Failure};
 use super::streams::{Held, Start, read_back, stream_of};
-use crate::domain::batch::Batch;
-use crate::domain::delivery::IntervalSet;
+use crate::domain::model::batch::Batch;
+use crate::domain::model::interval_set::IntervalSet;
 
 /// One for each endpoint.
 #[derive(Debug)]
@@ -205,7 +205,7 @@ async fn suspect(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::batch::{Lane, StoredSegment};
+    use crate::domain::model::batch::{Lane, StoredSegment};
 
     fn batch(first_seq: u64) -> Batch {
         Batch {

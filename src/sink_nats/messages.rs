@@ -5,10 +5,10 @@ use super::doubt::{Found, What, life};
 use super::subject::Subjects;
 use super::wire::Publish;
 use crate::config::NatsSink;
-use crate::domain::batch::Batch;
-use crate::domain::event_line::EventLine;
+use crate::domain::model::batch::Batch;
+use crate::domain::model::event_line::EventLine;
+use crate::encoding::json::Lines;
 use crate::upload::Refusal;
-use crate::upload::json::Lines;
 
 /// A batch as it goes over the wire.
 #[derive(Debug)]

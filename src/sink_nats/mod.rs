@@ -25,9 +25,10 @@ use self::messages::Messages;
 use self::streams::why_nobody_takes;
 use self::subject::Subjects;
 use crate::config::NatsSink as NatsConfig;
-use crate::domain::batch::Batch;
-use crate::domain::endpoint::Endpoint;
-use crate::upload::{Deliver, Receipt, Refusal, SetupError, Wire, tls};
+use crate::domain::model::batch::Batch;
+use crate::domain::model::endpoint::Endpoint;
+use crate::transport::tls;
+use crate::upload::{Deliver, Receipt, Refusal, SetupError, Wire};
 
 mod answers;
 mod client;

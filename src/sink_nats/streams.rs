@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::client::{Connection, DELIVERIES, Failure};
 use super::wire::Message;
-use crate::domain::boots::rfc3339;
-use crate::domain::breaker::Cause;
+use crate::domain::model::boots::rfc3339;
+use crate::domain::policy::breaker::Cause;
 use crate::upload::Refusal;
 
 /// More ids are not read back: about 10 MB on the wire.

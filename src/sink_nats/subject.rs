@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::domain::reading::Sensor;
-use crate::domain::template::{Names, Template};
+use crate::domain::model::reading::Sensor;
+use crate::domain::model::template::{Names, Template};
 
 /// Stands for port and sensor in the subject of what happened to the device.
 const OF_EVENTS: &str = "_events";

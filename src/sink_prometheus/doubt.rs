@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::samples::{Point, Samples, Series};
-use crate::domain::delivery::IntervalSet;
+use crate::domain::model::interval_set::IntervalSet;
 use crate::event_log::LogStatus;
 
 /// So many series vouch for a request: each alone proves it, unless a sensor repeats itself.

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 
 use crate::config::PrometheusSink;
-use crate::domain::reading::{Channel, Sensor};
+use crate::domain::model::reading::{Channel, Sensor};
 
 /// Name and value of each label, sorted by name; none has an empty value, which would mean the same
 /// as no label.
@@ -70,7 +70,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::reading::ValueType;
+    use crate::domain::model::reading::ValueType;
 
     fn channel(name: &str, unit: &str) -> Channel {
         Channel { name: name.into(), unit: unit.into(), kind: ValueType::F64 }

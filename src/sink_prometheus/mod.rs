@@ -27,12 +27,12 @@ use self::repeats::Repeats;
 use self::samples::{Samples, encoded};
 use crate::clock::Clock;
 use crate::config::{PrometheusSink as Config, Sink};
-use crate::domain::batch::Batch;
-use crate::domain::breaker::Cause;
-use crate::domain::endpoint::Endpoint;
-use crate::domain::lanes::Order;
+use crate::domain::model::batch::Batch;
+use crate::domain::model::endpoint::Endpoint;
+use crate::domain::policy::breaker::Cause;
+use crate::domain::policy::lanes::Order;
 use crate::telemetry::events::{ReadingsFound, Report, ValuesLeftOut};
-use crate::upload::http_client::{HttpClient, Unsuccessful};
+use crate::transport::http_client::{HttpClient, Unsuccessful};
 use crate::upload::sinks::Context;
 use crate::upload::{Deliver, Receipt, Refusal, Rejection, SetupError, Wire};
 

@@ -21,8 +21,8 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, Heade
 
 use super::doubt::Witness;
 use super::samples::{Point, body};
+use crate::transport::http_client::{HttpClient, Unsuccessful};
 use crate::upload::Refusal;
-use crate::upload::http_client::{HttpClient, Unsuccessful};
 
 /// What follows a sample in question, and is refused in any case.
 #[derive(Debug)]

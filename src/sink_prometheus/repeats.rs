@@ -15,8 +15,8 @@ use super::doubt::{SharedDoubt, Witness, witnesses};
 use super::probe::Probe;
 use super::samples::{Point, Samples, Series};
 use crate::clock::Clock;
+use crate::transport::http_client::HttpClient;
 use crate::upload::Refusal;
-use crate::upload::http_client::HttpClient;
 
 #[derive(Debug)]
 pub(super) struct Repeats {

@@ -7,10 +7,10 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::config::Config as Configuration;
-use crate::domain::batch::{Lane, StoredSegment};
-use crate::domain::boots::Anchor;
-use crate::domain::reading::{Channel, Sensor, Stamp, Value, ValueType};
-use crate::domain::segment::Segment;
+use crate::domain::codec::segment::Segment;
+use crate::domain::model::batch::{Lane, StoredSegment};
+use crate::domain::model::boots::Anchor;
+use crate::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
 use crate::upload::Offer;
 use crate::upload::sinks::at;
 

@@ -22,7 +22,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::clock::Clock;
-use crate::domain::restart::RestartBudget;
+use crate::domain::policy::restart::RestartBudget;
 use crate::telemetry::error_chain;
 use crate::telemetry::events::{ActorCrashed, ActorDropped, ActorStuck, Report, StageLate};
 

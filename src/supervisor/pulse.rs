@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::domain::health::is_stuck;
+use crate::status::health::is_stuck;
 
 /// One actor's end.
 #[derive(Clone, Debug)]

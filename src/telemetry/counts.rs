@@ -11,13 +11,13 @@ use metrics::{
 
 /// As events count, in whole numbers. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Counts {
+pub(crate) struct Counts {
     counters: Arc<Mutex<BTreeMap<Key, Arc<AtomicU64>>>>,
 }
 
 impl Counts {
     /// Hands on all but those of sinks that are no more.
-    pub(super) fn tell(&self, recorder: &impl Recorder, has: impl Fn(&str) -> bool) {
+    pub(crate) fn tell(&self, recorder: &impl Recorder, has: impl Fn(&str) -> bool) {
         let metadata = Metadata::new(module_path!(), Level::INFO, None);
         for (key, counter) in &*self.counters() {
             let mut sinks = key.labels().filter(|label| label.key() == "sink");

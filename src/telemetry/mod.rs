@@ -13,39 +13,19 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer as _, Registry, reload as reloadable};
 
-use self::format::Format;
-pub use self::format::harmless;
-use self::output::{JOURNAL, Output};
-use self::record::Record;
-pub use self::voice::Logging;
-use self::voice::Voice;
+use self::events::kinds;
 use crate::clock::Clock;
 use crate::config::{LogFilter, LogFormat, NotAFilter};
+use records::format::Format;
+pub use records::format::harmless;
+use records::output::{JOURNAL, Output};
+use records::record::Record;
+pub use records::writer::Logging;
+use records::writer::Voice;
 
-pub mod board;
-mod counts;
+pub(crate) mod counts;
 pub mod events;
-mod file_system;
-mod format;
-pub mod kinds;
-mod local_port;
-pub mod metrics;
-#[cfg(feature = "mqtt")]
-mod mqtt;
-mod operation;
-mod output;
-mod pace;
-mod process;
-pub mod quarantine;
-mod record;
-mod reload;
-#[cfg(feature = "prometheus")]
-mod remote_write;
-mod repeats;
-pub mod status_line;
-mod storage;
-mod tail;
-mod voice;
+mod records;
 
 /// Overrides the configured level.
 pub const LEVEL_VARIABLE: &str = "OUTSTATION_LOG";

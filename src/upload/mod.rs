@@ -16,39 +16,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::batch::Batch;
-use crate::domain::breaker::{Cause, State};
-use crate::domain::budget::{Account, Held};
-use crate::domain::endpoint::Endpoint;
+use crate::domain::model::batch::Batch;
+use crate::domain::model::endpoint::Endpoint;
+use crate::domain::policy::breaker::{Cause, State};
+use crate::domain::policy::budget::{Account, Held};
 
-pub mod actor;
-mod begun;
-pub mod breaker;
-mod delivery;
-pub(crate) mod endpoints;
-mod http_access;
-mod http_answer;
-pub(crate) mod http_client;
-mod http_sink;
-mod http_wire;
-mod influx;
-pub mod json;
-#[cfg(any(feature = "mqtt", feature = "nats"))]
-pub(crate) mod link;
-mod meter;
-mod rate_limit;
-pub(crate) mod recall;
-pub(crate) mod registry;
-mod remedy;
+mod leftovers;
+pub(crate) mod lookup;
 pub mod sinks;
-mod srv;
 pub mod stack;
-pub(crate) mod tls;
-mod trust;
-mod wire;
+pub mod uploader;
 
 pub use crate::credentials::SetupError;
-pub use wire::Wire;
+pub use crate::transport::wire::Wire;
 
 /// What travels down the stack: cheap to clone, so that a retry offers the very same thing.
 #[derive(Clone, Debug)]

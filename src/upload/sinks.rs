@@ -7,12 +7,12 @@ use tokio::sync::watch;
 use tower::service_fn;
 use tower::util::BoxCloneService;
 
-use super::http_sink::HttpSink;
 use super::{Deliver, Offer, Receipt, Refusal, SetupError, Wire};
 use crate::clock::Clock;
 use crate::config::{Sink, SinkKind};
-use crate::domain::endpoint::Endpoint;
+use crate::domain::model::endpoint::Endpoint;
 use crate::event_log::LogStatus;
+use crate::sink_http::HttpSink;
 #[cfg(feature = "mqtt")]
 use crate::sink_mqtt::{self, MqttSink};
 #[cfg(feature = "nats")]
@@ -88,7 +88,7 @@ pub fn check(sink: &Sink) -> Result<(), SetupError> {
 /// What a reading of one or two channels takes in this sink's encoding, unless it is the stored one.
 pub fn bytes_per_reading(sink: &Sink) -> Option<u64> {
     match &sink.kind {
-        SinkKind::Http(http) => super::http_sink::bytes_per_reading(http),
+        SinkKind::Http(http) => crate::sink_http::bytes_per_reading(http),
         #[cfg(feature = "mqtt")]
         SinkKind::Mqtt(mqtt) => Some(sink_mqtt::bytes_per_reading(mqtt)),
         #[cfg(feature = "prometheus")]

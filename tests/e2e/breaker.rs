@@ -1,6 +1,6 @@
 //! Endpoints and their breakers from outside: failover, and what a loop of crashes does to a server.
 
-use outstation::domain::event::Stream;
+use outstation::domain::model::event::Stream;
 use outstation::event_log::inspect::LogView;
 use serde_json::Value;
 

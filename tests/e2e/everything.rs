@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use outstation::clock::Clock;
-use outstation::domain::boots::rfc3339;
+use outstation::domain::model::boots::rfc3339;
 use serde_json::{Value, json};
 
 use crate::collector::Collector;

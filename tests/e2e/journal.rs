@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use outstation::telemetry::kinds::{self, Kind};
+use outstation::telemetry::events::kinds::{self, Kind};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 

@@ -4,11 +4,11 @@ use std::net::TcpListener;
 
 use outstation::clock::Clock;
 use outstation::config::{Config, Sink};
-use outstation::domain::batch::{Batch, Lane, StoredSegment};
-use outstation::domain::breaker::Cause;
-use outstation::domain::endpoint::Endpoint;
-use outstation::domain::reading::{Channel, Sensor, Stamp, Value, ValueType};
-use outstation::domain::segment::Segment;
+use outstation::domain::codec::segment::Segment;
+use outstation::domain::model::batch::{Batch, Lane, StoredSegment};
+use outstation::domain::model::endpoint::Endpoint;
+use outstation::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
+use outstation::domain::policy::breaker::Cause;
 use outstation::event_log::LogStatus;
 use outstation::upload::sinks::{self, AnySink, Context};
 use outstation::upload::{Offer, Receipt, Refusal, Rejection, Wire};

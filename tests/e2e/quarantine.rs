@@ -11,8 +11,8 @@ use std::sync::Arc;
 use outstation::app::log_config;
 use outstation::clock::Clock;
 use outstation::config::Config;
-use outstation::domain::batch::Lane;
-use outstation::domain::reading::{Channel, Sensor, Stamp, Value as Measured, ValueType};
+use outstation::domain::model::batch::Lane;
+use outstation::domain::model::reading::{Channel, Sensor, Stamp, Value as Measured, ValueType};
 use outstation::event_log::actor::LogActor;
 use outstation::event_log::{
     Append, Ask, Limits, LogHandle, LogStatus, Received, Refused, channel,

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use outstation::clock::Clock;
 use outstation::config::{Config, Sink};
-use outstation::domain::batch::{Batch, Lane, StoredSegment};
-use outstation::domain::endpoint::Endpoint;
-use outstation::domain::reading::{Channel, Sensor, Stamp, Value, ValueType};
-use outstation::domain::segment::Segment;
+use outstation::domain::codec::segment::Segment;
+use outstation::domain::model::batch::{Batch, Lane, StoredSegment};
+use outstation::domain::model::endpoint::Endpoint;
+use outstation::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
 use outstation::event_log::LogStatus;
 use outstation::upload::sinks::{AnySink, Context, at};
 use outstation::upload::{Offer, Refusal, Rejection, Wire};

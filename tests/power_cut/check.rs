@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outstation::clock::Clock;
-use outstation::domain::batch::Lane;
-use outstation::domain::delivery::IntervalSet;
-use outstation::domain::lanes::{LanePolicy, Order};
-use outstation::domain::reading::{Channel, Sensor, Stamp, Value, ValueType};
+use outstation::domain::model::batch::Lane;
+use outstation::domain::model::interval_set::IntervalSet;
+use outstation::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
+use outstation::domain::policy::lanes::{LanePolicy, Order};
 use outstation::event_log::actor::{Intervals, LogActor, LogConfig, SinkRules};
 use outstation::event_log::{Append, Ask, Limits, LogHandle, LogStatus, Received, channel};
 use outstation::supervisor::pulse::Pulse;

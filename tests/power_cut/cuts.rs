@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fastrand::Rng;
-use outstation::domain::delivery::IntervalSet;
+use outstation::domain::model::interval_set::IntervalSet;
 
 use crate::check::{Bench, Due, Outcome};
 use crate::medium::{Medium, Model, torn};

@@ -5,9 +5,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use outstation::domain::batch::Batch;
-use outstation::domain::event::Event;
-use outstation::domain::reading::Value;
+use outstation::domain::model::batch::Batch;
+use outstation::domain::model::event::Event;
+use outstation::domain::model::reading::Value;
 
 use crate::sensor::{now, text};
 

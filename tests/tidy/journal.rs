@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use outstation::telemetry::kinds;
+use outstation::telemetry::events::kinds;
 
 use crate::{assert_none, sources, text};
 
@@ -84,7 +84,7 @@ fn what_is_said_has_the_levels_and_fields_that_are_listed() {
     }
     let ids: BTreeSet<_> = kinds::ALL.iter().map(|kind| kind.message_id).collect();
     assert_eq!(ids.len(), kinds::ALL.len(), "an id means one thing");
-    assert_none(&found, "`telemetry/kinds.rs` lists what is said, and with which fields");
+    assert_none(&found, "`telemetry/events/kinds.rs` lists what is said, and with which fields");
 }
 
 /// The entries of the catalog: message id and text.

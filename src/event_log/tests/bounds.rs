@@ -1,7 +1,7 @@
 //! The log keeps its bounds, says what it gave up for that, and gives up the right things first.
 
 use super::*;
-use crate::domain::event::Event;
+use crate::domain::model::event::Event;
 
 /// Bytes of everything the log keeps.
 fn on_disk(folder: &Path) -> u64 {

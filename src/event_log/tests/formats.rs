@@ -1,9 +1,9 @@
 //! Logs of earlier formats go on, and aggregates are what their streams say.
 
-use super::super::aggregates::Aggregates;
-use super::super::sqlite::Database;
 use super::*;
-use crate::domain::event::Event;
+use crate::domain::model::event::Event;
+use crate::event_log::state::aggregates::Aggregates;
+use crate::event_log::store::database::Database;
 
 /// Made by the program of format version 1: 120 readings with the values 1 to 120, of which the sink
 /// has the first 50.
@@ -73,7 +73,7 @@ async fn a_damaged_log_of_version_2_is_salvaged_into_the_current_format() {
         assert_eq!(status.ledger.imbalances(), Vec::<String>::new(), "page {page}");
         let found = rig.drain("cloud").await;
         assert!(
-            found.iter().all(|(seq, value)| super::super::error::signed(*seq) == *value),
+            found.iter().all(|(seq, value)| crate::event_log::store::error::signed(*seq) == *value),
             "page {page}"
         );
         all += u64::from(found.len() == 120);
@@ -127,13 +127,18 @@ async fn aggregates_from_zero_from_snapshots_and_in_memory_are_the_same() {
         live.record(stream, event, at_ms);
         if rng.u8(..4) == 0 {
             let (events, snapshots) = live.due(true).expect("encodes");
-            let commit = super::super::sqlite::Commit { events, snapshots, ..Default::default() };
+            let commit = crate::event_log::store::database::Commit {
+                events,
+                snapshots,
+                ..Default::default()
+            };
             database.commit(&commit).expect("stored");
             live.committed(true);
         }
     }
     let (events, snapshots) = live.due(true).expect("encodes");
-    let commit = super::super::sqlite::Commit { events, snapshots, ..Default::default() };
+    let commit =
+        crate::event_log::store::database::Commit { events, snapshots, ..Default::default() };
     database.commit(&commit).expect("stored");
     live.committed(true);
     let mut from_zero = Aggregates::default();
@@ -173,7 +178,7 @@ fn happening(rng: &mut fastrand::Rng, sinks: &[&str]) -> (Stream, Event) {
         }
         1 => (Stream::clock(), Event::BootStarted { boot: rng.u32(..9), id: format!("{first}") }),
         2 => {
-            let anchor = crate::domain::boots::Anchor::new(NOW + rng.i64(..9999), 0);
+            let anchor = crate::domain::model::boots::Anchor::new(NOW + rng.i64(..9999), 0);
             (Stream::clock(), Event::ClockAnchored { boot: rng.u32(..9), anchor })
         }
         3 => {

@@ -1,7 +1,7 @@
 //! What goes first, what waits, and what may leave the log before a sink has it.
 
 use super::*;
-use crate::domain::lanes::{LanePolicy, Order};
+use crate::domain::policy::lanes::{LanePolicy, Order};
 
 const LIVE: &[Lane] = &[Lane::Live];
 const BACKFILL_FIRST: &[Lane] = &[Lane::Alarm, Lane::Backfill, Lane::Live];

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::lanes::{LanePolicy, Order};
+use crate::domain::policy::lanes::{LanePolicy, Order};
 
 const SINKS: [(&str, Order); 2] = [("a", Order::LiveFirst), ("b", Order::AsStored)];
 const ASKS: [&[Lane]; 4] =

@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use super::super::error::signed;
 use super::*;
+use crate::event_log::store::error::signed;
 
 /// Readings of a log to be damaged: number `n` has the value `n`.
 const READINGS: u64 = 300;

@@ -2,10 +2,10 @@
 
 use std::cell::Cell;
 
-use super::super::orders::{Declined, carry_out_alone};
 use super::quarantine::{kept, limited, of, order};
 use super::*;
-use crate::domain::quarantine::Wish;
+use crate::domain::model::quarantine::Wish;
+use crate::event_log::quarantine::orders::{Declined, carry_out_alone};
 
 /// A log of so many readings, every second of which sink `a` has and the others it refused.
 fn alternating(folder: &Path, sinks: &[&str], readings: i64) -> (LogActor, LogHandle, Mailbox) {

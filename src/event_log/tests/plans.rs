@@ -1,8 +1,8 @@
 //! No query looks at the whole backlog: SQLite's own plans say so.
 
-use super::super::copies::COPIES;
-use super::super::queries::*;
 use super::*;
+use crate::event_log::store::copies::COPIES;
+use crate::event_log::store::queries::*;
 
 #[tokio::test(start_paused = true)]
 async fn every_query_finds_its_rows_by_a_key() {

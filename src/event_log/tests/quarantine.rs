@@ -7,12 +7,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use super::super::copies::Change;
-use super::super::orders::{Declined, carry_out_alone};
-use super::super::sqlite::{Commit, Database};
 use super::*;
-use crate::domain::batch::StoredSegment;
-use crate::domain::quarantine::{Done, Order, Wish};
+use crate::domain::model::batch::StoredSegment;
+use crate::domain::model::quarantine::{Done, Order, Wish};
+use crate::event_log::quarantine::orders::{Declined, carry_out_alone};
+use crate::event_log::store::copies::Change;
+use crate::event_log::store::database::{Commit, Database};
 
 pub(super) fn limited(folder: &Path, sinks: &[&str], most: u64) -> LogConfig {
     let limits = sinks.iter().map(|sink| ((*sink).to_owned(), most)).collect();
@@ -397,7 +397,7 @@ fn on_disk(folder: &Path) -> u64 {
 #[tokio::test(start_paused = true)]
 async fn copies_never_take_more_than_their_part_of_the_log() {
     let folder = folder();
-    let bytes_max = super::super::room::bounds(0).reserved + (1 << 20);
+    let bytes_max = crate::event_log::retention::room::bounds(0).reserved + (1 << 20);
     let roomy = || LogConfig {
         bytes_max,
         commit_readings: 16_384,
@@ -459,7 +459,8 @@ async fn what_is_refused_for_years_takes_no_more_memory_than_what_is_kept() {
     assert_eq!((of_a.quarantined, of_a.refused, of_a.delivered), (10, all - 10, head - all));
     let before = rig.end().await;
     let database = Database::open(&folder.path().join("log.db"), 1).expect("opens");
-    let aggregates = super::super::aggregates::Aggregates::load(&database).expect("readable");
+    let aggregates =
+        crate::event_log::state::aggregates::Aggregates::load(&database).expect("readable");
     let runs = aggregates.quarantine("a").discarded.intervals().len();
     assert!(runs < 400, "{runs} runs are remembered");
     assert!(aggregates.books.forgotten > 200, "{}", aggregates.books.forgotten);
@@ -473,7 +474,7 @@ async fn what_is_refused_for_years_takes_no_more_memory_than_what_is_kept() {
 fn the_table_follows_any_changes() {
     let folder = folder();
     let mut database = Database::open(&folder.path().join("log.db"), 1).expect("opens");
-    let mut segment = crate::domain::segment::Segment::default();
+    let mut segment = crate::domain::codec::segment::Segment::default();
     for number in 0..50 {
         segment.push(0, Stamp::boot(number), std::iter::once((0, Value::Int(number))));
     }
@@ -481,7 +482,7 @@ fn the_table_follows_any_changes() {
     let row = |sink: &str, first, last| QuarantineRow {
         sink: sink.to_owned(),
         segment: whole.cut(first, last).expect("a part"),
-        at: crate::domain::boots::Moment { boot: 0, ms: 5 },
+        at: crate::domain::model::boots::Moment { boot: 0, ms: 5 },
         replayed: false,
         reason: "no".into(),
     };

@@ -5,9 +5,9 @@
 
 use super::quarantine::{kept, limited, of, order};
 use super::*;
-use crate::domain::batch::Batch;
-use crate::domain::lanes;
-use crate::domain::quarantine::Wish;
+use crate::domain::model::batch::Batch;
+use crate::domain::model::quarantine::Wish;
+use crate::domain::policy::lanes;
 
 const BACKFILL_FIRST: &[Lane] = &[Lane::Alarm, Lane::Backfill, Lane::Live];
 

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::clock::Clock;
+use crate::status::board::tests::{Site, site};
 use crate::supervisor::{Stage, Supervisor};
-use crate::telemetry::board::tests::{Site, site};
 
 /// A server at work; it ends with its task set.
 struct Rig {

@@ -5,11 +5,11 @@
 
 use proptest::prelude::*;
 
+use super::place::{BYTES_MAX, FILE_BYTES_MIN};
 use super::*;
 use crate::config::{Format, Lines};
-use crate::domain::ledger::{Books, Intake};
-use crate::domain::reading::Value;
-use crate::ingest::tail_place::{BYTES_MAX, FILE_BYTES_MIN};
+use crate::domain::model::ledger::{Books, Intake};
+use crate::domain::model::reading::Value;
 use crate::ingest::{LinesDecoder, Outbox, PostcardDecoder};
 
 fn lines() -> Decoder {
@@ -216,7 +216,7 @@ fn samples_that_wait_for_their_description_are_counted_after_a_kill() {
     site.hand_over();
     site.commit();
     let intake = site.books.intake();
-    assert_eq!(intake.faults.get(crate::domain::ledger::Fault::UnknownChannel), 1);
+    assert_eq!(intake.faults.get(crate::domain::model::ledger::Fault::UnknownChannel), 1);
     assert_eq!(intake.frames, 6, "a hello and five samples");
 }
 

@@ -4,10 +4,10 @@
 use prost::Message;
 
 use super::*;
-use crate::domain::batch::{Lane, StoredSegment};
-use crate::domain::boots::Anchor;
-use crate::domain::reading::{Channel, Sensor, Stamp, ValueType};
-use crate::domain::segment::Segment;
+use crate::domain::codec::segment::Segment;
+use crate::domain::model::batch::{Lane, StoredSegment};
+use crate::domain::model::boots::Anchor;
+use crate::domain::model::reading::{Channel, Sensor, Stamp, ValueType};
 
 /// `prometheus/prompb/remote.proto` and `types.proto`, as far as version 1.0 has it.
 #[derive(Clone, PartialEq, Message)]

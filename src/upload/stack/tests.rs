@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex};
 use tokio::time::{Instant, advance};
 use tower::ServiceExt;
 
+use super::breaker::{Context as Breakers, Recoveries};
 use super::*;
 use crate::clock::Clock;
-use crate::domain::batch::{Batch, Lane};
-use crate::domain::breaker::{Policy, State};
-use crate::domain::endpoint::Endpoint;
+use crate::domain::model::batch::{Batch, Lane};
+use crate::domain::model::endpoint::Endpoint;
+use crate::domain::policy::breaker::{Policy, State};
 use crate::event_log::{self, Mailbox};
 use crate::upload::Rejection;
-use crate::upload::breaker::{Context as Breakers, Recoveries};
 
 const LIMIT: Duration = Duration::from_secs(5);
 const DAY: Duration = Duration::from_secs(86_400);

@@ -9,17 +9,17 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::config::Pace;
-use crate::domain::event::{Event, Stream};
-use crate::domain::lanes::LanePolicy;
-use crate::domain::ledger::Intake;
-use crate::domain::reading::{Channel, Sensor, Stamp, Value, ValueType};
+use crate::domain::model::event::{Event, Stream};
+use crate::domain::model::ledger::Intake;
+use crate::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
+use crate::domain::policy::lanes::LanePolicy;
 use crate::event_log::actor::{Intervals, LogActor, LogConfig, SinkRules};
 use crate::event_log::inspect::LogView;
 use crate::event_log::{Append, Limits, LogHandle};
 use crate::supervisor::pulse::Pulse;
 use crate::supervisor::{Stage, Supervisor};
-use crate::upload::actor::Upload;
-use crate::upload::recall;
+use crate::upload::uploader::actor::Upload;
+use crate::upload::uploader::recall;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,0 +1,375 @@
+//! The ledger: the account of every byte, frame and reading, and the equations it must satisfy.
+//!
+//! ```text
+//! bytes    = frame bytes + fault bytes + padding
+//! frames   = readings accepted + control frames + decode faults
+//! accepted = stored + lost{overflow} (+ accepted and not yet committed)
+//! stored   = delivered + pending + quarantined + lost{evicted, damaged, refused}
+//! ```
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::interval_set::IntervalSet;
+use super::reading_class::{Classes, Standing};
+
+/// Where in the pipeline a fault stands, and so which equation it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Bytes that are no frame.
+    Framing,
+    /// A frame that gives no reading.
+    Decode,
+    /// Worth counting, but nothing of ours: the sensor lost or restarted something.
+    Notice,
+}
+
+macro_rules! faults {
+    ($($name:ident $stage:ident $reason:literal $doc:literal,)+) => {
+        /// Everything that can be wrong with what a port delivers.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Fault { $(#[doc = $doc] $name,)+ }
+
+        impl Fault {
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The label in metrics, logs and `/status`.
+            pub fn reason(self) -> &'static str {
+                match self { $(Self::$name => $reason),+ }
+            }
+
+            /// What it means, for a person.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $doc),+ }
+            }
+
+            pub fn stage(self) -> Stage {
+                match self { $(Self::$name => Stage::$stage),+ }
+            }
+        }
+    };
+}
+
+// Stored by position: append only.
+faults! {
+    Cobs Framing "cobs" "the frame's byte stuffing is broken",
+    Crc Framing "crc" "the frame's checksum does not match",
+    TooLong Framing "too_long" "the frame or line is longer than allowed",
+    TooShort Framing "too_short" "the frame is too short to be one",
+    Version Framing "version" "the frame has a version this program does not know",
+    Malformed Framing "malformed" "the frame's checksum fits but its content does not parse",
+    NotUtf8 Framing "not_utf8" "the line is not UTF-8 text",
+    Unparsable Decode "unparsable" "the line does not parse in the configured format",
+    NoValue Decode "no_value" "the frame or line carries no value",
+    UnknownChannel Decode "unknown_channel" "the sample names a channel that no hello has described since the port was opened",
+    TooMany Decode "too_many" "more sensors or channels than a port may have",
+    Time Decode "time" "the line's time field is missing or no date; is `time_unit` right?",
+    SequenceGap Notice "sequence_gap" "sequence numbers are missing: the sensor or the line lost frames",
+    SensorRestart Notice "sensor_restart" "the sensor's clock or sequence started again",
+}
+
+/// Counts by fault.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultCounts(Vec<u64>);
+
+impl FaultCounts {
+    pub fn add(&mut self, fault: Fault, count: u64) {
+        let at = fault as usize;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, 0);
+        }
+        // A sensor may claim any gap; the count stays a number.
+        self.0[at] = self.0[at].saturating_add(count);
+    }
+
+    pub fn get(&self, fault: Fault) -> u64 {
+        self.0.get(fault as usize).copied().unwrap_or(0)
+    }
+
+    pub fn total(&self, stage: Stage) -> u64 {
+        self.seen().filter(|(fault, _)| fault.stage() == stage).map(|(_, count)| count).sum()
+    }
+
+    /// The faults that occurred, with their counts.
+    pub fn seen(&self) -> impl Iterator<Item = (Fault, u64)> {
+        Fault::ALL.iter().map(|fault| (*fault, self.get(*fault))).filter(|(_, count)| *count > 0)
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        for (fault, count) in other.seen() {
+            self.add(fault, count);
+        }
+    }
+}
+
+/// What one port took in. Used for a port's whole life and for the part since the last message.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intake {
+    pub bytes: u64,
+    pub frame_bytes: u64,
+    pub fault_bytes: u64,
+    pub padding_bytes: u64,
+    pub frames: u64,
+    /// Frames that describe or explain and carry no reading: hello, log.
+    pub control: u64,
+    /// Readings decoded and offered to the log.
+    pub accepted: u64,
+    /// Accepted readings dropped because the log did not keep up.
+    pub overflow: u64,
+    pub faults: FaultCounts,
+}
+
+impl Intake {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        self.bytes += other.bytes;
+        self.frame_bytes += other.frame_bytes;
+        self.fault_bytes += other.fault_bytes;
+        self.padding_bytes += other.padding_bytes;
+        self.frames += other.frames;
+        self.control += other.control;
+        self.accepted += other.accepted;
+        self.overflow += other.overflow;
+        self.faults.merge(&other.faults);
+    }
+}
+
+/// Why a reading was lost. Every lost reading has exactly one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Loss {
+    /// The log did not keep up and the bounded buffer before it was full.
+    Overflow,
+    /// The log was full and made room.
+    Evicted,
+    /// The storage returned something else than was written.
+    Damaged,
+    /// A sink refused it and it is kept no longer.
+    Refused,
+}
+
+impl Loss {
+    pub const ALL: [Self; 4] = [Self::Overflow, Self::Evicted, Self::Damaged, Self::Refused];
+
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Overflow => "overflow",
+            Self::Evicted => "evicted",
+            Self::Damaged => "damaged",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// The aggregate of the `ledger` stream: what came in over the life of the log, and what of it
+/// was lost after it was stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Books {
+    pub ports: BTreeMap<String, Intake>,
+    pub evicted: IntervalSet,
+    pub damaged: IntervalSet,
+    /// Refused and not kept, so long ago that they are known by number of readings only.
+    pub forgotten: u64,
+}
+
+impl Books {
+    pub fn took_in(&mut self, port: &str, intake: &Intake) {
+        self.ports.entry(port.to_owned()).or_default().merge(intake);
+    }
+
+    pub fn lost(&mut self, loss: Loss, first: u64, last: u64) {
+        match loss {
+            Loss::Evicted => self.evicted.insert(first, last),
+            Loss::Damaged => self.damaged.insert(first, last),
+            // Lost before it had a number, or told by the sink's own stream: no such event.
+            Loss::Overflow | Loss::Refused => 0,
+        };
+    }
+
+    /// How many readings were given a number, which is the last one given.
+    pub fn stored(&self) -> u64 {
+        let intake = self.intake();
+        intake.accepted.saturating_sub(intake.overflow)
+    }
+
+    pub fn intake(&self) -> Intake {
+        let mut total = Intake::default();
+        self.ports.values().for_each(|intake| total.merge(intake));
+        total
+    }
+
+    /// The numbers of `first..=last` that are neither delivered nor lost, as intervals.
+    pub fn owed(&self, delivered: &IntervalSet, first: u64, last: u64) -> Vec<(u64, u64)> {
+        let missing = |set: &IntervalSet, from: Vec<(u64, u64)>| -> Vec<(u64, u64)> {
+            from.into_iter().flat_map(|(first, last)| set.missing(first, last)).collect()
+        };
+        missing(&self.damaged, missing(&self.evicted, delivered.missing(first, last)))
+    }
+
+    /// How many bytes of each port are accounted for.
+    pub fn bytes(&self) -> BTreeMap<String, u64> {
+        self.ports.iter().map(|(port, intake)| (port.clone(), intake.bytes)).collect()
+    }
+
+    /// The first number at or after `from` that is neither delivered nor lost.
+    pub fn first_owed(&self, delivered: &IntervalSet, from: u64) -> u64 {
+        let next = self.damaged.first_gap(self.evicted.first_gap(delivered.first_gap(from)));
+        if next == from { from } else { self.first_owed(delivered, next) }
+    }
+
+    /// Which reading is what, given the sinks that each has to reach.
+    pub fn classes(&self, sinks: &[Standing<'_>]) -> Classes {
+        Classes::of(&self.evicted, &self.damaged, sinks)
+    }
+
+    /// The whole account, given how far the log goes and the sinks that each reading has to reach.
+    pub fn ledger(&self, head: u64, uncommitted: u64, sinks: &[Standing<'_>]) -> Ledger {
+        let classes = self.classes(sinks);
+        // What is forgotten stands among what was settled long ago.
+        let delivered = classes.delivered.count().saturating_sub(self.forgotten);
+        let refused = classes.refused.count() + self.forgotten;
+        let (evicted, damaged) = (classes.evicted.count(), classes.damaged.count());
+        let quarantined = classes.quarantined.count();
+        let gone = delivered + quarantined + evicted + damaged + refused;
+        Ledger {
+            intake: self.intake(),
+            uncommitted,
+            stored: head,
+            delivered,
+            pending: head.saturating_sub(gone),
+            quarantined,
+            evicted,
+            damaged,
+            refused,
+        }
+    }
+}
+
+/// The whole account at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    pub intake: Intake,
+    /// Accepted and not yet committed.
+    pub uncommitted: u64,
+    pub stored: u64,
+    pub delivered: u64,
+    pub pending: u64,
+    pub quarantined: u64,
+    pub evicted: u64,
+    pub damaged: u64,
+    pub refused: u64,
+}
+
+impl Ledger {
+    pub fn lost(&self, loss: Loss) -> u64 {
+        match loss {
+            Loss::Overflow => self.intake.overflow,
+            Loss::Evicted => self.evicted,
+            Loss::Damaged => self.damaged,
+            Loss::Refused => self.refused,
+        }
+    }
+
+    /// The equations that do not hold, as a person would write them; none in a sound ledger.
+    ///
+    /// They hold in the middle of the traffic too: a message to the log carries readings and their
+    /// counts together, and counts only whole frames.
+    pub fn imbalances(&self) -> Vec<String> {
+        let intake = &self.intake;
+        let equations = [
+            (
+                "bytes = frame + fault + padding",
+                intake.bytes,
+                intake.frame_bytes + intake.fault_bytes + intake.padding_bytes,
+            ),
+            (
+                "frames = accepted + control + decode faults",
+                intake.frames,
+                intake.accepted + intake.control + intake.faults.total(Stage::Decode),
+            ),
+            (
+                "accepted = stored + uncommitted + overflow",
+                intake.accepted,
+                self.stored + self.uncommitted + intake.overflow,
+            ),
+            (
+                "stored = delivered + pending + quarantined + lost",
+                self.stored,
+                self.delivered
+                    + self.pending
+                    + self.quarantined
+                    + self.evicted
+                    + self.damaged
+                    + self.refused,
+            ),
+        ];
+        let broken = equations.into_iter().filter(|(_, left, right)| left != right);
+        broken.map(|(name, left, right)| format!("{name}: {left} is not {right}")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sound() -> Ledger {
+        let mut intake = Intake {
+            bytes: 100,
+            frame_bytes: 90,
+            fault_bytes: 8,
+            padding_bytes: 2,
+            ..Intake::default()
+        };
+        (intake.frames, intake.accepted, intake.control, intake.overflow) = (10, 8, 1, 2);
+        intake.faults.add(Fault::Unparsable, 1);
+        intake.faults.add(Fault::Cobs, 1);
+        intake.faults.add(Fault::SequenceGap, 5);
+        Ledger {
+            intake,
+            uncommitted: 1,
+            stored: 5,
+            delivered: 1,
+            pending: 1,
+            quarantined: 1,
+            evicted: 1,
+            damaged: 0,
+            refused: 1,
+        }
+    }
+
+    #[test]
+    fn a_sound_ledger_balances_and_each_missing_unit_is_named() {
+        assert_eq!(sound().imbalances(), Vec::<String>::new());
+        type Step = fn(&mut Ledger);
+        let steps: [(Step, &str); 4] = [
+            (|ledger| ledger.intake.bytes += 1, "bytes = frame + fault + padding: 101 is not 100"),
+            (
+                |ledger| ledger.intake.frames += 1,
+                "frames = accepted + control + decode faults: 11 is not 10",
+            ),
+            (
+                |ledger| ledger.uncommitted += 1,
+                "accepted = stored + uncommitted + overflow: 8 is not 9",
+            ),
+            (
+                |ledger| ledger.pending += 1,
+                "stored = delivered + pending + quarantined + lost: 5 is not 6",
+            ),
+        ];
+        for (step, message) in steps {
+            let mut ledger = sound();
+            step(&mut ledger);
+            assert_eq!(ledger.imbalances(), [message]);
+        }
+    }
+
+    #[test]
+    fn reasons_are_distinct() {
+        let reasons: std::collections::BTreeSet<_> =
+            Fault::ALL.iter().map(|fault| fault.reason()).collect();
+        assert_eq!(reasons.len(), Fault::ALL.len());
+    }
+}

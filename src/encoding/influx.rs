@@ -1,0 +1,199 @@
+//! The `influx` encoding: InfluxDB's line protocol, one line per reading.
+//!
+//! ```text
+//! mcu,device=pump-7,port=mcu,sensor=mcu t=21.5,n=7i,open=t,card="a" 1767225600000000042
+//! ```
+//!
+//! A point is known by measurement, tags and timestamp, so a repeat writes the same point once more.
+//! Several readings of a sensor within one millisecond would overwrite each other: the nanoseconds
+//! are the last six digits of the sequence number, unless the URL asks for milliseconds.
+//!
+//! The tag `clock=unset` marks what was sent while the device did not know the date.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use crate::config::{Integers, Precision};
+use crate::domain::codec::segment::SegmentError;
+use crate::domain::model::batch::{Batch, Dated};
+use crate::domain::model::reading::{Channel, Value, ValueType};
+use crate::domain::model::template::{Names, Template};
+
+const NANOS: i64 = 1_000_000;
+
+/// How a sink wants its lines.
+#[derive(Clone, Debug)]
+pub(crate) struct Dialect {
+    pub measurement: Template,
+    pub integers: Integers,
+    pub precision: Precision,
+}
+
+/// What the line protocol cannot say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Omitted {
+    /// NaN and infinities.
+    pub values: u64,
+    /// Without a value that can be said, or at a time beyond the year 2262.
+    pub readings: u64,
+}
+
+pub(crate) fn encode(batch: &Batch, dialect: &Dialect) -> Result<(Vec<u8>, Omitted), SegmentError> {
+    let mut lines =
+        Lines { dialect, out: String::new(), series: HashMap::new(), omitted: Omitted::default() };
+    batch.for_each(|dated| lines.add(&batch.device, &dated))?;
+    Ok((lines.out.into_bytes(), lines.omitted))
+}
+
+struct Lines<'a> {
+    dialect: &'a Dialect,
+    out: String,
+    /// Measurement and tags by port and sensor.
+    series: HashMap<(String, String), Series>,
+    omitted: Omitted,
+}
+
+struct Series {
+    measurement: String,
+    tags: String,
+}
+
+impl Lines<'_> {
+    fn add(&mut self, device: &str, dated: &Dated<'_>) {
+        let begin = self.out.len();
+        self.start(device, dated);
+        let mut separator = ' ';
+        for (channel, value) in dated.reading.cells {
+            let Some(channel) = dated.sensor.channels.get(usize::from(*channel)) else { continue };
+            let before = self.out.len();
+            self.out.push(separator);
+            push_field_key(&mut self.out, &channel.name);
+            self.out.push('=');
+            if push_value(&mut self.out, channel, value, self.dialect.integers) {
+                separator = ',';
+            } else {
+                self.out.truncate(before);
+                self.omitted.values += 1;
+            }
+        }
+        let time = self.timestamp(dated).filter(|_| separator == ',');
+        let Some(time) = time else {
+            self.out.truncate(begin);
+            self.omitted.readings += 1;
+            return;
+        };
+        // Writing into memory does not fail.
+        let _ = writeln!(self.out, " {time}");
+    }
+
+    fn start(&mut self, device: &str, dated: &Dated<'_>) {
+        let (port, sensor) = (&dated.sensor.port, &dated.sensor.name);
+        let series = self.series.entry((port.clone(), sensor.clone()));
+        let series = series.or_insert_with(|| Series {
+            measurement: measurement(&self.dialect.measurement.fill(Names {
+                device,
+                port,
+                sensor,
+            })),
+            tags: tags(&[("device", device), ("port", port), ("sensor", sensor)]),
+        });
+        self.out.push_str(&series.measurement);
+        if !dated.clock_set {
+            self.out.push_str(",clock=unset");
+        }
+        self.out.push_str(&series.tags);
+    }
+
+    fn timestamp(&self, dated: &Dated<'_>) -> Option<i64> {
+        match self.dialect.precision {
+            Precision::Milliseconds => Some(dated.time_ms),
+            Precision::Nanoseconds => {
+                let within = i64::try_from(dated.reading.seq % NANOS.unsigned_abs()).ok()?;
+                dated.time_ms.checked_mul(NANOS)?.checked_add(within)
+            }
+        }
+    }
+}
+
+/// Whether the value can be said. A field keeps its type, so it is written as the widest its channel
+/// has shown.
+fn push_value(out: &mut String, channel: &Channel, value: &Value, integers: Integers) -> bool {
+    let whole = |out: &mut String, number: i64| {
+        let integer = channel.kind <= ValueType::Int && integers == Integers::Integer;
+        let _ = write!(out, "{number}{}", if integer { "i" } else { "" });
+    };
+    match (channel.kind, value) {
+        (_, Value::F32(number)) if !number.is_finite() => return false,
+        (_, Value::F64(number)) if !number.is_finite() => return false,
+        (_, Value::Text(text)) => push_text(out, text),
+        (ValueType::Text, Value::Bool(flag)) => push_text(out, &flag.to_string()),
+        (ValueType::Text, Value::Int(number)) => push_text(out, &number.to_string()),
+        (ValueType::Text, Value::F32(number)) => push_text(out, &format!("{number:?}")),
+        (ValueType::Text, Value::F64(number)) => push_text(out, &format!("{number:?}")),
+        (ValueType::Bool, Value::Bool(flag)) => out.push(if *flag { 't' } else { 'f' }),
+        (_, Value::Bool(flag)) => whole(out, i64::from(*flag)),
+        (_, Value::Int(number)) => whole(out, *number),
+        // Writing into memory does not fail.
+        (_, Value::F32(number)) => drop(write!(out, "{number:?}")),
+        (_, Value::F64(number)) => drop(write!(out, "{number:?}")),
+    }
+    true
+}
+
+/// Line breaks are written as `\n`: some receivers divide lines before they look at quotes, and take
+/// what follows for a point of its own.
+fn push_text(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\\\n"),
+            '\r' => out.push_str("\\\\r"),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+fn measurement(name: &str) -> String {
+    let mut out = String::new();
+    // A line that begins so is a comment.
+    let name = name.strip_prefix('#').map_or_else(|| name.to_owned(), |rest| format!("_{rest}"));
+    push_name(&mut out, &name, &[',', ' ']);
+    out
+}
+
+fn tags(pairs: &[(&str, &str)]) -> String {
+    let mut out = String::new();
+    // The protocol has no empty tag.
+    for (key, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
+        let _ = write!(out, ",{key}=");
+        push_name(&mut out, value, &[',', '=', ' ']);
+    }
+    out
+}
+
+fn push_field_key(out: &mut String, name: &str) {
+    // InfluxDB has a field of that name dropped, and quotes begin a text for some parsers.
+    let name = if name == "time" { "time_" } else { name };
+    push_name(out, &name.replace('"', "'"), &[',', '=', ' ']);
+}
+
+/// A backslash cannot be said for certain in a name: whether it escapes depends on what follows.
+fn push_name(out: &mut String, name: &str, special: &[char]) {
+    if name.is_empty() {
+        out.push('_');
+    }
+    for c in name.chars() {
+        match c {
+            '\\' => out.push('/'),
+            c if c.is_control() => out.push('_'),
+            c if special.contains(&c) => out.extend(['\\', c]),
+            c => out.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! Batches as text that servers of others take.
+
+pub mod influx;
+pub mod json;

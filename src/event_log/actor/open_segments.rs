@@ -1,0 +1,147 @@
+//! What was accepted and is not committed yet: one open segment per lane, and what waits behind a
+//! storage that fails.
+
+use std::collections::VecDeque;
+
+use crate::domain::codec::segment::Segment;
+use crate::domain::model::batch::{Lane, StoredSegment};
+use crate::domain::model::reading::Stamp;
+use crate::domain::model::reading::Value;
+use crate::event_log::store::database::NewSegment;
+
+/// Consecutive readings of one lane.
+#[derive(Debug)]
+pub(crate) struct Block {
+    lane: Lane,
+    segment: Segment,
+    /// Arrival of the first and last reading, milliseconds since boot.
+    first_ms: i64,
+    last_ms: i64,
+}
+
+impl Block {
+    fn new(lane: Lane) -> Self {
+        Self { lane, segment: Segment::default(), first_ms: 0, last_ms: 0 }
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        sensor: u32,
+        stamp: Stamp,
+        cells: impl Iterator<Item = (u16, Value)>,
+        now_ms: i64,
+    ) {
+        if self.segment.is_empty() {
+            self.first_ms = now_ms;
+        }
+        self.last_ms = now_ms;
+        self.segment.push(sensor, stamp, cells);
+    }
+
+    /// How many readings it has of each sensor.
+    pub(crate) fn counts(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.segment.counts()
+    }
+
+    fn seal(&mut self, first_seq: u64, boot: u32) -> NewSegment {
+        let count = u32::try_from(self.segment.len()).unwrap_or(u32::MAX);
+        let body = self.segment.encode();
+        let segment = StoredSegment::sealed(first_seq, count, self.lane, boot, body);
+        NewSegment { segment, first_ms: self.first_ms, last_ms: self.last_ms }
+    }
+}
+
+/// Alarms are numbered behind what was read before them, so that the numbers of a series are in the
+/// order of its times: some receivers refuse what is older than what they have.
+const OPEN: [Lane; 3] = [Lane::Live, Lane::Backfill, Lane::Alarm];
+
+#[derive(Debug)]
+pub(crate) struct Memory {
+    /// Oldest first; filled while nothing can be committed, and behind an alarm.
+    waiting: VecDeque<Block>,
+    /// In the order of [`OPEN`].
+    open: [Block; 3],
+    /// So many of those that are not empty are in the commit under way.
+    sealed: usize,
+}
+
+impl Memory {
+    pub(crate) fn new() -> Self {
+        Self { sealed: 0, waiting: VecDeque::new(), open: OPEN.map(Block::new) }
+    }
+
+    pub(crate) fn open(&mut self, lane: Lane) -> &mut Block {
+        let at = OPEN.iter().position(|open| *open == lane).unwrap_or(0);
+        &mut self.open[at]
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = &Block> {
+        self.waiting.iter().chain(&self.open).filter(|block| !block.segment.is_empty())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.blocks().map(|block| block.segment.len()).sum()
+    }
+
+    /// Readings of the open segments alone.
+    pub(crate) fn open_len(&self) -> usize {
+        self.open.iter().map(|block| block.segment.len()).sum()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.blocks().next().is_none()
+    }
+
+    pub(crate) fn cells(&self) -> usize {
+        self.blocks().map(|block| block.segment.cells()).sum()
+    }
+
+    /// Closes the open segments: each part of what waits can be given up alone, and what comes next is
+    /// numbered behind all of it.
+    pub(crate) fn rotate(&mut self) {
+        for open in &mut self.open {
+            if !open.segment.is_empty() {
+                let lane = open.lane;
+                self.waiting.push_back(std::mem::replace(open, Block::new(lane)));
+            }
+        }
+    }
+
+    /// Gives up the oldest readings of the lowest lane.
+    pub(crate) fn give_up(&mut self) -> Option<Block> {
+        let lowest = self.waiting.iter().map(|block| block.lane).max()?;
+        let at = self.waiting.iter().position(|block| block.lane == lowest)?;
+        self.waiting.remove(at)
+    }
+
+    /// The oldest as segments with numbers from `first_seq` on, while they have fewer bytes than these.
+    /// They stay until [`Memory::clear`].
+    pub(crate) fn seal(&mut self, first_seq: u64, boot: u32, bytes_max: usize) -> Vec<NewSegment> {
+        let (mut next, mut bytes, mut all) = (first_seq, 0, Vec::new());
+        let blocks = self.waiting.iter_mut().chain(&mut self.open);
+        for block in blocks.filter(|block| !block.segment.is_empty()) {
+            if bytes >= bytes_max {
+                break;
+            }
+            let sealed = block.seal(next, boot);
+            next = sealed.segment.last_seq() + 1;
+            bytes += sealed.segment.body.len();
+            all.push(sealed);
+        }
+        self.sealed = all.len();
+        all
+    }
+
+    /// Forgets the readings that were sealed, and says how many they were. Keeps the memory of the open
+    /// segments.
+    pub(crate) fn clear(&mut self) -> usize {
+        let before = self.len();
+        for _ in 0..std::mem::take(&mut self.sealed) {
+            if self.waiting.pop_front().is_none() {
+                let filled = self.open.iter_mut().find(|block| !block.segment.is_empty());
+                filled.into_iter().for_each(|block| block.segment.clear());
+            }
+        }
+        before - self.len()
+    }
+}

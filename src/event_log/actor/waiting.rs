@@ -1,0 +1,176 @@
+//! The log while it cannot be opened: storage that is full, read-only, absent or somebody else's.
+//!
+//! That is weather. What ports hand over is held meanwhile, the newest of it, within the bounds of what
+//! waits for a commit; the rest is counted as overflow of the ports it came from. Opening is tried again
+//! each second.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until};
+
+use super::{CELLS_PER_COMMIT, LogActor, LogConfig, TROUBLE_RETRY};
+use crate::clock::Clock;
+use crate::domain::model::ledger::{Books, Intake, Ledger};
+use crate::event_log::quarantine::orders::Declined;
+use crate::event_log::store::error::StorageError;
+use crate::event_log::{Append, LogStatus, Mailbox, Request};
+use crate::supervisor::pulse::Pulse;
+use crate::telemetry::events::{LogTrouble, ReadingsGivenUp, Report};
+
+/// Messages held at most: those without readings are small, and merged when they are more.
+const HELD_MAX: usize = 1024;
+
+/// None if the daemon ends with nothing to store.
+pub(crate) async fn open_when_usable(
+    mut config: LogConfig,
+    clock: Clock,
+    mailbox: &Mutex<Mailbox>,
+    pulse: &mut Pulse,
+) -> Result<Option<LogActor>, StorageError> {
+    let mut mailbox = mailbox.lock().await;
+    let mailbox = &mut *mailbox;
+    let mut waiting = Waiting::new(config.commit_readings);
+    let (mut appending, mut reading, mut told) = (true, true, false);
+    loop {
+        if let Some(settings) = mailbox.settings.borrow_and_update().clone() {
+            config = settings;
+        }
+        match LogActor::open(config.clone(), clock.clone()) {
+            Err(error) if error.is_weather() => {
+                if !std::mem::replace(&mut told, true) {
+                    let remedy = error.remedy();
+                    LogTrouble { path: &config.path, error: &error, remedy }.report();
+                }
+                waiting.trouble = error.advice();
+                let path = config.path.display().to_string();
+                mailbox.status.send_modify(|status| {
+                    (status.accepting, status.path) = (false, path);
+                    status.trouble = Some(error.advice());
+                    // Nobody is to ask for what cannot be read.
+                    status.sinks.clear();
+                });
+            }
+            Ok(mut actor) => {
+                waiting.hand_over(&mut actor);
+                return Ok(Some(actor));
+            }
+            Err(error) => return Err(error),
+        }
+        let again = Instant::now() + TROUBLE_RETRY;
+        while Instant::now() < again {
+            // What is held may still be stored: the supervisor's deadline ends the attempts.
+            if !appending && waiting.held.is_empty() {
+                return Ok(None);
+            }
+            // All arms are cancel-safe: receiving and sleeping lose nothing when dropped.
+            tokio::select! {
+                () = sleep_until(again) => {}
+                () = pulse.called() => {}
+                append = mailbox.appends.recv(), if appending => match append {
+                    Some(append) => waiting.take(append),
+                    None => appending = false,
+                },
+                request = mailbox.requests.recv(), if reading => match request {
+                    Some(request) => waiting.answer(request),
+                    None => reading = false,
+                },
+            }
+            mailbox.status.send_if_modified(|status| waiting.publish(status));
+        }
+    }
+}
+
+/// What was accepted before there was a log to take it.
+#[derive(Debug)]
+struct Waiting {
+    held: VecDeque<Append>,
+    readings: usize,
+    readings_max: usize,
+    cells: usize,
+    /// What ports took in whose readings are not held.
+    intakes: BTreeMap<String, Intake>,
+    books: Books,
+    news: bool,
+    /// Why the log could not be opened.
+    trouble: String,
+}
+
+impl Waiting {
+    fn new(readings_max: usize) -> Self {
+        Self {
+            held: VecDeque::new(),
+            readings: 0,
+            readings_max,
+            cells: 0,
+            intakes: BTreeMap::new(),
+            books: Books::default(),
+            news: false,
+            trouble: String::new(),
+        }
+    }
+
+    fn take(&mut self, append: Append) {
+        self.news = true;
+        self.books.took_in(&append.port, &append.intake);
+        self.readings += append.readings.len() + append.alarms.len();
+        self.cells += append.readings.cells() + append.alarms.cells();
+        self.held.push_back(append);
+        while self.readings > self.readings_max
+            || self.cells > CELLS_PER_COMMIT
+            || self.held.len() > HELD_MAX
+        {
+            self.give_up();
+        }
+    }
+
+    /// Gives up the oldest readings of the lowest lane, and never what was counted.
+    fn give_up(&mut self) {
+        let lowest = self.held.iter().map(Append::most_urgent).max();
+        let at = self.held.iter().position(|append| Some(append.most_urgent()) == lowest);
+        let Some(append) = at.and_then(|at| self.held.remove(at)) else { return };
+        let count = append.readings.len() + append.alarms.len();
+        self.readings -= count;
+        self.cells -= append.readings.cells() + append.alarms.cells();
+        let count = count as u64;
+        let lost = Intake { overflow: count, ..Intake::default() };
+        self.books.took_in(&append.port, &lost);
+        let known = self.intakes.entry(append.port).or_default();
+        known.merge(&append.intake);
+        known.merge(&lost);
+        if count > 0 {
+            ReadingsGivenUp { count }.report();
+        }
+    }
+
+    /// There is nothing to offer, so there is nothing to acknowledge or to refuse either: uploaders
+    /// begin when the log is open, see [`crate::event_log::Reader::recall`].
+    fn answer(&mut self, request: Request) {
+        match request {
+            Request::Next { answer, .. } => {
+                let _ = answer.send(None);
+            }
+            Request::Acknowledge { .. } | Request::Quarantine { .. } | Request::Recall { .. } => {}
+            Request::Order { answer, .. } => {
+                let _ = answer.send(Err(Declined::NotOpen(self.trouble.clone())));
+            }
+        }
+    }
+
+    fn publish(&mut self, status: &mut LogStatus) -> bool {
+        let (intake, uncommitted) = (self.books.intake(), self.readings as u64);
+        // What is stored is not known before it can be read.
+        status.ledger = Ledger { intake, uncommitted, ..Ledger::default() };
+        status.ports.clone_from(&self.books.ports);
+        std::mem::take(&mut self.news)
+    }
+
+    fn hand_over(self, actor: &mut LogActor) {
+        for (port, intake) in self.intakes {
+            actor.take(Append { port, intake, ..Append::default() });
+        }
+        for append in self.held {
+            actor.take(append);
+        }
+    }
+}

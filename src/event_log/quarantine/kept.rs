@@ -1,0 +1,267 @@
+//! The quarantine: readings that a sink will never take are copied out of their segments, kept aside
+//! within bounds, and offered again or dropped as a person wishes.
+//!
+//! ```text
+//!             ┌──────────── Replay ◀───────────┐
+//!             ▼                                │
+//!  refused ▶ held ──want of room, Drop──▶ discarded
+//!             │ ▲                              ▲
+//!      Replay ▼ └─refused again                │
+//!          replayed ──want of room, Drop───────┘
+//!             └──acknowledged──▶ delivered; so is what was discarded on its way to the sink
+//! ```
+//!
+//! What is held is said by the aggregates; the copies in the table follow with the same commit. A
+//! reading that was refused counts as acknowledged in the sink's delivery state, so that nothing waits
+//! for it, and stays so: what is replayed is offered from its copy. What a person wants is in `orders`.
+
+use std::collections::BTreeMap;
+
+use super::news::News;
+use crate::domain::model::boots::Moment;
+use crate::domain::model::event::{Event, Stream};
+use crate::domain::model::interval_set::{IntervalSet, NONE};
+use crate::domain::model::quarantine::Quarantine;
+use crate::event_log::Refused;
+use crate::event_log::actor::LogActor;
+use crate::event_log::store::copies::{Change, Copied, bytes_of};
+use crate::event_log::store::error::StorageError;
+use crate::event_log::store::rows::QuarantineRow;
+use crate::telemetry::events::quarantine::Why;
+
+/// Of what a server says, so much is kept with each copy.
+const REASON_BYTES_MAX: usize = 512;
+/// Copies may take this part of the room for readings and events.
+const SHARE_OF_ROOM: u64 = 8;
+/// Runs of discarded readings that are remembered by their numbers.
+const DISCARDED_RUNS_MAX: usize = 256;
+
+/// The copies between two commits.
+#[derive(Debug, Default)]
+pub(crate) struct Copies {
+    /// What they take in the file.
+    bytes: u64,
+    /// For the next commit.
+    staged: Vec<Change>,
+    /// Whether any of it keeps something.
+    keeps: bool,
+    news: News,
+}
+
+impl Copies {
+    pub(crate) fn staged(&self) -> Vec<Change> {
+        self.staged.clone()
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        self.staged.is_empty()
+    }
+
+    /// The bytes that the next commit adds.
+    pub(crate) fn coming(&self) -> u64 {
+        let kept = self.staged.iter().map(|change| match change {
+            Change::Keep(row) => bytes_of(row),
+            Change::Mark { .. } | Change::Remove { .. } => 0,
+        });
+        kept.sum()
+    }
+
+    /// What is kept and removed before it was ever written costs nothing: while the storage fails,
+    /// memory holds no more than the quarantine may.
+    pub(crate) fn stage(&mut self, change: Change) {
+        self.keeps |= matches!(change, Change::Keep(_));
+        if let (Change::Remove { sink, first, last }, true) = (&change, self.keeps) {
+            self.staged.retain(|known| match known {
+                Change::Keep(row) => {
+                    let (from, to) = (row.segment.first_seq, row.segment.last_seq());
+                    row.sink != *sink || from < *first || to > *last
+                }
+                Change::Mark { .. } | Change::Remove { .. } => true,
+            });
+        }
+        match (self.staged.last_mut(), &change) {
+            (
+                Some(Change::Remove { sink: known, last, .. }),
+                Change::Remove { sink, first, last: to },
+            ) if known == sink && *last + 1 == *first => *last = *to,
+            _ => self.staged.push(change),
+        }
+    }
+}
+
+impl LogActor {
+    /// The table is made to follow the aggregates: what they count on and is not there is gone, what
+    /// they do not know of is of no use.
+    pub(crate) fn reconcile(&mut self, copied: Copied) {
+        self.copies.bytes = copied.bytes;
+        let known = self.aggregates.quarantines.iter();
+        let kept: BTreeMap<String, IntervalSet> =
+            known.map(|(sink, quarantine)| (sink.clone(), quarantine.kept())).collect();
+        for (sink, numbers) in &kept {
+            let there = copied.numbers.get(sink).unwrap_or(&NONE);
+            for (first, last) in numbers.difference(there).intervals() {
+                self.discard(sink, *first, *last, Why::Damaged);
+            }
+        }
+        for (sink, there) in &copied.numbers {
+            let numbers = kept.get(sink).unwrap_or(&NONE);
+            for (first, last) in there.difference(numbers).intervals() {
+                let (sink, first, last) = (sink.clone(), *first, *last);
+                self.copies.stage(Change::Remove { sink, first, last });
+            }
+        }
+        self.keep_to_limits();
+        if !self.copies.is_settled() {
+            self.settle();
+        }
+    }
+
+    pub(crate) fn keep_to_limits(&mut self) {
+        for sink in self.config.quarantine_readings.clone().keys() {
+            self.keep_to_limit(sink);
+        }
+    }
+
+    pub(crate) fn quarantine(&mut self, sink: &str, refused: &Refused) {
+        let segment = &refused.segment;
+        let (first, last) = (segment.first_seq, segment.last_seq());
+        let gone = self.aggregates.quarantine(sink).discarded.within(first, last);
+        let reason = shortened(&refused.reason);
+        self.copies.news.refused(sink, first, last, &reason);
+        let event = Event::Refused { first, last, reason: reason.clone() };
+        self.record(Stream::quarantine(sink), event);
+        self.record(Stream::delivery(sink), Event::Acknowledged { first, last });
+        let (sink, segment) = (sink.to_owned(), segment.clone());
+        let at = Moment { boot: self.boot, ms: self.clock.since_boot_ms() };
+        let row = QuarantineRow { sink: sink.clone(), segment, at, replayed: false, reason };
+        self.copies.stage(Change::Keep(row));
+        // What was discarded on its way to a sink that was offered it again does not come back.
+        for (first, last) in gone {
+            self.take_away(&sink, first, last);
+        }
+        self.keep_to_limit(&sink);
+        self.settle();
+    }
+
+    fn keep_to_limit(&mut self, sink: &str) {
+        let most = self.config.quarantine_readings.get(sink).copied().unwrap_or(0);
+        let quarantine = self.aggregates.quarantine(sink);
+        let excess = quarantine.kept().count().saturating_sub(most);
+        for (first, last) in quarantine.giving_way(excess) {
+            self.discard(sink, first, last, Why::Limit);
+        }
+    }
+
+    pub(crate) fn discard(&mut self, sink: &str, first: u64, last: u64, why: Why) {
+        self.take_away(sink, first, last);
+        self.copies.news.discarded(sink, first, last, why);
+        self.settle();
+    }
+
+    fn take_away(&mut self, sink: &str, first: u64, last: u64) {
+        self.record(Stream::quarantine(sink), Event::Discarded { first, last });
+        self.copies.stage(Change::Remove { sink: sink.to_owned(), first, last });
+    }
+
+    /// A sink has these readings; among them may be some that it had refused before.
+    pub(crate) fn taken_after_all(&mut self, sink: &str, first: u64, last: u64) {
+        let Quarantine { replayed, discarded, .. } = self.aggregates.quarantine(sink);
+        let refused = [replayed, discarded].map(|set| set.within(first, last)).concat();
+        for (first, last) in refused {
+            self.record(Stream::quarantine(sink), Event::Acknowledged { first, last });
+            self.copies.stage(Change::Remove { sink: sink.to_owned(), first, last });
+        }
+    }
+
+    /// Copies give way to what was never refused. They are of any size, so this is an estimate; the
+    /// next commit measures what is left.
+    pub(crate) fn bound_copies(&mut self, room: u64) {
+        let (bytes, most) = (self.copies.bytes + self.copies.coming(), room / SHARE_OF_ROOM);
+        let sinks = self.aggregates.quarantines.iter();
+        let mut kept: Vec<(u64, String)> =
+            sinks.map(|(sink, of)| (of.kept().count(), sink.clone())).collect();
+        kept.sort_unstable();
+        let all: u64 = kept.iter().map(|(count, _)| count).sum();
+        if bytes <= most || all == 0 {
+            return;
+        }
+        let part = |of: u64, share: u64, whole: u64| {
+            let part = (u128::from(of) * u128::from(share)).div_ceil(u128::from(whole));
+            u64::try_from(part).unwrap_or(of)
+        };
+        let mut excess = part(all, bytes - most, bytes);
+        self.copies.bytes -= part(self.copies.bytes, excess, all);
+        while let Some((count, sink)) = kept.pop().filter(|_| excess > 0) {
+            let share = count.min(excess);
+            excess -= share;
+            for (first, last) in self.aggregates.quarantine(&sink).giving_way(share) {
+                self.discard(&sink, first, last, Why::Room);
+            }
+        }
+    }
+
+    /// Readings that are gone for good need not be remembered one by one for ever.
+    pub(crate) fn forget_discarded(&mut self) -> Result<(), StorageError> {
+        let quarantines = &self.aggregates.quarantines;
+        let discarded = quarantines.values().map(|quarantine| &quarantine.discarded);
+        let crowded: Vec<&IntervalSet> =
+            discarded.filter(|set| set.intervals().len() > DISCARDED_RUNS_MAX).collect();
+        if crowded.is_empty() {
+            return Ok(());
+        }
+        // Nothing can become of a number any more that has left the log and of which nobody has a copy.
+        let kept = quarantines.values().fold(IntervalSet::EMPTY, |all, of| all.union(&of.kept()));
+        let gone = kept.missing(1, self.database.oldest_seq()?.saturating_sub(1));
+        let runs = |(first, last)| crowded.iter().map(|set| set.within(first, last).len()).max();
+        let most = gone.into_iter().map(|gap| (runs(gap), gap)).max();
+        let Some((_, (first, last))) =
+            most.filter(|(runs, _)| *runs > Some(DISCARDED_RUNS_MAX / 2))
+        else {
+            return Ok(());
+        };
+        let classes = self.aggregates.books.classes(&self.counting());
+        let count = classes.refused.count_within(first, last);
+        let of_sinks: Vec<(String, u64)> = quarantines
+            .iter()
+            .map(|(sink, of)| (sink.clone(), of.discarded.count_within(first, last)))
+            .filter(|(_, count)| *count > 0)
+            .collect();
+        self.record(Stream::ledger(), Event::Forgotten { first, last, count });
+        for (sink, count) in of_sinks {
+            self.record(Stream::quarantine(&sink), Event::Forgotten { first, last, count });
+        }
+        Ok(())
+    }
+
+    /// The copies are written as they were staged.
+    pub(crate) fn copies_committed(&mut self) {
+        if self.copies.is_settled() {
+            return;
+        }
+        self.copies.staged.clear();
+        self.copies.keeps = false;
+        // Unmeasured they count as before; the next commit measures again.
+        if let Ok(bytes) = self.database.copied_bytes() {
+            self.copies.bytes = bytes;
+        }
+        self.tell_quarantine_in_time();
+    }
+
+    pub(crate) fn tell_quarantine_in_time(&mut self) {
+        if self.copies.is_settled() {
+            self.copies.news.tell_in_time(self.clock.now());
+        }
+    }
+
+    /// The last word.
+    pub(crate) fn tell_quarantine(&mut self) {
+        self.copies.news.tell();
+    }
+}
+
+/// The beginning of what a server said, whole characters.
+fn shortened(reason: &str) -> String {
+    let end =
+        (0..=REASON_BYTES_MAX.min(reason.len())).rev().find(|at| reason.is_char_boundary(*at));
+    reason[..end.unwrap_or(0)].to_owned()
+}

@@ -1,0 +1,345 @@
+//! Reads every row that can still be read out of a damaged log, without SQLite: page by page.
+//!
+//! SQLite gives up where a page that leads to others is broken. Here every image of every page is
+//! looked at for itself, and a row counts if its checksum holds, wherever it stands: nothing is
+//! invented, and nothing is missed whose own bytes are intact.
+//!
+//! ```text
+//!  database file ─┐ image by image           ┌▶ meta, snapshots  kept
+//!                 ├──────────────▶ rows_of ──┼▶ events           kept as places, read again
+//!  its journal ───┘                          ├▶ quarantine       kept as places, read again
+//!                                            └▶ segments         kept as pages, read again
+//! ```
+//!
+//! Memory is bounded by the number of pages (12 bytes per page with segments, one bit per page) and
+//! of events, not by what they hold. Rows that were deleted are still found where nothing was written
+//! over them; which are wanted is for the caller to say.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::io;
+use std::path::Path;
+
+use super::carved::{Carved, Found, Place, Rank, Row};
+use super::frames::Source;
+use super::images::{Image, Images};
+use super::sight::{Effort, Sighting, each_row, sight};
+use crate::domain::model::event::Stream;
+use crate::event_log::store::database::NewSegment;
+use crate::event_log::store::rows::{EventRow, MetaRow, QuarantineRow, SnapshotRow};
+
+/// Segments known while their turn has not come; one takes about a hundred bytes.
+const WAITING_MAX: usize = 16 * 1024;
+
+/// What is left of a log.
+#[derive(Debug)]
+pub(crate) struct Carving {
+    images: Images,
+    finds: Finds,
+}
+
+/// Reads what is left of a log. Nobody may write to the files meanwhile; a missing one is empty, and
+/// what the medium does not give is as good as overwritten.
+pub(crate) fn carve(database: &Path, wal: &Path) -> io::Result<Carving> {
+    let images = Images::open(database, wal)?;
+    let finds = Finds::scan(&images);
+    if !finds.are_of_two_logs() {
+        return Ok(Carving { images, finds });
+    }
+    let images = images.without_journal();
+    Ok(Carving { finds: Finds::scan(&images), images })
+}
+
+impl Carving {
+    /// The best there is of the one row.
+    pub(crate) fn meta(&self) -> Option<&Carved<MetaRow>> {
+        self.finds.metas.values().min_by_key(|meta| meta.rank)
+    }
+
+    /// The highest version of each stream.
+    pub(crate) fn snapshots(&self) -> &BTreeMap<Stream, Carved<SnapshotRow>> {
+        &self.finds.snapshots
+    }
+
+    /// Every event that was found, once, by stream and version; of several that claim the same
+    /// place in their stream, the most credible first.
+    pub(crate) fn events(&self) -> impl Iterator<Item = Carved<EventRow>> + '_ {
+        self.finds.events.values().flat_map(|events| {
+            let places =
+                events.iter().map(|((version, _), (rank, place))| (*version, *rank, *place));
+            let mut places: Vec<(u64, Rank, Place)> = places.collect();
+            places.sort_by_key(|(version, rank, _)| (*version, *rank));
+            places.into_iter().filter_map(|(_, rank, place)| match self.row(place)? {
+                Row::Event(row) => Some(Carved { row, rank }),
+                _ => None,
+            })
+        })
+    }
+
+    /// Every copy in quarantine that was found, once, by sink and first number, the most credible
+    /// first. Those that overlap contradict each other.
+    pub(crate) fn quarantined(&self) -> impl Iterator<Item = Carved<QuarantineRow>> + '_ {
+        self.finds.copies.values().flat_map(|copies| {
+            let mut places: Vec<(Rank, Place)> = copies.values().copied().collect();
+            places.sort_by_key(|(rank, _)| *rank);
+            places.into_iter().filter_map(|(rank, place)| match self.row(place)? {
+                Row::Quarantined(row) => Some(Carved { row, rank }),
+                _ => None,
+            })
+        })
+    }
+
+    /// Every segment that was found, once, by first number and then the longest first; those that
+    /// contradict each other included, see [`Rank`].
+    pub(crate) fn segments(&self) -> Segments<'_> {
+        Segments {
+            carving: self,
+            next: 0,
+            again: BinaryHeap::new(),
+            waiting: BTreeMap::new(),
+            last: None,
+        }
+    }
+
+    /// The whole of a segment that was found.
+    pub(crate) fn segment(&self, found: &Found) -> Option<NewSegment> {
+        match self.row(found.place)? {
+            Row::Segment(segment) => Some(segment),
+            _ => None,
+        }
+    }
+
+    fn row(&self, place: Place) -> Option<Row> {
+        let mut page = Vec::new();
+        self.images.read(place.image, &mut page);
+        sight(&self.images, &page, place).map(|sighting| sighting.row)
+    }
+}
+
+/// The events of a stream, by version and checksum.
+type Events = BTreeMap<(u64, u32), (Rank, Place)>;
+
+/// The copies of one sink that begin with one number, by checksum.
+type Copies = BTreeMap<u32, (Rank, Place)>;
+
+/// What one look at every image gives.
+#[derive(Debug)]
+struct Finds {
+    /// The best row of each source: were they different logs, it would show here.
+    metas: BTreeMap<Source, Carved<MetaRow>>,
+    snapshots: BTreeMap<Stream, Carved<SnapshotRow>>,
+    events: BTreeMap<Stream, Events>,
+    /// By sink and first number.
+    copies: BTreeMap<(String, u64), Copies>,
+    /// Images that hold segments, by the first there.
+    leaves: Vec<Leaf>,
+    /// Images of which every byte is spoken for: sound pages, and those on which a row goes on.
+    settled: Bits,
+}
+
+impl Finds {
+    /// First what the pages themselves name, then each byte of those that are damaged. In this order,
+    /// because what a row holds could look like a row, and because it spares most of the bytes.
+    fn scan(images: &Images) -> Self {
+        let mut finds = Self {
+            metas: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+            events: BTreeMap::new(),
+            copies: BTreeMap::new(),
+            leaves: Vec::new(),
+            settled: Bits::new(images.end()),
+        };
+        for effort in [Effort::Named, Effort::All] {
+            for image in 0..images.end() {
+                if finds.settled.has(image) {
+                    continue;
+                }
+                let Some(source) = images.source(image) else { continue };
+                let mut first_seq = None;
+                let is_sound = each_row(images, image, effort, &mut |sighting| {
+                    let found = finds.note(source, sighting);
+                    first_seq = first_seq.into_iter().chain(found).min();
+                });
+                finds.leaves.extend(first_seq.map(|first| Leaf::new(first, image)));
+                if is_sound {
+                    finds.settled.set(image);
+                }
+            }
+        }
+        finds.leaves.sort_unstable();
+        finds.leaves.dedup();
+        finds
+    }
+
+    /// Keeps a row, or of a segment its number.
+    fn note(&mut self, source: Source, sighting: Sighting) -> Option<u64> {
+        let Sighting { row, place, is_checked, overflow, .. } = sighting;
+        let rank = Rank::new(is_checked, source, place.image);
+        overflow.into_iter().for_each(|image| self.settled.set(image));
+        match row {
+            Row::Meta(row) => {
+                let new = Carved { row, rank };
+                let best = self.metas.entry(source).or_insert_with(|| new.clone());
+                if new.rank < best.rank {
+                    *best = new;
+                }
+            }
+            Row::Snapshot(row) => {
+                let credit = |snapshot: &Carved<SnapshotRow>| {
+                    let Carved { row, rank } = snapshot;
+                    (!rank.is_unchecked, row.version, Reverse(*rank))
+                };
+                let stream = row.stream.clone();
+                let new = Carved { row, rank };
+                let best = self.snapshots.entry(stream).or_insert_with(|| new.clone());
+                if credit(&new) > credit(best) {
+                    *best = new;
+                }
+            }
+            Row::Event(row) => {
+                let key = (row.version, row.checksum());
+                let events = self.events.entry(row.stream).or_default();
+                let best = events.entry(key).or_insert((rank, place));
+                if rank < best.0 {
+                    *best = (rank, place);
+                }
+            }
+            Row::Quarantined(row) => {
+                let (checksum, first_seq) = (row.checksum(), row.segment.first_seq);
+                let copies = self.copies.entry((row.sink, first_seq)).or_default();
+                let best = copies.entry(checksum).or_insert((rank, place));
+                if rank < best.0 {
+                    *best = (rank, place);
+                }
+            }
+            Row::Segment(new) => return Some(new.segment.first_seq),
+        }
+        None
+    }
+
+    /// Whether the journal says that it belongs to another log than the database file.
+    fn are_of_two_logs(&self) -> bool {
+        let epoch = |source| {
+            let meta = self.metas.get(&source).filter(|meta| !meta.rank.is_unchecked);
+            meta.map(|meta| meta.row.epoch)
+        };
+        let stored = epoch(Source::Database);
+        let logged = epoch(Source::Journal).or(epoch(Source::Stray));
+        stored.is_some() && logged.is_some() && stored != logged
+    }
+}
+
+/// Goes through the segments in order while it opens their pages, each when its first is due: the
+/// numbers of a page are close to each other, so few segments wait at a time.
+#[derive(Debug)]
+pub(crate) struct Segments<'a> {
+    carving: &'a Carving,
+    /// Of the leaves, which are sorted.
+    next: usize,
+    /// Leaves to be opened once more, for segments that there was no room to remember.
+    again: BinaryHeap<Reverse<Leaf>>,
+    waiting: BTreeMap<Key, Found>,
+    last: Option<Key>,
+}
+
+/// What makes two segments the same.
+type Key = (u64, Reverse<u32>, u32);
+
+impl Iterator for Segments<'_> {
+    type Item = Found;
+
+    fn next(&mut self) -> Option<Found> {
+        while let Some(leaf) = self.due() {
+            self.open(leaf.image);
+        }
+        let (key, found) = self.waiting.pop_first()?;
+        self.last = Some(key);
+        Some(found)
+    }
+}
+
+impl Segments<'_> {
+    /// A leaf on which something may stand before everything that waits, or beside it.
+    fn due(&mut self) -> Option<Leaf> {
+        let leaves = &self.carving.finds.leaves;
+        let first = self.waiting.first_key_value().map(|(key, _)| key.0);
+        let is_due = |leaf: &Leaf| first.is_none_or(|first| leaf.first_seq() <= first);
+        if self.again.peek().is_some_and(|Reverse(leaf)| is_due(leaf)) {
+            return self.again.pop().map(|Reverse(leaf)| leaf);
+        }
+        let leaf = leaves.get(self.next).copied().filter(is_due)?;
+        self.next += 1;
+        Some(leaf)
+    }
+
+    fn open(&mut self, image: Image) {
+        let Carving { images, finds } = self.carving;
+        let Some(source) = images.source(image) else { return };
+        let effort = if finds.settled.has(image) { Effort::Named } else { Effort::All };
+        each_row(images, image, effort, &mut |sighting| {
+            let Row::Segment(new) = &sighting.row else { return };
+            let rank = Rank::new(sighting.is_checked, source, image);
+            let found = Found::new(new, rank, sighting.place);
+            let key = (found.first_seq, Reverse(found.count), found.crc);
+            if self.last.is_some_and(|last| key <= last) {
+                return;
+            }
+            let best = self.waiting.entry(key).or_insert(found);
+            if found.rank < best.rank {
+                *best = found;
+            }
+        });
+        self.forget_far();
+    }
+
+    /// Keeps the memory bounded however the numbers are spread over the pages.
+    fn forget_far(&mut self) {
+        while self.waiting.len() > WAITING_MAX {
+            let first = self.waiting.first_key_value().map(|(key, _)| key.0);
+            let far = self.waiting.last_entry().filter(|far| Some(far.key().0) > first);
+            let Some(far) = far.map(|far| far.remove()) else { return };
+            self.again.push(Reverse(Leaf::new(far.first_seq, far.place.image)));
+        }
+    }
+}
+
+/// An image that holds segments; twelve bytes, because there can be a million of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Leaf {
+    first_seq: [u32; 2],
+    image: Image,
+}
+
+impl Leaf {
+    fn new(first_seq: u64, image: Image) -> Self {
+        let half = |value: u64| u32::try_from(value & 0xFFFF_FFFF).unwrap_or(u32::MAX);
+        Self { first_seq: [half(first_seq >> 32), half(first_seq)], image }
+    }
+
+    fn first_seq(&self) -> u64 {
+        u64::from(self.first_seq[0]) << 32 | u64::from(self.first_seq[1])
+    }
+}
+
+/// One bit per image.
+#[derive(Debug)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn new(count: u32) -> Self {
+        Self(vec![0; (count as usize).div_ceil(64)])
+    }
+
+    fn has(&self, at: u32) -> bool {
+        self.0.get(at as usize / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
+    }
+
+    fn set(&mut self, at: u32) {
+        if let Some(word) = self.0.get_mut(at as usize / 64) {
+            *word |= 1 << (at % 64);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

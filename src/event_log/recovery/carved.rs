@@ -1,0 +1,247 @@
+//! What a record has to look like to be a row of ours, in any format version, and how far a row that
+//! was found can be relied on.
+
+use super::frames::Source;
+use super::images::Image;
+use super::pages::{Class, Tree, Value};
+use crate::domain::model::batch::{Lane, StoredSegment};
+use crate::domain::model::boots::Moment;
+use crate::domain::model::event::{Event, Stream};
+use crate::event_log::store::database::NewSegment;
+use crate::event_log::store::rows::{EventRow, MetaRow, QuarantineRow, SnapshotRow};
+
+/// Columns that the migration to version 2 added have this format by default.
+const FORMAT_UNCHECKED: u32 = 1;
+
+/// Which of two rows that contradict each other is to be believed: the lesser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Rank {
+    /// It is from format version 1 and has no checksum: a flipped bit goes unseen.
+    pub(crate) is_unchecked: bool,
+    pub(crate) source: Source,
+    /// The later the image, the smaller.
+    age: u32,
+}
+
+impl Rank {
+    pub(crate) fn new(is_checked: bool, source: Source, image: Image) -> Self {
+        Self { is_unchecked: !is_checked, source, age: u32::MAX - image }
+    }
+}
+
+impl Rank {
+    /// Without the age, which says nothing about rows of different places.
+    pub(crate) fn certainty(&self) -> (bool, Source) {
+        (self.is_unchecked, self.source)
+    }
+}
+
+/// A row that was found.
+#[derive(Clone, Debug)]
+pub(crate) struct Carved<T> {
+    pub(crate) row: T,
+    pub(crate) rank: Rank,
+}
+
+/// Where a row begins.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) image: Image,
+    /// Of its cell, on the page.
+    pub(crate) at: u32,
+    pub(crate) tree: Tree,
+}
+
+/// A sound segment, without its body.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) first_seq: u64,
+    pub(crate) count: u32,
+    pub(crate) crc: u32,
+    pub(crate) rank: Rank,
+    pub(crate) place: Place,
+}
+
+impl Found {
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.first_seq.saturating_add(u64::from(self.count)).saturating_sub(1)
+    }
+
+    pub(crate) fn new(new: &NewSegment, rank: Rank, place: Place) -> Self {
+        let segment = &new.segment;
+        Self { first_seq: segment.first_seq, count: segment.count, crc: segment.crc, rank, place }
+    }
+}
+
+/// A row of one of our tables.
+#[derive(Debug)]
+pub(crate) enum Row {
+    Meta(MetaRow),
+    Segment(NewSegment),
+    Event(EventRow),
+    Snapshot(SnapshotRow),
+    Quarantined(QuarantineRow),
+}
+
+/// Whether these can be the columns of a row of ours, and if so, whether it has a checksum.
+pub(crate) fn has_checksum(tree: Tree, columns: &[Class]) -> Option<bool> {
+    use Class::{Blob, Int, Null, Text};
+    match (tree, columns) {
+        (
+            Tree::Table,
+            [Null, Int, Int, Int, Int, Int, Int, Blob]
+            | [Null, Int, Int, Blob, Int]
+            | [Text, Int, Int, Int, Int, Int, Int, Int, Text, Blob, Int],
+        )
+        | (
+            Tree::Index,
+            [Text, Int, Int, Int, Text, Blob, Null | Int, Int] | [Text, Int, Blob, Int],
+        ) => Some(true),
+        (Tree::Table, [Null, Int])
+        | (Tree::Index, [Text, Int, Int, Int, Text, Blob] | [Text, Int, Blob]) => Some(false),
+        _ => None,
+    }
+}
+
+/// Reads a row, if its checksum holds or it is of a time when there was none.
+pub(crate) fn decode(tree: Tree, rowid: u64, columns: &[Value<'_>]) -> Option<Row> {
+    match tree {
+        Tree::Table => segment(rowid, columns)
+            .or_else(|| meta(rowid, columns))
+            .or_else(|| quarantined(columns)),
+        Tree::Index => event(columns).or_else(|| snapshot(columns)),
+    }
+}
+
+fn segment(rowid: u64, columns: &[Value<'_>]) -> Option<Row> {
+    use Value::{Blob, Int, Null};
+    let [Null, Int(count), Int(lane), Int(boot), Int(first_ms), Int(last_ms), Int(crc), Blob(body)] =
+        *columns
+    else {
+        return None;
+    };
+    let segment = StoredSegment {
+        first_seq: rowid,
+        count: count.try_into().ok()?,
+        lane: lane_of(lane)?,
+        boot: boot.try_into().ok()?,
+        crc: crc.try_into().ok()?,
+        body: body.to_vec(),
+    };
+    // SQL has no unsigned numbers, and numbering starts at one.
+    let is_numbered = rowid > 0 && i64::try_from(rowid).is_ok();
+    (is_numbered && segment.is_sound()).then_some(Row::Segment(NewSegment {
+        segment,
+        first_ms,
+        last_ms,
+    }))
+}
+
+fn lane_of(code: i64) -> Option<Lane> {
+    match code {
+        0 => Some(Lane::Alarm),
+        1 => Some(Lane::Live),
+        2 => Some(Lane::Backfill),
+        _ => None,
+    }
+}
+
+fn quarantined(columns: &[Value<'_>]) -> Option<Row> {
+    use Value::{Blob, Int, Text};
+    let &[
+        Text(sink),
+        Int(first_seq),
+        Int(count),
+        Int(lane),
+        Int(boot),
+        Int(at_boot),
+        Int(ms),
+        Int(replayed),
+        Text(reason),
+        Blob(body),
+        Int(crc),
+    ] = columns
+    else {
+        return None;
+    };
+    let (first_seq, count) = (first_seq.try_into().ok()?, count.try_into().ok()?);
+    let (lane, boot) = (lane_of(lane)?, boot.try_into().ok()?);
+    let row = QuarantineRow {
+        sink: sink.to_owned(),
+        segment: StoredSegment::sealed(first_seq, count, lane, boot, body.to_vec()),
+        at: Moment { boot: at_boot.try_into().ok()?, ms },
+        replayed: replayed != 0,
+        reason: reason.to_owned(),
+    };
+    let is_sound = first_seq > 0 && count > 0 && crc == i64::from(row.checksum());
+    is_sound.then_some(Row::Quarantined(row))
+}
+
+fn meta(rowid: u64, columns: &[Value<'_>]) -> Option<Row> {
+    use Value::{Blob, Int, Null};
+    let (row, crc) = match *columns {
+        [Null, Int(epoch), Int(format), Blob(file), Int(crc)] => {
+            let format = format.try_into().ok()?;
+            (MetaRow { epoch: epoch.try_into().ok()?, format, file: file.to_vec() }, Some(crc))
+        }
+        [Null, Int(epoch)] => {
+            let epoch = epoch.try_into().ok()?;
+            (MetaRow { epoch, format: FORMAT_UNCHECKED, file: Vec::new() }, None)
+        }
+        _ => return None,
+    };
+    let is_sound = crc.is_none_or(|crc| crc == i64::from(row.checksum()));
+    (rowid == 1 && is_sound).then_some(Row::Meta(row))
+}
+
+fn event(columns: &[Value<'_>]) -> Option<Row> {
+    use Value::{Blob, Int, Null, Text};
+    let (&[Text(stream), Int(version), Int(boot), Int(at_ms), Text(kind), Blob(data)], added) =
+        columns.split_first_chunk()?
+    else {
+        return None;
+    };
+    let (position, crc) = match *added {
+        [] => (None, None),
+        [Null, Int(crc)] => (None, Some(crc)),
+        [Int(position), Int(crc)] => (Some(position.try_into().ok()?), Some(crc)),
+        _ => return None,
+    };
+    let row = EventRow {
+        stream: Stream::named(stream.to_owned()),
+        version: version.try_into().ok()?,
+        boot: boot.try_into().ok()?,
+        at_ms,
+        position,
+        data: data.to_vec(),
+    };
+    // Of an event without a checksum at least the two accounts of what it is agree.
+    let is_sound = match crc {
+        Some(crc) => crc == i64::from(row.checksum()),
+        None => postcard::from_bytes::<Event>(data).is_ok_and(|event| event.kind() == kind),
+    };
+    is_sound.then_some(Row::Event(row))
+}
+
+fn snapshot(columns: &[Value<'_>]) -> Option<Row> {
+    use Value::{Blob, Int, Text};
+    let (stream, version, data, crc) = match *columns {
+        [Text(stream), Int(version), Blob(data)] => (stream, version, data, None),
+        [Text(stream), Int(version), Blob(data), Int(crc)] => (stream, version, data, Some(crc)),
+        _ => return None,
+    };
+    let row = SnapshotRow {
+        stream: Stream::named(stream.to_owned()),
+        version: version.try_into().ok()?,
+        data: data.to_vec(),
+    };
+    let is_sound = match crc {
+        Some(crc) => crc == i64::from(row.checksum()),
+        None => has_aggregate(stream),
+    };
+    is_sound.then_some(Row::Snapshot(row))
+}
+
+fn has_aggregate(stream: &str) -> bool {
+    matches!(stream, "registry" | "clock" | "ledger") || stream.starts_with("delivery/")
+}

@@ -1,0 +1,158 @@
+//! From a path to a log that can be written, whatever is found there.
+//!
+//! ```text
+//!  salvage finished, files not yet in place ─▶ put them in place
+//!  nothing                                  ─▶ a new log
+//!  a log                                    ─▶ open it
+//!  a copy, or one whose last commit is torn ─▶ open it, new epoch
+//!  anything damaged                         ─▶ salvage into a new log, new epoch; set the old one aside
+//!  a newer format, another program's        ─▶ refuse, untouched
+//! ```
+//!
+//! A new epoch wherever it cannot be proved that the numbers to come were never given out: a
+//! receiver would take the new readings for repeats, and drop them.
+
+use super::salvage;
+use crate::clock::Clock;
+use crate::domain::model::event::{EpochReason, Event, Stream};
+use crate::domain::model::ledger::Loss;
+use crate::event_log::retention::room;
+use crate::event_log::state::aggregates::Aggregates;
+use crate::event_log::store::copies::Copied;
+use crate::event_log::store::database::Database;
+use crate::event_log::store::error::{Result, StorageError};
+use crate::event_log::store::files::{self, Files};
+use crate::event_log::store::journal::{self, Journal};
+use crate::event_log::store::schema::{JOURNAL_BYTES, is_known};
+use crate::telemetry::events::{LogBegan, Report};
+
+/// Ranges of lost readings that the sinks are told after a salvage.
+const RANGES_TOLD: usize = 64;
+
+/// A log ready for its actor.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) database: Database,
+    pub(crate) aggregates: Aggregates,
+    pub(crate) next_seq: u64,
+    /// What opening it found out, to be recorded.
+    pub(crate) news: Vec<(Stream, Event)>,
+    /// What is there of the quarantine.
+    pub(crate) copied: Copied,
+}
+
+/// Opens the log for these sinks, in this boot of the device. The caller holds the lock.
+pub(crate) fn open(files: &Files, sinks: &[String], boot_id: &str) -> Result<Opened> {
+    salvage::finish(files)?;
+    for path in [files.log(), &files.journal(), &files.journal_index()] {
+        files.clear_away(path)?;
+    }
+    match as_it_is(files, boot_id) {
+        Err(error) if error.is_damage() => salvage(files, sinks, boot_id, &error),
+        other => other,
+    }
+}
+
+/// Moves what can be read of a damaged log into a new one, and opens that.
+pub(crate) fn salvage(
+    files: &Files,
+    sinks: &[String],
+    boot_id: &str,
+    error: &StorageError,
+) -> Result<Opened> {
+    let lost = salvage::salvage(files, sinks, error)?;
+    let mut opened = as_it_is(files, boot_id)?;
+    // The books have them already; the sinks are told.
+    let told = lost
+        .into_iter()
+        .take(RANGES_TOLD)
+        .map(|(first, last)| (Stream::ledger(), Event::Lost { loss: Loss::Damaged, first, last }));
+    opened.news.extend(told);
+    Ok(opened)
+}
+
+fn as_it_is(files: &Files, boot_id: &str) -> Result<Opened> {
+    let found = files::len(files.log()) > 0;
+    let journal = journal::inspect(&files.journal())
+        .map_err(|source| files.failed("read the journal of", source))?;
+    if journal == Journal::Damaged || (!found && journal != Journal::Absent) {
+        return Err(StorageError::Journal { path: files.log().to_owned() });
+    }
+    if journal != Journal::Absent {
+        // A process that was killed between writing a commit and syncing it left the commit with the
+        // kernel. It counts from now on and will be offered, so a power cut must not take it any more.
+        journal::sync(&files.journal())
+            .map_err(|source| files.failed("sync the journal of", source))?;
+    }
+    let mut database = Database::open(files.log(), new_epoch()).map_err(|error| match error {
+        StorageError::Newer { .. } | StorageError::Foreign { .. } if is_known(files.log()) => {
+            StorageError::Checksum { what: "header" }
+        }
+        other => other,
+    })?;
+    if journal == Journal::Torn {
+        // The parts would stay behind the commits to come, and the next power cut would find two
+        // commits in parts: damage.
+        database.checkpoint("TRUNCATE")?;
+    }
+    // Without the room commits cost more; they succeed all the same. On a disk that is nearly full it
+    // would be missing where the journal is moved to.
+    if room::spares_journal(files) {
+        drop(journal::reserve(&files.journal(), JOURNAL_BYTES));
+    }
+    let aggregates = Aggregates::load(&database)?;
+    if !database.newest_is_sound()? {
+        return Err(StorageError::Checksum { what: "end of the log" });
+    }
+    // Never reuse a number that was given out, whatever became of its row.
+    let next_seq = database.next_seq()?.max(aggregates.last_accounted() + 1);
+    let copied = database.copied()?;
+    let mut opened = Opened { database, aggregates, next_seq, news: Vec::new(), copied };
+    if let Some(reason) = opened.break_of_continuity(files, journal, boot_id)? {
+        opened.begin_epoch(reason, files)?;
+    }
+    Ok(opened)
+}
+
+impl Opened {
+    /// Why the numbers to come may have been given out before, if so.
+    fn break_of_continuity(
+        &mut self,
+        files: &Files,
+        journal: Journal,
+        boot_id: &str,
+    ) -> Result<Option<EpochReason>> {
+        let known = self.database.identity()?;
+        let file = files.identity()?;
+        if known == salvage::IDENTITY {
+            return Ok(Some(EpochReason::Salvaged));
+        }
+        if known.is_empty() {
+            // Just made, or brought here from a format that did not know.
+            self.database.identify(self.database.epoch(), file)?;
+            let fresh = self.next_seq == 1 && self.aggregates.position() == 0;
+            return Ok(fresh.then_some(EpochReason::Created));
+        }
+        if known != file {
+            return Ok(Some(EpochReason::Copied));
+        }
+        // While the device runs, what a killed process wrote is all there: its last commit was not
+        // finished, so nobody saw it. After a power cut the storage may have lied.
+        let same_boot = self.aggregates.boots.number_of(boot_id).is_some();
+        Ok((journal == Journal::Torn && !same_boot).then_some(EpochReason::Torn))
+    }
+
+    fn begin_epoch(&mut self, reason: EpochReason, files: &Files) -> Result<()> {
+        let epoch = new_epoch();
+        self.database.identify(epoch, files.identity()?)?;
+        let from = self.database.oldest_seq()?.min(self.next_seq);
+        self.news.push((Stream::log(), Event::EpochBegan { epoch, from, reason }));
+        LogBegan { path: self.database.path(), epoch, reason: reason.name() }.report();
+        Ok(())
+    }
+}
+
+/// 52 bits: exact in a JSON number, and no device has enough lives to meet one twice.
+fn new_epoch() -> u64 {
+    Clock::entropy() >> 12
+}

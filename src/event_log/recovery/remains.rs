@@ -1,0 +1,77 @@
+//! What can be read of a damaged log, for whoever asks; the daemon's own way is `salvage.rs`.
+//!
+//! The files are only read, and never through SQLite.
+
+use std::path::Path;
+
+use super::carve::{self, Carving};
+use super::salvage;
+use crate::domain::model::batch::StoredSegment;
+use crate::domain::model::interval_set::IntervalSet;
+use crate::event_log::inspect::{Meaning, is_held};
+use crate::event_log::state::aggregates::Aggregates;
+use crate::event_log::store::error::{Result, StorageError};
+use crate::event_log::store::files::Files;
+
+/// The rows of a log that are what was written.
+#[derive(Debug)]
+pub struct Remains {
+    carving: Carving,
+    aggregates: Aggregates,
+}
+
+impl Remains {
+    /// Reads a log and the journal beside it. Nobody may write to them meanwhile.
+    pub fn of(path: &Path) -> Result<Self> {
+        let files = Files::of(path);
+        if !path.exists() && !files.journal().exists() {
+            return Err(StorageError::Absent { path: path.to_owned() });
+        }
+        if path.exists() && is_held(&files) {
+            return Err(StorageError::InUse { path: path.to_owned() });
+        }
+        let carving = carve::carve(files.log(), &files.journal())
+            .map_err(|source| files.failed("read the damaged log", source))?;
+        let aggregates = salvage::replay(&carving);
+        Ok(Self { carving, aggregates })
+    }
+
+    /// The last life of the log that is known; 0 if none is.
+    pub fn epoch(&self) -> u64 {
+        self.carving.meta().map_or(0, |meta| meta.row.epoch)
+    }
+
+    pub fn events(&self) -> usize {
+        salvage::events(&self.carving).count()
+    }
+
+    pub fn snapshots(&self) -> usize {
+        self.carving.snapshots().len()
+    }
+
+    /// Visits every segment in order, then what is left of others in quarantine, until told to stop.
+    pub fn for_each(&mut self, mut visit: impl FnMut(&StoredSegment, Meaning<'_>) -> bool) {
+        let mut numbers = IntervalSet::default();
+        for found in salvage::segments(&self.carving) {
+            let Some(new) = self.carving.segment(&found) else { continue };
+            numbers.insert(new.segment.first_seq, new.segment.last_seq());
+            salvage::introduce(&new.segment, &mut self.aggregates);
+            let Aggregates { registry, boots, .. } = &self.aggregates;
+            if !visit(&new.segment, Meaning { registry, boots }) {
+                return;
+            }
+        }
+        for copy in self.carving.quarantined() {
+            let segment = copy.row.segment;
+            for (first, last) in numbers.missing(segment.first_seq, segment.last_seq()) {
+                let Ok(part) = segment.cut(first, last) else { continue };
+                numbers.insert(first, last);
+                salvage::introduce(&part, &mut self.aggregates);
+                let Aggregates { registry, boots, .. } = &self.aggregates;
+                if !visit(&part, Meaning { registry, boots }) {
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! A new log from what can be read of a damaged one.
+//!
+//! ```text
+//!  log.db (damaged) ──carve──▶ log.db.salvage ──whole, synced──▶ log.db.salvaged
+//!       └──────▶ log.db.damaged                                       └──────▶ log.db
+//! ```
+//!
+//! The new log becomes valid by one rename, to `.salvaged`; from then on the files are only put in
+//! their places, which can be interrupted and taken up again at any step. Until then the damaged log
+//! is not touched.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::Path;
+
+use super::carve::{self, Carving};
+use super::carved::Found;
+use super::rescue::rescue_quarantine;
+use crate::clock::Clock;
+use crate::domain::model::batch::StoredSegment;
+use crate::domain::model::event::{Event, Stream};
+use crate::domain::model::interval_set::IntervalSet;
+use crate::domain::model::ledger::{Intake, Loss};
+use crate::domain::model::reading::{Channel, Sensor};
+use crate::event_log::state::aggregates::Aggregates;
+use crate::event_log::store::database::{Commit, Database};
+use crate::event_log::store::error::{Result, StorageError};
+use crate::event_log::store::files::{self, Files};
+use crate::event_log::store::queries::History;
+use crate::event_log::store::rows::EventRow;
+use crate::telemetry::error_chain;
+use crate::telemetry::events::{LogSalvaged, Report};
+
+/// Segments of one transaction of the new log.
+const CHUNK: usize = 64;
+/// A log with this for its identity has been salvaged and not been opened since.
+pub(crate) const IDENTITY: &[u8] = b"salvaged";
+/// The port that readings count for whose port the books have lost.
+const UNKNOWN_PORT: &str = "salvaged";
+
+/// Puts the log aside and what could be read of it in its place. Returns the numbers that are lost.
+pub(crate) fn salvage(
+    files: &Files,
+    sinks: &[String],
+    error: &StorageError,
+) -> Result<Vec<(u64, u64)>> {
+    clear_unfinished(files);
+    let carving = carve::carve(files.log(), &files.journal())
+        .map_err(|source| files.failed("read the damaged log", source))?;
+    let outcome = write(&files.unfinished(), &carving, sinks)?;
+    place(files)?;
+    LogSalvaged {
+        path: files.log(),
+        aside: files.aside().log(),
+        reason: error_chain(error),
+        kept: outcome.kept,
+        lost: outcome.lost,
+        ranges: &ranges(&outcome.lost_ranges),
+    }
+    .report();
+    Ok(outcome.lost_ranges)
+}
+
+/// A new log is whole: it is made durable and put in its place.
+pub(crate) fn place(files: &Files) -> Result<()> {
+    File::open(files.unfinished())
+        .and_then(|file| file.sync_all())
+        .and_then(|()| fs::rename(files.unfinished(), files.salvaged()))
+        .map_err(|source| files.failed("finish the new copy of", source))?;
+    files.sync_folder()?;
+    finish(files)
+}
+
+/// Puts a salvaged log in its place, if there is one. Safe to repeat after any interruption: each
+/// step leaves the condition for the next in the folder.
+pub(crate) fn finish(files: &Files) -> Result<()> {
+    clear_unfinished(files);
+    if !files.salvaged().exists() {
+        return Ok(());
+    }
+    let aside = files.aside();
+    let moved = |from: &Path, to: &Path| match fs::rename(from, to) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    // The journal first: left behind, it would be taken for that of the new log.
+    moved(&files.journal(), &aside.journal())
+        .and_then(|()| moved(files.log(), aside.log()))
+        .map(|()| files::remove(&files.journal_index()))
+        .and_then(|()| fs::rename(files.salvaged(), files.log()))
+        .map_err(|source| files.failed("put the salvaged log in the place of", source))?;
+    files.sync_folder()
+}
+
+fn clear_unfinished(files: &Files) {
+    let unfinished = Files::of(&files.unfinished());
+    for path in [unfinished.log(), &unfinished.journal(), &unfinished.journal_index()] {
+        files::remove(path);
+    }
+}
+
+/// What became of the readings.
+#[derive(Debug, Default)]
+struct Outcome {
+    kept: u64,
+    lost: u64,
+    lost_ranges: Vec<(u64, u64)>,
+}
+
+fn write(path: &Path, carving: &Carving, sinks: &[String]) -> Result<Outcome> {
+    let mut aggregates = replay(carving);
+    let mut database = Database::open(path, Clock::entropy() >> 12)?;
+    rescue_quarantine(&mut database, carving, &mut aggregates)?;
+    let kept = copy_segments(&mut database, carving, &mut aggregates, sinks)?;
+    let outcome = balance(&mut aggregates, &kept, sinks);
+    database.import(&aggregates.snapshots()?, history(carving))?;
+    database.identify(database.epoch(), IDENTITY.to_vec())?;
+    database.checkpoint("TRUNCATE")?;
+    Ok(outcome)
+}
+
+/// The events that were found, once per place in their stream: the most credible comes first.
+pub(crate) fn events(carving: &Carving) -> impl Iterator<Item = EventRow> + '_ {
+    let mut last = None;
+    let once = carving.events().filter(move |carved| {
+        let place = Some((carved.row.stream.clone(), carved.row.version));
+        std::mem::replace(&mut last, place.clone()) != place
+    });
+    once.map(|carved| carved.row)
+}
+
+/// What was kept for people, and the events that may still have to be told.
+fn history(carving: &Carving) -> impl Iterator<Item = EventRow> + '_ {
+    events(carving).filter(|row| row.position.is_some() || !row.stream.has_aggregate())
+}
+
+/// Each aggregate from its best snapshot and the unbroken run of events behind it. What cannot be
+/// decoded is worth nothing, and what is known without it is kept.
+pub(crate) fn replay(carving: &Carving) -> Aggregates {
+    let mut aggregates = Aggregates::default();
+    let mut streams = BTreeMap::<Stream, Vec<EventRow>>::new();
+    for stream in carving.snapshots().keys() {
+        streams.entry(stream.clone()).or_default();
+    }
+    for row in events(carving) {
+        aggregates.skip_to_position(row.position.unwrap_or(0));
+        streams.entry(row.stream.clone()).or_default().push(row);
+    }
+    for (stream, mut events) in streams {
+        let snapshot = carving.snapshots().get(&stream).map(|carved| carved.row.clone());
+        let last = events.last().map_or(0, |row| row.version);
+        let mut version = snapshot.as_ref().map_or(0, |row| row.version);
+        events.retain(|row| row.version > version);
+        let unbroken = events.iter().take_while(|row| {
+            version += 1;
+            row.version == version
+        });
+        events.truncate(unbroken.count());
+        let version = events
+            .last()
+            .or(None)
+            .map_or_else(|| snapshot.as_ref().map_or(0, |row| row.version), |row| row.version);
+        if stream.has_aggregate() {
+            let before = aggregates.clone();
+            if aggregates.replay(&stream, History { snapshot, events }).is_err() {
+                aggregates = before;
+            }
+        }
+        aggregates.skip_to(&stream, version.max(last));
+    }
+    aggregates.skip_told();
+    aggregates
+}
+
+/// Every number once. Pages that were freed still hold what left the log, and merged segments overlap
+/// those they were made of: the longest that begins first is taken. But what is certain to have been
+/// committed goes before what may be of a commit that a power cut ended, whose numbers were given out
+/// again.
+pub(crate) fn segments(carving: &Carving) -> impl Iterator<Item = Found> + '_ {
+    let mut found = carving.segments().filter(|found| found.count > 0).peekable();
+    std::iter::from_fn(move || {
+        let mut best = found.next()?;
+        while let Some(next) = found.next_if(|next| next.first_seq <= best.last_seq()) {
+            if next.rank.certainty() < best.rank.certainty() {
+                best = next;
+            }
+        }
+        Some(best)
+    })
+}
+
+/// Copies every sound segment that some sink is still owed. Returns the numbers it copied.
+fn copy_segments(
+    database: &mut Database,
+    carving: &Carving,
+    aggregates: &mut Aggregates,
+    sinks: &[String],
+) -> Result<IntervalSet> {
+    let delivered = aggregates.delivered_to_all(sinks);
+    let mut kept = IntervalSet::default();
+    let mut commit = Commit::default();
+    for found in segments(carving) {
+        let owed = aggregates.books.owed(&delivered, found.first_seq, found.last_seq());
+        if owed.is_empty() {
+            continue;
+        }
+        let Some(new) = carving.segment(&found) else { continue };
+        introduce(&new.segment, aggregates);
+        kept.insert(new.segment.first_seq, new.segment.last_seq());
+        commit.segments.push(new);
+        if commit.segments.len() == CHUNK {
+            database.commit(&std::mem::take(&mut commit))?;
+        }
+    }
+    database.commit(&commit)?;
+    Ok(kept)
+}
+
+/// Sees to it that the sensors and the boot of a segment mean something, if only a number.
+pub(crate) fn introduce(new: &StoredSegment, aggregates: &mut Aggregates) {
+    let boot = new.boot;
+    if aggregates.boots.get(boot).is_none() {
+        aggregates.boots.apply_started(boot, String::new());
+    }
+    let unknown =
+        |id: &u32| aggregates.registry.sensor(*id).is_none_or(|sensor| sensor.port.is_empty());
+    if !new.sensors().iter().any(unknown) {
+        return;
+    }
+    let Ok(segment) = new.decode() else { return };
+    for (id, kinds) in segment.channel_kinds() {
+        if aggregates
+            .registry
+            .sensor(id)
+            .is_some_and(|sensor| sensor.port != UNKNOWN_PORT && !sensor.port.is_empty())
+        {
+            continue;
+        }
+        let known = aggregates.registry.sensor(id).map_or(&[][..], |sensor| &sensor.channels);
+        let mut channels = known.to_vec();
+        for (channel, kind) in kinds {
+            let unnamed =
+                |number| Channel { name: format!("channel-{number}"), unit: String::new(), kind };
+            while channels.len() <= usize::from(channel) {
+                channels.push(unnamed(channels.len()));
+            }
+            let widest = channels[usize::from(channel)].kind.max(kind);
+            channels[usize::from(channel)].kind = widest;
+        }
+        let sensor = Sensor { port: UNKNOWN_PORT.into(), name: format!("sensor-{id}"), channels };
+        aggregates.registry.apply(id, sensor);
+    }
+}
+
+/// Brings the books into line with what was kept: every number up to the highest known is delivered,
+/// kept, or lost.
+fn balance(aggregates: &mut Aggregates, kept: &IntervalSet, sinks: &[String]) -> Outcome {
+    let intake = aggregates.books.intake();
+    let counted = intake.accepted.saturating_sub(intake.overflow);
+    let head = kept.last().unwrap_or(0).max(aggregates.last_accounted());
+    if head > counted {
+        let found = head - counted;
+        let intake = Intake { frames: found, accepted: found, ..Intake::default() };
+        aggregates.note(Stream::ledger(), Event::TookIn { port: UNKNOWN_PORT.into(), intake });
+    }
+    // A sink whose state is lost is owed what is left. What left the log before had been delivered
+    // to it, or was counted.
+    let oldest = kept.intervals().first().map_or(head + 1, |(first, _)| *first);
+    for sink in sinks {
+        if aggregates.delivery(sink).readings.last().is_none() {
+            aggregates.note(Stream::delivery(sink), Event::SinkAdded { from: oldest });
+        }
+    }
+    let delivered = aggregates.delivered_to_all(sinks);
+    let owed = aggregates.books.owed(&delivered, 1, head);
+    let gone = owed.into_iter().flat_map(|(first, last)| kept.missing(first, last));
+    let lost_ranges: Vec<(u64, u64)> = gone.collect();
+    for (first, last) in &lost_ranges {
+        let event = Event::Lost { loss: Loss::Damaged, first: *first, last: *last };
+        aggregates.note(Stream::ledger(), event);
+    }
+    let lost = lost_ranges.iter().map(|(first, last)| last - first + 1).sum();
+    Outcome { kept: kept.count(), lost, lost_ranges }
+}
+
+/// For the log line: all of them if they are few.
+fn ranges(ranges: &[(u64, u64)]) -> String {
+    let shown: Vec<String> =
+        ranges.iter().take(8).map(|(first, last)| format!("{first}-{last}")).collect();
+    let more = ranges.len().saturating_sub(shown.len());
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{rest}", shown.join(", "))
+}

@@ -1,0 +1,113 @@
+//! Finds our rows on one page, whatever state it is in.
+
+use std::ops::Range;
+
+use super::carved::{Place, Row, decode, has_checksum};
+use super::images::{Image, Images};
+use super::pages::{Cell, Record, Tree, layout};
+
+/// How closely a page is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// Rows that it names itself; if it is sound, also what is left in its spare room.
+    Named,
+    /// If it is not sound, every byte where a row could begin.
+    All,
+}
+
+/// A row, and where it was seen.
+#[derive(Debug)]
+pub(crate) struct Sighting {
+    pub(crate) row: Row,
+    pub(crate) place: Place,
+    pub(crate) is_checked: bool,
+    /// Bytes it takes on its page.
+    pub(crate) cell: Range<usize>,
+    pub(crate) overflow: Vec<Image>,
+}
+
+/// Shows every row on a page; says whether the page is sound.
+pub(crate) fn each_row(
+    images: &Images,
+    image: Image,
+    effort: Effort,
+    see: &mut dyn FnMut(Sighting),
+) -> bool {
+    let mut page = Vec::new();
+    images.read(image, &mut page);
+    if page.iter().all(|byte| *byte == 0) {
+        return true;
+    }
+    let layout = layout(&page, images.size, images.is_first(image)).unwrap_or_default();
+    let mut taken = Vec::new();
+    for (at, tree) in layout.cells {
+        if let Some(sighting) = sight_at(images, &page, image, at, tree) {
+            taken.push(sighting.cell.clone());
+            see(sighting);
+        }
+    }
+    let open = match effort {
+        _ if layout.sound => layout.spare,
+        Effort::Named => Vec::new(),
+        Effort::All => between(taken, page.len()),
+    };
+    for part in open {
+        search(images, &page, image, part, see);
+    }
+    layout.sound
+}
+
+/// Tries every byte of a part of a page as the beginning of a row.
+fn search(
+    images: &Images,
+    page: &[u8],
+    image: Image,
+    part: Range<usize>,
+    see: &mut dyn FnMut(Sighting),
+) {
+    let mut at = part.start;
+    while at < part.end {
+        let row = |tree| sight_at(images, page, image, at, tree);
+        let found = row(Tree::Table).or_else(|| row(Tree::Index));
+        // Without a checksum nobody could tell a row of which a part is overwritten.
+        let found = found.filter(|sighting| sighting.is_checked && sighting.cell.end <= part.end);
+        at = found.as_ref().map_or(at + 1, |sighting| sighting.cell.end);
+        found.into_iter().for_each(&mut *see);
+    }
+}
+
+/// The parts of a page that none of `taken` covers.
+fn between(mut taken: Vec<Range<usize>>, end: usize) -> Vec<Range<usize>> {
+    taken.sort_by_key(|part| part.start);
+    taken.push(end..end);
+    let mut at = 0;
+    let mut open = Vec::new();
+    for part in taken {
+        open.push(at..part.start.max(at));
+        at = at.max(part.end);
+    }
+    open
+}
+
+fn sight_at(images: &Images, page: &[u8], image: Image, at: usize, tree: Tree) -> Option<Sighting> {
+    sight(images, page, Place { image, at: u32::try_from(at).ok()?, tree })
+}
+
+/// Reads the row at a place, if there is one and it is sound.
+pub(crate) fn sight(images: &Images, page: &[u8], place: Place) -> Option<Sighting> {
+    let at = usize::try_from(place.at).ok()?;
+    let cell = Cell::parse(page, images.size, at, place.tree)?;
+    let local = &page[cell.local.clone()];
+    let record = Record::parse(local, cell.total)?;
+    let is_checked = has_checksum(place.tree, record.classes())?;
+    if !is_checked && !images.is_trusted(place.image) {
+        return None;
+    }
+    let mut row = None;
+    let overflow = images.assemble(place.image, local, cell.overflow, cell.total, |payload| {
+        let columns = record.values(payload);
+        row = columns.and_then(|columns| decode(place.tree, cell.rowid, &columns));
+        row.is_some()
+    })?;
+    Some(Sighting { row: row?, place, is_checked, cell: at..cell.end(), overflow })
+}

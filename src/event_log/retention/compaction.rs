@@ -1,0 +1,134 @@
+//! Merging small segments: in an outage of an hour, a commit each second leaves thousands of them, and
+//! ten readings are too few to compress.
+//!
+//! No reading changes its number by that. A run of segments is merged only where nobody can come to
+//! own a part of the result: it does not cross an end of what a sink was offered or has, nor the place
+//! where its fresh readings begin.
+
+use std::collections::BTreeSet;
+
+use crate::domain::codec::segment::Segment;
+use crate::domain::model::batch::StoredSegment;
+use crate::event_log::actor::LogActor;
+use crate::event_log::offer::lanes::Marks;
+use crate::event_log::store::database::NewSegment;
+use crate::event_log::store::error::StorageError;
+use crate::event_log::store::queries::Head;
+
+/// A segment with fewer readings is small: above it, merging saves less than it writes.
+const SMALL_READINGS: u32 = 64;
+/// So many small ones become one: a minute of commits.
+const RUN: usize = 60;
+/// A run that cannot grow any more is merged from this length on.
+const RUN_MIN: usize = 8;
+/// Segments looked at in one go.
+const HEADS_MAX: usize = 256;
+
+/// A run of segments and what they become.
+pub(crate) struct Merged {
+    pub(crate) remove: (u64, u64),
+    pub(crate) segment: NewSegment,
+}
+
+/// How far merging has come.
+#[derive(Debug)]
+pub(crate) struct Compaction {
+    /// Everything before was merged or is not worth it.
+    from: u64,
+    /// Small segments committed since it was last looked for a run.
+    small: usize,
+}
+
+impl Compaction {
+    /// A log just opened may hold a whole outage of small segments.
+    pub(crate) fn new() -> Self {
+        Self { from: 0, small: RUN }
+    }
+
+    pub(crate) fn committed(&mut self, readings: usize) {
+        let is_small = u32::try_from(readings).is_ok_and(|count| count < SMALL_READINGS);
+        self.small += usize::from(is_small);
+    }
+}
+
+impl LogActor {
+    /// The next run of small segments, merged, if there is one.
+    pub(crate) fn merge_small(&mut self) -> Result<Option<Merged>, StorageError> {
+        if self.compaction.small < RUN {
+            return Ok(None);
+        }
+        let heads = self.database.heads(self.compaction.from, HEADS_MAX)?;
+        let ends = self.ends();
+        let mut start = 0;
+        while start < heads.len() {
+            let length = run_length(&heads[start..], &ends);
+            let grows = start + length == heads.len() && heads.len() < HEADS_MAX;
+            if length >= RUN || (length >= RUN_MIN && !grows) {
+                let run = &heads[start..start + length.min(RUN)];
+                self.compaction.from = run[run.len() - 1].last_seq() + 1;
+                return self.merge(run);
+            }
+            if grows {
+                break;
+            }
+            start += length.max(1);
+            self.compaction.from = heads[start - 1].last_seq() + 1;
+        }
+        // Behind a full page of heads there may be more to look at.
+        if heads.len() < HEADS_MAX {
+            self.compaction.small = heads.len() - start;
+        }
+        Ok(None)
+    }
+
+    /// The last numbers before and of what sinks were offered or have, and before what is fresh: a run
+    /// ends there.
+    fn ends(&self) -> BTreeSet<u64> {
+        let had = self.aggregates.deliveries.values();
+        let had = had.flat_map(|delivery| delivery.readings.intervals());
+        let ranges = self.offered.values().flatten().chain(had);
+        let marks = self.marks.values().map(Marks::live);
+        let before = |first: u64| first.saturating_sub(1);
+        ranges.flat_map(|(first, last)| [before(*first), *last]).chain(marks.map(before)).collect()
+    }
+
+    fn merge(&self, run: &[Head]) -> Result<Option<Merged>, StorageError> {
+        let (first, last) = (run[0], run[run.len() - 1]);
+        let mut found = Vec::new();
+        self.database.visit(first.first_seq, |segment| {
+            found.push(segment);
+            found.len() < run.len()
+        })?;
+        let mut merged = Segment::default();
+        for (segment, head) in found.iter().zip(run) {
+            let decoded = segment.decode().ok().filter(|_| segment.first_seq == head.first_seq);
+            if !decoded.is_some_and(|decoded| merged.append(&decoded)) {
+                return Ok(None);
+            }
+        }
+        let count = u32::try_from(merged.len()).unwrap_or(u32::MAX);
+        let body = merged.encode();
+        let segment = StoredSegment::sealed(first.first_seq, count, first.lane, first.boot, body);
+        // What is not the sum of its parts is damage that nobody has noticed yet.
+        if segment.last_seq() != last.last_seq() {
+            return Ok(None);
+        }
+        let segment = NewSegment { segment, first_ms: first.first_ms, last_ms: last.last_ms };
+        Ok(Some(Merged { remove: (first.first_seq, last.first_seq), segment }))
+    }
+}
+
+/// How many of the first segments belong together.
+fn run_length(heads: &[Head], ends: &BTreeSet<u64>) -> usize {
+    let is_small = |head: &Head| head.count < SMALL_READINGS;
+    let joined = |(a, b): (&Head, &Head)| {
+        is_small(b)
+            && a.last_seq() + 1 == b.first_seq
+            && (a.lane, a.boot) == (b.lane, b.boot)
+            && !ends.contains(&a.last_seq())
+    };
+    if !heads.first().is_some_and(is_small) {
+        return 0;
+    }
+    1 + heads.iter().zip(&heads[1..]).take_while(|pair| joined(*pair)).count()
+}

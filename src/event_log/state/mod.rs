@@ -1,0 +1,4 @@
+//! What replaying the streams of the log gives, and what is staged for the next commit.
+
+pub(super) mod aggregates;
+pub(super) mod staging;

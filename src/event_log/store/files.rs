@@ -1,0 +1,186 @@
+//! The files of a log: their names, which one is which, and who may open them.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use rustix::fs::{Access, FlockOperation, access, flock};
+
+use super::error::{Result, StorageError};
+
+/// As many symbolic links as the kernel follows.
+const LINKS_MAX: usize = 40;
+
+/// A log and what stands beside it.
+#[derive(Clone, Debug)]
+pub(crate) struct Files {
+    log: PathBuf,
+}
+
+impl Files {
+    /// A symbolic link is followed first: SQLite keeps its journal beside the file, not beside the link.
+    pub(crate) fn of(log: &Path) -> Self {
+        let mut log = log.to_owned();
+        for _ in 0..LINKS_MAX {
+            let Ok(target) = fs::read_link(&log) else { break };
+            log = log.parent().unwrap_or(Path::new("")).join(target);
+        }
+        Self { log }
+    }
+
+    fn beside(&self, suffix: &str) -> PathBuf {
+        let mut name = self.log.as_os_str().to_owned();
+        name.push(suffix);
+        name.into()
+    }
+
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// SQLite's write-ahead log and its index.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.beside("-wal")
+    }
+
+    pub(crate) fn journal_index(&self) -> PathBuf {
+        self.beside("-shm")
+    }
+
+    pub(crate) fn lock_file(&self) -> PathBuf {
+        self.beside(".lock")
+    }
+
+    pub(crate) fn ballast(&self) -> PathBuf {
+        self.beside(".ballast")
+    }
+
+    /// Where the daemon takes orders.
+    pub(crate) fn control(&self) -> PathBuf {
+        self.beside(".control")
+    }
+
+    /// A log being salvaged into; of no worth until it is whole.
+    pub(crate) fn unfinished(&self) -> PathBuf {
+        self.beside(".salvage")
+    }
+
+    /// A salvaged log, whole, that takes the place of the damaged one.
+    pub(crate) fn salvaged(&self) -> PathBuf {
+        self.beside(".salvaged")
+    }
+
+    /// The last damaged log, for whoever wants to look.
+    pub(crate) fn aside(&self) -> Self {
+        Self { log: self.beside(".damaged") }
+    }
+
+    pub(crate) fn aside_bytes(&self) -> u64 {
+        let aside = self.aside();
+        len(aside.log()) + len(&aside.journal())
+    }
+
+    pub(crate) fn remove_aside(&self) {
+        let aside = self.aside();
+        remove(aside.log());
+        remove(&aside.journal());
+    }
+
+    /// The folder that holds them all.
+    pub(crate) fn folder(&self) -> &Path {
+        let parent = self.log.parent().filter(|folder| !folder.as_os_str().is_empty());
+        parent.unwrap_or(Path::new("."))
+    }
+
+    pub(crate) fn create_folder(&self) -> Result<()> {
+        fs::create_dir_all(self.folder())
+            .map_err(|source| StorageError::Folder { path: self.log.clone(), source })
+    }
+
+    /// Whose file is in the way, if this user may not write it: after a start as root by hand, say.
+    pub(crate) fn check_owner(&self) -> Result<()> {
+        let may = Access::READ_OK | Access::WRITE_OK;
+        let ours = [self.lock_file(), self.log.clone(), self.journal(), self.journal_index()];
+        let ours = ours.into_iter().map(|path| (path, may));
+        for (path, may) in
+            [(self.folder().to_owned(), may | Access::EXEC_OK)].into_iter().chain(ours)
+        {
+            if access(&path, may) == Err(rustix::io::Errno::ACCESS) {
+                let owner = fs::metadata(&path).map_or(0, |metadata| metadata.uid());
+                let user = rustix::process::geteuid().as_raw();
+                return Err(StorageError::Owner { path, owner, user });
+            }
+        }
+        Ok(())
+    }
+
+    /// Container tools make a folder where a file that is mounted is missing. An empty one is removed;
+    /// what else is no file, a pipe or a device, is set aside: to open it might wait for ever.
+    pub(crate) fn clear_away(&self, path: &Path) -> Result<()> {
+        if fs::metadata(path).map_or(true, |metadata| metadata.is_file())
+            || fs::remove_dir(path).is_ok()
+        {
+            return Ok(());
+        }
+        let mut names = (1..).map(|number: u32| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(format!(".not-a-file.{number}"));
+            PathBuf::from(name)
+        });
+        let aside = names.find(|name| fs::symlink_metadata(name).is_err()).unwrap_or_default();
+        fs::rename(path, aside)
+            .map_err(|source| self.failed("set aside what stands in the place of", source))
+    }
+
+    /// The kernel drops this lock with the process, however it dies.
+    pub(crate) fn lock(&self) -> Result<File> {
+        self.clear_away(&self.lock_file())?;
+        let failed = |source| StorageError::Lock { path: self.log.clone(), source };
+        let file = create_private(&self.lock_file()).map_err(failed)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                Err(StorageError::InUse { path: self.log.clone() })
+            }
+            Err(error) => Err(failed(error.into())),
+        }
+    }
+
+    /// Which file the log is: a copy has another inode, and was born at another time.
+    pub(crate) fn identity(&self) -> Result<Vec<u8>> {
+        let failed = |source| self.failed("look at", source);
+        let metadata = fs::metadata(&self.log).map_err(failed)?;
+        let born = metadata.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let mut identity = metadata.ino().to_le_bytes().to_vec();
+        identity.extend(born.unwrap_or_default().as_nanos().to_le_bytes());
+        Ok(identity)
+    }
+
+    /// Makes renames and removals in the folder durable.
+    pub(crate) fn sync_folder(&self) -> Result<()> {
+        File::open(self.folder())
+            .and_then(|folder| folder.sync_all())
+            .map_err(|source| self.failed("write the folder of", source))
+    }
+
+    pub(crate) fn failed(&self, operation: &'static str, source: io::Error) -> StorageError {
+        StorageError::Files { operation, path: self.log.clone(), source }
+    }
+}
+
+/// Readings are nobody else's business: SQLite copies this mode to the files beside it.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    File::options().create(true).truncate(false).write(true).mode(0o600).open(path)
+}
+
+/// The length of a file; of one that is not there, zero.
+pub(crate) fn len(path: &Path) -> u64 {
+    fs::metadata(path).map_or(0, |metadata| metadata.len())
+}
+
+/// Removes a file that may be there. If it cannot be removed it is counted on, see `len`.
+pub(crate) fn remove(path: &Path) {
+    drop(fs::remove_file(path));
+}

@@ -1,0 +1,254 @@
+//! What SQLite's write-ahead log says about how the last process ended.
+//!
+//! SQLite itself reads it up to the first frame that is not right and silently forgets the rest. That
+//! is correct for a commit that a power cut left incomplete. It is a silent loss when the rest was
+//! committed: when the storage gave back something else than was written.
+//!
+//! Frames are those of <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
+
+use std::fs::File;
+use std::io::{self, BufRead, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+pub(crate) const HEADER: usize = 32;
+pub(crate) const FRAME_HEADER: usize = 24;
+/// A journal with a frame of the smallest page is at least as long.
+const FRAMES_MIN: u64 = (HEADER + FRAME_HEADER + 512) as u64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Journal {
+    /// There is none, or nothing in it.
+    Absent,
+    Sound,
+    /// One commit is there in parts: the one under way at a power cut.
+    Torn,
+    /// More than that is not as it was written. Each commit is synced before the next begins, so two
+    /// cannot be incomplete by a power cut.
+    Damaged,
+}
+
+pub(crate) fn inspect(path: &Path) -> io::Result<Journal> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Journal::Absent),
+        other => other?,
+    };
+    let length = file.metadata()?.len();
+    let mut file = io::BufReader::with_capacity(64 << 10, file);
+    let mut header = [0; HEADER];
+    read_whole(&mut file, &mut header)?;
+    if header == [0; HEADER] && is_zero(&mut file)? {
+        return Ok(Journal::Absent); // room taken in advance, see `reserve`
+    }
+    let Some(mut chain) = Chain::begin(&header) else {
+        // The header is synced before the first frame is written: while there is no room for one,
+        // it may have been under way.
+        return Ok(if length < FRAMES_MIN { Journal::Absent } else { Journal::Damaged });
+    };
+    let mut frame = vec![0; FRAME_HEADER + chain.page_bytes];
+    let (mut unbroken, mut commits_beyond) = (true, 0);
+    while read_whole(&mut file, &mut frame)? == frame.len() {
+        if frame[8..16] != header[16..24] {
+            // Left from before the journal was begun anew.
+            unbroken = false;
+            continue;
+        }
+        unbroken = unbroken && chain.takes(&frame);
+        let commits = frame[4..8] != [0; 4];
+        if !unbroken && commits {
+            commits_beyond += 1;
+        }
+    }
+    Ok(match commits_beyond {
+        0 => Journal::Sound,
+        1 => Journal::Torn,
+        _ => Journal::Damaged,
+    })
+}
+
+pub(crate) fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_data()
+}
+
+/// Gives an empty journal its whole length. Growing with each commit, it would make the file system
+/// write its own journal each time.
+pub(crate) fn reserve(path: &Path, bytes: u64) -> io::Result<()> {
+    let file = File::options().write(true).open(path)?;
+    if file.metadata()?.len() > 0 {
+        return Ok(());
+    }
+    // What was cut off it must not come back between the zeros after a power cut.
+    file.sync_all()?;
+    // Zeros and not `fallocate`: blocks that were never written cost a commit of the file system when
+    // they are. In small pieces: a large one is counted, and may be written, as one.
+    let zeros = [0; 4096];
+    for at in (0..bytes).step_by(zeros.len()) {
+        file.write_all_at(&zeros, at)?;
+    }
+    Ok(())
+}
+
+/// The pages that these frames of a journal are of, counted from 0.
+pub(crate) fn pages(path: &Path, page_bytes: u64, frames: Range<u64>) -> io::Result<Vec<u32>> {
+    let frame_bytes = FRAME_HEADER as u64 + page_bytes;
+    let mut file = io::BufReader::with_capacity(64 << 10, File::open(path)?);
+    file.seek(SeekFrom::Start(HEADER as u64 + frames.start * frame_bytes))?;
+    let mut pages = Vec::new();
+    for _ in frames {
+        let mut page = [0; 4];
+        file.read_exact(&mut page)?;
+        pages.push(u32::from_be_bytes(page));
+        file.seek_relative(i64::try_from(frame_bytes).unwrap_or(0) - 4)?;
+    }
+    Ok(pages)
+}
+
+fn is_zero(file: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let read = file.fill_buf()?;
+        if read.iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        match read.len() {
+            0 => return Ok(true),
+            count => file.consume(count),
+        }
+    }
+}
+
+/// Fills the buffer as far as the file goes.
+fn read_whole(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read(&mut buffer[filled..])? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    Ok(filled)
+}
+
+/// The checksum that runs through all frames.
+struct Chain {
+    big_endian: bool,
+    sums: (u32, u32),
+    page_bytes: usize,
+}
+
+impl Chain {
+    fn begin(header: &[u8; HEADER]) -> Option<Self> {
+        let big_endian = match word(header, 0) {
+            0x377f_0682 => false,
+            0x377f_0683 => true,
+            _ => return None,
+        };
+        let page_bytes = usize::try_from(word(header, 8)).ok()?;
+        let plausible = page_bytes.is_power_of_two() && (512..=65_536).contains(&page_bytes);
+        let mut chain = Self { big_endian, sums: (0, 0), page_bytes };
+        chain.add(&header[..24]);
+        (plausible && chain.sums == (word(header, 24), word(header, 28))).then_some(chain)
+    }
+
+    /// Whether this frame continues the chain.
+    fn takes(&mut self, frame: &[u8]) -> bool {
+        self.add(&frame[..8]);
+        self.add(&frame[FRAME_HEADER..]);
+        self.sums == (word(frame, 16), word(frame, 20))
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        let (mut a, mut b) = self.sums;
+        for pair in bytes.chunks_exact(8) {
+            a = a.wrapping_add(self.native(pair, 0)).wrapping_add(b);
+            b = b.wrapping_add(self.native(pair, 4)).wrapping_add(a);
+        }
+        self.sums = (a, b);
+    }
+
+    fn native(&self, bytes: &[u8], at: usize) -> u32 {
+        let word = word(bytes, at);
+        if self.big_endian { word } else { word.swap_bytes() }
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    let mut word = [0; 4];
+    word.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_be_bytes(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A journal with so many commits of one page each.
+    fn journal(folder: &Path, commits: u32) -> (std::path::PathBuf, Vec<u8>) {
+        let database = rusqlite::Connection::open(folder.join("db")).expect("opens");
+        database.pragma_update(None, "page_size", 512).expect("set");
+        database.pragma_update(None, "journal_mode", "wal").expect("set");
+        database.execute_batch("CREATE TABLE t (x)").expect("made");
+        database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("moved");
+        for number in 0..commits {
+            database.execute("INSERT INTO t VALUES (?1)", [number]).expect("inserted");
+        }
+        let bytes = std::fs::read(folder.join("db-wal")).expect("a journal");
+        (folder.join("wal"), bytes)
+    }
+
+    fn inspected(path: &Path, bytes: &[u8]) -> Journal {
+        std::fs::write(path, bytes).expect("written");
+        inspect(path).expect("readable")
+    }
+
+    #[test]
+    fn what_a_process_left_is_sound_at_every_length() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, bytes) = journal(folder.path(), 5);
+        assert_eq!(inspect(&path).expect("readable"), Journal::Absent);
+        assert_eq!(inspected(&path, &[]), Journal::Absent);
+        assert_eq!(inspected(&path, &[0; 5000]), Journal::Absent);
+        for end in HEADER..=bytes.len() {
+            assert_eq!(inspected(&path, &bytes[..end]), Journal::Sound, "{end}");
+        }
+    }
+
+    #[test]
+    fn one_commit_in_parts_is_torn_and_more_is_damage() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, bytes) = journal(folder.path(), 5);
+        let frame = FRAME_HEADER + 512;
+        for number in 0..5 {
+            let mut damaged = bytes.clone();
+            damaged[HEADER + number * frame + FRAME_HEADER + 500] ^= 1;
+            let expected = if number == 4 { Journal::Torn } else { Journal::Damaged };
+            assert_eq!(inspected(&path, &damaged), expected, "{number}");
+        }
+        for at in 0..HEADER {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1;
+            assert_eq!(inspected(&path, &damaged), Journal::Damaged, "{at}");
+        }
+    }
+
+    #[test]
+    fn frames_say_which_page_they_are_of() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, bytes) = journal(folder.path(), 5);
+        std::fs::write(&path, bytes).expect("written");
+        assert_eq!(pages(&path, 512, 0..5).expect("readable"), [2; 5]);
+        assert_eq!(pages(&path, 512, 3..4).expect("readable"), [2]);
+        assert!(pages(&path, 512, 3..6).is_err());
+    }
+
+    #[test]
+    fn frames_of_an_earlier_journal_are_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, mut bytes) = journal(folder.path(), 5);
+        let frame = FRAME_HEADER + 512;
+        for number in 3..5 {
+            bytes[HEADER + number * frame + 8] ^= 1;
+        }
+        assert_eq!(inspected(&path, &bytes), Journal::Sound);
+    }
+}

@@ -1,0 +1,123 @@
+//! The checksum of each kind of row: what tells a damaged row from a sound one, wherever it is found.
+//!
+//! All are CRC-32 over fields in little endian. That of a segment travels with it, see
+//! [`StoredSegment::checksum`](crate::domain::model::batch::StoredSegment::checksum).
+
+use crate::domain::codec::segment::SegmentError;
+use crate::domain::model::batch::StoredSegment;
+use crate::domain::model::boots::Moment;
+use crate::domain::model::event::Stream;
+
+/// An event as it stands in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EventRow {
+    pub(crate) stream: Stream,
+    pub(crate) version: u64,
+    pub(crate) boot: u32,
+    /// Milliseconds since that boot.
+    pub(crate) at_ms: i64,
+    /// Its place among the events that are delivered.
+    pub(crate) position: Option<u64>,
+    /// The event, as postcard.
+    pub(crate) data: Vec<u8>,
+}
+
+impl EventRow {
+    /// Over stream, a zero byte, version, boot, at_ms, position (0 for none), data.
+    pub(crate) fn checksum(&self) -> u32 {
+        let mut hasher = named(&self.stream);
+        hasher.update(&self.version.to_le_bytes());
+        hasher.update(&self.boot.to_le_bytes());
+        hasher.update(&self.at_ms.to_le_bytes());
+        hasher.update(&self.position.unwrap_or(0).to_le_bytes());
+        hasher.update(&self.data);
+        hasher.finalize()
+    }
+}
+
+/// An aggregate as of a version of its stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SnapshotRow {
+    pub(crate) stream: Stream,
+    pub(crate) version: u64,
+    /// The aggregate, as postcard.
+    pub(crate) data: Vec<u8>,
+}
+
+impl SnapshotRow {
+    /// Over stream, a zero byte, version, data.
+    pub(crate) fn checksum(&self) -> u32 {
+        let mut hasher = named(&self.stream);
+        hasher.update(&self.version.to_le_bytes());
+        hasher.update(&self.data);
+        hasher.finalize()
+    }
+}
+
+/// The one row that says which log this is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MetaRow {
+    pub(crate) epoch: u64,
+    pub(crate) format: u32,
+    /// Which file this is, see [`crate::event_log::identity`].
+    pub(crate) file: Vec<u8>,
+}
+
+impl MetaRow {
+    /// Over epoch, format, file.
+    pub(crate) fn checksum(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&self.epoch.to_le_bytes());
+        hasher.update(&self.format.to_le_bytes());
+        hasher.update(&self.file);
+        hasher.finalize()
+    }
+}
+
+/// Readings that a sink refused, as they are kept for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuarantineRow {
+    pub sink: String,
+    /// Its checksum is made anew when it is read: that of the row covers it.
+    pub segment: StoredSegment,
+    /// When they were refused.
+    pub at: Moment,
+    /// Whether they are offered again.
+    pub replayed: bool,
+    /// As the server said it.
+    pub reason: String,
+}
+
+impl QuarantineRow {
+    /// Over sink, a zero byte, first_seq, count, lane (u8), boot, at_boot, at_ms, replayed (u8), the
+    /// length of reason (u32), reason, body.
+    pub(crate) fn checksum(&self) -> u32 {
+        let segment = &self.segment;
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(self.sink.as_bytes());
+        hasher.update(&[0]);
+        hasher.update(&segment.first_seq.to_le_bytes());
+        hasher.update(&segment.count.to_le_bytes());
+        hasher.update(&[segment.lane as u8]);
+        hasher.update(&segment.boot.to_le_bytes());
+        hasher.update(&self.at.boot.to_le_bytes());
+        hasher.update(&self.at.ms.to_le_bytes());
+        hasher.update(&[u8::from(self.replayed)]);
+        hasher.update(&u32::try_from(self.reason.len()).unwrap_or(u32::MAX).to_le_bytes());
+        hasher.update(self.reason.as_bytes());
+        hasher.update(&segment.body);
+        hasher.finalize()
+    }
+
+    /// Those of its readings.
+    pub(crate) fn cut(&self, first: u64, last: u64) -> Result<Self, SegmentError> {
+        Ok(Self { segment: self.segment.cut(first, last)?, ..self.clone() })
+    }
+}
+
+fn named(stream: &Stream) -> crc32fast::Hasher {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(stream.as_str().as_bytes());
+    hasher.update(&[0]);
+    hasher
+}

@@ -1,0 +1,203 @@
+//! The log file before its first query: whose it is and which format it has.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, params};
+
+use super::error::{Result, StorageError, signed, unsigned};
+use super::queries;
+use super::rows::{EventRow, MetaRow, SnapshotRow};
+use crate::domain::model::event::Stream;
+
+/// One file per schema version, in order; `PRAGMA user_version` says how many were applied.
+const MIGRATIONS: &[&str] = &[
+    include_str!("sql/0001_initial.sql"),
+    include_str!("sql/0002_checked.sql"),
+    include_str!("sql/0003_quarantine.sql"),
+];
+/// The version of the format that this program writes.
+pub(crate) const FORMAT: u32 = 3;
+/// "OUTS", so that `file` and we can tell this database from any other.
+const APPLICATION_ID: i64 = 0x4F55_5453;
+/// SQLite header: offset and length of the big-endian `user_version`.
+const USER_VERSION_AT: usize = 60;
+/// A commit writes every page it touches, and touches few and small rows: with the usual 4 KiB a
+/// second of readings would cost three times the flash.
+const PAGE_BYTES: u32 = 512;
+/// The journal is moved into the file at so many pages. Rarely: what is rewritten meanwhile is moved
+/// once.
+pub(crate) const JOURNAL_PAGES: u32 = 2000;
+/// Of such a journal: each page has a header of 24 bytes, and the last commit comes on top.
+pub(crate) const JOURNAL_BYTES: u64 = JOURNAL_PAGES as u64 * (PAGE_BYTES as u64 + 24) + (128 << 10);
+
+/// Reads the version from the file header alone: opening it could already write to it.
+pub(crate) fn refuse_newer(path: &Path) -> Result<()> {
+    let mut header = [0; USER_VERSION_AT + 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    let Ok(()) = read else { return Ok(()) };
+    let mut version = [0; 4];
+    version.copy_from_slice(&header[USER_VERSION_AT..]);
+    refuse(path, u32::from_be_bytes(version))
+}
+
+fn refuse(path: &Path, found: u32) -> Result<()> {
+    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    if header_is_sqlite(path) && found > known {
+        return Err(StorageError::Newer { path: path.to_owned(), found, known });
+    }
+    Ok(())
+}
+
+/// Whether the log says in its own table, soundly, that it is one of ours and of a format we know: then
+/// a header that says otherwise is damaged. Never writes to the log or its journal.
+pub(crate) fn is_known(path: &Path) -> bool {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let meta = Connection::open_with_flags(path, flags)
+        .ok()
+        .and_then(|connection| queries::meta(&connection).ok());
+    meta.is_some_and(|meta| meta.format <= FORMAT)
+}
+
+fn header_is_sqlite(path: &Path) -> bool {
+    let mut magic = [0; 16];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    read.is_ok() && &magic == b"SQLite format 3\0"
+}
+
+/// Whether a connection that only reads may read: the file is a log, and of this format.
+pub(crate) fn admit(connection: &Connection, path: &Path) -> Result<()> {
+    let failed = |source| StorageError::Format { path: path.to_owned(), source };
+    let (applied, owner, tables) = whose(connection).map_err(failed)?;
+    if tables == 0 {
+        return Err(StorageError::Absent { path: path.to_owned() });
+    }
+    if owner != APPLICATION_ID {
+        return Err(StorageError::Foreign { path: path.to_owned() });
+    }
+    let found = u32::try_from(applied).unwrap_or(u32::MAX);
+    refuse(path, found)?;
+    if found < FORMAT {
+        return Err(StorageError::Older { path: path.to_owned(), found, known: FORMAT });
+    }
+    Ok(())
+}
+
+/// Format version, application, and number of tables and indexes.
+fn whose(connection: &Connection) -> rusqlite::Result<(i64, i64, i64)> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let tables =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok((pragma("user_version")?, pragma("application_id")?, tables))
+}
+
+/// Brings a connection just opened to the current format and settings.
+pub(crate) fn prepare(connection: &mut Connection, path: &Path, new_epoch: u64) -> Result<()> {
+    let open = |source| StorageError::Open { path: path.to_owned(), source };
+    // Closing moves the journal into the file, and a log that is refused must not be touched.
+    let untouched = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    connection.set_db_config(untouched, true).map_err(open)?;
+    migrate(connection, path, new_epoch)?;
+    connection.set_db_config(untouched, false).map_err(open)?;
+    configure(connection).map_err(open)
+}
+
+fn migrate(connection: &mut Connection, path: &Path, new_epoch: u64) -> Result<()> {
+    let failed = |source| StorageError::Format { path: path.to_owned(), source };
+    let (applied, owner, tables) = whose(connection).map_err(&failed)?;
+    if tables > 0 && owner != APPLICATION_ID {
+        return Err(StorageError::Foreign { path: path.to_owned() });
+    }
+    refuse(path, u32::try_from(applied).unwrap_or(u32::MAX))?;
+    let applied = usize::try_from(applied).unwrap_or(0);
+    if applied == MIGRATIONS.len() {
+        return Ok(());
+    }
+    if tables == 0 {
+        // Takes effect because nothing was written yet.
+        connection.pragma_update(None, "page_size", PAGE_BYTES).map_err(&failed)?;
+    }
+    let transaction = connection.transaction().map_err(&failed)?;
+    for migration in &MIGRATIONS[applied..] {
+        transaction.execute_batch(migration).map_err(&failed)?;
+    }
+    let meta = match applied {
+        0 => {
+            transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(&failed)?;
+            MetaRow { epoch: new_epoch, format: FORMAT, file: Vec::new() }
+        }
+        1 => check_rows(&transaction).map_err(&failed)?,
+        _ => MetaRow { format: FORMAT, ..queries::meta(&transaction)? },
+    };
+    write_meta(&transaction, &meta).map_err(&failed)?;
+    transaction.pragma_update(None, "user_version", FORMAT).map_err(&failed)?;
+    transaction.commit().map_err(&failed)
+}
+
+/// Gives the rows of version 1, which had none, their checksums and their later fields.
+fn check_rows(connection: &Connection) -> rusqlite::Result<MetaRow> {
+    let epoch: i64 = connection.query_row("SELECT epoch FROM meta", [], |row| row.get(0))?;
+    let mut select = connection.prepare("SELECT stream, version, data FROM snapshots")?;
+    let rows = select.query_map([], |row| {
+        let (stream, version) = (Stream::named(row.get(0)?), unsigned(row.get(1)?));
+        Ok(SnapshotRow { stream, version, data: row.get(2)? })
+    })?;
+    for mut row in rows.collect::<rusqlite::Result<Vec<_>>>()? {
+        if row.stream.delivery_sink().is_some() {
+            row.data.push(0); // no event was told yet
+        }
+        write_snapshot(connection, &row)?;
+    }
+    let mut select = connection.prepare("SELECT stream, version, boot, at_ms, data FROM events")?;
+    let rows = select.query_map([], |row| {
+        Ok(EventRow {
+            stream: Stream::named(row.get(0)?),
+            version: unsigned(row.get(1)?),
+            boot: row.get(2)?,
+            at_ms: row.get(3)?,
+            position: None,
+            data: row.get(4)?,
+        })
+    })?;
+    for row in rows.collect::<rusqlite::Result<Vec<_>>>()? {
+        connection
+            .prepare_cached("UPDATE events SET crc = ?3 WHERE stream = ?1 AND version = ?2")?
+            .execute(params![row.stream.as_str(), signed(row.version), row.checksum()])?;
+    }
+    Ok(MetaRow { epoch: unsigned(epoch), format: FORMAT, file: Vec::new() })
+}
+
+pub(crate) fn write_meta(connection: &Connection, row: &MetaRow) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO meta (id, epoch, format, file, crc) VALUES (1, ?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![signed(row.epoch), row.format, row.file, row.checksum()])
+        .map(drop)
+}
+
+pub(crate) fn write_snapshot(connection: &Connection, row: &SnapshotRow) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO snapshots (stream, version, data, crc) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![row.stream.as_str(), signed(row.version), row.data, row.checksum()])
+        .map(drop)
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    // Negative means KiB. Appending touches few pages; a large cache would only hold old ones.
+    connection.pragma_update(None, "cache_size", -512)?;
+    connection.pragma_update(None, "temp_store", "memory")?;
+    // `Meter` sees to it. The journal stays as long as it was made, because growing it again would
+    // cost more than the commits in it. A reader beside us can keep it from being begun anew, and then
+    // it is longer for a while.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", signed(JOURNAL_BYTES))?;
+    connection.set_prepared_statement_cache_capacity(24);
+    Ok(())
+}

@@ -1,0 +1,399 @@
+//! What one text line says: fields of JSON, key-value or CSV, each in its role.
+//!
+//! Numbers stay what they were written as: `20` is an integer, `20.5` a double. Nested JSON is
+//! flattened with dots (`{"bme":{"t":1}}` is channel `bme.t`), `null` and empty fields are absent.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use crate::config::TimeUnit;
+use crate::domain::codec::column::TEXT_MAX;
+use crate::domain::model::ledger::Fault;
+use crate::domain::model::reading::{CHANNELS_MAX, NAME_MAX, Value};
+
+/// Distinct field names of one port. Sensors may differ in their channels, so more than one's.
+const KEYS_MAX: usize = 4 * CHANNELS_MAX;
+/// Where RFC 3339 ends.
+const YEAR_9999_MS: i64 = 253_402_300_799_999;
+/// Nesting beyond this is no sensor.
+const DEPTH_MAX: usize = 8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Sensor,
+    Time,
+    Sequence,
+    Channel,
+}
+
+/// A field as the text has it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Raw<'a> {
+    Absent,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(Cow<'a, str>),
+}
+
+/// The fields of the line at hand, and the names seen so far on this port.
+#[derive(Debug)]
+pub(crate) struct Fields {
+    pub(crate) names: Vec<(String, Role)>,
+    time_unit: TimeUnit,
+    /// (index of the name, value).
+    pub(crate) cells: Vec<(u16, Value)>,
+    pub(crate) sensor: String,
+    pub(crate) time_ms: Option<i64>,
+    pub(crate) sequence: Option<u64>,
+    /// Lines repeat their fields in one order: the next is probably the one after the last.
+    hint: usize,
+}
+
+impl Fields {
+    pub(crate) fn new(
+        sensor_key: Option<&str>,
+        time_key: Option<(&str, TimeUnit)>,
+        sequence_key: Option<&str>,
+    ) -> Self {
+        let mut names = Vec::new();
+        let keys = [
+            (sensor_key, Role::Sensor),
+            (time_key.map(|(key, _)| key), Role::Time),
+            (sequence_key, Role::Sequence),
+        ];
+        for (key, role) in keys {
+            names.extend(key.map(|key| (key.to_owned(), role)));
+        }
+        Self {
+            names,
+            time_unit: time_key.map_or(TimeUnit::Seconds, |(_, unit)| unit),
+            cells: Vec::new(),
+            sensor: String::new(),
+            time_ms: None,
+            sequence: None,
+            hint: 0,
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.cells.clear();
+        self.sensor.clear();
+        self.time_ms = None;
+        self.sequence = None;
+        self.hint = 0;
+    }
+
+    /// The place of a field name, learned at first sight.
+    pub(crate) fn place(&mut self, name: &str) -> Result<usize, Fault> {
+        if self.names.get(self.hint).is_some_and(|(known, _)| known == name) {
+            self.hint += 1;
+            return Ok(self.hint - 1);
+        }
+        let known = self.names.iter().position(|(known, _)| known == name);
+        let at = known.map_or_else(|| self.learn(name), Ok)?;
+        self.hint = at + 1;
+        Ok(at)
+    }
+
+    fn learn(&mut self, name: &str) -> Result<usize, Fault> {
+        if name.is_empty() || name.len() > NAME_MAX {
+            return Err(Fault::Unparsable);
+        }
+        if self.names.len() >= KEYS_MAX {
+            return Err(Fault::TooMany);
+        }
+        self.names.push((name.to_owned(), Role::Channel));
+        Ok(self.names.len() - 1)
+    }
+
+    pub(crate) fn put(&mut self, place: usize, raw: Raw<'_>) -> Result<(), Fault> {
+        match self.names[place].1 {
+            Role::Channel => self.put_cell(place, raw)?,
+            Role::Sensor => self.put_sensor(&raw)?,
+            Role::Time => self.time_ms = time_ms(&raw, self.time_unit),
+            Role::Sequence => {
+                let Raw::Int(number) = raw else { return Err(Fault::Unparsable) };
+                self.sequence = u64::try_from(number).ok();
+            }
+        }
+        Ok(())
+    }
+
+    fn put_cell(&mut self, place: usize, raw: Raw<'_>) -> Result<(), Fault> {
+        let value = match raw {
+            Raw::Absent => return Ok(()),
+            Raw::Bool(value) => Value::Bool(value),
+            Raw::Int(value) => Value::Int(value),
+            Raw::Float(value) => Value::F64(value),
+            Raw::Text(text) if text.len() > TEXT_MAX => return Err(Fault::Unparsable),
+            Raw::Text(text) => Value::Text(text.into()),
+        };
+        let index = u16::try_from(place).map_err(|_| Fault::TooMany)?;
+        match self.cells.iter_mut().find(|(known, _)| *known == index) {
+            Some(cell) => cell.1 = value, // a field given twice: the last one counts
+            None => self.cells.push((index, value)),
+        }
+        Ok(())
+    }
+
+    fn put_sensor(&mut self, raw: &Raw<'_>) -> Result<(), Fault> {
+        use fmt::Write as _;
+        self.sensor.clear();
+        let written = match raw {
+            Raw::Text(text) => self.sensor.write_str(text),
+            Raw::Int(number) => write!(self.sensor, "{number}"),
+            Raw::Absent => Ok(()),
+            Raw::Bool(_) | Raw::Float(_) => return Err(Fault::Unparsable),
+        };
+        let short = self.sensor.len() <= NAME_MAX;
+        written.ok().filter(|()| short).ok_or(Fault::Unparsable)
+    }
+}
+
+/// A time field in Unix milliseconds, if it is a date: milliseconds read as seconds are not one.
+fn time_ms(raw: &Raw<'_>, unit: TimeUnit) -> Option<i64> {
+    unix_ms(raw, unit).filter(|ms| (0..=YEAR_9999_MS).contains(ms))
+}
+
+/// A number in the configured unit, or an RFC 3339 text.
+fn unix_ms(raw: &Raw<'_>, unit: TimeUnit) -> Option<i64> {
+    match raw {
+        Raw::Int(number) => match unit {
+            TimeUnit::Seconds => number.checked_mul(1000),
+            TimeUnit::Milliseconds => Some(*number),
+            TimeUnit::Microseconds => Some(number.div_euclid(1000)),
+        },
+        Raw::Float(number) => {
+            let scale = match unit {
+                TimeUnit::Seconds => 1e3,
+                TimeUnit::Milliseconds => 1.0,
+                TimeUnit::Microseconds => 1e-3,
+            };
+            let ms = (number * scale).round();
+            #[expect(clippy::cast_possible_truncation, reason = "a double holds these exactly")]
+            (ms.abs() < 9e15).then_some(ms as i64)
+        }
+        Raw::Text(text) => {
+            let time = humantime::parse_rfc3339_weak(text).ok()?;
+            let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
+            i64::try_from(since.as_millis()).ok()
+        }
+        Raw::Absent | Raw::Bool(_) => None,
+    }
+}
+
+pub(crate) fn parse_json(line: &str, fields: &mut Fields) -> Result<(), Fault> {
+    let mut fault = None;
+    let mut deserializer = serde_json::Deserializer::from_str(line);
+    let object = Object { fields, fault: &mut fault };
+    let parsed = deserializer.deserialize_map(object).and_then(|()| deserializer.end());
+    match (parsed, fault) {
+        (_, Some(fault)) => Err(fault),
+        (Err(_), None) => Err(Fault::Unparsable),
+        (Ok(()), None) => Ok(()),
+    }
+}
+
+/// The top-level object.
+struct Object<'f> {
+    fields: &'f mut Fields,
+    fault: &'f mut Option<Fault>,
+}
+
+impl<'de> Visitor<'de> for Object<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object of fields")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(place) = map.next_key_seed(Name(self.fields))? {
+            match place {
+                Ok(place) => map.next_value_seed(Field {
+                    place,
+                    depth: 0,
+                    fields: self.fields,
+                    fault: self.fault,
+                })?,
+                Err(fault) => {
+                    self.fault.get_or_insert(fault);
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A field's name, looked up where it stands in the line: no copy is made of a known one.
+struct Name<'f>(&'f mut Fields);
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = Result<usize, Fault>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = Result<usize, Fault>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.place(name))
+    }
+}
+
+/// One field: a value in its role, or something nested to flatten.
+struct Field<'f> {
+    place: usize,
+    depth: usize,
+    fields: &'f mut Fields,
+    fault: &'f mut Option<Fault>,
+}
+
+impl Field<'_> {
+    fn put<E>(self, raw: Raw<'_>) -> Result<(), E> {
+        if let Err(fault) = self.fields.put(self.place, raw) {
+            self.fault.get_or_insert(fault);
+        }
+        Ok(())
+    }
+
+    /// The field nested in this one under `name`, unless that goes too far.
+    fn nested(&mut self, name: impl fmt::Display) -> Option<Field<'_>> {
+        let name = format!("{}.{name}", self.fields.names[self.place].0);
+        let place = match self.fields.place(&name) {
+            Ok(place) if self.depth < DEPTH_MAX => place,
+            other => {
+                self.fault.get_or_insert(other.err().unwrap_or(Fault::Unparsable));
+                return None;
+            }
+        };
+        Some(Field { place, depth: self.depth + 1, fields: self.fields, fault: self.fault })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Field<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Field<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.put(Raw::Absent)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        self.put(Raw::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        self.put(Raw::Int(value))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "beyond i64 only a double is left")]
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        self.put(i64::try_from(value).map_or(Raw::Float(value as f64), Raw::Int))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
+        self.put(Raw::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.put(Raw::Text(value.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<String>()? {
+            match self.nested(key) {
+                Some(field) => map.next_value_seed(field)?,
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
+        for index in 0.. {
+            let more = match self.nested(index) {
+                Some(field) => items.next_element_seed(field)?.is_some(),
+                None => items.next_element::<IgnoredAny>()?.is_some(),
+            };
+            if !more {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `name=value` or `name:value`, separated by blanks, commas or semicolons.
+pub(crate) fn parse_key_value(line: &str, fields: &mut Fields) -> Result<(), Fault> {
+    let separators = |char: char| char.is_whitespace() || char == ',' || char == ';';
+    for pair in line.split(separators).filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once(['=', ':']).ok_or(Fault::Unparsable)?;
+        let place = fields.place(name)?;
+        fields.put(place, plain(value))?;
+    }
+    Ok(())
+}
+
+/// One field per configured column. A header line that repeats the column names is no data.
+pub(crate) fn parse_csv(
+    line: &str,
+    columns: &[String],
+    delimiter: char,
+    fields: &mut Fields,
+) -> Result<(), Fault> {
+    if line.split(delimiter).map(str::trim).eq(columns.iter().map(String::as_str)) {
+        return Err(Fault::NoValue);
+    }
+    let mut texts = line.split(delimiter);
+    for column in columns {
+        let text = texts.next().ok_or(Fault::Unparsable)?;
+        let place = fields.place(column)?;
+        fields.put(place, plain(text))?;
+    }
+    texts.next().map_or(Ok(()), |_| Err(Fault::Unparsable))
+}
+
+/// A bare word: a number if it reads as one, else a truth value, else text.
+fn plain(text: &str) -> Raw<'_> {
+    let text = text.trim().trim_matches('"');
+    if text.is_empty() {
+        return Raw::Absent;
+    }
+    // Only what starts like a number is one: `inf` and `nan` are words.
+    if text.starts_with(|char: char| char.is_ascii_digit() || "+-.".contains(char)) {
+        if let Ok(number) = text.parse() {
+            return Raw::Int(number);
+        }
+        if let Some(number) = text.parse().ok().filter(|number: &f64| number.is_finite()) {
+            return Raw::Float(number);
+        }
+    }
+    match text {
+        "true" => Raw::Bool(true),
+        "false" => Raw::Bool(false),
+        _ => Raw::Text(text.into()),
+    }
+}

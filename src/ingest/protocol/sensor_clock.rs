@@ -1,0 +1,139 @@
+//! Reads a sensor's own clock against ours.
+//!
+//! A sample says when it was taken on a clock that started with the sensor; it arrives some delay
+//! later. The smallest delay seen is the best guess of the offset, so timestamps carry the
+//! sensor's regularity instead of the line's jitter. The guess may rise slowly, because two
+//! quartzes drift apart (100 ppm covers cheap ones).
+
+use serde::{Deserialize, Serialize};
+
+/// One millisecond of drift allowed per this many.
+const DRIFT_MS_PER_MS: i64 = 10_000;
+/// A clock this far behind its expected place was restarted, not late.
+const RESTART_MS: i64 = 60_000;
+
+/// So little back is disorder inside the sensor, not a restart.
+const REORDERED_MS: u32 = 100;
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Sync {
+    /// Our clock minus the sensor's, at its smallest.
+    offset_ms: i64,
+    uptime_ms: u32,
+    /// Full turns of the sensor's 32-bit clock, in milliseconds.
+    turns_ms: i64,
+    raised_at_ms: i64,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct SensorClock(Option<Sync>);
+
+/// When a sample was taken, on our clock, and whether the sensor started again before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) at_ms: i64,
+    pub(crate) restarted: bool,
+}
+
+impl SensorClock {
+    pub(crate) fn read(&mut self, uptime_ms: u32, arrived_ms: i64) -> Taken {
+        let Some(mut sync) = self.0 else {
+            self.0 = Some(Sync::start(uptime_ms, arrived_ms));
+            return Taken { at_ms: arrived_ms, restarted: false };
+        };
+        if sync.uptime_ms.wrapping_sub(uptime_ms) < REORDERED_MS {
+            // Two tasks of a sensor stamped and sent in different order.
+            return Taken { at_ms: sync.now(uptime_ms).min(arrived_ms), restarted: false };
+        }
+        let advanced = uptime_ms.wrapping_sub(sync.uptime_ms);
+        let wrapped = uptime_ms < sync.uptime_ms;
+        // Read as an unsigned distance, a clock that was set back has advanced by nearly 2^32.
+        if wrapped && !plausible(advanced, arrived_ms - sync.now(sync.uptime_ms)) {
+            self.0 = Some(Sync::start(uptime_ms, arrived_ms));
+            return Taken { at_ms: arrived_ms, restarted: true };
+        }
+        if wrapped {
+            sync.turns_ms += 1 << 32;
+        }
+        sync.uptime_ms = uptime_ms;
+        sync.adjust(arrived_ms);
+        self.0 = Some(sync);
+        Taken { at_ms: sync.now(uptime_ms).min(arrived_ms), restarted: false }
+    }
+}
+
+fn plausible(advanced_ms: u32, elapsed_ms: i64) -> bool {
+    (i64::from(advanced_ms) - elapsed_ms).abs() < RESTART_MS
+}
+
+impl Sync {
+    fn start(uptime_ms: u32, arrived_ms: i64) -> Self {
+        let offset_ms = arrived_ms - i64::from(uptime_ms);
+        Self { offset_ms, uptime_ms, turns_ms: 0, raised_at_ms: arrived_ms }
+    }
+
+    fn now(&self, uptime_ms: u32) -> i64 {
+        self.turns_ms + i64::from(uptime_ms) + self.offset_ms
+    }
+
+    fn adjust(&mut self, arrived_ms: i64) {
+        let delay = arrived_ms - self.now(self.uptime_ms);
+        if !(0..RESTART_MS).contains(&delay) {
+            // Earlier than ever, or a jump of a minute that no line explains: start from here.
+            self.offset_ms += delay;
+            self.raised_at_ms = arrived_ms;
+            return;
+        }
+        let allowed = (arrived_ms - self.raised_at_ms) / DRIFT_MS_PER_MS;
+        if allowed > 0 {
+            self.offset_ms += allowed.min(delay);
+            self.raised_at_ms += allowed * DRIFT_MS_PER_MS;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(clock: &mut SensorClock, uptime_ms: u32, arrived_ms: i64) -> i64 {
+        clock.read(uptime_ms, arrived_ms).at_ms
+    }
+
+    #[test]
+    fn the_line_s_jitter_is_taken_out() {
+        let mut clock = SensorClock::default();
+        at(&mut clock, 0, 1_000);
+        assert_eq!(at(&mut clock, 100, 1_107), 1_100);
+        assert_eq!(at(&mut clock, 200, 1_230), 1_200);
+        assert_eq!(at(&mut clock, 300, 1_300), 1_300);
+    }
+
+    #[test]
+    fn an_earlier_arrival_corrects_the_offset() {
+        let mut clock = SensorClock::default();
+        at(&mut clock, 0, 1_050);
+        assert_eq!(at(&mut clock, 100, 1_100), 1_100);
+        assert_eq!(at(&mut clock, 200, 1_260), 1_200);
+    }
+
+    #[test]
+    fn a_slow_sensor_clock_is_followed() {
+        let mut clock = SensorClock::default();
+        for second in 0..100_000u32 {
+            // The sensor counts 999.95 ms in each of our seconds.
+            let uptime = second * 1000 - second / 20;
+            let taken = at(&mut clock, uptime, i64::from(second) * 1000);
+            assert!((taken - i64::from(second) * 1000).abs() <= 2, "second {second}: {taken}");
+        }
+    }
+
+    #[test]
+    fn a_restart_is_seen_and_a_turn_of_the_counter_is_not_one() {
+        let mut clock = SensorClock::default();
+        at(&mut clock, u32::MAX - 50, 10_000_000);
+        assert_eq!(clock.read(49, 10_000_100), Taken { at_ms: 10_000_100, restarted: false });
+        at(&mut clock, 500_000, 10_500_051);
+        assert_eq!(clock.read(3, 10_501_000), Taken { at_ms: 10_501_000, restarted: true });
+    }
+}

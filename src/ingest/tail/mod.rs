@@ -1,0 +1,355 @@
+//! The crash tail of one port: what it has read since the log last committed, in two files that
+//! outlive the process.
+//!
+//! ```text
+//!  tty ─read▶ Tail::append ─▶ decoder ─▶ outbox ─▶ log
+//!              │ one write                          │ committed: how many bytes of the port
+//!              ▼                                    ▼
+//!             .0 │ .1   the other one is begun anew once the log has all that is in it
+//! ```
+//!
+//! A file is only ever appended to or emptied, so that a kill at any instant leaves a sound
+//! beginning. What a file looks like is in `tail_file.rs`, what becomes of it in `remains.rs`.
+//!
+//! A tail that cannot be written is weather: it is said once, counted, and the port goes on.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::{Decoder, Open};
+use crate::telemetry::events::{
+    Report, TailDamaged, TailOutdated, TailRecordsAgain, TailUnwritten,
+};
+use file::{Head, TailFile, record_head};
+use place::NAMES;
+pub use place::{Bound, Place};
+use remains::{Found, Life, Remains};
+
+mod file;
+mod place;
+pub(super) mod recovery;
+pub(super) mod remains;
+
+/// A file is left for the other one after this long: about a commit later all in it is stored.
+const TURN_AFTER_MS: i64 = 1000;
+/// What a tail that cannot be written waits before it tries again.
+const RETRY_AFTER_MS: i64 = 1000;
+/// One of the two files.
+#[derive(Debug, Default)]
+struct Slot {
+    file: Option<File>,
+    bytes: u64,
+    /// How much of that is the head, which does not count against the bound.
+    head_bytes: u64,
+    /// The position from which on it needs nothing of the other file: where it begins, or where the
+    /// line begins that stood half read then.
+    from: u64,
+    begun_ms: i64,
+    /// It may end in something else than a whole record, so nothing may follow.
+    sealed: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Tail {
+    port: String,
+    place: Place,
+    life: Life,
+    slots: [Slot; 2],
+    current: usize,
+    /// The line was interrupted since the last record.
+    interrupted: bool,
+    /// When to try again, while it cannot be written.
+    retry_at_ms: Option<i64>,
+    /// Bytes that were not recorded since somebody asked.
+    unrecorded: u64,
+}
+
+/// One read on its way into the tail.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Chunk<'a> {
+    pub(crate) position: u64,
+    pub(crate) at_ms: i64,
+    pub(crate) bytes: &'a [u8],
+}
+
+impl Tail {
+    pub(crate) fn new(port: &str, place: Place, life: Life) -> Self {
+        Self {
+            port: port.to_owned(),
+            place,
+            life,
+            slots: <[Slot; 2]>::default(),
+            current: 0,
+            interrupted: false,
+            retry_at_ms: None,
+            unrecorded: 0,
+        }
+    }
+
+    /// What a predecessor left that the log, which has `start` bytes of the port, may not have.
+    pub(crate) fn leftover(&self, start: u64) -> Option<Remains> {
+        let (mut files, mut damaged) = (Vec::new(), 0);
+        drop(std::fs::remove_file(self.place.file("new")));
+        for name in NAMES {
+            match read(&self.place.file(name)) {
+                Ok(data) => {
+                    let parsed = TailFile::parse(data);
+                    damaged += parsed.damaged_bytes;
+                    files.extend(parsed.file);
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => self.report_unwritten(&error.to_string()),
+            }
+        }
+        if damaged > 0 {
+            TailDamaged { port: &self.port, bytes: damaged }.report();
+        }
+        let Found { remains, outdated_bytes } = Remains::of(files, &self.life, start);
+        if outdated_bytes > 0 {
+            TailOutdated { port: &self.port, bytes: outdated_bytes }.report();
+        }
+        remains
+    }
+
+    /// Makes what was left the first file of this tail, in one step, so that a kill leaves the one
+    /// or the other. It stays until the log has all of it.
+    pub(crate) fn adopt(&mut self, remains: &Remains, now_ms: i64) {
+        let end = remains.end();
+        match self.merge(remains) {
+            Ok((file, bytes)) => {
+                self.slots[0] = Slot { file: Some(file), bytes, from: end, ..Slot::default() };
+                self.slots[1] = Slot::default();
+                self.truncate(1);
+            }
+            Err(error) => {
+                // The files stay as they are, and are not written to before all is stored.
+                for slot in &mut self.slots {
+                    *slot = Slot { bytes: 1, from: end, sealed: true, ..Slot::default() };
+                }
+                self.failed(&error, now_ms, 0);
+            }
+        }
+        self.current = 0;
+    }
+
+    fn merge(&self, remains: &Remains) -> io::Result<(File, u64)> {
+        let path = self.place.file("new");
+        let mut file = open(&path)?;
+        file.set_len(0)?;
+        let head = remains.head(&self.life).encode();
+        file.write_all(&head)?;
+        let mut bytes = head.len() as u64;
+        for (position, at_ms, interrupted, content) in remains.records() {
+            bytes += write_record(&mut file, position, at_ms, interrupted, content)?;
+        }
+        std::fs::rename(&path, self.place.file("0"))?;
+        Ok((file, bytes))
+    }
+
+    /// Records nothing: without the log nobody knows where the port's bytes stand among all others.
+    pub(crate) fn disable(&mut self) {
+        self.retry_at_ms = Some(i64::MAX);
+    }
+
+    /// Records a read before anything is made of it; `stored` says what the log has of the port.
+    pub(crate) fn append(&mut self, chunk: Chunk<'_>, decoder: &Decoder, stored: impl Fn() -> u64) {
+        let failing = self.retry_at_ms;
+        if failing.is_some_and(|at| chunk.at_ms < at) {
+            self.unrecorded += chunk.bytes.len() as u64;
+            return;
+        }
+        match self.try_append(chunk, decoder, stored) {
+            Ok(()) => {
+                if failing.is_some() {
+                    self.retry_at_ms = None;
+                    TailRecordsAgain { port: &self.port }.report();
+                }
+            }
+            Err(error) => self.failed(&error, chunk.at_ms, chunk.bytes.len()),
+        }
+    }
+
+    fn try_append(
+        &mut self,
+        chunk: Chunk<'_>,
+        decoder: &Decoder,
+        stored: impl Fn() -> u64,
+    ) -> io::Result<()> {
+        let slot = &self.slots[self.current];
+        let stale = chunk.at_ms - slot.begun_ms >= TURN_AFTER_MS;
+        if slot.bytes == 0 || stale || self.is_crowded() {
+            self.try_turn(chunk.position, chunk.at_ms, decoder, stored)?;
+        }
+        if self.is_crowded() {
+            return Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                "the log has stored nothing for too long",
+            ));
+        }
+        let (at, slot) = (chunk.at_ms, &mut self.slots[self.current]);
+        let Some(file) = &mut slot.file else { return Err(io::ErrorKind::NotFound.into()) };
+        slot.bytes += write_record(file, chunk.position, at, self.interrupted, chunk.bytes)?;
+        self.interrupted = false;
+        Ok(())
+    }
+
+    /// Begins the other file if the log has all for which it was still needed.
+    pub(crate) fn turn(
+        &mut self,
+        position: u64,
+        at_ms: i64,
+        decoder: &Decoder,
+        stored: impl Fn() -> u64,
+    ) {
+        if let Err(error) = self.try_turn(position, at_ms, decoder, stored) {
+            self.failed(&error, at_ms, 0);
+        }
+    }
+
+    fn try_turn(
+        &mut self,
+        position: u64,
+        at_ms: i64,
+        decoder: &Decoder,
+        stored: impl Fn() -> u64,
+    ) -> io::Result<()> {
+        let fresh = self.slots[self.current].bytes == 0;
+        let next = if fresh { self.current } else { 1 - self.current };
+        if self.slots[next].bytes > 0 && stored() < self.slots[self.current].from {
+            return Ok(());
+        }
+        let head = Head {
+            epoch: self.life.epoch,
+            boot: self.life.boot.clone(),
+            begin: position,
+            open: decoder.open().bytes,
+            half_read: decoder.half_read().to_vec(),
+            attempts: 0,
+            knowledge: decoder.knowledge(),
+        };
+        let head = head.encode();
+        // Opened anew each time: whatever happened to the last one, this is a file in the folder.
+        self.slots[next] = Slot::default();
+        let mut file = open(&self.place.file(NAMES[next]))?;
+        file.set_len(0)?;
+        file.write_all(&head)?;
+        let bytes = head.len() as u64;
+        self.slots[next] = Slot {
+            file: Some(file),
+            bytes,
+            head_bytes: bytes,
+            from: position - decoder.open().bytes,
+            begun_ms: at_ms,
+            sealed: false,
+        };
+        self.current = next;
+        Ok(())
+    }
+
+    /// Whether the current file takes no more.
+    fn is_crowded(&self) -> bool {
+        let slot = &self.slots[self.current];
+        slot.sealed || slot.bytes - slot.head_bytes >= self.place.file_bytes_max()
+    }
+
+    /// Whether nothing more can be recorded before the log stores something. It has then been sent
+    /// all that this waits for: the lines that ended before the current file began.
+    pub(crate) fn is_full(&self, stored: impl Fn() -> u64) -> bool {
+        self.retry_at_ms.is_none()
+            && self.is_crowded()
+            && self.slots[1 - self.current].bytes > 0
+            && stored() < self.slots[self.current].from
+    }
+
+    /// The line was interrupted: what is read next does not go on where the last read ended.
+    pub(crate) fn interrupted(&mut self) {
+        self.interrupted = true;
+    }
+
+    /// Empties the files if the log has all that was read and nothing stands half read.
+    pub(crate) fn settle(&mut self, position: u64, decoder: &Decoder, stored: impl Fn() -> u64) {
+        if self.slots.iter().all(|slot| slot.bytes == 0)
+            || decoder.open() != Open::default()
+            || stored() < position
+        {
+            return;
+        }
+        self.clear();
+    }
+
+    /// Empties both files.
+    pub(crate) fn clear(&mut self) {
+        (0..2).for_each(|slot| self.truncate(slot));
+    }
+
+    /// What was read and not recorded since this was last asked.
+    pub(crate) fn take_unrecorded(&mut self) -> u64 {
+        std::mem::take(&mut self.unrecorded)
+    }
+
+    fn truncate(&mut self, slot: usize) {
+        let path = self.place.file(NAMES[slot]);
+        let emptied = match &self.slots[slot].file {
+            Some(file) => file.set_len(0),
+            None => OpenOptions::new().write(true).truncate(true).open(path).map(drop),
+        };
+        // A file that cannot be emptied holds nothing that its positions do not show as stored.
+        if emptied.is_ok() {
+            let file = self.slots[slot].file.take();
+            self.slots[slot] = Slot { file, ..Slot::default() };
+        }
+    }
+
+    fn failed(&mut self, error: &io::Error, at_ms: i64, bytes: usize) {
+        self.unrecorded += bytes as u64;
+        if self.retry_at_ms.replace(at_ms + RETRY_AFTER_MS).is_none() {
+            self.report_unwritten(&error.to_string());
+        }
+        // Half a record may stand at the end; behind it nothing would be read.
+        let slot = &mut self.slots[self.current];
+        let cut = slot.file.as_ref().is_some_and(|file| file.set_len(slot.bytes).is_ok());
+        if slot.bytes > 0 && !cut {
+            slot.sealed = true;
+        }
+        if !cut {
+            slot.file = None;
+        }
+    }
+
+    fn report_unwritten(&self, reason: &str) {
+        let folder = self.place.stem.parent().unwrap_or(Path::new("."));
+        TailUnwritten { port: &self.port, folder, reason }.report();
+    }
+}
+
+/// Writes a record with one call. If that fails, part of it may have been written.
+fn write_record(
+    file: &mut File,
+    position: u64,
+    at_ms: i64,
+    interrupted: bool,
+    bytes: &[u8],
+) -> io::Result<u64> {
+    let head = record_head(position, at_ms, interrupted, bytes);
+    let length = head.len() + bytes.len();
+    if file.write_vectored(&[IoSlice::new(&head), IoSlice::new(bytes)])? < length {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    Ok(length as u64)
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    // Readings are nobody else's business.
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut data = Vec::new();
+    File::open(path)?.read_to_end(&mut data)?;
+    Ok(data)
+}
+
+#[cfg(test)]
+mod tests;

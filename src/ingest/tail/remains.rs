@@ -1,0 +1,330 @@
+//! What a killed process left of a port: which bytes of its tail the log does not have.
+//!
+//! ```text
+//!  tail      ├──────── known ────────┤├──────── owed ─────────┤
+//!  account   ├─ committed bytes ─────▶ start
+//! ```
+//!
+//! The log's account of a port's bytes is a position in its stream, committed together with the
+//! readings those bytes gave. What stands before it is decoded for what the decoder learns from it
+//! (channels, samples that wait for their description) and counts for nothing; what follows is
+//! decoded as if it had just been read. So each reading is stored once, whenever the kill came.
+
+use super::file::{Head, TailFile};
+use crate::ingest::{Decoder, Outbox};
+
+/// What stands for a byte that is not on record: it ends no frame and no line, and in neither can
+/// it be mistaken for content, so what it was part of is counted as a fault of its true length.
+const MISSING: [u8; 4096] = [0xff; 4096];
+
+/// Whose readings these are: one boot of the device, one life of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Life {
+    pub(crate) epoch: u64,
+    pub(crate) boot: String,
+}
+
+/// One stretch to decode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Piece<'a> {
+    pub(crate) at_ms: i64,
+    /// Whether the line was interrupted before it.
+    pub(crate) interrupted: bool,
+    /// Whether the log does not have it.
+    pub(crate) owed: bool,
+    pub(crate) content: Content<'a>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Content<'a> {
+    Bytes(&'a [u8]),
+    /// So many bytes that were read and are not on record.
+    Missing(u64),
+}
+
+impl Piece<'_> {
+    pub(crate) fn len(&self) -> u64 {
+        match self.content {
+            Content::Bytes(bytes) => bytes.len() as u64,
+            Content::Missing(count) => count,
+        }
+    }
+
+    /// Decodes it.
+    pub(crate) fn feed(&self, decoder: &mut Decoder, out: &mut Outbox) {
+        if self.interrupted {
+            decoder.interrupted(out);
+        }
+        match self.content {
+            Content::Bytes(bytes) => decoder.feed(bytes, self.at_ms, out),
+            Content::Missing(mut count) => {
+                while count > 0 {
+                    let part = usize::try_from(count).unwrap_or(usize::MAX).min(MISSING.len());
+                    decoder.feed(&MISSING[..part], self.at_ms, out);
+                    count -= part as u64;
+                }
+            }
+        }
+    }
+}
+
+/// A tail to be taken up.
+#[derive(Debug)]
+pub(crate) struct Remains {
+    files: Vec<TailFile>,
+    /// Where it is taken up, as its own positions count,
+    from: u64,
+    /// and as the log's account does.
+    start: u64,
+}
+
+/// What was found, and how many bytes of another boot must be given up.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) remains: Option<Remains>,
+    pub(crate) outdated_bytes: u64,
+}
+
+impl Remains {
+    /// Sorts out what was found; `start` is the log's account of the port's bytes.
+    pub(crate) fn of(files: Vec<TailFile>, life: &Life, start: u64) -> Found {
+        let (mut files, outdated): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|file| file.head.boot == life.boot);
+        let outdated_bytes = outdated.iter().map(|file| owed_bytes(file, life, start)).sum();
+        // A file of this life beside one of another was made from it.
+        let ours = files.iter().any(|file| file.head.epoch == life.epoch);
+        files.retain(|file| (file.head.epoch == life.epoch) == ours);
+        // One that was begun and got nothing may begin where the next one does.
+        files.sort_by_key(|file| (file.head.begin, file.end()));
+        while ours && files.get(1).is_some_and(|next| next.head.begin <= start) {
+            files.remove(0);
+        }
+        let remains = files.first().map(|first| {
+            // A log that was replaced has no account of these bytes, and one restored from an
+            // older copy has none up to here: then everything is owed.
+            let oldest = first.head.begin.saturating_sub(first.head.open);
+            let from = if ours { oldest.max(start) } else { oldest };
+            (from, start)
+        });
+        let remains = remains.map(|(from, start)| Self { files, from, start });
+        Found { remains, outdated_bytes }
+    }
+
+    /// The head of one file that holds all of this, under the log's positions.
+    pub(crate) fn head(&self, life: &Life) -> Head {
+        let first = self.files[0].head.clone();
+        let (Life { epoch, boot }, begin) = (life.clone(), self.moved(first.begin));
+        Head { epoch, boot, begin, attempts: self.attempts() + 1, ..first }
+    }
+
+    /// Its records: position, time, whether interrupted before, bytes.
+    pub(crate) fn records(&self) -> impl Iterator<Item = (u64, i64, bool, &[u8])> {
+        let records =
+            self.files.iter().flat_map(|file| file.records.iter().map(move |r| (file, r)));
+        records.map(|(file, record)| {
+            let position = self.moved(record.position);
+            (position, record.at_ms, record.interrupted, file.bytes(record))
+        })
+    }
+
+    /// How often it was begun to be decoded and that did not end. The newest file says so: one is
+    /// begun when it has ended.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.files.last().map_or(0, |file| file.head.attempts)
+    }
+
+    /// Brings a new decoder to where the log's account ends. What it makes of bytes that the log
+    /// already has counts for nothing.
+    pub(crate) fn teach(&self, decoder: &mut Decoder) {
+        decoder.learn(&self.files[0].head.knowledge);
+        for piece in self.pieces().iter().filter(|piece| !piece.owed) {
+            piece.feed(decoder, &mut Outbox::default());
+        }
+        if decoder.open().bytes > 0 {
+            // What stands half read is never on the account: the line was interrupted here.
+            decoder.interrupted(&mut Outbox::default());
+        }
+    }
+
+    /// The position behind its last byte.
+    pub(crate) fn end(&self) -> u64 {
+        let end = self.files.iter().map(TailFile::end).max().unwrap_or(self.from);
+        self.moved(end.max(self.from))
+    }
+
+    /// How many bytes the log does not have.
+    pub(crate) fn owed_bytes(&self) -> u64 {
+        self.end() - self.start
+    }
+
+    /// All of it in order, each byte once, cut where the log's account ends.
+    pub(crate) fn pieces(&self) -> Vec<Piece<'_>> {
+        let head = &self.files[0].head;
+        let mut at = self.moved(head.begin.saturating_sub(head.open));
+        let mut pieces = Vec::new();
+        let at_ms = self.records().next().map_or(0, |(_, at_ms, ..)| at_ms);
+        self.push(&mut pieces, &mut at, (at_ms, false, &head.half_read));
+        self.missing(&mut pieces, &mut at, self.moved(head.begin), at_ms);
+        for (position, at_ms, interrupted, bytes) in self.records() {
+            let had = usize::try_from(at.saturating_sub(position)).unwrap_or(usize::MAX);
+            if had < bytes.len() {
+                self.missing(&mut pieces, &mut at, position, at_ms);
+                self.push(&mut pieces, &mut at, (at_ms, interrupted && had == 0, &bytes[had..]));
+            }
+        }
+        pieces
+    }
+
+    fn push<'a>(
+        &self,
+        pieces: &mut Vec<Piece<'a>>,
+        at: &mut u64,
+        (at_ms, interrupted, bytes): (i64, bool, &'a [u8]),
+    ) {
+        let known = usize::try_from(self.start.saturating_sub(*at)).unwrap_or(usize::MAX);
+        let (before, after) = bytes.split_at(known.min(bytes.len()));
+        let parts = [(before, interrupted, false), (after, interrupted && before.is_empty(), true)];
+        for (bytes, interrupted, owed) in parts.into_iter().filter(|part| !part.0.is_empty()) {
+            pieces.push(Piece { at_ms, interrupted, owed, content: Content::Bytes(bytes) });
+        }
+        *at += bytes.len() as u64;
+    }
+
+    fn missing(&self, pieces: &mut Vec<Piece<'_>>, at: &mut u64, to: u64, at_ms: i64) {
+        for (to, owed) in [(to.min(self.start), false), (to, true)] {
+            if to > *at {
+                let content = Content::Missing(to - *at);
+                pieces.push(Piece { at_ms, interrupted: false, owed, content });
+                *at = to;
+            }
+        }
+    }
+
+    fn moved(&self, position: u64) -> u64 {
+        position.wrapping_sub(self.from).wrapping_add(self.start)
+    }
+}
+
+fn owed_bytes(file: &TailFile, life: &Life, start: u64) -> u64 {
+    let from = if file.head.epoch == life.epoch { start } else { 0 };
+    let owed = |record: &crate::ingest::tail::file::Record| {
+        record.end().saturating_sub(record.position.max(from))
+    };
+    file.records.iter().map(owed).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::tail::file::tests::{file, head};
+
+    fn life() -> Life {
+        Life { epoch: 1, boot: "boot".into() }
+    }
+
+    fn parsed(data: Vec<u8>) -> TailFile {
+        TailFile::parse(data).file.expect("a file")
+    }
+
+    /// (owed, text), a dot for each byte that is missing.
+    fn told(files: Vec<Vec<u8>>, start: u64) -> Vec<(bool, String)> {
+        let files = files.into_iter().map(parsed).collect();
+        let remains = Remains::of(files, &life(), start).remains.expect("remains");
+        let told = |piece: &Piece<'_>| match piece.content {
+            Content::Bytes(bytes) => (piece.owed, String::from_utf8_lossy(bytes).into_owned()),
+            Content::Missing(count) => {
+                (piece.owed, ".".repeat(usize::try_from(count).expect("few")))
+            }
+        };
+        remains.pieces().iter().map(told).collect()
+    }
+
+    fn owed(text: &str) -> (bool, String) {
+        (true, text.into())
+    }
+
+    fn known(text: &str) -> (bool, String) {
+        (false, text.into())
+    }
+
+    #[test]
+    fn a_record_is_cut_where_the_account_ends() {
+        let data = file(&head(10), &[(10, "abc"), (13, "def")]);
+        assert_eq!(told(vec![data.clone()], 10), [owed("abc"), owed("def")]);
+        assert_eq!(told(vec![data.clone()], 12), [known("ab"), owed("c"), owed("def")]);
+        assert_eq!(told(vec![data.clone()], 13), [known("abc"), owed("def")]);
+        assert_eq!(told(vec![data.clone()], 16), [known("abc"), known("def")]);
+        assert_eq!(told(vec![data], 99), [known("abc"), known("def")]);
+    }
+
+    #[test]
+    fn two_files_are_read_in_order_from_the_last_that_begins_before_the_account_ends() {
+        let older = file(&head(10), &[(10, "abc")]);
+        let newer = file(&head(13), &[(13, "def")]);
+        assert_eq!(
+            told(vec![newer.clone(), older.clone()], 11),
+            [known("a"), owed("bc"), owed("def")]
+        );
+        assert_eq!(told(vec![newer, older], 14), [known("d"), owed("ef")]);
+    }
+
+    #[test]
+    fn what_is_not_on_record_leaves_a_gap_of_its_length() {
+        let data = file(&head(10), &[(10, "abc"), (15, "def")]);
+        assert_eq!(told(vec![data.clone()], 10), [owed("abc"), owed(".."), owed("def")]);
+        assert_eq!(told(vec![data], 14), [known("abc"), known("."), owed("."), owed("def")]);
+    }
+
+    #[test]
+    fn what_stood_half_read_when_a_file_began_comes_first() {
+        let half_read = b"ab".to_vec();
+        let data = file(&Head { open: 2, half_read, ..head(10) }, &[(10, "c\ndef")]);
+        assert_eq!(told(vec![data], 12), [known("ab"), known("c\n"), owed("def")]);
+    }
+
+    #[test]
+    fn what_was_too_long_when_a_file_began_is_worth_its_length() {
+        let data = file(&Head { open: 3, ..head(10) }, &[(10, "c\ndef")]);
+        assert_eq!(told(vec![data.clone()], 7), [owed("..."), owed("c\ndef")]);
+        assert_eq!(told(vec![data], 12), [known("..."), known("c\n"), owed("def")]);
+    }
+
+    #[test]
+    fn each_byte_is_taken_once_also_where_files_overlap() {
+        let merged = file(&head(10), &[(10, "abc"), (13, "def")]);
+        let stale = file(&head(12), &[(12, "cd"), (14, "efg")]);
+        assert_eq!(told(vec![merged, stale], 10), [owed("abc"), owed("def"), owed("g")]);
+    }
+
+    #[test]
+    fn a_log_that_was_replaced_is_owed_everything_under_its_own_positions() {
+        let data = file(&Head { epoch: 9, ..head(1000) }, &[(1000, "abc"), (1003, "def")]);
+        assert_eq!(told(vec![data.clone()], 7), [owed("abc"), owed("def")]);
+        let remains = Remains::of(vec![parsed(data)], &life(), 7).remains.expect("remains");
+        assert_eq!((remains.head(&life()).begin, remains.end()), (7, 13));
+        assert_eq!(remains.head(&life()).epoch, 1);
+    }
+
+    #[test]
+    fn a_log_restored_from_an_older_copy_is_owed_what_the_tail_has() {
+        let data = file(&head(1000), &[(1000, "abc")]);
+        assert_eq!(told(vec![data], 7), [owed("abc")]);
+    }
+
+    #[test]
+    fn a_file_of_another_life_beside_one_of_this_was_made_into_it() {
+        let foreign = file(&Head { epoch: 9, ..head(1000) }, &[(1000, "abc")]);
+        let own = file(&head(7), &[(7, "abc")]);
+        assert_eq!(told(vec![own, foreign], 7), [owed("abc")]);
+    }
+
+    #[test]
+    fn what_another_boot_left_is_given_up_and_only_what_was_owed_is_counted() {
+        let data = file(&Head { boot: "other".into(), ..head(10) }, &[(10, "abc"), (13, "def")]);
+        for (start, lost) in [(0, 6), (12, 4), (16, 0)] {
+            let found = Remains::of(vec![parsed(data.clone())], &life(), start);
+            assert!(found.remains.is_none());
+            assert_eq!(found.outdated_bytes, lost);
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Where the daemon stands: every status that actors publish, gathered at one moment.
+//!
+//! `/health`, `/ready`, `/status`, `/metrics` and systemd's status line are functions of a
+//! [`Snapshot`]. Taking one copies what is on the board and asks nobody, so no reader can hold up
+//! an actor, and a stuck actor cannot hold up a reader. How a page looks is left to `http`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::health::Dependency;
+use crate::clock::Clock;
+use crate::event_log::{LogStatus, Progress};
+use crate::ingest::{PortState, PortStatus};
+use crate::supervisor::pulse::Rounds;
+use crate::upload::SinkStatus;
+
+/// The reading ends of all statuses.
+#[derive(Clone, Debug)]
+pub struct StatusBoard {
+    pub device: Arc<str>,
+    pub version: &'static str,
+    pub clock: Clock,
+    pub rounds: Rounds,
+    pub log: watch::Receiver<LogStatus>,
+    pub configured: watch::Receiver<Configured>,
+}
+
+/// What the configuration in effect names.
+#[derive(Clone, Debug, Default)]
+pub struct Configured {
+    pub ports: Vec<watch::Receiver<PortStatus>>,
+    pub sinks: Vec<watch::Receiver<SinkStatus>>,
+    /// When a newer one was refused, on the clock's `now`.
+    pub refused: Option<Duration>,
+}
+
+impl StatusBoard {
+    pub fn snapshot(&self) -> Snapshot {
+        let Configured { ports, sinks, refused } = self.configured.borrow().clone();
+        Snapshot {
+            device: Arc::clone(&self.device),
+            version: self.version,
+            uptime: self.clock.now(),
+            since_boot_ms: self.clock.since_boot_ms(),
+            wall_ms: self.clock.wall_ms(),
+            actors: self.rounds.actors(),
+            stuck: self.rounds.stuck(),
+            log: self.log.borrow().clone(),
+            ports: ports.iter().map(|port| port.borrow().clone()).collect(),
+            sinks: sinks.iter().map(|sink| sink.borrow().clone()).collect(),
+            reload_refused: refused,
+        }
+    }
+}
+
+/// What was on the board at one moment.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub device: Arc<str>,
+    pub version: &'static str,
+    pub uptime: Duration,
+    pub since_boot_ms: i64,
+    pub wall_ms: i64,
+    /// The actors that run.
+    pub actors: Vec<String>,
+    /// Those of them that make no progress.
+    pub stuck: Vec<String>,
+    pub log: LogStatus,
+    pub ports: Vec<PortStatus>,
+    pub sinks: Vec<SinkStatus>,
+    /// When the newest configuration was refused, by `uptime`'s clock.
+    pub reload_refused: Option<Duration>,
+}
+
+/// Whether a restart would help.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Health {
+    pub alive: bool,
+    pub stuck: Vec<String>,
+}
+
+/// Whether the daemon can do its work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    pub ready: bool,
+    pub dependencies: Vec<Dependency>,
+}
+
+impl Snapshot {
+    pub fn health(&self) -> Health {
+        Health { alive: self.stuck.is_empty(), stuck: self.stuck.clone() }
+    }
+
+    /// Sinks do not count: storing while upstream is away is the daemon's work, not its failure.
+    pub fn readiness(&self) -> Readiness {
+        let log = std::iter::once(log_dependency(&self.log));
+        let dependencies: Vec<_> = log.chain(self.ports.iter().map(port_dependency)).collect();
+        Readiness { ready: dependencies.iter().all(|dependency| dependency.ready), dependencies }
+    }
+
+    /// What a sink has and lacks; a log that is not open yet knows of none.
+    pub fn progress(&self, sink: &SinkStatus) -> Progress {
+        self.log.sinks.get(&sink.name).copied().unwrap_or_default()
+    }
+
+    /// How long ago something happened, given when, in milliseconds since the device booted.
+    pub fn age_s(&self, at_ms: i64) -> f64 {
+        (self.since_boot_ms - at_ms).max(0) as f64 / 1000.0
+    }
+
+    /// What keeps the daemon from being ready.
+    pub fn missing(&self) -> Vec<String> {
+        let dependencies = self.readiness().dependencies.into_iter();
+        dependencies.filter(|dependency| !dependency.ready).map(|missing| missing.name).collect()
+    }
+}
+
+fn log_dependency(log: &LogStatus) -> Dependency {
+    let reason = match &log.trouble {
+        _ if log.accepting => "accepts readings",
+        Some(trouble) => trouble,
+        None => "not open yet",
+    };
+    Dependency::new("log", log.accepting, reason)
+}
+
+/// A port that was open once does not make the daemon unready again: an unplugged sensor is
+/// weather, and taking the board out of service would not plug it in.
+fn port_dependency(port: &PortStatus) -> Dependency {
+    let reason = match &port.state {
+        PortState::Open => "open",
+        PortState::Untried => "not tried yet",
+        PortState::Absent { reason } => reason,
+    };
+    Dependency::new(format!("port {}", port.name), port.opened_once, reason)
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,203 @@
+//! A board with one port and one sink, and what is read off it.
+
+use super::*;
+use crate::domain::model::ledger::{Fault, Intake, Ledger};
+use crate::domain::policy::breaker::{Cause, State};
+use crate::domain::policy::budget::{Account, Budget, Period};
+use crate::event_log::Owed;
+use crate::supervisor::Supervisor;
+use crate::upload::EndpointStatus;
+
+/// A daemon at work, and the sending ends with which a test changes it.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) board: StatusBoard,
+    pub(crate) log: watch::Sender<LogStatus>,
+    pub(crate) port: watch::Sender<PortStatus>,
+    pub(crate) sink: watch::Sender<SinkStatus>,
+    pub(crate) configured: watch::Sender<Configured>,
+}
+
+pub(crate) fn site() -> Site {
+    let clock = Clock::simulated("boot", 1_700_000_000_000);
+    let rounds = Supervisor::new(clock.clone()).rounds();
+    let (log, port, sink) = (log_status(), port_status(), sink_status());
+    let (log, port, sink) =
+        (watch::Sender::new(log), watch::Sender::new(port), watch::Sender::new(sink));
+    let configured = watch::Sender::new(Configured {
+        ports: vec![port.subscribe()],
+        sinks: vec![sink.subscribe()],
+        refused: None,
+    });
+    let board = StatusBoard {
+        device: "pump-7".into(),
+        version: "0.1.0",
+        clock,
+        rounds,
+        log: log.subscribe(),
+        configured: configured.subscribe(),
+    };
+    Site { board, log, port, sink, configured }
+}
+
+/// 10 accepted = 7 stored + 1 uncommitted + 2 overflowed; 7 stored = 4 delivered + 3 pending.
+fn log_status() -> LogStatus {
+    let intake = intake();
+    LogStatus {
+        accepting: true,
+        path: "/var/lib/outstation/log.db".into(),
+        epoch: 9,
+        head: 7,
+        disk: crate::event_log::Disk {
+            file_bytes: 8192,
+            used_bytes: 4096,
+            aside_bytes: 0,
+            room_bytes: 1 << 20,
+        },
+        wear: crate::event_log::Wear { commits: 3, syncs: 5, written_bytes: 2048, body_bytes: 700 },
+        sensors: 1,
+        clock_set: true,
+        ports: [("mcu".to_owned(), intake.clone())].into(),
+        sinks: [("cloud".to_owned(), progress())].into(),
+        ledger: Ledger {
+            intake,
+            uncommitted: 1,
+            stored: 7,
+            delivered: 4,
+            pending: 3,
+            ..Ledger::default()
+        },
+        ..LogStatus::default()
+    }
+}
+
+fn progress() -> Progress {
+    let owed = Owed { live: true, ..Owed::default() };
+    Progress {
+        delivered: 4,
+        pending: 3,
+        backlog: 1,
+        oldest_ms: Some(0),
+        owed,
+        skipped: 5,
+        untold: 2,
+        ..Progress::default()
+    }
+}
+
+fn port_status() -> PortStatus {
+    PortStatus {
+        state: PortState::Open,
+        opened_once: true,
+        intake: intake(),
+        last_reading_ms: Some(0),
+        ..PortStatus::new("mcu", "/dev/ttyUSB0")
+    }
+}
+
+fn sink_status() -> SinkStatus {
+    let url = "https://example.com/v1/readings?key=secret";
+    let label = "https://example.com".to_owned();
+    let endpoint = EndpointStatus {
+        requests: 2,
+        failures: 1,
+        ..EndpointStatus::new("https://example.com/v1/readings", label, 0)
+    };
+    SinkStatus {
+        endpoints: vec![endpoint],
+        requests: 2,
+        failures: 1,
+        batches: 1,
+        readings: 4,
+        bytes: 99,
+        account: Some(account()),
+        ..SinkStatus::new("cloud", url)
+    }
+}
+
+fn account() -> Account {
+    let budget = Budget { bytes: 1000, period: Period::Day };
+    Account { budget, spent: 300, forecast: 1200, ends_in: Duration::from_secs(3600) }
+}
+
+fn intake() -> Intake {
+    let mut intake = Intake {
+        bytes: 120,
+        frame_bytes: 110,
+        fault_bytes: 10,
+        frames: 10,
+        accepted: 10,
+        overflow: 2,
+        ..Intake::default()
+    };
+    intake.faults.add(Fault::Crc, 1);
+    intake
+}
+
+impl Site {
+    pub(crate) fn unplug(&self) {
+        let reason = "`/dev/ttyUSB0` is gone; is it unplugged?".to_owned();
+        self.port.send_modify(|port| port.state = PortState::Absent { reason });
+    }
+
+    pub(crate) fn take_link_down(&self) {
+        let until = self.board.clock.now() + Duration::from_secs(30);
+        self.sink.send_modify(|sink| {
+            sink.breaker = State::Open { until, attempt: 0, cause: Cause::LinkDown };
+            sink.retry_at = Some(until);
+            sink.last_error = Some("failed to connect".into());
+            sink.endpoints[0].breaker = sink.breaker;
+            sink.endpoints[0].last_error.clone_from(&sink.last_error);
+        });
+    }
+}
+
+fn unready(site: &Site) -> Vec<(String, String)> {
+    let readiness = site.board.snapshot().readiness();
+    let missing = readiness.dependencies.into_iter().filter(|dependency| !dependency.ready);
+    let missing: Vec<_> = missing.map(|missing| (missing.name, missing.reason)).collect();
+    assert_eq!(readiness.ready, missing.is_empty());
+    missing
+}
+
+fn named(name: &str, reason: &str) -> [(String, String); 1] {
+    [(name.to_owned(), reason.to_owned())]
+}
+
+#[tokio::test]
+async fn a_log_that_does_not_accept_makes_unready_and_says_why() {
+    let site = site();
+    assert_eq!(unready(&site), []);
+    site.log.send_modify(|log| {
+        (log.accepting, log.trouble) = (false, Some("failed to commit: disk full".into()));
+    });
+    assert_eq!(unready(&site), named("log", "failed to commit: disk full"));
+    site.log.send_replace(LogStatus::default());
+    assert_eq!(unready(&site), named("log", "not open yet"));
+}
+
+#[tokio::test]
+async fn a_port_must_have_been_open_once_and_may_be_gone_later() {
+    let site = site();
+    site.port.send_modify(|port| (port.state, port.opened_once) = (PortState::Untried, false));
+    assert_eq!(unready(&site), named("port mcu", "not tried yet"));
+    site.unplug();
+    assert_eq!(unready(&site), named("port mcu", "`/dev/ttyUSB0` is gone; is it unplugged?"));
+    site.port.send_modify(|port| port.opened_once = true);
+    assert_eq!(unready(&site), []);
+}
+
+#[tokio::test]
+async fn a_sink_that_is_away_does_not_make_unready() {
+    let site = site();
+    site.take_link_down();
+    assert_eq!(unready(&site), []);
+}
+
+#[tokio::test]
+async fn a_stuck_actor_is_bad_health_and_named() {
+    let mut snapshot = site().board.snapshot();
+    assert_eq!(snapshot.health(), Health { alive: true, stuck: vec![] });
+    snapshot.stuck = vec!["log".into()];
+    assert_eq!(snapshot.health(), Health { alive: false, stuck: vec!["log".into()] });
+}

@@ -1,0 +1,135 @@
+//! The line that `systemctl status` shows: what a technician asks first, and since when it is so.
+//!
+//! It is said once a round. Rates and ages are worked out here from what was seen the rounds before, so
+//! no actor keeps count for it.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::board::{Snapshot, StatusBoard};
+use crate::domain::policy::breaker::Cause;
+use crate::ingest::PortState;
+
+/// Said twice within this time, the rate stays what it was: it would be a matter of luck.
+const RATE_OVER: Duration = Duration::from_secs(5);
+
+#[derive(Debug)]
+pub struct StatusLine {
+    board: StatusBoard,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// When, and how many readings the ports had given.
+    accepted: Option<(Duration, u64)>,
+    rate: Option<f64>,
+    /// By sink: whether its breaker is closed, and since when. One that tries again and again is not.
+    breakers: BTreeMap<String, (bool, Duration)>,
+}
+
+impl StatusLine {
+    pub fn new(board: StatusBoard) -> Self {
+        Self { board, seen: Mutex::default() }
+    }
+
+    pub fn say(&self) -> String {
+        let now = self.board.snapshot();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.look(&now);
+        seen.line(&now)
+    }
+}
+
+impl Seen {
+    fn look(&mut self, now: &Snapshot) {
+        let accepted: u64 = now.ports.iter().map(|port| port.intake.accepted).sum();
+        let (at, before) = *self.accepted.get_or_insert((now.uptime, accepted));
+        let elapsed = now.uptime.saturating_sub(at);
+        if elapsed >= RATE_OVER {
+            // A port that was removed took its count along.
+            self.rate = Some(accepted.saturating_sub(before) as f64 / elapsed.as_secs_f64());
+            self.accepted = Some((now.uptime, accepted));
+        }
+        let mut before = std::mem::take(&mut self.breakers);
+        for sink in &now.sinks {
+            let closed = sink.breaker.is_closed();
+            let known = before.remove(&sink.name).filter(|(known, _)| *known == closed);
+            self.breakers.insert(sink.name.clone(), known.unwrap_or((closed, now.uptime)));
+        }
+    }
+
+    fn line(&self, now: &Snapshot) -> String {
+        let mut line = match now.missing() {
+            missing if missing.is_empty() => "ready".to_owned(),
+            missing => format!("not ready: {}", missing.join(", ")),
+        };
+        // Writing into memory does not fail.
+        if !now.stuck.is_empty() {
+            let _ = write!(line, "; stuck: {}", now.stuck.join(", "));
+        }
+        if let Some(rate) = self.rate {
+            let _ = write!(line, "; {rate:.1} readings/s");
+        }
+        let open = now.ports.iter().filter(|port| port.state == PortState::Open).count();
+        let (ports, pending) = (now.ports.len(), now.log.ledger.pending);
+        let _ = write!(line, "; pending {pending}; ports open {open}/{ports}");
+        for sink in &now.sinks {
+            let _ = write!(line, "; sink {} {}", sink.name, sink.breaker.name());
+            let since = self.breakers.get(&sink.name).map_or(now.uptime, |(_, since)| *since);
+            if let Some(cause) = sink.breaker.cause().map(Cause::name) {
+                let _ = write!(line, " for {} ({cause})", age(now, since));
+            }
+        }
+        if let Some(at) = now.reload_refused {
+            let ago = age(now, at);
+            let _ = write!(line, "; reload refused {ago} ago, the journal says why");
+        }
+        line
+    }
+}
+
+/// An age and not a date: the clock may not be set.
+fn age(now: &Snapshot, since: Duration) -> humantime::FormattedDuration {
+    humantime::format_duration(Duration::from_secs(now.uptime.saturating_sub(since).as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::policy::breaker::State;
+    use crate::status::board::tests::site;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_line_says_how_much_comes_what_waits_and_since_when_nothing_leaves() {
+        let site = site();
+        let line = StatusLine::new(site.board.clone());
+        assert_eq!(line.say(), "ready; pending 3; ports open 1/1; sink cloud closed");
+        tokio::time::advance(Duration::from_secs(10)).await;
+        site.port.send_modify(|port| port.intake.accepted += 125);
+        let flowing = "ready; 12.5 readings/s; pending 3; ports open 1/1; sink cloud closed";
+        assert_eq!(line.say(), flowing);
+        assert_eq!(line.say(), flowing, "asked again at once");
+        site.take_link_down();
+        site.unplug();
+        site.log.send_modify(|log| log.accepting = false);
+        line.say();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        let (attempt, cause) = (0, Cause::LinkDown);
+        let probing = State::HalfOpen { probing: true, attempt, cause };
+        site.sink.send_modify(|sink| sink.breaker = probing);
+        assert!(line.say().contains("sink cloud half_open for 1m (link_down)"), "{}", line.say());
+        site.take_link_down();
+        line.say();
+        tokio::time::advance(Duration::from_secs(70)).await;
+        let uptime = site.board.clock.now();
+        site.configured.send_modify(|now| now.refused = Some(uptime));
+        assert_eq!(
+            line.say(),
+            "not ready: log; 0.0 readings/s; pending 3; ports open 0/1; sink cloud open for 2m 10s \
+             (link_down); reload refused 0s ago, the journal says why"
+        );
+    }
+}

@@ -1,0 +1,90 @@
+//! What the daemon says of what a sink may have, and when.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::Report;
+use super::kinds;
+use crate::domain::policy::budget::Held;
+
+/// Only alarms leave for a while.
+#[derive(Debug)]
+pub struct SinkHeldBack<'a> {
+    pub sink: &'a str,
+    pub why: Held,
+    pub left: Duration,
+}
+
+impl Report for SinkHeldBack<'_> {
+    fn report(&self) {
+        let (reason, left_s) = (self.why.name(), self.left.as_secs());
+        let left = humantime::format_duration(Duration::from_secs(left_s));
+        match self.why {
+            Held::Spent => warn!(
+                message_id = kinds::SINK_HELD_BACK,
+                sink = self.sink,
+                reason,
+                retry_in_s = left_s,
+                "budget is spent, only alarms leave and readings are kept for {left}"
+            ),
+            Held::QuietHours => info!(
+                message_id = kinds::SINK_HELD_BACK,
+                sink = self.sink,
+                reason,
+                retry_in_s = left_s,
+                "quiet hours, only alarms leave and readings are kept for {left}"
+            ),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct SinkGoesOn<'a> {
+    pub sink: &'a str,
+}
+
+impl Report for SinkGoesOn<'_> {
+    fn report(&self) {
+        info!(message_id = kinds::SINK_GOES_ON, sink = self.sink, "readings leave again");
+    }
+}
+
+#[derive(Debug)]
+pub struct QuietHoursUnknown<'a> {
+    pub sink: &'a str,
+}
+
+impl Report for QuietHoursUnknown<'_> {
+    fn report(&self) {
+        warn!(
+            message_id = kinds::QUIET_HOURS_UNKNOWN,
+            sink = self.sink,
+            "clock is not set, so quiet hours do not hold until it is"
+        );
+    }
+}
+
+/// The server never takes it; it is history, so it is not offered again.
+#[derive(Debug)]
+pub struct EventRefused<'a> {
+    pub sink: &'a str,
+    pub event: &'a str,
+    pub position: u64,
+    pub detail: &'a str,
+}
+
+impl Report for EventRefused<'_> {
+    fn report(&self) {
+        warn!(
+            message_id = kinds::EVENT_REFUSED,
+            sink = self.sink,
+            event = self.event,
+            position = self.position,
+            reason = "rejected",
+            "sink refuses an event, it is not told again (should it know readings only, set \
+             `events = false`): {}",
+            self.detail
+        );
+    }
+}

@@ -1,0 +1,97 @@
+//! Every kind of thing the daemon says: its message id, its level, and its fields.
+//!
+//! An id never changes its meaning and a field never its name: alerts and scripts at sites depend
+//! on them. `systemd/outstation.catalog` explains each, README lists them, and `tests/tidy` holds
+//! what is said to this table.
+
+/// One line of the documentation.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    pub message_id: &'static str,
+    pub name: &'static str,
+    /// Most have one. WARN: nothing was lost. ERROR: something was, or a person is needed.
+    pub levels: &'static [&'static str],
+    pub fields: &'static [&'static str],
+}
+
+macro_rules! kinds {
+    ($($name:ident $id:literal [$($level:ident)+] [$($field:ident)*],)+) => {
+        $(
+            // Those of sinks that are not built are said by nobody.
+            #[cfg_attr(not(all(feature = "mqtt", feature = "prometheus")), allow(dead_code))]
+            pub(crate) const $name: &str = $id;
+        )+
+
+        /// All of them, by id.
+        pub const ALL: &[Kind] = &[$(Kind {
+            message_id: $id,
+            name: stringify!($name),
+            levels: &[$(stringify!($level)),+],
+            fields: &[$(stringify!($field)),*],
+        }),+];
+    };
+}
+
+kinds! {
+    PANICKED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1000" [error] [],
+    STARTED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1001" [info] [version device],
+    STOPPED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1002" [info] [],
+    CONFIG_DOUBTFUL "7d2f9e0ab14c4c6b9d6d8f5a3e7c1003" [warn] [],
+    RECORDS_UNSAID "7d2f9e0ab14c4c6b9d6d8f5a3e7c1004" [warn error] [count errors],
+    FAILED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1005" [error] [],
+    LOG_OPENED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1010" [info] [path epoch next_seq],
+    LOG_TROUBLE "7d2f9e0ab14c4c6b9d6d8f5a3e7c1011" [error] [path reason remedy],
+    LOG_HEALED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1012" [info] [path],
+    SEGMENT_DAMAGED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1013" [error] [first_seq last_seq count],
+    READINGS_UNSAVED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1014" [error] [count],
+    LOG_UNREADABLE "7d2f9e0ab14c4c6b9d6d8f5a3e7c1015" [error] [path reason],
+    LOG_BEGAN "7d2f9e0ab14c4c6b9d6d8f5a3e7c1016" [info] [path epoch reason],
+    LOG_SALVAGED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1017" [error] [path aside reason kept count ranges],
+    READINGS_EVICTED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1018" [error] [lane first_seq last_seq count from_ms to_ms],
+    READINGS_GIVEN_UP "7d2f9e0ab14c4c6b9d6d8f5a3e7c1019" [error] [reason count],
+    LOG_VANISHED "7d2f9e0ab14c4c6b9d6d8f5a3e7c101a" [warn] [path],
+    READINGS_SKIPPED "7d2f9e0ab14c4c6b9d6d8f5a3e7c101e" [warn] [sink first_seq last_seq],
+    PORT_OPENED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1020" [info] [port path],
+    PORT_ABSENT "7d2f9e0ab14c4c6b9d6d8f5a3e7c1021" [warn] [port reason],
+    PORT_FAULTS "7d2f9e0ab14c4c6b9d6d8f5a3e7c1022" [warn] [port reason count faults],
+    READINGS_OVERFLOWED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1023" [error] [port count reason],
+    SENSOR_SAID "7d2f9e0ab14c4c6b9d6d8f5a3e7c1024" [info warn] [port],
+    SENSOR_CROWDED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1025" [error] [port sensor],
+    TAIL_RECOVERED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1026" [info] [port count bytes],
+    TAIL_UNWRITTEN "7d2f9e0ab14c4c6b9d6d8f5a3e7c1027" [warn] [port path reason],
+    TAIL_RECORDS_AGAIN "7d2f9e0ab14c4c6b9d6d8f5a3e7c1028" [info] [port],
+    TAIL_OUTDATED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1029" [error] [port bytes reason],
+    TAIL_DAMAGED "7d2f9e0ab14c4c6b9d6d8f5a3e7c102a" [error] [port bytes reason],
+    TAIL_GIVEN_UP "7d2f9e0ab14c4c6b9d6d8f5a3e7c102b" [error] [port bytes attempts reason],
+    BREAKER_OPENED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1030" [warn] [sink endpoint breaker reason retry_in_s],
+    SINK_MISCONFIGURED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1031" [error] [sink endpoint reason remedy],
+    BREAKER_CLOSED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1032" [info] [sink endpoint breaker],
+    BREAKER_RECALLED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1038" [warn] [sink endpoint reason retry_in_s],
+    ACTOR_CRASHED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1040" [error] [actor restart_in_s],
+    ACTOR_STUCK "7d2f9e0ab14c4c6b9d6d8f5a3e7c1041" [error] [actor],
+    STAGE_LATE "7d2f9e0ab14c4c6b9d6d8f5a3e7c1042" [error] [actors deadline_s],
+    LOCAL_PORT_OPENED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1050" [info] [address],
+    LOCAL_PORT_REFUSES "7d2f9e0ab14c4c6b9d6d8f5a3e7c1051" [warn] [address reason],
+    LOCAL_PORT_ABSENT "7d2f9e0ab14c4c6b9d6d8f5a3e7c1052" [warn] [reason],
+    CLIENTS_REFUSED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1053" [warn] [count address],
+    LOCAL_PORT_FILES_UNUSABLE "7d2f9e0ab14c4c6b9d6d8f5a3e7c1054" [error] [reason],
+    LOCAL_PORT_ANNOUNCED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1055" [info] [device],
+    LOCAL_PORT_UNANNOUNCED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1056" [warn] [reason],
+    SINK_HELD_BACK "7d2f9e0ab14c4c6b9d6d8f5a3e7c1060" [info warn] [sink reason retry_in_s],
+    SINK_GOES_ON "7d2f9e0ab14c4c6b9d6d8f5a3e7c1061" [info] [sink],
+    QUIET_HOURS_UNKNOWN "7d2f9e0ab14c4c6b9d6d8f5a3e7c1062" [warn] [sink],
+    EVENT_REFUSED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1063" [warn] [sink event position reason],
+    READINGS_QUARANTINED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1080" [warn] [sink first_seq last_seq count reason],
+    READINGS_DISCARDED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1081" [error] [sink first_seq last_seq count reason],
+    QUARANTINE_CHANGED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1082" [info] [sink count],
+    CONTROL_ABSENT "7d2f9e0ab14c4c6b9d6d8f5a3e7c1083" [warn] [path reason],
+    ENDPOINTS_FOUND "7d2f9e0ab14c4c6b9d6d8f5a3e7c1090" [info] [sink endpoints],
+    ENDPOINTS_UNKNOWN "7d2f9e0ab14c4c6b9d6d8f5a3e7c1091" [warn] [sink service kept],
+    READINGS_FOUND "7d2f9e0ab14c4c6b9d6d8f5a3e7c10b0" [info] [sink count],
+    MESSAGES_UNHEARD "7d2f9e0ab14c4c6b9d6d8f5a3e7c10b1" [warn] [sink topic],
+    VALUES_OMITTED "7d2f9e0ab14c4c6b9d6d8f5a3e7c10e0" [warn] [sink values readings],
+    TLS_FILES_UNUSABLE "7d2f9e0ab14c4c6b9d6d8f5a3e7c10e1" [warn] [url],
+    CONFIG_RELOADED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1100" [info] [started stopped],
+    CONFIG_REFUSED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1101" [error] [],
+    ACTOR_DROPPED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1102" [error] [actor deadline_s],
+}

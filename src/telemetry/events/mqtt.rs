@@ -1,0 +1,33 @@
+//! What the `mqtt` sink says of messages that a broker took and nobody got.
+
+use tracing::warn;
+
+use super::Report;
+use super::kinds;
+use crate::status::metrics::SINK_UNHEARD;
+
+/// The broker took messages for which it has no subscriber, and dropped them.
+#[derive(Debug)]
+pub struct MessagesUnheard<'a> {
+    pub sink: &'a str,
+    /// One of theirs.
+    pub topic: &'a str,
+    pub count: u64,
+    /// Whether those before had somebody: only then it is worth a line.
+    pub begins: bool,
+}
+
+impl Report for MessagesUnheard<'_> {
+    fn report(&self) {
+        metrics::counter!(SINK_UNHEARD, "sink" => self.sink.to_owned()).increment(self.count);
+        if self.begins {
+            warn!(
+                message_id = kinds::MESSAGES_UNHEARD,
+                sink = self.sink,
+                topic = self.topic,
+                "nobody subscribes to what is published, and the broker drops it: it counts as \
+                 delivered; subscribe with a persistent session, or check `topic`"
+            );
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What the daemon says of readings that a sink refuses.
+
+use std::path::Path;
+
+use tracing::{error, info, warn};
+
+use super::Report;
+use super::kinds;
+use crate::domain::model::quarantine::{Done, Wish};
+use crate::telemetry::error_chain;
+
+/// Nothing is lost: they are kept, and nothing waits for them.
+#[derive(Debug)]
+pub struct ReadingsQuarantined<'a> {
+    pub sink: &'a str,
+    pub first: u64,
+    pub last: u64,
+    pub count: u64,
+    /// What the server said of the last of them.
+    pub reason: &'a str,
+}
+
+impl Report for ReadingsQuarantined<'_> {
+    fn report(&self) {
+        warn!(
+            message_id = kinds::READINGS_QUARANTINED,
+            sink = self.sink,
+            first_seq = self.first,
+            last_seq = self.last,
+            count = self.count,
+            reason = self.reason,
+            "sink refuses readings for good, they are kept in quarantine; see `outstation quarantine list`"
+        );
+    }
+}
+
+/// Why a copy is kept no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// More than `quarantine_readings`.
+    Limit,
+    /// More than their part of the log.
+    Room,
+    /// The storage returned something else than was written.
+    Damaged,
+    /// A person said so.
+    Dropped,
+}
+
+#[derive(Debug)]
+pub struct ReadingsDiscarded<'a> {
+    pub sink: &'a str,
+    pub first: u64,
+    pub last: u64,
+    pub count: u64,
+    pub why: Why,
+}
+
+impl Report for ReadingsDiscarded<'_> {
+    fn report(&self) {
+        let why = match self.why {
+            Why::Limit => "there are more than `quarantine_readings` of the sink allows",
+            Why::Room => "they take more than their part of `log.max_bytes`",
+            Why::Damaged => "their copies are damaged",
+            Why::Dropped => "they were dropped by `outstation quarantine drop`",
+        };
+        error!(
+            message_id = kinds::READINGS_DISCARDED,
+            sink = self.sink,
+            first_seq = self.first,
+            last_seq = self.last,
+            count = self.count,
+            reason = "refused",
+            "refused readings are lost from quarantine: {why}"
+        );
+    }
+}
+
+/// A person changed what becomes of them.
+#[derive(Debug)]
+pub struct QuarantineChanged<'a> {
+    pub wish: Wish,
+    pub done: &'a Done,
+}
+
+impl Report for QuarantineChanged<'_> {
+    fn report(&self) {
+        let done = match self.wish {
+            Wish::Replay => "offered again",
+            Wish::Drop => "dropped",
+        };
+        info!(
+            message_id = kinds::QUARANTINE_CHANGED,
+            sink = self.done.sink,
+            count = self.done.readings,
+            "readings in quarantine are {done}, as a person asked"
+        );
+    }
+}
+
+/// The daemon does its work without it.
+#[derive(Debug)]
+pub struct ControlAbsent<'a> {
+    pub path: &'a Path,
+    pub error: &'a (dyn std::error::Error + 'static),
+}
+
+impl Report for ControlAbsent<'_> {
+    fn report(&self) {
+        warn!(
+            message_id = kinds::CONTROL_ABSENT,
+            path = %self.path.display(),
+            reason = error_chain(self.error),
+            "control socket not there, retrying; until then `outstation quarantine replay` and `drop` \
+             need a stopped daemon"
+        );
+    }
+}

@@ -1,0 +1,173 @@
+//! One record: what an event said, kept until it is written.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level};
+
+/// A field's value, or a message, is cut here: what servers and sensors say is quoted in them, and
+/// a record has to fit into one datagram.
+const VALUE_BYTES_MAX: usize = 2048;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value {
+    Text(String),
+    /// Shown as it is, without quotes.
+    Shown(String),
+    Count(u64),
+    Number(i64),
+    Float(f64),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) | Self::Shown(text) => f.write_str(text),
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Float(float) => write!(f, "{float}"),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Record {
+    pub(crate) level: Level,
+    pub(crate) target: &'static str,
+    /// Where in the source it is said.
+    pub(crate) place: Option<(&'static str, u32)>,
+    pub(crate) wall_ms: i64,
+    /// Empty for what is said to developers only.
+    pub(crate) message_id: String,
+    pub(crate) message: String,
+    pub(crate) fields: Vec<(&'static str, Value)>,
+    /// How many more occurrences this record stands for.
+    pub(crate) repeats: u64,
+}
+
+impl Record {
+    /// One that no event stands for.
+    pub(crate) fn new(level: Level, message_id: &str, message: &str, wall_ms: i64) -> Self {
+        Self {
+            level,
+            target: module_path!(),
+            place: None,
+            wall_ms,
+            message_id: message_id.to_owned(),
+            message: message.to_owned(),
+            fields: Vec::new(),
+            repeats: 0,
+        }
+    }
+
+    pub(crate) fn of(event: &Event<'_>, wall_ms: i64) -> Self {
+        let metadata = event.metadata();
+        let mut record = Self {
+            target: metadata.target(),
+            place: metadata.file().zip(metadata.line()),
+            ..Self::new(*metadata.level(), "", "", wall_ms)
+        };
+        event.record(&mut record);
+        record
+    }
+
+    pub(crate) fn field(&self, name: &str) -> Option<&Value> {
+        self.fields.iter().find(|(of, _)| *of == name).map(|(_, value)| value)
+    }
+
+    /// Makes this one, which is newer, stand for `older` too. What counts is added up, a range of
+    /// numbers grows to both, and everything else is as it was last.
+    pub(crate) fn absorb(&mut self, older: &Self) {
+        self.repeats += older.repeats + 1;
+        if self.message_id != older.message_id {
+            return;
+        }
+        for (name, value) in &mut self.fields {
+            let Some(before) = older.field(name) else { continue };
+            match (*name, value, before) {
+                (
+                    "count" | "bytes" | "values" | "readings",
+                    Value::Count(now),
+                    Value::Count(more),
+                ) => {
+                    *now += more;
+                }
+                ("faults", Value::Text(now), Value::Text(more)) => *now = add_up(now, more),
+                ("first_seq" | "from_ms", now, before) => now.clone_from(before),
+                _ => {}
+            }
+        }
+    }
+
+    fn put(&mut self, field: &Field, value: Value) {
+        self.fields.push((field.name(), value));
+    }
+}
+
+impl Visit for Record {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message_id" => value.clone_into(&mut self.message_id),
+            "message" => self.message = cut(value.to_owned()),
+            _ => self.put(field, Value::Text(cut(value.to_owned()))),
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let text = cut(format!("{value:?}"));
+        match field.name() {
+            "message" => self.message = text,
+            _ => self.put(field, Value::Shown(text)),
+        }
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, Value::Count(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, Value::Number(value));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, Value::Float(value));
+    }
+}
+
+/// Two lists such as `crc 3, too_long 1`.
+fn add_up(one: &str, other: &str) -> String {
+    let mut sums = BTreeMap::<&str, u64>::new();
+    for part in one.split(", ").chain(other.split(", ")) {
+        let (name, count) = part.rsplit_once(' ').unwrap_or((part, "0"));
+        *sums.entry(name).or_default() += count.parse().unwrap_or(0);
+    }
+    let parts: Vec<String> = sums.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    parts.join(", ")
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > VALUE_BYTES_MAX {
+        let end = (0..=VALUE_BYTES_MAX).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or_default());
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_add_up_by_reason() {
+        assert_eq!(add_up("crc 3, too_long 1", "cobs 2, crc 4"), "cobs 2, crc 7, too_long 1");
+    }
+
+    #[test]
+    fn what_others_say_is_cut_between_two_characters() {
+        let long = cut("€".repeat(1000));
+        assert!(long.len() < VALUE_BYTES_MAX + 4 && long.ends_with("€…"), "{}", long.len());
+        assert_eq!(cut("short".to_owned()), "short");
+    }
+}

@@ -1,0 +1,135 @@
+//! What is said of what happens again and again.
+
+use super::*;
+use crate::telemetry::records::record::Value;
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn record(message_id: &str, port: &str, count: u64) -> Record {
+    Record {
+        level: Level::WARN,
+        target: "test",
+        place: None,
+        wall_ms: 0,
+        message_id: message_id.to_owned(),
+        message: "said".to_owned(),
+        fields: vec![
+            ("port", Value::Text(port.to_owned())),
+            ("first_seq", Value::Count(count)),
+            ("count", Value::Count(count)),
+        ],
+        repeats: 0,
+    }
+}
+
+fn count(record: &Record) -> u64 {
+    match record.field("count") {
+        Some(Value::Count(count)) => *count,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Every record said, when and how it looked.
+fn play(events: impl Iterator<Item = (Duration, Record)>) -> Vec<(Duration, Record)> {
+    let (mut repeats, mut said) = (Repeats::default(), Vec::new());
+    let release_until = |repeats: &mut Repeats, said: &mut Vec<_>, until: Duration| {
+        while let Some(due) = repeats.next_due().filter(|due| *due <= until) {
+            said.extend(repeats.release(due).into_iter().map(|(record, _)| (due, record)));
+        }
+    };
+    for (at, record) in events {
+        release_until(&mut repeats, &mut said, at);
+        said.extend(repeats.admit(record, at).map(|record| (at, record)));
+    }
+    let end = said.last().map_or(Duration::ZERO, |(at, _)| *at);
+    said.extend(repeats.release_all().into_iter().map(|(record, _)| (end, record)));
+    said
+}
+
+#[test]
+fn a_flood_is_bounded_and_every_occurrence_of_it_is_counted() {
+    let at = |n: u64| Duration::from_millis(n * 10);
+    let said = play((0..60_000).map(|n| (at(n), record("a", "mcu", n + 1))));
+    let in_time = said.iter().filter(|(at, _)| *at < seconds(600)).count();
+    assert!((15..=16).contains(&in_time), "six at once, then one a minute: {in_time}");
+    assert_eq!(said[0].0, at(0), "the first is said at once");
+    let occurrences: u64 = said.iter().map(|(_, record)| record.repeats + 1).sum();
+    assert_eq!(occurrences, 60_000);
+    let counted: u64 = said.iter().map(|(_, record)| count(record)).sum();
+    assert_eq!(counted, (1..=60_000).sum::<u64>(), "what they count is exact");
+    let held = &said[6].1;
+    assert_eq!(held.field("first_seq"), Some(&Value::Count(7)), "a range begins where it began");
+}
+
+#[test]
+fn one_subject_says_nothing_about_another() {
+    let mut repeats = Repeats::default();
+    for n in 0..20 {
+        repeats.admit(record("a", "noisy", n), seconds(0));
+    }
+    assert!(repeats.admit(record("a", "quiet", 1), seconds(0)).is_some());
+    assert!(repeats.admit(record("b", "noisy", 1), seconds(0)).is_some());
+}
+
+#[test]
+fn the_last_word_about_a_port_is_how_it_is() {
+    let states = [kinds::PORT_ABSENT, kinds::PORT_OPENED];
+    let said = play((0..101).map(|n| (seconds(0), record(states[n % 2], "mcu", 0))));
+    let (_, last) = said.last().expect("something is said");
+    assert_eq!((last.message_id.as_str(), last.repeats), (kinds::PORT_ABSENT, 94));
+    assert_eq!(said.len(), 7);
+}
+
+#[test]
+fn the_last_word_about_the_log_is_how_it_is() {
+    let states = [kinds::LOG_TROUBLE, kinds::LOG_HEALED];
+    let of = |n: u64, id: &str| Record {
+        message: format!("about {id}"),
+        fields: Vec::new(),
+        ..record(id, "", n)
+    };
+    let said = play((0..15).map(|n| (seconds(n * 2), of(n, states[usize::from(n % 2 == 1)]))));
+    let (_, last) = said.last().expect("something is said");
+    assert_eq!((last.message_id.as_str(), last.repeats), (kinds::LOG_TROUBLE, 8));
+}
+
+#[test]
+fn what_was_held_back_knows_when_it_happened() {
+    let mut repeats = Repeats::default();
+    for n in 0..20 {
+        repeats.admit(record("a", "mcu", n), seconds(n));
+    }
+    let due = repeats.next_due().expect("something is held back");
+    let held: Vec<_> = repeats.release(due).into_iter().map(|(_, at)| at).collect();
+    assert_eq!(held, [seconds(19)]);
+}
+
+#[test]
+fn what_happens_once_a_minute_is_said_each_time() {
+    let said = play((0..100).map(|n| (seconds(n * 60), record("a", "mcu", 1))));
+    assert!(said.len() == 100 && said.iter().all(|(_, record)| record.repeats == 0));
+}
+
+#[test]
+fn a_thousand_subjects_take_no_more_memory_than_some() {
+    let events = (0..10_000).map(|n| (seconds(0), record("a", &format!("port-{n}"), 1)));
+    let said = play(events);
+    assert!(said.len() < SUBJECTS_MAX + 10, "{}", said.len());
+    let occurrences: u64 = said.iter().map(|(_, record)| record.repeats + 1).sum();
+    assert_eq!(occurrences, 10_000);
+}
+
+#[test]
+fn details_that_were_asked_for_are_all_said() {
+    let detail = || Record { level: Level::DEBUG, ..record("a", "mcu", 1) };
+    assert_eq!(play((0..100).map(|_| (seconds(0), detail()))).len(), 100);
+}
+
+#[test]
+fn events_without_a_subject_are_told_apart_by_what_they_say() {
+    let about = |text: String| Record { message: text, fields: Vec::new(), ..record("a", "", 0) };
+    let said = play((0..50).map(|n| (seconds(0), about(format!("setting {n} is odd")))));
+    assert!(said.len() == 50 && said.iter().all(|(_, record)| record.repeats == 0));
+}

@@ -1,0 +1,205 @@
+//! The HTTP client of every sink that posts: one request, one bounded answer.
+//!
+//! ```text
+//!  post ─▶ http_access ─▶ pool ─▶ TLS (tls) ─▶ bytes counted (http_wire, wire) ─▶ TCP
+//!       ◀─ http_answer ◀──┘
+//! ```
+//!
+//! Only the status decides. What a server writes into its body, or calls it, is read within bounds and
+//! means nothing: batches are accepted whole or not at all.
+
+use std::error::Error as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{HeaderMap, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::timeout;
+
+use super::http_access::Credentials;
+use super::http_answer::Heard;
+use super::http_wire::{Metered, is_premature};
+use super::tls::{self, Stamp};
+use crate::clock::Clock;
+use crate::domain::model::endpoint::without_query;
+use crate::domain::policy::breaker::Cause;
+use crate::telemetry::error_chain;
+use crate::telemetry::events::{Report, TlsFilesUnusable};
+use crate::upload::SetupError;
+use crate::upload::{Refusal, Wire};
+
+pub(crate) use super::http_answer::Unsuccessful;
+pub(crate) use crate::config::Access;
+
+/// How much of an answer is read: enough for a reason, too little to be a burden.
+const ANSWER_BYTES_MAX: usize = 4096;
+/// The longest head of an answer.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+/// How long the body of an answer is waited for once its status is known.
+const BODY_PATIENCE: Duration = Duration::from_secs(1);
+/// A connection unused for this long is closed: most routers forget it soon after.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+
+impl Access {
+    /// What would keep a sink from ever sending.
+    pub(crate) fn check(&self) -> Result<(), SetupError> {
+        Credentials::read(self)?;
+        tls::client_config(&self.tls).map(drop)
+    }
+}
+
+type Pool = Client<HttpsConnector<Metered>, Full<Bytes>>;
+
+/// Posts to one URL.
+#[derive(Debug)]
+pub(crate) struct HttpClient {
+    url: String,
+    access: Access,
+    wire: Wire,
+    clock: Clock,
+    /// Made at first use: a missing certificate file must not keep readings from being recorded. Made
+    /// anew when the files of certificates have changed.
+    pool: Mutex<Option<(Stamp, Pool)>>,
+}
+
+impl HttpClient {
+    pub(crate) fn new(url: String, access: Access, wire: Wire) -> Self {
+        Self { url, access, wire, clock: Clock::system(), pool: Mutex::new(None) }
+    }
+
+    /// Posts a body; an answer other than success is for the caller to judge, anything else is not.
+    pub(crate) async fn post(
+        &self,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<Result<(), Unsuccessful>, Refusal> {
+        let credentials = Credentials::read(&self.access)?;
+        let request = self.request(headers, &credentials, body)?;
+        let pool = self.pool()?;
+        let response = pool.request(request).await.map_err(|error| self.refused_by_link(&error))?;
+        if !response.status().is_success() {
+            return Ok(Err(self.unsuccessful(response, &credentials).await));
+        }
+        if is_premature(&response) {
+            return Err(accepted_unread(response.status()));
+        }
+        // Read to the end, so that the connection can be used again; its content is no matter, and
+        // a body that never ends does not take the acceptance back.
+        let rest = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
+        drop(timeout(BODY_PATIENCE, rest).await);
+        Ok(Ok(()))
+    }
+
+    /// The pool, with the certificates as they stand in their files. While new files do not fit each
+    /// other, the old ones are used: whoever renews them writes one after the other.
+    fn pool(&self) -> Result<Pool, SetupError> {
+        // Every change is a single assignment: a panic elsewhere leaves nothing half done.
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamp = Stamp::of(self.access.tls.paths());
+        if let Some((_, pool)) = pool.as_ref().filter(|(known, _)| *known == stamp) {
+            return Ok(pool.clone());
+        }
+        match (self.connect(), pool.as_mut()) {
+            (Ok(new), _) => {
+                *pool = Some((stamp, new.clone()));
+                Ok(new)
+            }
+            (Err(error), Some((known, old))) => {
+                TlsFilesUnusable { url: without_query(&self.url), detail: &error_chain(&error) }
+                    .report();
+                *known = stamp;
+                Ok(old.clone())
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    fn connect(&self) -> Result<Pool, SetupError> {
+        let mut http = HttpConnector::new();
+        http.enforce_http(false);
+        http.set_nodelay(true);
+        http.set_keepalive(Some(IDLE_MAX));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls::client_config(&self.access.tls)?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(Metered::new(http, self.wire.clone()));
+        Ok(Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE_MAX)
+            .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(1)
+            .http1_max_buf_size(HEAD_BYTES_MAX)
+            .build(connector))
+    }
+
+    fn request(
+        &self,
+        headers: HeaderMap,
+        credentials: &Credentials,
+        body: Vec<u8>,
+    ) -> Result<Request<Full<Bytes>>, SetupError> {
+        let mut request = Request::new(Full::new(Bytes::from(body)));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.url.parse().map_err(|_| SetupError::Url(self.url.clone()))?;
+        let all = request.headers_mut();
+        *all = credentials.headers.clone();
+        // What the protocol says of itself goes before what was configured.
+        all.extend(headers);
+        let agent = concat!("outstation/", env!("CARGO_PKG_VERSION"));
+        all.insert(USER_AGENT, HeaderValue::from_static(agent));
+        Ok(request)
+    }
+
+    async fn unsuccessful(
+        &self,
+        response: Response<Incoming>,
+        credentials: &Credentials,
+    ) -> Unsuccessful {
+        let (head, body) = response.into_parts();
+        let body = timeout(BODY_PATIENCE, beginning(body)).await.unwrap_or_default();
+        let heard = Heard { status: head.status, headers: &head.headers, body: &body };
+        Unsuccessful::of(heard, credentials, self.clock.wall_ms())
+    }
+
+    /// No answer at all. A certificate that is not accepted is a person's business, the rest weather.
+    fn refused_by_link(&self, error: &ClientError) -> Refusal {
+        if let Some(refusal) = tls::refusal(error, &self.access.tls) {
+            return refusal;
+        }
+        // The outermost says no more than that it is the client's.
+        let said = error.source().map_or_else(|| error.to_string(), error_chain);
+        let detail = match error.is_connect() {
+            true => format!("failed to connect: {said}"),
+            false => format!("there was no answer: {said}"),
+        };
+        Refusal::retry(Cause::LinkDown, detail)
+    }
+}
+
+/// As much of a body as is read; one that breaks off has said something too.
+async fn beginning(mut body: Incoming) -> Vec<u8> {
+    let mut begin = Vec::new();
+    while begin.len() < ANSWER_BYTES_MAX {
+        let Some(Ok(frame)) = body.frame().await else { break };
+        begin.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+    }
+    begin.truncate(ANSWER_BYTES_MAX);
+    begin
+}
+
+fn accepted_unread(status: StatusCode) -> Refusal {
+    let detail = format!(
+        "the server answered {status} before it was sent the whole request, which accepts nothing"
+    );
+    Refusal::retry(Cause::ServerBusy, detail)
+}
+
+#[cfg(test)]
+mod tests;

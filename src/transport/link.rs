@@ -1,0 +1,93 @@
+//! From a URL to bytes that flow to a server, each counted, for the sinks that speak a protocol of
+//! their own above TCP.
+
+use std::fmt;
+use std::io;
+
+use hyper::Uri;
+use tokio::net::TcpStream;
+
+use super::tls;
+use super::wire::MeteredStream;
+use crate::config::TlsFiles;
+pub(crate) use crate::credentials::tls::Io;
+use crate::domain::policy::breaker::Cause;
+use crate::telemetry::error_chain;
+use crate::upload::{Refusal, SetupError, Wire};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    pub(crate) scheme: &'static str,
+    /// As it is connected to, and as a certificate names it.
+    pub(crate) host: String,
+    port: u16,
+}
+
+impl Address {
+    /// By a URL of one of these schemes, with the port that is usual for each.
+    pub(crate) fn of(url: &str, schemes: &[(&'static str, u16)]) -> Result<Self, SetupError> {
+        let no_url = || SetupError::Url(url.to_owned());
+        let parsed: Uri = url.parse().map_err(|_| no_url())?;
+        let known = schemes.iter().find(|(scheme, _)| parsed.scheme_str() == Some(scheme));
+        let (scheme, usual) = *known.ok_or_else(no_url)?;
+        let host = parsed.host().ok_or_else(no_url)?.trim_matches(['[', ']']).to_owned();
+        Ok(Self { scheme, host, port: parsed.port_u16().unwrap_or(usual) })
+    }
+
+    pub(crate) async fn dial(&self, wire: &Wire) -> Result<MeteredStream, Refusal> {
+        let failed = |error: io::Error| {
+            let detail = format!("failed to connect to `{self}`: {}", error_chain(&error));
+            Refusal::retry(Cause::LinkDown, detail)
+        };
+        let tcp = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(failed)?;
+        tcp.set_nodelay(true).map_err(failed)?;
+        Ok(MeteredStream::new(tcp, wire.clone()))
+    }
+
+    /// Encrypts what goes there, once the server has shown that it is the one.
+    pub(crate) async fn encrypt(
+        &self,
+        io: impl Io + 'static,
+        config: tls::ClientConfig,
+        files: &TlsFiles,
+    ) -> Result<Box<dyn Io>, Refusal> {
+        let agreed = tls::connect(io, &self.host, config)?.await;
+        let failed = |error: io::Error| {
+            let detail = format!("failed to agree on TLS with `{self}`: {}", error_chain(&error));
+            Refusal::retry(Cause::LinkDown, detail)
+        };
+        match agreed {
+            Ok(encrypted) => Ok(Box::new(encrypted)),
+            Err(error) => Err(tls::refusal(&error, files).unwrap_or_else(|| failed(error))),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(formatter, "[{}]:{}", self.host, self.port),
+            false => write!(formatter, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_names_host_port_and_whether_to_encrypt() {
+        let schemes = [("mqtt", 1883), ("mqtts", 8883)];
+        for (url, scheme, shown) in [
+            ("mqtt://h/", "mqtt", "h:1883"),
+            ("mqtts://h.example", "mqtts", "h.example:8883"),
+            ("mqtts://[::1]:9/", "mqtts", "[::1]:9"),
+        ] {
+            let address = Address::of(url, &schemes).expect("a URL");
+            assert_eq!((address.scheme, address.to_string().as_str()), (scheme, shown));
+        }
+        assert!(Address::of("", &schemes).is_err());
+        assert!(Address::of("http://h", &schemes).is_err());
+    }
+}

@@ -1,0 +1,11 @@
+//! How bytes reach a server: connections, TLS, HTTP, and what its answers mean.
+
+pub mod http_access;
+pub mod http_answer;
+pub mod http_client;
+pub mod http_wire;
+#[cfg(any(feature = "mqtt", feature = "nats"))]
+pub mod link;
+pub mod remedy;
+pub mod tls;
+pub mod wire;

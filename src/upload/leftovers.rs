@@ -1,0 +1,108 @@
+//! What was pulled from the log and is still to be sent: the rest of what did not fit into one
+//! request, and the halves of what was refused.
+//!
+//! It is only a shortcut: all of it is still pending in the log, and dropping it loses nothing. At
+//! most one batch of each lane is in it.
+
+use crate::domain::model::batch::{Batch, Lane};
+
+#[derive(Debug, Default)]
+pub(crate) struct Begun {
+    /// By lane: the next part is the last.
+    parts: [Vec<Batch>; 3],
+}
+
+impl Begun {
+    pub(crate) fn push(&mut self, part: Batch) {
+        self.parts[part.lane as usize].push(part);
+    }
+
+    pub(crate) fn pop(&mut self, lane: Lane) -> Option<Batch> {
+        self.parts[lane as usize].pop()
+    }
+
+    /// Which lane to go on with, given the order in which they may go; and how many of them may be
+    /// asked for something new first.
+    ///
+    /// What was live when it was pulled may have become backlog since: while some of it is here the
+    /// log is not asked for backlog, or it would give the same readings again.
+    pub(crate) fn next(&self, lanes: &[Lane]) -> (usize, Option<Lane>) {
+        let live = self.has(Lane::Live) && lanes.contains(&Lane::Live);
+        let next = lanes.iter().enumerate().find_map(|(at, lane)| match lane {
+            lane if self.has(*lane) => Some((at, Some(*lane))),
+            Lane::Backfill if live => Some((at, Some(Lane::Live))),
+            _ => None,
+        });
+        next.unwrap_or((lanes.len(), None))
+    }
+
+    /// Whether events are among it: the log would give them again with any batch.
+    pub(crate) fn has_events(&self) -> bool {
+        self.parts.iter().flatten().any(|part| !part.events.is_empty())
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.parts.iter_mut().for_each(Vec::clear);
+    }
+
+    /// Forgets what is of none of these lanes.
+    pub(crate) fn retain(&mut self, lanes: &[Lane]) {
+        for lane in [Lane::Alarm, Lane::Live, Lane::Backfill] {
+            if !lanes.contains(&lane) {
+                self.parts[lane as usize].clear();
+            }
+        }
+    }
+
+    fn has(&self, lane: Lane) -> bool {
+        !self.parts[lane as usize].is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Lane::{Alarm, Backfill, Live};
+
+    fn begun(lanes: &[Lane]) -> Begun {
+        let mut begun = Begun::default();
+        for lane in lanes {
+            begun.push(Batch {
+                device: "d".into(),
+                epoch: 1,
+                lane: *lane,
+                sensors: vec![],
+                boots: vec![],
+                segments: vec![],
+                events: vec![],
+            });
+        }
+        begun
+    }
+
+    #[test]
+    fn more_urgent_lanes_are_asked_before_it_goes_on() {
+        let order = [Alarm, Live, Backfill];
+        assert_eq!(begun(&[]).next(&order), (3, None));
+        assert_eq!(begun(&[Backfill]).next(&order), (2, Some(Backfill)));
+        assert_eq!(begun(&[Live, Backfill]).next(&order), (1, Some(Live)));
+        assert_eq!(begun(&[Alarm, Live]).next(&order), (0, Some(Alarm)));
+        assert_eq!(begun(&[Backfill]).next(&[Alarm, Backfill, Live]), (1, Some(Backfill)));
+    }
+
+    #[test]
+    fn readings_that_became_backlog_meanwhile_are_not_pulled_twice() {
+        let order = [Alarm, Backfill, Live];
+        assert_eq!(begun(&[Live]).next(&order), (1, Some(Live)), "the backlog is not asked");
+        assert_eq!(begun(&[Live, Backfill]).next(&order), (1, Some(Backfill)), "nor is it needed");
+    }
+
+    #[test]
+    fn what_is_held_back_is_forgotten() {
+        let mut begun = begun(&[Alarm, Live, Backfill]);
+        begun.retain(&[Alarm]);
+        assert_eq!(begun.next(&[Alarm, Live, Backfill]), (0, Some(Alarm)));
+        assert!(begun.pop(Alarm).is_some());
+        assert_eq!(begun.next(&[Alarm, Live, Backfill]), (3, None));
+    }
+}

@@ -1,0 +1,349 @@
+//! The breaker as a tower layer: an open breaker is *not ready*, so nothing is encoded or sent.
+//!
+//! Decisions are [`domain::breaker`](crate::domain::policy::breaker)'s; this file keeps time, wakes who
+//! waits, tells the status and the log, and sees to it that a probe dropped midway gives its place
+//! back.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context as TaskContext, Poll, ready};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tower::Service;
+
+use crate::clock::Clock;
+use crate::domain::model::endpoint::Endpoint;
+use crate::domain::model::event::{Event, Stream};
+use crate::domain::policy::backoff::jitter_seed;
+use crate::domain::policy::breaker::{
+    Breaker, Cause, Leave, Now, Pass, Policy, SavedBreaker, State,
+};
+use crate::event_log::Appender;
+use crate::telemetry::events::{BreakerMoved, BreakerRecalled, Report, SinkMisconfigured};
+use crate::transport::remedy;
+use crate::upload::{Attempt, EndpointStatus, Offer, Receipt, Refusal, SinkStatus};
+
+/// What all breakers of one sink share.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub device: String,
+    pub sink: String,
+    pub policy: Policy,
+    pub clock: Clock,
+    pub status: watch::Sender<SinkStatus>,
+    pub appender: Appender,
+    pub recoveries: Recoveries,
+}
+
+impl Context {
+    /// A generator that no other device shares, and no other part of this one.
+    pub(crate) fn rng(&self, part: &str) -> fastrand::Rng {
+        let seed = jitter_seed(&[&self.device, &self.sink, part], Clock::entropy());
+        fastrand::Rng::with_seed(seed)
+    }
+
+    pub(crate) fn save(&self, endpoint: &str, saved: SavedBreaker) {
+        let event = Event::BreakerSaved { endpoint: endpoint.to_owned(), saved };
+        self.appender.note_at_once(Stream::breaker(&self.sink), event);
+    }
+
+    fn clocks(&self) -> Now<'_> {
+        let at = self.clock.now();
+        Now { at, since_boot_ms: self.clock.since_boot_ms(), boot: self.clock.boot_id() }
+    }
+}
+
+/// How often a breaker of the sink has closed.
+#[derive(Clone, Debug, Default)]
+pub struct Recoveries(Arc<AtomicU64>);
+
+impl Recoveries {
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The breaker of one endpoint, shared by all clones of its service.
+#[derive(Clone, Debug)]
+pub struct SharedBreaker {
+    inner: Arc<Mutex<Inner>>,
+    /// The endpoint's, as it is shown and stored.
+    address: Arc<str>,
+    context: Context,
+}
+
+#[derive(Debug)]
+struct Inner {
+    breaker: Breaker,
+    rng: fastrand::Rng,
+}
+
+impl SharedBreaker {
+    /// Goes on where an earlier process stood, if it left word.
+    pub fn new(endpoint: &Endpoint, saved: Option<&SavedBreaker>, context: Context) -> Self {
+        let address = endpoint.address();
+        let mut rng = context.rng(address);
+        let policy = context.policy;
+        let breaker = match saved {
+            Some(saved) => Breaker::restored(policy, saved, context.clocks(), &mut rng),
+            None => Breaker::new(policy),
+        };
+        let state = breaker.state();
+        let inner = Arc::new(Mutex::new(Inner { breaker, rng }));
+        let shared = Self { inner, address: address.into(), context };
+        shared.recalled(state);
+        shared
+    }
+
+    pub(crate) fn is_due(&self) -> bool {
+        self.lock().breaker.is_due(self.context.clock.now())
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().breaker.state().is_closed()
+    }
+
+    /// Before an orderly stop. It is a person's, who may have mended what needed a person: the next
+    /// process asks again soon.
+    pub(crate) fn release(&self) {
+        if self.lock().breaker.state().cause() == Some(Cause::Misconfigured) {
+            let now = self.context.clocks();
+            let mut saved = self.lock().breaker.saved(now);
+            if let SavedBreaker::Open { until_ms, .. } = &mut saved {
+                *until_ms = now.since_boot_ms;
+            }
+            self.context.save(&self.address, saved);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Every change is a single assignment: a panic elsewhere leaves nothing half done.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ask(&self) -> Leave {
+        let mut inner = self.lock();
+        let before = inner.breaker.state();
+        let leave = inner.breaker.ask(self.context.clock.now());
+        self.moved(before, &inner.breaker, "");
+        leave
+    }
+
+    fn settle(&self, pass: Pass, result: &Result<Receipt, Refusal>) {
+        let mut inner = self.lock();
+        let (before, now) = (inner.breaker.state(), self.context.clock.now());
+        let Inner { breaker, rng } = &mut *inner;
+        match result {
+            // A rejected batch is an answer: the server is there and working.
+            Ok(_) | Err(Refusal::Rejected { .. }) => breaker.succeeded(now, pass),
+            Err(Refusal::Retry { cause, after, .. }) => {
+                breaker.failed(now, pass, *cause, *after, rng);
+            }
+        }
+        let error = result.as_ref().err().map(ToString::to_string);
+        self.context.status.send_modify(|status| {
+            status.requests += 1;
+            status.failures += u64::from(error.is_some());
+            status.last_error.clone_from(&error);
+            if let Some(endpoint) = self.of(status) {
+                endpoint.requests += 1;
+                endpoint.failures += u64::from(error.is_some());
+                endpoint.last_error.clone_from(&error);
+            }
+        });
+        self.moved(before, &inner.breaker, &error.unwrap_or_default());
+    }
+
+    fn cancelled(&self, pass: Pass) {
+        let mut inner = self.lock();
+        let before = inner.breaker.state();
+        inner.breaker.cancelled(pass);
+        self.moved(before, &inner.breaker, "");
+    }
+
+    /// This endpoint's part of the status; none, if it is not listed any more.
+    fn of<'a>(&self, status: &'a mut SinkStatus) -> Option<&'a mut EndpointStatus> {
+        status.endpoints.iter_mut().find(|endpoint| *endpoint.url == *self.address)
+    }
+
+    fn show(&self, state: State) {
+        self.context.status.send_modify(|status| {
+            if let Some(endpoint) = self.of(status) {
+                endpoint.breaker = state;
+            }
+            status.sum_up();
+        });
+    }
+
+    fn moved(&self, before: State, breaker: &Breaker, detail: &str) {
+        let after = breaker.state();
+        if before == after {
+            return;
+        }
+        self.show(after);
+        if before.name() == after.name() {
+            return;
+        }
+        // A probe under way is no state to go on from: the next process makes its own.
+        if !matches!(after, State::HalfOpen { .. }) {
+            self.context.save(&self.address, breaker.saved(self.context.clocks()));
+        }
+        if after.is_closed() {
+            self.context.recoveries.0.fetch_add(1, Ordering::Relaxed);
+        }
+        self.tell(before, after, detail);
+    }
+
+    fn tell(&self, before: State, after: State, detail: &str) {
+        let (sink, endpoint) = (self.context.sink.as_str(), &*self.address);
+        let (label, spared) = self.neighbourhood();
+        let retry_in = after.until().map(|at| at.saturating_sub(self.context.clock.now()));
+        let moved = BreakerMoved {
+            sink,
+            endpoint,
+            label: &label,
+            from: &before,
+            to: &after,
+            retry_in,
+            spared,
+            detail,
+        };
+        moved.count();
+        let opened = matches!(after, State::Open { cause: Cause::Misconfigured, .. });
+        if !opened {
+            moved.report();
+        } else if before.cause() != Some(Cause::Misconfigured) {
+            SinkMisconfigured { sink, endpoint, detail, remedy: remedy::of(detail) }.report();
+        }
+    }
+
+    /// How metrics name this endpoint, and whether another of the sink's works.
+    fn neighbourhood(&self) -> (String, bool) {
+        let status = self.context.status.borrow();
+        let (own, others): (Vec<_>, Vec<_>) =
+            status.endpoints.iter().partition(|endpoint| *endpoint.url == *self.address);
+        let label = own.first().map_or_else(|| self.address.to_string(), |own| own.label.clone());
+        (label, others.iter().any(|endpoint| endpoint.breaker.is_closed()))
+    }
+
+    /// What an earlier process left is shown, and said if it keeps us from sending.
+    fn recalled(&self, state: State) {
+        self.show(state);
+        if let (Some(cause), Some(until)) = (state.cause(), state.until()) {
+            let retry_in = until.saturating_sub(self.context.clock.now());
+            let (sink, endpoint) = (self.context.sink.as_str(), &*self.address);
+            BreakerRecalled { sink, endpoint, cause, retry_in }.report();
+        }
+    }
+}
+
+/// Guards `inner` with a breaker.
+#[derive(Debug)]
+pub struct BreakerService<S> {
+    inner: S,
+    breaker: SharedBreaker,
+    waiting: Option<Pin<Box<Sleep>>>,
+    leave: Option<LeaveHeld>,
+}
+
+impl<S> BreakerService<S> {
+    pub fn new(inner: S, breaker: SharedBreaker) -> Self {
+        Self { inner, breaker, waiting: None, leave: None }
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.waiting = Some(Box::pin(sleep_until(Instant::now() + time)));
+    }
+
+    /// Waits for leave, and takes it.
+    fn poll_leave(&mut self, context: &mut TaskContext<'_>) -> Poll<()> {
+        while self.leave.is_none() {
+            if let Some(wait) = &mut self.waiting {
+                ready!(wait.as_mut().poll(context));
+                self.waiting = None;
+            }
+            match self.breaker.ask() {
+                Leave::Send(pass) => {
+                    let breaker = self.breaker.clone();
+                    self.leave = Some(LeaveHeld { breaker, pass, open: true });
+                }
+                Leave::WaitUntil(until) => {
+                    self.wait(until.saturating_sub(self.breaker.context.clock.now()));
+                }
+                // One uploader holds one batch, so a probe under way is our own; should another
+                // clone hold it, look again soon.
+                Leave::WaitForProbe => self.wait(Duration::from_secs(1)),
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+/// A clone has to ask for leave of its own.
+impl<S: Clone> Clone for BreakerService<S> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), self.breaker.clone())
+    }
+}
+
+/// Leave to send, not yet used up. Dropped unused, it is given back.
+#[derive(Debug)]
+struct LeaveHeld {
+    breaker: SharedBreaker,
+    pass: Pass,
+    open: bool,
+}
+
+impl LeaveHeld {
+    fn settle(mut self, result: &Result<Receipt, Refusal>) {
+        self.open = false;
+        self.breaker.settle(self.pass, result);
+    }
+}
+
+impl Drop for LeaveHeld {
+    fn drop(&mut self) {
+        if self.open {
+            self.breaker.cancelled(self.pass);
+        }
+    }
+}
+
+impl<S> Service<Offer> for BreakerService<S>
+where
+    S: Service<Offer, Response = Receipt, Error = Refusal>,
+    S::Future: Send + 'static,
+{
+    type Response = Receipt;
+    type Error = Refusal;
+    type Future = Attempt;
+
+    /// Never fails: a sink that fails to become ready has failed like one that fails when called.
+    fn poll_ready(&mut self, context: &mut TaskContext<'_>) -> Poll<Result<(), Refusal>> {
+        loop {
+            ready!(self.poll_leave(context));
+            match ready!(self.inner.poll_ready(context)) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(refusal) => {
+                    if let Some(leave) = self.leave.take() {
+                        leave.settle(&Err(refusal));
+                    }
+                }
+            }
+        }
+    }
+
+    fn call(&mut self, offer: Offer) -> Self::Future {
+        let leave = self.leave.take().expect("`poll_ready` came before `call`");
+        let sent = self.inner.call(offer);
+        Box::pin(async move {
+            let result = sent.await;
+            leave.settle(&result);
+            result
+        })
+    }
+}

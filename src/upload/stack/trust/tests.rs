@@ -1,0 +1,163 @@
+//! The layer around a scripted server.
+
+use std::collections::BTreeSet;
+use std::future::ready;
+
+use super::*;
+use crate::domain::codec::segment::Segment;
+use crate::domain::model::batch::{Lane, StoredSegment};
+use crate::domain::model::reading::{Stamp, Value};
+use crate::upload::Rejection;
+
+/// Takes batches whose readings it all knows, and notes what it was asked.
+#[derive(Clone, Debug, Default)]
+struct Server {
+    takes: Arc<Mutex<BTreeSet<u64>>>,
+    asked: Arc<Mutex<Vec<(u64, u64)>>>,
+    /// It moves on over time: what lies before is refused for that.
+    takes_from: Arc<Mutex<u64>>,
+}
+
+impl Service<Offer> for Server {
+    type Response = Receipt;
+    type Error = Refusal;
+    type Future = std::future::Ready<Result<Receipt, Refusal>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, offer: Offer) -> Self::Future {
+        let (first, last) = (offer.0.first_seq(), offer.0.last_seq());
+        self.asked.lock().expect("no panic").push((first, last));
+        let takes = self.takes.lock().expect("no panic");
+        let what = match first < *self.takes_from.lock().expect("no panic") {
+            true => Rejection::Time,
+            false => Rejection::Content,
+        };
+        ready(match what == Rejection::Content && (first..=last).all(|seq| takes.contains(&seq)) {
+            true => Ok(Receipt { bytes: 1 }),
+            false => Err(Refusal::Rejected { what, detail: "no".into() }),
+        })
+    }
+}
+
+struct Rig {
+    server: Server,
+    layer: Trusting<Server>,
+}
+
+impl Rig {
+    /// A server that takes these.
+    fn new(takes: impl IntoIterator<Item = u64>) -> Self {
+        let server = Server::default();
+        server.takes.lock().expect("no panic").extend(takes);
+        Self { layer: Trusting::new(server.clone(), 1), server }
+    }
+
+    async fn send(&mut self, first: u64, last: u64) -> Result<Receipt, Refusal> {
+        self.layer.ready().await?.call(offer(first, last)).await
+    }
+
+    async fn is_rejected(&mut self, seq: u64) -> bool {
+        matches!(self.send(seq, seq).await, Err(Refusal::Rejected { .. }))
+    }
+
+    fn asked(&self) -> Vec<(u64, u64)> {
+        std::mem::take(&mut self.server.asked.lock().expect("no panic"))
+    }
+}
+
+fn offer(first: u64, last: u64) -> Offer {
+    let mut segment = Segment::default();
+    let count = u32::try_from(last + 1 - first).expect("small");
+    for row in 0..i64::from(count) {
+        segment.push(0, Stamp::boot(row), [(0, Value::Int(row))].into_iter());
+    }
+    let segment = StoredSegment::sealed(first, count, Lane::Live, 0, segment.encode());
+    Offer(Arc::new(Batch {
+        device: "d".into(),
+        epoch: 1,
+        lane: Lane::Live,
+        sensors: vec![],
+        boots: vec![],
+        segments: vec![segment],
+        events: vec![],
+    }))
+}
+
+fn is_misconfigured(result: &Result<Receipt, Refusal>) -> bool {
+    matches!(result, Err(Refusal::Retry { cause: Cause::Misconfigured, .. }))
+}
+
+#[tokio::test]
+async fn nothing_more_is_refused_once_nearly_everything_was() {
+    let mut rig = Rig::new([]);
+    for seq in 1..=15 {
+        assert!(rig.is_rejected(seq).await, "{seq}");
+    }
+    let refusal = rig.send(16, 16).await;
+    assert!(is_misconfigured(&refusal), "{refusal:?}");
+    let detail = refusal.expect_err("refused").to_string();
+    assert!(detail.contains("nearly everything is refused") && detail.ends_with("says: no"));
+    rig.asked();
+    // From now on it is asked for one reading, whatever is offered.
+    assert!(is_misconfigured(&rig.send(100, 355).await));
+    let asked = rig.asked();
+    assert!(asked.len() == 1 && asked[0].0 == asked[0].1, "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_was_mended_is_noticed_behind_a_bad_reading_at_the_front() {
+    let mut rig = Rig::new([]);
+    for seq in 1..=16 {
+        let _ = rig.send(seq, seq).await;
+    }
+    rig.server.takes.lock().expect("no panic").extend(17..=100);
+    let mut offers = 0;
+    while is_misconfigured(&rig.send(16, 100).await) {
+        offers += 1;
+        assert!(offers < 10, "all but one of these would do");
+    }
+    assert!(rig.is_rejected(16).await, "and what is refused now is bad");
+    assert_eq!(rig.send(17, 100).await, Ok(Receipt { bytes: 1 }));
+}
+
+#[tokio::test]
+async fn a_long_run_of_bad_readings_does_not_stop_a_server_that_takes_others() {
+    let mut rig = Rig::new(1..=50);
+    assert!(rig.send(1, 50).await.is_ok());
+    rig.asked();
+    for seq in 51..=300 {
+        assert!(rig.is_rejected(seq).await, "{seq}");
+    }
+    let again = rig.asked().iter().filter(|asked| **asked == (1, 50)).count();
+    assert_eq!(again, 250 / 16, "it was asked for what it took before");
+}
+
+#[tokio::test]
+async fn what_a_server_took_once_and_takes_no_longer_does_not_stop_it() {
+    let mut rig = Rig::new(1..=200);
+    assert!(rig.send(1, 2).await.is_ok());
+    *rig.server.takes_from.lock().expect("no panic") = 50;
+    // Bad ones first, as a search for them ends.
+    for seq in 201..=215 {
+        assert!(rig.is_rejected(seq).await, "{seq}");
+    }
+    assert!(is_misconfigured(&rig.send(216, 216).await), "there is nothing else to ask with");
+    let mut offers = 0;
+    while is_misconfigured(&rig.send(150, 250).await) {
+        offers += 1;
+        assert!(offers < 10, "half of these would do");
+    }
+    assert!(rig.send(150, 160).await.is_ok());
+}
+
+#[tokio::test]
+async fn refused_batches_and_events_say_nothing() {
+    let mut rig = Rig::new([]);
+    for _ in 0..100 {
+        assert!(matches!(rig.send(1, 2).await, Err(Refusal::Rejected { .. })));
+    }
+    assert!(rig.is_rejected(1).await);
+}

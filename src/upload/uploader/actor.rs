@@ -1,0 +1,235 @@
+//! The loop of one sink: wait for something to send, wait for leave, pull, deliver.
+//!
+//! What becomes of a batch is in `upload/delivery.rs`; this file is about what goes next, and when.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tower::{Service, ServiceExt};
+
+use super::meter::Meter;
+use crate::clock::Clock;
+use crate::config::Pace;
+use crate::domain::model::batch::Batch;
+use crate::domain::policy::batch_size::{BatchSize, Limits};
+use crate::domain::policy::budget::Spent;
+use crate::domain::policy::isolation;
+use crate::domain::policy::lanes::{ALARMS, Schedule};
+use crate::event_log::{Appender, Ask, LogClosed, LogStatus, Progress, Reader};
+use crate::supervisor::Stop;
+use crate::supervisor::pulse::Pulse;
+use crate::upload::leftovers::Begun;
+use crate::upload::{Offer, Receipt, Refusal, SinkStatus, Wire};
+
+/// Everything one incarnation needs.
+#[derive(Debug)]
+pub struct Upload<S> {
+    pub sink: String,
+    pub stack: S,
+    pub reader: Reader,
+    pub appender: Appender,
+    /// The most that one batch may hold.
+    pub limits: Limits,
+    pub pace: Pace,
+    pub wire: Wire,
+    pub clock: Clock,
+    pub status: watch::Sender<SinkStatus>,
+    pub stop: Stop,
+    pub pulse: Pulse,
+}
+
+/// Runs until stopped, or until the log is gone and the process is ending.
+pub async fn run<S>(mut upload: Upload<S>) -> Result<(), Infallible>
+where
+    S: Service<Offer, Response = Receipt, Error = Refusal>,
+{
+    let Some(spent) = spent_before(&mut upload).await else { return Ok(()) };
+    let meter = Meter::new(
+        &upload.pace,
+        spent,
+        (&upload.sink, &upload.clock, &upload.wire),
+        (&upload.appender, &upload.status),
+    );
+    let breaker_noted = upload.status.borrow().breaker.name();
+    let actor = Actor {
+        log: upload.reader.status(),
+        breaker_noted,
+        schedule: Schedule::new(upload.pace.lanes),
+        size: BatchSize::new(upload.limits),
+        begun: Begun::default(),
+        meter,
+        held: None,
+        upload,
+    };
+    match actor.run().await {
+        Ok(()) | Err(LogClosed) => Ok(()),
+    }
+}
+
+/// What the log knows of the budget; none if there is no log to go on with, or no time.
+async fn spent_before<S>(upload: &mut Upload<S>) -> Option<Option<Spent>> {
+    if upload.pace.budget.is_none() {
+        return Some(None);
+    }
+    let recalled = upload.reader.recall();
+    tokio::pin!(recalled);
+    loop {
+        // All arms are cancel-safe: the question lives on outside the loop.
+        tokio::select! {
+            recalled = &mut recalled => return recalled.ok().map(|recalled| recalled.budget),
+            () = upload.stop.requested() => return None,
+            () = upload.pulse.called() => {}
+        }
+    }
+}
+
+pub(crate) struct Actor<S> {
+    pub(crate) upload: Upload<S>,
+    pub(crate) log: watch::Receiver<LogStatus>,
+    pub(crate) breaker_noted: &'static str,
+    pub(crate) schedule: Schedule,
+    pub(crate) size: BatchSize,
+    pub(crate) begun: Begun,
+    pub(crate) meter: Meter,
+    /// How long only alarms may leave.
+    pub(crate) held: Option<Duration>,
+}
+
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    Done,
+    Stopped,
+}
+
+impl<S> Actor<S>
+where
+    S: Service<Offer, Response = Receipt, Error = Refusal>,
+{
+    async fn run(mut self) -> Result<(), LogClosed> {
+        while let Woken::Done = self.owed().await? {
+            // Leave first, batch second: while the breaker is open nothing is read or encoded.
+            if let Woken::Stopped = self.leave().await {
+                break;
+            }
+            let woken = match self.next().await? {
+                Some(batch) => self.deliver(batch).await?,
+                // What is pending may not go now, or cannot be read.
+                None => self.news().await?,
+            };
+            if let Woken::Stopped = woken {
+                break;
+            }
+        }
+        self.meter.save();
+        Ok(())
+    }
+
+    /// Waits until the log holds something for this sink that may leave.
+    async fn owed(&mut self) -> Result<Woken, LogClosed> {
+        loop {
+            let progress = self.log.borrow_and_update().sinks.get(&self.upload.sink).copied();
+            let may_leave = |progress: Progress| match self.held {
+                Some(_) => progress.owed.alarm,
+                None => progress.is_owed(),
+            };
+            if progress.is_some_and(may_leave) {
+                return Ok(Woken::Done);
+            }
+            self.begun.clear();
+            if let Woken::Stopped = self.news().await? {
+                return Ok(Woken::Stopped);
+            }
+        }
+    }
+
+    /// Waits until there may be something to do: the log has changed, alarms are no longer the only
+    /// ones that may leave, or a round is called, which is a reason to look again, too.
+    async fn news(&mut self) -> Result<Woken, LogClosed> {
+        let released = async {
+            match self.held {
+                Some(left) => sleep(left).await,
+                None => std::future::pending().await,
+            }
+        };
+        // All arms are cancel-safe.
+        let woken = tokio::select! {
+            changed = self.log.changed() => changed.map(|()| Woken::Done).map_err(|_| LogClosed)?,
+            () = self.upload.stop.requested() => Woken::Stopped,
+            () = self.upload.pulse.called() => Woken::Done,
+            () = released => Woken::Done,
+        };
+        self.held = self.meter.held();
+        Ok(woken)
+    }
+
+    /// Waits for leave to send. Leave that is not used stays with the stack.
+    async fn leave(&mut self) -> Woken {
+        loop {
+            // All arms are cancel-safe.
+            tokio::select! {
+                ready = self.upload.stack.ready() => {
+                    // A stack that fails to become ready says why when it is called.
+                    drop(ready);
+                    return Woken::Done;
+                }
+                () = self.upload.stop.requested() => return Woken::Stopped,
+                // An open breaker keeps us here for long; the account of the link goes on.
+                () = self.upload.pulse.called() => self.held = self.meter.held(),
+            }
+        }
+    }
+
+    /// What goes next, and no more of it than one request should hold.
+    async fn next(&mut self) -> Result<Option<Batch>, LogClosed> {
+        self.held = self.meter.held();
+        let lanes = if self.held.is_some() { ALARMS } else { self.schedule.lanes() };
+        self.begun.retain(lanes);
+        let (may_overtake, own) = self.begun.next(lanes);
+        let asked = match own {
+            Some(_) if !self.schedule.overtakes() => &[],
+            _ => &lanes[..may_overtake],
+        };
+        let limits = self.size.limits();
+        let mut found = None;
+        if !asked.is_empty() {
+            found = self.upload.reader.next(Ask { lanes: asked, limits }).await?;
+            self.schedule.found(asked, found.as_ref().map(|batch| batch.lane));
+        }
+        let found = found.and_then(|batch| self.without_begun_events(batch));
+        let batch = found.or_else(|| self.begun.pop(own?));
+        Ok(batch.map(|batch| self.fitting(batch, limits)))
+    }
+
+    /// Events that are in the works already do not come along once more.
+    fn without_begun_events(&self, mut batch: Batch) -> Option<Batch> {
+        if self.begun.has_events() {
+            batch.events.clear();
+        }
+        (!batch.segments.is_empty() || !batch.events.is_empty()).then_some(batch)
+    }
+
+    /// The log does not divide what was committed together; a slow link or a small server may need it.
+    fn fitting(&mut self, batch: Batch, limits: Limits) -> Batch {
+        let (readings, bytes) = (batch.readings(), body_bytes(&batch));
+        let of_bytes = |readings: u64| {
+            let share = u128::from(readings) * limits.bytes_max as u128 / bytes.max(1) as u128;
+            u64::try_from(share).unwrap_or(u64::MAX)
+        };
+        let fit = if bytes > limits.bytes_max { of_bytes(readings) } else { readings };
+        let (first, rest) = isolation::take(batch, fit.min(limits.readings_max));
+        if let Some(rest) = rest {
+            self.begun.push(rest);
+        }
+        first
+    }
+}
+
+pub(crate) fn body_bytes(batch: &Batch) -> usize {
+    batch.segments.iter().map(|segment| segment.body.len()).sum()
+}
+
+#[cfg(test)]
+mod tests;

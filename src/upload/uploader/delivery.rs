@@ -1,0 +1,170 @@
+//! What becomes of a batch: it is acknowledged, divided until what is refused stands alone, or left
+//! pending in the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+use tower::Service;
+
+use super::actor::{Actor, Woken, body_bytes};
+use crate::domain::model::batch::{Batch, Lane, StoredSegment, ToldEvent};
+use crate::domain::model::event::{Event, Stream};
+use crate::domain::policy::batch_size::Limits;
+use crate::domain::policy::breaker::Cause;
+use crate::domain::policy::isolation::{self, Divided};
+use crate::event_log::{LogClosed, Received, Refused};
+use crate::telemetry::events::{EventRefused, Report};
+use crate::upload::{Offer, Receipt, Refusal, Rejection};
+
+/// How long a stop waits for the request under way.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+
+/// What was offered, and what came of it.
+struct Answer {
+    result: Result<Receipt, Refusal>,
+    /// How long it took, if it took one request.
+    took: Option<Duration>,
+}
+
+impl<S> Actor<S>
+where
+    S: Service<Offer, Response = Receipt, Error = Refusal>,
+{
+    pub(crate) async fn deliver(&mut self, batch: Batch) -> Result<Woken, LogClosed> {
+        let sent = Limits { readings_max: batch.readings(), bytes_max: body_bytes(&batch) };
+        let batch = Arc::new(batch);
+        let Some(answer) = self.offer(Offer(Arc::clone(&batch))).await else {
+            return Ok(Woken::Stopped);
+        };
+        self.note_breaker();
+        match answer.result {
+            Ok(receipt) => {
+                // Events alone say nothing about what readings take.
+                if sent.readings_max > 0 {
+                    self.size.accepted(sent, answer.took);
+                }
+                self.accepted(&batch, receipt).await?;
+            }
+            Err(Refusal::Rejected { what, detail }) => {
+                // With events in it they may be why; the division shows.
+                if what == Rejection::TooLarge && batch.events.is_empty() {
+                    self.size.too_large(sent);
+                }
+                let batch = Arc::unwrap_or_clone(batch);
+                if what == Rejection::Time {
+                    self.outdated(batch, &detail).await?;
+                } else {
+                    self.rejected(batch, &detail).await?;
+                }
+            }
+            // The breaker has heard of it. The log knows what is pending better than we do by the
+            // time we may ask again.
+            Err(Refusal::Retry { cause, .. }) => {
+                if sent.readings_max > 0 {
+                    self.size.failed(sent, cause == Cause::LinkDown);
+                }
+                self.begun.clear();
+            }
+        }
+        Ok(Woken::Done)
+    }
+
+    /// None if a stop came first.
+    async fn offer(&mut self, offer: Offer) -> Option<Answer> {
+        let requests = self.upload.status.borrow().requests;
+        let (began, counted) = (Instant::now(), self.upload.wire.total());
+        let call = self.upload.stack.call(offer);
+        tokio::pin!(call);
+        let result = loop {
+            // All arms are cancel-safe: the call lives on outside the loop.
+            tokio::select! {
+                result = &mut call => break result,
+                () = self.upload.stop.requested() => {
+                    // A request under way may still end well. Dropping it is safe: nothing was
+                    // acknowledged, and its breaker gives the probe's place back.
+                    break timeout(STOP_GRACE, &mut call).await.ok()?;
+                }
+                () = self.upload.pulse.called() => {}
+            }
+        };
+        // Waits between attempts say nothing about the link.
+        let once = self.upload.status.borrow().requests <= requests + 1;
+        // What is paid back afterwards occupies the link as well: an alarm would wait for it.
+        let bytes = self.upload.wire.total().saturating_sub(counted);
+        let paid = self.upload.pace.rate_max.map_or(0.0, |rate| bytes as f64 / rate as f64);
+        let took = began.elapsed().max(Duration::from_secs_f64(paid));
+        Some(Answer { result, took: once.then_some(took) })
+    }
+
+    async fn accepted(&mut self, batch: &Batch, receipt: Receipt) -> Result<(), LogClosed> {
+        self.upload.reader.acknowledge(Received::of(batch)).await?;
+        let readings = batch.readings();
+        self.schedule.sent(batch.lane, readings);
+        let now = self.upload.clock.since_boot_ms();
+        self.upload.status.send_modify(|status| {
+            status.batches += 1;
+            status.readings += readings;
+            status.bytes += receipt.bytes;
+            status.last_delivery_ms = Some(now);
+        });
+        Ok(())
+    }
+
+    async fn rejected(&mut self, batch: Batch, detail: &str) -> Result<(), LogClosed> {
+        let lane = batch.lane;
+        match isolation::divide(batch) {
+            Divided::Halves(left, right) => {
+                self.begun.push(right);
+                self.begun.push(left);
+                Ok(())
+            }
+            Divided::Readings(segment) => self.quarantine(lane, segment, detail).await,
+            Divided::Event(event) => self.give_up(&event, detail).await,
+            Divided::Nothing => Ok(()),
+        }
+    }
+
+    /// Every reading of it is refused for its time: to divide it would only ask the same again.
+    async fn outdated(&mut self, batch: Batch, detail: &str) -> Result<(), LogClosed> {
+        for segment in batch.segments {
+            self.quarantine(batch.lane, segment, detail).await?;
+        }
+        for event in &batch.events {
+            self.give_up(event, detail).await?;
+        }
+        Ok(())
+    }
+
+    async fn quarantine(
+        &mut self,
+        lane: Lane,
+        segment: StoredSegment,
+        detail: &str,
+    ) -> Result<(), LogClosed> {
+        self.schedule.sent(lane, u64::from(segment.count));
+        let reason = isolation::reason(detail);
+        self.upload.reader.quarantine(Refused { segment, reason }).await
+    }
+
+    /// History that a server does not want must not keep it from the rest.
+    async fn give_up(&mut self, event: &ToldEvent, detail: &str) -> Result<(), LogClosed> {
+        let (sink, kind) = (self.upload.sink.as_str(), event.event.kind());
+        EventRefused { sink, event: kind, position: event.position, detail }.report();
+        self.upload.status.send_modify(|status| status.events_refused += 1);
+        let told = Received { readings: Vec::new(), events: Some(event.position) };
+        self.upload.reader.acknowledge(told).await
+    }
+
+    /// Where the breaker stands is a fact for the log when it changed.
+    fn note_breaker(&mut self) {
+        let state = self.upload.status.borrow().breaker;
+        if state.name() == self.breaker_noted {
+            return;
+        }
+        self.breaker_noted = state.name();
+        let cause = state.cause().map_or("", Cause::name).to_owned();
+        let event = Event::BreakerMoved { to: state.name().to_owned(), cause };
+        self.upload.appender.note(Stream::sink(&self.upload.sink), event);
+    }
+}

@@ -1,0 +1,49 @@
+//! An uploader's life between two processes: it goes on where the one before stood.
+
+use std::convert::Infallible;
+
+use tower::Service;
+
+use super::actor::{self, Upload};
+use crate::event_log::{LogClosed, Reader, Recalled};
+use crate::supervisor::Stop;
+use crate::supervisor::pulse::Pulse;
+use crate::upload::stack::endpoints::Endpoints;
+use crate::upload::{Offer, Receipt, Refusal};
+
+/// Runs an upload once the log has told how its endpoints stood.
+pub(crate) async fn run<S>(
+    mut upload: Upload<S>,
+    mut endpoints: Endpoints,
+) -> Result<(), Infallible>
+where
+    S: Service<Offer, Response = Receipt, Error = Refusal>,
+{
+    let stop = upload.stop.clone();
+    let recalled = recall(&upload.reader, &mut upload.stop, &mut upload.pulse).await;
+    let Ok(Some(recalled)) = recalled else { return Ok(()) };
+    endpoints.recall(recalled.breakers);
+    actor::run(upload).await?;
+    if stop.is_requested() {
+        endpoints.release();
+    }
+    Ok(())
+}
+
+/// None when stopped before the log could be opened.
+async fn recall(
+    reader: &Reader,
+    stop: &mut Stop,
+    pulse: &mut Pulse,
+) -> Result<Option<Recalled>, LogClosed> {
+    let recalled = reader.recall();
+    tokio::pin!(recalled);
+    loop {
+        // All arms are cancel-safe: the question lives on outside the loop.
+        tokio::select! {
+            recalled = &mut recalled => return recalled.map(Some),
+            () = stop.requested() => return Ok(None),
+            () = pulse.called() => {}
+        }
+    }
+}
