@@ -12,7 +12,7 @@ use super::tails::Tails;
 use crate::clock::Clock;
 use crate::config::{Config, Http, Port, Sink};
 use crate::discovery::announce;
-use crate::event_log::actor::LogConfig;
+use crate::event_log::settings::LogConfig;
 use crate::event_log::store::error::StorageError;
 use crate::event_log::{LogHandle, LogStatus};
 use crate::ingest::{PortStatus, tail};

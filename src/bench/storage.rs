@@ -28,7 +28,8 @@ use crate::config::Config;
 use crate::domain::model::batch::Lane;
 use crate::domain::model::ledger::Intake;
 use crate::domain::model::reading::Readings;
-use crate::event_log::actor::{Intervals, LogActor, LogConfig, SinkRules};
+use crate::event_log::actor::LogActor;
+use crate::event_log::settings::{Intervals, LogConfig, SinkRules};
 use crate::event_log::store::error::StorageError;
 use crate::event_log::{
     self, Append, Ask, Limits, LogClosed, LogHandle, LogStatus, Received, Wear,

@@ -12,7 +12,7 @@ use crate::config::{Config, LogFormat};
 use crate::control::client::{self, ControlError};
 use crate::device;
 use crate::domain::model::quarantine::{Done, Order, Wish};
-use crate::event_log::quarantine::orders::carry_out_alone;
+use crate::event_log::actor::carry_out_alone;
 use crate::event_log::store::error::StorageError;
 use crate::event_log::{self};
 use crate::inspect::InspectError;

@@ -11,7 +11,8 @@ use tokio::task::JoinSet;
 
 use super::server::{Control, run};
 use crate::clock::Clock;
-use crate::event_log::actor::{Intervals, LogActor, LogConfig, SinkRules};
+use crate::event_log::actor::LogActor;
+use crate::event_log::settings::{Intervals, LogConfig, SinkRules};
 use crate::event_log::{LogHandle, channel};
 use crate::supervisor::pulse::{Pulse, Rounds};
 use crate::supervisor::{Stage, Supervisor};

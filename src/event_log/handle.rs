@@ -16,7 +16,7 @@ use crate::domain::model::reading::Readings;
 use crate::domain::policy::breaker::SavedBreaker;
 use crate::domain::policy::budget::Spent;
 
-use super::quarantine::orders::Declined;
+use super::quarantine::declined::Declined;
 use super::settings::LogConfig;
 use super::status::LogStatus;
 pub use crate::domain::policy::batch_size::Limits;

@@ -12,20 +12,21 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
-use rustix::fs::{FlockOperation, flock};
 
-use super::retention::room::{ROW_BYTES, bounds};
 use super::state::aggregates::Aggregates;
+use super::status::Progress;
 use super::store::error::{Result, StorageError, signed, sql};
 use super::store::files::{self, Files};
 pub use super::store::queries::{Head, Pages};
 use super::store::rows::{EventRow, QuarantineRow};
+use super::store::space::{ROW_BYTES, bounds};
 use super::store::{copies, queries, schema};
 use crate::domain::model::batch::StoredSegment;
 use crate::domain::model::boots::Boots;
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::model::interval_set::{Delivery, IntervalSet};
 use crate::domain::model::ledger::{Books, Ledger};
+use crate::domain::model::quarantine::Quarantine;
 use crate::domain::model::sensors::Registry;
 
 /// Rows of one page: a millisecond's work, so that no transaction is long.
@@ -114,7 +115,7 @@ impl LogView {
     /// SQLite needs to write its index of the journal even to read. Where this user cannot, a log
     /// nobody writes to and that has nothing in its journal is its file alone.
     fn at_rest(files: &Files) -> Result<Self> {
-        if is_held(files) || files::len(&files.journal()) > 0 {
+        if files.is_held() || files::len(&files.journal()) > 0 {
             return Err(StorageError::Closed { path: files.log().to_owned() });
         }
         Self::connect(files, "?immutable=1")
@@ -337,6 +338,21 @@ impl State {
     pub fn position(&self) -> u64 {
         self.aggregates.position()
     }
+
+    /// What a sink has and lacks; no word of lanes.
+    pub fn progress(&self, sink: &str) -> Progress {
+        let untold = self.position().saturating_sub(self.delivery(sink).told);
+        Progress { untold, ..self.aggregates.progress(sink, self.next_seq - 1) }
+    }
+
+    pub fn quarantine(&self, sink: &str) -> &Quarantine {
+        self.aggregates.quarantine(sink)
+    }
+
+    /// Those that have refused something.
+    pub fn refusing_sinks(&self) -> Vec<String> {
+        self.aggregates.quarantines.keys().cloned().collect()
+    }
 }
 
 impl From<(EventRow, bool)> for StoredEvent {
@@ -349,15 +365,6 @@ impl From<(EventRow, bool)> for StoredEvent {
             event: postcard::from_bytes(&row.data).ok().filter(|_| sound),
             stream: row.stream,
         }
-    }
-}
-
-/// Whether a daemon has the log; also if that cannot be known. The kernel drops the lock asked for
-/// here at once, and a daemon starting in that moment is started again by its service manager.
-pub(super) fn is_held(files: &Files) -> bool {
-    match File::open(files.lock_file()) {
-        Ok(file) => flock(&file, FlockOperation::NonBlockingLockShared).is_err(),
-        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     }
 }
 
@@ -391,6 +398,7 @@ fn escaped(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event_log::store::commit::Commit;
     use crate::event_log::store::database;
 
     #[test]
@@ -398,7 +406,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a ?&#%41 é.db");
         let mut database = database::Database::open(&path, 7).expect("makes a log");
-        database.commit(&database::Commit::default()).expect("commits");
+        database.commit(&Commit::default()).expect("commits");
         assert_eq!(LogView::open(&path).expect("opens").epoch(), 7);
     }
 

@@ -34,14 +34,12 @@ pub mod inspect;
 #[cfg(test)]
 mod tests;
 
-use handle::Request;
 pub use handle::{
     Append, Appender, Ask, Curator, Limits, LogClosed, LogHandle, Mailbox, Place, Reader, Recalled,
     Received, Refused, channel,
 };
-pub use offer::lanes::Owed;
 pub use recovery::remains;
-pub use status::{Disk, LogStatus, Progress, Wear};
+pub use status::{Disk, LogStatus, Owed, Progress, Wear};
 pub use store::error;
 use store::files::Files;
 pub use store::rows::QuarantineRow;

@@ -4,10 +4,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Mailbox;
-use super::actor::LogActor;
-use super::retention::room::bounds;
-use super::store::error::StorageError;
 use crate::domain::model::batch::Lane;
 use crate::domain::policy::lanes::LanePolicy;
 
@@ -76,27 +72,6 @@ impl LogConfig {
     fn those(&self, which: impl Fn(&SinkRules) -> bool) -> Vec<String> {
         let chosen = self.sinks.iter().filter(|rules| which(rules));
         chosen.map(|rules| rules.name.clone()).collect()
-    }
-}
-
-impl LogActor {
-    /// Goes on under other settings as if it had been opened with them. What is in the mailbox was
-    /// accepted under the old ones, from ports that may be gone, and is committed with the change.
-    pub(super) fn reconfigure(&mut self, mailbox: &mut Mailbox) -> Result<(), StorageError> {
-        let Some(settings) = mailbox.settings.borrow_and_update().clone() else { return Ok(()) };
-        while let Ok(append) = mailbox.appends.try_recv() {
-            self.take(append);
-        }
-        self.bounds = bounds(settings.bytes_max);
-        self.config = settings;
-        self.marks.clear();
-        self.enter_generation();
-        let adjusted = self.welcome_sinks().and_then(|()| {
-            self.keep_to_limits();
-            self.fit()
-        });
-        self.weathered(adjusted)?;
-        self.commit(mailbox, true)
     }
 }
 

@@ -2,14 +2,26 @@
 
 use std::collections::BTreeMap;
 
-use super::actor::LogActor;
-use super::inspect::State;
-use super::offer::lanes::Due;
-use super::state::aggregates::Aggregates;
-use super::{Mailbox, Owed};
+use crate::domain::model::batch::Lane;
 use crate::domain::model::ledger::{Intake, Ledger};
-use crate::domain::model::quarantine::Quarantine;
-use crate::domain::model::reading_class::Standing;
+
+/// Which lanes hold something for a sink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owed {
+    pub alarm: bool,
+    pub live: bool,
+    pub backfill: bool,
+}
+
+impl Owed {
+    pub fn has(&self, lane: Lane) -> bool {
+        match lane {
+            Lane::Alarm => self.alarm,
+            Lane::Live => self.live,
+            Lane::Backfill => self.backfill,
+        }
+    }
+}
 
 /// What one sink has and lacks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,98 +104,5 @@ impl LogStatus {
     /// Whether the log has been opened since the process started.
     pub fn is_opened(&self) -> bool {
         self.epoch != 0
-    }
-}
-
-impl Aggregates {
-    /// What a sink has and lacks of the readings up to this one; no word of lanes and events.
-    pub(super) fn progress(&self, sink: &str, head: u64) -> Progress {
-        let standing = self.standing(sink);
-        let classes = self.books.classes(&[standing]);
-        let Quarantine { skipped, forgotten, .. } = standing.quarantine;
-        let (delivered, refused) = (classes.delivered.count(), classes.refused.count());
-        let (evicted, damaged) = (classes.evicted.count(), classes.damaged.count());
-        let quarantined = classes.quarantined.count();
-        let gone = delivered + quarantined + refused + evicted + damaged;
-        Progress {
-            delivered: delivered.saturating_sub(skipped.count() + forgotten),
-            pending: head.saturating_sub(gone),
-            quarantined,
-            refused: refused + forgotten,
-            skipped: skipped.count(),
-            ..Progress::default()
-        }
-    }
-}
-
-/// What a reader beside the daemon asks of the sinks.
-impl State {
-    pub fn progress(&self, sink: &str) -> Progress {
-        let untold = self.position().saturating_sub(self.delivery(sink).told);
-        Progress { untold, ..self.aggregates.progress(sink, self.next_seq - 1) }
-    }
-
-    pub fn quarantine(&self, sink: &str) -> &Quarantine {
-        self.aggregates.quarantine(sink)
-    }
-
-    /// Those that have refused something.
-    pub fn refusing_sinks(&self) -> Vec<String> {
-        self.aggregates.quarantines.keys().cloned().collect()
-    }
-}
-
-impl LogActor {
-    /// How the sinks stand that each reading has to reach.
-    pub(super) fn counting(&self) -> Vec<Standing<'_>> {
-        self.aggregates.standings(&self.config.waited_for())
-    }
-
-    /// Tells how the log stands.
-    pub fn publish(&mut self, mailbox: &Mailbox) {
-        let head = self.next_seq - 1;
-        let sinks = self.config.names().into_iter();
-        let sinks = sinks.map(|sink| (sink.clone(), self.progress(&sink))).collect();
-        let anchor = self.aggregates.boots.get(self.boot).and_then(|boot| boot.anchor);
-        let usage = self.usage().unwrap_or_default();
-        mailbox.status.send_replace(LogStatus {
-            accepting: self.trouble.is_none(),
-            trouble: self.trouble.clone(),
-            path: self.database.path().display().to_string(),
-            epoch: self.database.epoch(),
-            head,
-            disk: Disk {
-                used_bytes: usage.used,
-                file_bytes: usage.file,
-                aside_bytes: usage.aside,
-                room_bytes: self.bounds.room(),
-            },
-            wear: self.wear,
-            sensors: self.aggregates.registry.len(),
-            clock_set: anchor.is_some_and(|anchor| anchor.set),
-            ports: self.aggregates.books.ports.clone(),
-            stored_bytes: self.stored_bytes.clone(),
-            found_bytes: self.found_bytes.clone(),
-            sinks,
-            ledger: self.aggregates.books.ledger(head, self.memory.len() as u64, &self.counting()),
-        });
-    }
-
-    fn progress(&mut self, sink: &str) -> Progress {
-        // What cannot be read is owed in no lane; whoever asks for it is told nothing either.
-        let Due { mut owed, mut backlog, oldest_ms } = self.due(sink).unwrap_or_default();
-        let replayed = self.aggregates.quarantine(sink).replayed.count();
-        owed.backfill |= replayed > 0;
-        backlog += replayed;
-        let is_told = self.config.rules(sink).is_some_and(|rules| rules.told);
-        let told = self.aggregates.delivery(sink).told;
-        let untold = if is_told { self.committed_position.saturating_sub(told) } else { 0 };
-        Progress {
-            owed,
-            backlog,
-            oldest_ms,
-            untold,
-            ..self.aggregates.progress(sink, self.next_seq - 1)
-        }
     }
 }

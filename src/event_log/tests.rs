@@ -20,7 +20,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-use super::actor::{Intervals, LogActor, LogConfig, SinkRules};
+use super::actor::LogActor;
+use super::settings::{Intervals, LogConfig, SinkRules};
 use super::store::error::StorageError;
 use super::*;
 use crate::clock::Clock;

@@ -1,17 +1,26 @@
 //! What was accepted and is not committed yet: one open segment per lane, and what waits behind a
 //! storage that fails.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
-use crate::domain::codec::segment::Segment;
+use crate::domain::codec::segment::{CELLS_MAX, Segment};
 use crate::domain::model::batch::{Lane, StoredSegment};
-use crate::domain::model::reading::Stamp;
-use crate::domain::model::reading::Value;
-use crate::event_log::store::database::NewSegment;
+use crate::domain::model::event::{Event, Stream};
+use crate::domain::model::ledger::Intake;
+use crate::domain::model::reading::{Readings, Stamp, Value};
+use crate::domain::model::sensors::Mapping;
+use crate::event_log::state::log_state::LogState;
+use crate::event_log::store::commit::NewSegment;
+use crate::telemetry::events::{ReadingsGivenUp, Report, SensorCrowded};
+
+/// The most values of one commit: with one message on top it stays below what a segment holds.
+pub(crate) const CELLS_PER_COMMIT: usize = CELLS_MAX / 4;
+/// While commits fail, what waits is given up in parts of this share of what memory may hold.
+const PARTS: usize = 8;
 
 /// Consecutive readings of one lane.
 #[derive(Debug)]
-pub(crate) struct Block {
+struct Block {
     lane: Lane,
     segment: Segment,
     /// Arrival of the first and last reading, milliseconds since boot.
@@ -24,7 +33,7 @@ impl Block {
         Self { lane, segment: Segment::default(), first_ms: 0, last_ms: 0 }
     }
 
-    pub(crate) fn push(
+    fn push(
         &mut self,
         sensor: u32,
         stamp: Stamp,
@@ -36,11 +45,6 @@ impl Block {
         }
         self.last_ms = now_ms;
         self.segment.push(sensor, stamp, cells);
-    }
-
-    /// How many readings it has of each sensor.
-    pub(crate) fn counts(&self) -> impl Iterator<Item = (u32, u64)> {
-        self.segment.counts()
     }
 
     fn seal(&mut self, first_seq: u64, boot: u32) -> NewSegment {
@@ -56,21 +60,77 @@ impl Block {
 const OPEN: [Lane; 3] = [Lane::Live, Lane::Backfill, Lane::Alarm];
 
 #[derive(Debug)]
-pub(crate) struct Memory {
+pub(crate) struct OpenSegments {
     /// Oldest first; filled while nothing can be committed, and behind an alarm.
     waiting: VecDeque<Block>,
     /// In the order of [`OPEN`].
     open: [Block; 3],
     /// So many of those that are not empty are in the commit under way.
     sealed: usize,
+    /// Sensors that were said to have too many channels.
+    crowded: HashSet<u32>,
 }
 
-impl Memory {
+impl OpenSegments {
     pub(crate) fn new() -> Self {
-        Self { sealed: 0, waiting: VecDeque::new(), open: OPEN.map(Block::new) }
+        let (waiting, open) = (VecDeque::new(), OPEN.map(Block::new));
+        Self { waiting, open, sealed: 0, crowded: HashSet::new() }
     }
 
-    pub(crate) fn open(&mut self, lane: Lane) -> &mut Block {
+    /// Takes readings into the open segment of a lane. Sensors and channels that are new are recorded.
+    pub(crate) fn take(&mut self, lane: Lane, readings: &mut Readings, state: &mut LogState) {
+        let mut mappings = Vec::with_capacity(readings.sensors().len());
+        for sensor in readings.sensors() {
+            let (mapping, news) = state.aggregates.registry.locate(sensor);
+            if mapping.channels.contains(&None) && self.crowded.insert(mapping.id) {
+                SensorCrowded { port: &sensor.port, sensor: &sensor.name }.report();
+            }
+            if let Some(sensor) = news {
+                state.record(Stream::registry(), Event::SensorDescribed { id: mapping.id, sensor });
+            }
+            mappings.push(mapping);
+        }
+        let now_ms = state.now().ms;
+        let open = self.open(lane);
+        readings.drain(|sensor, stamp, cells| {
+            let Mapping { id, channels } = &mappings[sensor];
+            let known = |(channel, value)| Some((channels[usize::from(channel)]?, value));
+            open.push(*id, stamp, cells.filter_map(known), now_ms);
+        });
+    }
+
+    /// Whether it holds as much as one commit should take.
+    pub(crate) fn is_filled(&self, readings_max: usize) -> bool {
+        self.len() >= readings_max || self.cells() >= CELLS_PER_COMMIT
+    }
+
+    /// Gives up the oldest readings when there are more than memory may hold, and counts them as overflow
+    /// of the ports they came from.
+    pub(crate) fn keep_newest(&mut self, state: &mut LogState) {
+        let readings_max = state.config.commit_readings;
+        self.part(readings_max);
+        while self.is_filled(readings_max) {
+            let Some(block) = self.give_up() else { return };
+            let mut count = 0;
+            for (sensor, overflow) in block.segment.counts() {
+                count += overflow;
+                let port = state.aggregates.registry.sensor(sensor).map(|sensor| &sensor.port);
+                let port = port.cloned().unwrap_or_default();
+                let intake = Intake { overflow, ..Intake::default() };
+                state.record(Stream::ledger(), Event::TookIn { port, intake });
+            }
+            ReadingsGivenUp { count }.report();
+        }
+    }
+
+    /// Keeps what memory holds in parts that can be given up, or committed, one by one.
+    pub(crate) fn part(&mut self, readings_max: usize) {
+        if self.open_len() >= readings_max / PARTS {
+            self.rotate();
+        }
+    }
+
+    fn open(&mut self, lane: Lane) -> &mut Block {
         let at = OPEN.iter().position(|open| *open == lane).unwrap_or(0);
         &mut self.open[at]
     }
@@ -84,7 +144,7 @@ impl Memory {
     }
 
     /// Readings of the open segments alone.
-    pub(crate) fn open_len(&self) -> usize {
+    fn open_len(&self) -> usize {
         self.open.iter().map(|block| block.segment.len()).sum()
     }
 
@@ -92,7 +152,7 @@ impl Memory {
         self.blocks().next().is_none()
     }
 
-    pub(crate) fn cells(&self) -> usize {
+    fn cells(&self) -> usize {
         self.blocks().map(|block| block.segment.cells()).sum()
     }
 
@@ -108,14 +168,14 @@ impl Memory {
     }
 
     /// Gives up the oldest readings of the lowest lane.
-    pub(crate) fn give_up(&mut self) -> Option<Block> {
+    fn give_up(&mut self) -> Option<Block> {
         let lowest = self.waiting.iter().map(|block| block.lane).max()?;
         let at = self.waiting.iter().position(|block| block.lane == lowest)?;
         self.waiting.remove(at)
     }
 
     /// The oldest as segments with numbers from `first_seq` on, while they have fewer bytes than these.
-    /// They stay until [`Memory::clear`].
+    /// They stay until [`OpenSegments::clear`].
     pub(crate) fn seal(&mut self, first_seq: u64, boot: u32, bytes_max: usize) -> Vec<NewSegment> {
         let (mut next, mut bytes, mut all) = (first_seq, 0, Vec::new());
         let blocks = self.waiting.iter_mut().chain(&mut self.open);

@@ -9,12 +9,16 @@ use std::collections::{BTreeMap, VecDeque};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 
-use super::{CELLS_PER_COMMIT, LogActor, LogConfig, TROUBLE_RETRY};
+use super::log_actor::LogActor;
+use super::open_segments::CELLS_PER_COMMIT;
+use super::schedule::RETRY;
 use crate::clock::Clock;
 use crate::domain::model::ledger::{Books, Intake, Ledger};
-use crate::event_log::quarantine::orders::Declined;
+use crate::event_log::handle::{Append, Mailbox, Request};
+use crate::event_log::quarantine::declined::Declined;
+use crate::event_log::settings::LogConfig;
+use crate::event_log::status::LogStatus;
 use crate::event_log::store::error::StorageError;
-use crate::event_log::{Append, LogStatus, Mailbox, Request};
 use crate::supervisor::pulse::Pulse;
 use crate::telemetry::events::{LogTrouble, ReadingsGivenUp, Report};
 
@@ -57,7 +61,7 @@ pub(crate) async fn open_when_usable(
             }
             Err(error) => return Err(error),
         }
-        let again = Instant::now() + TROUBLE_RETRY;
+        let again = Instant::now() + RETRY;
         while Instant::now() < again {
             // What is held may still be stored: the supervisor's deadline ends the attempts.
             if !appending && waiting.held.is_empty() {
@@ -144,7 +148,7 @@ impl Waiting {
     }
 
     /// There is nothing to offer, so there is nothing to acknowledge or to refuse either: uploaders
-    /// begin when the log is open, see [`crate::event_log::Reader::recall`].
+    /// begin when the log is open, see [`Reader::recall`](crate::event_log::Reader::recall).
     fn answer(&mut self, request: Request) {
         match request {
             Request::Next { answer, .. } => {

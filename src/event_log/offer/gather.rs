@@ -1,10 +1,9 @@
 //! Reading one batch out of a part of the log: whole segments as they are, and of others what the sink
 //! is owed.
 
-use super::lanes::{Scope, Stored, View};
+use super::view::{Scope, Stored, View};
 use crate::domain::model::batch::{Lane, StoredSegment};
-use crate::event_log::Limits;
-use crate::event_log::actor::LogActor;
+use crate::domain::policy::batch_size::Limits;
 use crate::event_log::store::error::StorageError;
 
 /// The most segments of one batch, however small: each has its overhead in memory.
@@ -24,52 +23,57 @@ enum Pause {
     Damaged(u64),
 }
 
-impl LogActor {
-    /// The next segments of a scope that fit into one batch, at least one if there is any. What stands
-    /// before a hole goes out first.
-    pub(crate) fn gather(
-        &self,
-        scope: &Scope,
-        view: &View,
-        limits: Limits,
-    ) -> Result<Result<Vec<StoredSegment>, Hole>, StorageError> {
-        let mut batch = Gathering::new(*scope, view, limits);
-        let mut from = scope.from;
-        while let Some(next) = self.first_of(&Scope { from, ..*scope }, view)? {
-            batch.expected = next;
-            let mut pause = None;
-            self.database.visit(next, |segment| {
-                pause = batch.take(segment);
-                pause.is_none()
-            })?;
-            let hole = match pause {
-                Some(Pause::Done) => break,
-                Some(Pause::Jump(to)) => {
-                    from = to;
-                    continue;
-                }
-                Some(Pause::Missing(hole)) => hole,
-                // A damaged row may lie about its length: it ends where the next one begins.
-                Some(Pause::Damaged(at)) => {
-                    let next = self.database.first_after(at)?.unwrap_or(view.end);
-                    (at, next.min(view.end).max(at + 1) - 1)
-                }
-                // There are no more rows.
-                None => (batch.expected, view.end - 1),
-            };
-            if batch.segments.is_empty() {
-                return Ok(Err(hole));
+/// What a part of the log gives for one batch.
+#[derive(Debug)]
+pub(crate) enum Gathered {
+    /// The next segments that fit, at least one if there is any.
+    Segments(Vec<StoredSegment>),
+    /// Nothing, because what comes next is not there and should be.
+    Missing(Hole),
+}
+
+/// Gathers the next segments of a scope. What stands before a hole goes out first.
+pub(crate) fn gather(
+    scope: &Scope,
+    view: &View<'_>,
+    limits: Limits,
+) -> Result<Gathered, StorageError> {
+    let mut batch = Gathering::new(*scope, view, limits);
+    let mut from = scope.from;
+    while let Some(next) = view.first_of(&Scope { from, ..*scope })? {
+        batch.expected = next;
+        let mut pause = None;
+        view.database.visit(next, |segment| {
+            pause = batch.take(segment);
+            pause.is_none()
+        })?;
+        let hole = match pause {
+            Some(Pause::Done) => break,
+            Some(Pause::Jump(to)) => {
+                from = to;
+                continue;
             }
-            break;
+            Some(Pause::Missing(hole)) => hole,
+            // A damaged row may lie about its length: it ends where the next one begins.
+            Some(Pause::Damaged(at)) => {
+                let next = view.database.first_after(at)?.unwrap_or(view.end);
+                (at, next.min(view.end).max(at + 1) - 1)
+            }
+            // There are no more rows.
+            None => (batch.expected, view.end - 1),
+        };
+        if batch.segments.is_empty() {
+            return Ok(Gathered::Missing(hole));
         }
-        Ok(Ok(batch.segments))
+        break;
     }
+    Ok(Gathered::Segments(batch.segments))
 }
 
 /// One batch while it is put together.
 struct Gathering<'a> {
     scope: Scope,
-    view: &'a View,
+    view: &'a View<'a>,
     limits: Limits,
     /// The next number that is owed.
     expected: u64,
@@ -79,7 +83,7 @@ struct Gathering<'a> {
 }
 
 impl<'a> Gathering<'a> {
-    fn new(scope: Scope, view: &'a View, limits: Limits) -> Self {
+    fn new(scope: Scope, view: &'a View<'a>, limits: Limits) -> Self {
         let (expected, readings, bytes, segments) = (0, 0, 0, Vec::new());
         Self { scope, view, limits, expected, readings, bytes, segments }
     }

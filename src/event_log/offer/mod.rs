@@ -1,7 +1,10 @@
 //! What a sink is handed next.
+//!
+//! ```text
+//!  Offers ──View: lanes as parts of the log──▶ gather: segments for one batch
+//!     └──────── quarantine::replays: copies that are offered again
+//! ```
 
 pub(super) mod gather;
-pub(super) mod lanes;
 pub(super) mod offers;
-pub(super) mod owed;
-pub(super) mod replays;
+pub(super) mod view;

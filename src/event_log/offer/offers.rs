@@ -1,198 +1,304 @@
 //! What the log hands out: the next readings a sink is owed and the events it was not told, with all
 //! they refer to.
 
-use super::gather::Hole;
-use super::lanes::{Turn, View};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::gather::{Gathered, Hole, gather};
+use super::view::{Due, Marks, Turn, View};
 use crate::domain::model::batch::{Batch, Lane, StoredSegment, ToldEvent};
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::model::ledger::Loss;
+use crate::domain::policy::batch_size::Limits;
 use crate::domain::policy::lanes::Order;
-use crate::event_log::actor::LogActor;
+use crate::event_log::handle::Ask;
+use crate::event_log::quarantine::kept::Copies;
+use crate::event_log::quarantine::replays::{self, Replay};
+use crate::event_log::state::log_state::LogState;
+use crate::event_log::store::database::Database;
 use crate::event_log::store::error::StorageError;
-use crate::event_log::{Ask, Limits, Mailbox};
+use crate::telemetry::events::quarantine::Why;
 use crate::telemetry::events::{LogUnreadable, Report, SegmentDamaged};
 
 /// The most events of one batch: they are few, and rarely more than one at a time.
 const EVENTS_MAX: usize = 256;
 
-impl LogActor {
-    /// What the sink is owed next, if anything.
-    pub(crate) fn next_batch(
-        &mut self,
-        sink: &str,
-        ask: Ask,
-        mailbox: &Mailbox,
-    ) -> Result<Option<Batch>, StorageError> {
-        if self.closed {
-            return Ok(None);
-        }
-        let found = self.next_segments(sink, ask, mailbox);
-        let (lane, segments) = self.readable(found)?.flatten().unwrap_or_default();
-        let alarms_alone = ask.lanes == [Lane::Alarm];
-        let untold = if alarms_alone { Ok(Vec::new()) } else { self.untold(sink, ask.limits) };
-        let events = self.readable(untold)?.unwrap_or_default();
-        if segments.is_empty() && events.is_empty() {
-            return Ok(None);
-        }
-        let batch = self.batch(lane, segments, events);
-        self.offered.insert(sink.to_owned(), batch.ranges());
-        Ok(Some(batch))
+/// What sinks were offered, and how far their lanes have come. Kept in memory alone.
+#[derive(Debug, Default)]
+pub(crate) struct Offers {
+    /// By sink: the ranges it was last offered by this process.
+    offered: BTreeMap<String, Vec<(u64, u64)>>,
+    /// By sink: how far its lanes have come.
+    marks: BTreeMap<String, Marks>,
+    /// Whether the last read failed, which is said once.
+    is_unreadable: bool,
+}
+
+/// What a sink is handed, and what was found out while it was looked for.
+#[derive(Debug, Default)]
+pub(crate) struct Next {
+    pub(crate) batch: Option<Batch>,
+    /// Whether readings were found to be lost and were written off.
+    pub(crate) wrote_off: bool,
+    /// Whether older readings became backlog.
+    pub(crate) mark_moved: bool,
+}
+
+/// The outcome of one look through what a sink asks for.
+#[derive(Debug)]
+enum Search {
+    Nothing,
+    Stored(Lane, Vec<StoredSegment>),
+    /// Copies to offer again, or to give up.
+    Copies(Replay),
+    /// Numbers that the log should hold and does not.
+    Missing(Hole),
+}
+
+impl Offers {
+    /// Forgets how far the lanes have come, because the file or the rules are others now.
+    pub(crate) fn forget_marks(&mut self) {
+        self.marks.clear();
     }
 
-    /// The next segments the sink is owed in the first of the lanes it asks for that has any. What the
-    /// log should hold and does not is lost, counted and passed by, so that nothing blocks behind it.
+    /// What the sink is owed next, if anything. What the log should hold and does not is lost, counted
+    /// and passed by, so that nothing blocks behind it.
+    pub(crate) fn next(
+        &mut self,
+        database: &Database,
+        state: &mut LogState,
+        copies: &mut Copies,
+        sink: &str,
+        ask: Ask,
+    ) -> Result<Next, StorageError> {
+        let mut next = Next::default();
+        let found = self.next_segments(database, state, copies, sink, ask, &mut next);
+        let (lane, segments) = self.readable(database, found)?.unwrap_or_default();
+        let alarms_alone = ask.lanes == [Lane::Alarm];
+        let untold =
+            if alarms_alone { Ok(Vec::new()) } else { untold(database, state, sink, ask.limits) };
+        let events = self.readable(database, untold)?;
+        if segments.is_empty() && events.is_empty() {
+            return Ok(next);
+        }
+        let batch = batch(state, database.epoch(), lane, segments, events);
+        self.offered.insert(sink.to_owned(), batch.ranges());
+        next.batch = Some(batch);
+        Ok(next)
+    }
+
+    /// The next segments the sink is owed in the first of the lanes it asks for that has any.
     fn next_segments(
         &mut self,
+        database: &Database,
+        state: &mut LogState,
+        copies: &mut Copies,
         sink: &str,
         ask: Ask,
-        mailbox: &Mailbox,
+        next: &mut Next,
     ) -> Result<Option<(Lane, Vec<StoredSegment>)>, StorageError> {
         loop {
-            let Some(mut view) = self.view(sink)? else { return Ok(None) };
+            let marks = self.marks_of(sink);
+            let Some(mut view) = View::of(database, state, sink, marks)? else { return Ok(None) };
             let in_order = view.policy.order == Order::AsStored;
-            if !in_order && ask.lanes != [Lane::Alarm] && self.keep_fresh(sink, &mut view)? {
-                self.publish(mailbox);
+            if !in_order && ask.lanes != [Lane::Alarm] {
+                next.mark_moved |= view.keep_fresh()?;
             }
-            match self.first_found(sink, &view, ask)? {
-                Err(hole) => self.write_off(hole, mailbox),
-                Ok(found) => return Ok(found),
-            }
-        }
-    }
-
-    fn first_found(
-        &mut self,
-        sink: &str,
-        view: &View,
-        ask: Ask,
-    ) -> Result<FirstFound, StorageError> {
-        for turn in view.turns(ask.lanes) {
-            let found = match turn {
-                Turn::Stored(lane) => self.first_stored(lane, view, ask.limits)?,
-                Turn::Copies => {
-                    let copies = self.replayed(sink, ask.limits)?;
-                    Ok((!copies.is_empty()).then_some((Lane::Backfill, copies)))
-                }
-            };
+            let found = search(&view, state, copies, sink, ask)?;
+            let marks = view.marks;
+            self.marks.insert(sink.to_owned(), marks);
             match found {
-                Ok(None) => {}
-                Ok(Some(_)) => {
-                    self.offered_copies(sink, turn == Turn::Copies);
-                    return Ok(found);
+                Search::Nothing => return Ok(None),
+                Search::Stored(lane, segments) => {
+                    self.marks.insert(sink.to_owned(), Marks { copies: false, ..marks });
+                    return Ok(Some((lane, segments)));
                 }
-                Err(_) => return Ok(found),
+                Search::Copies(Replay { segments, missing }) => {
+                    for (first, last) in missing {
+                        copies.discard(state, sink, first, last, Why::Damaged);
+                    }
+                    if !segments.is_empty() {
+                        self.marks.insert(sink.to_owned(), Marks { copies: true, ..marks });
+                        return Ok(Some((Lane::Backfill, segments)));
+                    }
+                }
+                Search::Missing(hole) => {
+                    write_off(state, hole);
+                    next.wrote_off = true;
+                }
             }
         }
-        Ok(Ok(None))
     }
 
-    fn first_stored(
-        &self,
-        lane: Lane,
-        view: &View,
-        limits: Limits,
-    ) -> Result<FirstFound, StorageError> {
-        for scope in view.scopes(lane) {
-            let segments = match self.gather(&scope, view, limits)? {
-                Ok(segments) => segments,
-                Err(hole) => return Ok(Err(hole)),
-            };
-            let Some(first) = segments.first() else { continue };
-            let lane = match view.policy.order {
-                Order::AsStored if self.is_live(first.first_seq, view)? => Lane::Live,
-                Order::AsStored => Lane::Backfill,
-                Order::LiveFirst => lane,
-            };
-            return Ok(Ok(Some((lane, segments))));
-        }
-        Ok(Ok(None))
+    fn marks_of(&self, sink: &str) -> Marks {
+        self.marks.get(sink).copied().unwrap_or_default()
     }
 
-    fn untold(&self, sink: &str, limits: Limits) -> Result<Vec<ToldEvent>, StorageError> {
-        let delivery = self.aggregates.delivery(sink);
-        let is_told = self.config.rules(sink).is_some_and(|rules| rules.told);
-        if !is_told || delivery.told >= self.committed_position {
-            return Ok(Vec::new());
-        }
-        let mut rows = self.database.told(delivery.told, EVENTS_MAX)?;
-        let mut bytes = 0;
-        let fits = rows.iter().take_while(|row| {
-            bytes += row.data.len();
-            bytes <= limits.bytes_max
-        });
-        rows.truncate(fits.count().max(1));
-        let first_owed = self.aggregates.closed(sink).first_gap(1);
-        let rows = rows.into_iter().map(|row| {
-            let mut event = postcard::from_bytes(&row.data)
-                .map_err(|source| StorageError::Encoding { what: "event", source })?;
-            // What this sink has under an earlier epoch does not come again under this one.
-            if let Event::EpochBegan { from, .. } = &mut event {
-                *from = first_owed.max(*from);
-            }
-            Ok(ToldEvent {
-                position: row.position.unwrap_or(0),
-                stream: row.stream.as_str().to_owned(),
-                boot: row.boot,
-                at_ms: row.at_ms,
-                event,
-            })
-        });
-        rows.collect()
+    /// What a sink would be given now; nothing of what cannot be read, because whoever asks for it is
+    /// given nothing either.
+    pub(crate) fn due(&mut self, database: &Database, state: &LogState, sink: &str) -> Due {
+        let view = View::of(database, state, sink, self.marks_of(sink));
+        let Ok(Some(view)) = view else { return Due::default() };
+        self.marks.insert(sink.to_owned(), view.marks);
+        view.due().unwrap_or_default()
     }
 
-    /// Storage that cannot be read is weather, as it is when it cannot be written: said once, and
-    /// tried again when somebody asks again. Storage that is damaged is not.
-    fn readable<T>(&mut self, read: Result<T, StorageError>) -> Result<Option<T>, StorageError> {
+    /// The last numbers before and of what sinks were offered or have, and before what is fresh. Nobody
+    /// owns a part of what lies between two of them.
+    pub(crate) fn ends(&self, state: &LogState) -> BTreeSet<u64> {
+        let had = state.aggregates.deliveries.values();
+        let had = had.flat_map(|delivery| delivery.readings.intervals());
+        let ranges = self.offered.values().flatten().chain(had);
+        let marks = self.marks.values().map(|marks| marks.live);
+        let before = |first: u64| first.saturating_sub(1);
+        ranges.flat_map(|(first, last)| [before(*first), *last]).chain(marks.map(before)).collect()
+    }
+
+    /// Storage that cannot be read gives nothing, as it takes nothing when it cannot be written: that is
+    /// said once, and tried again when somebody asks again. Storage that is damaged is an error.
+    fn readable<T: Default>(
+        &mut self,
+        database: &Database,
+        read: Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
         match read {
             Ok(found) => {
-                self.unreadable = false;
-                Ok(Some(found))
+                self.is_unreadable = false;
+                Ok(found)
             }
             Err(error) if error.is_damage() => Err(error),
             Err(error) => {
-                if !std::mem::replace(&mut self.unreadable, true) {
-                    LogUnreadable { path: self.database.path(), error: &error }.report();
+                if !std::mem::replace(&mut self.is_unreadable, true) {
+                    LogUnreadable { path: database.path(), error: &error }.report();
                 }
-                Ok(None)
+                Ok(T::default())
             }
-        }
-    }
-
-    /// Counts as lost what of this range some sink is owed and was not counted before.
-    fn write_off(&mut self, (first, last): Hole, mailbox: &Mailbox) {
-        SegmentDamaged { first, last }.report();
-        // Of all sinks: what those that are waited for have is lost to the others all the same.
-        let settled = self.aggregates.settled_by_all(&self.config.names());
-        for (first, last) in self.aggregates.books.owed(&settled, first, last) {
-            self.record(Stream::ledger(), Event::Lost { loss: Loss::Damaged, first, last });
-        }
-        self.schedule(self.config.commit_interval.live);
-        self.publish(mailbox);
-    }
-
-    fn batch(&self, lane: Lane, segments: Vec<StoredSegment>, events: Vec<ToldEvent>) -> Batch {
-        let mut sensors: Vec<u32> = segments.iter().flat_map(StoredSegment::sensors).collect();
-        sensors.sort_unstable();
-        sensors.dedup();
-        let of_segments = segments.iter().map(|segment| segment.boot);
-        let mut boots: Vec<u32> =
-            of_segments.chain(events.iter().flat_map(ToldEvent::boots)).collect();
-        boots.sort_unstable();
-        boots.dedup();
-        let described = |id: u32| Some((id, self.aggregates.registry.sensor(id)?.clone()));
-        let anchor =
-            |boot: u32| (boot, self.aggregates.boots.get(boot).and_then(|boot| boot.anchor));
-        Batch {
-            device: self.config.device.clone(),
-            epoch: self.database.epoch(),
-            lane,
-            sensors: sensors.into_iter().filter_map(described).collect(),
-            boots: boots.into_iter().map(anchor).collect(),
-            segments,
-            events,
         }
     }
 }
 
-/// A lane and its segments, or what is not there and should be.
-type FirstFound = Result<Option<(Lane, Vec<StoredSegment>)>, Hole>;
+/// Looks through what a sink asks for, lane by lane.
+fn search(
+    view: &View<'_>,
+    state: &LogState,
+    copies: &Copies,
+    sink: &str,
+    ask: Ask,
+) -> Result<Search, StorageError> {
+    for turn in view.turns(ask.lanes) {
+        let found = match turn {
+            Turn::Stored(lane) => search_stored(view, lane, ask.limits)?,
+            Turn::Copies => search_copies(view.database, state, copies, sink, ask.limits)?,
+        };
+        if !matches!(found, Search::Nothing) {
+            return Ok(found);
+        }
+    }
+    Ok(Search::Nothing)
+}
+
+fn search_copies(
+    database: &Database,
+    state: &LogState,
+    copies: &Copies,
+    sink: &str,
+    limits: Limits,
+) -> Result<Search, StorageError> {
+    let replayed = &state.aggregates.quarantine(sink).replayed;
+    let mut replay = replays::read(database, sink, replayed, limits)?;
+    // What is on its way into the table is not missing there.
+    if !copies.is_settled() {
+        replay.missing.clear();
+    }
+    let is_empty = replay.segments.is_empty() && replay.missing.is_empty();
+    Ok(if is_empty { Search::Nothing } else { Search::Copies(replay) })
+}
+
+fn search_stored(view: &View<'_>, lane: Lane, limits: Limits) -> Result<Search, StorageError> {
+    for scope in view.scopes(lane) {
+        let segments = match gather(&scope, view, limits)? {
+            Gathered::Segments(segments) => segments,
+            Gathered::Missing(hole) => return Ok(Search::Missing(hole)),
+        };
+        let Some(first) = segments.first() else { continue };
+        let lane = match view.policy.order {
+            Order::AsStored => view.lane_as_stored(first.first_seq)?,
+            Order::LiveFirst => lane,
+        };
+        return Ok(Search::Stored(lane, segments));
+    }
+    Ok(Search::Nothing)
+}
+
+/// Counts as lost what of this range some sink is owed and was not counted before.
+fn write_off(state: &mut LogState, (first, last): Hole) {
+    SegmentDamaged { first, last }.report();
+    // Of all sinks: what those that are waited for have is lost to the others all the same.
+    let settled = state.aggregates.settled_by_all(&state.config.names());
+    for (first, last) in state.aggregates.books.owed(&settled, first, last) {
+        state.record(Stream::ledger(), Event::Lost { loss: Loss::Damaged, first, last });
+    }
+}
+
+/// The next events that a sink is told and was not told yet.
+fn untold(
+    database: &Database,
+    state: &LogState,
+    sink: &str,
+    limits: Limits,
+) -> Result<Vec<ToldEvent>, StorageError> {
+    let delivery = state.aggregates.delivery(sink);
+    let is_told = state.config.rules(sink).is_some_and(|rules| rules.told);
+    if !is_told || delivery.told >= state.committed_position() {
+        return Ok(Vec::new());
+    }
+    let mut rows = database.told(delivery.told, EVENTS_MAX)?;
+    let mut bytes = 0;
+    let fits = rows.iter().take_while(|row| {
+        bytes += row.data.len();
+        bytes <= limits.bytes_max
+    });
+    rows.truncate(fits.count().max(1));
+    let first_owed = state.aggregates.closed(sink).first_gap(1);
+    let rows = rows.into_iter().map(|row| {
+        let mut event = postcard::from_bytes(&row.data)
+            .map_err(|source| StorageError::Encoding { what: "event", source })?;
+        // What this sink has under an earlier epoch does not come again under this one.
+        if let Event::EpochBegan { from, .. } = &mut event {
+            *from = first_owed.max(*from);
+        }
+        Ok(ToldEvent {
+            position: row.position.unwrap_or(0),
+            stream: row.stream.as_str().to_owned(),
+            boot: row.boot,
+            at_ms: row.at_ms,
+            event,
+        })
+    });
+    rows.collect()
+}
+
+/// Puts a batch together with the sensors and boots that it refers to.
+fn batch(
+    state: &LogState,
+    epoch: u64,
+    lane: Lane,
+    segments: Vec<StoredSegment>,
+    events: Vec<ToldEvent>,
+) -> Batch {
+    let sensors: BTreeSet<u32> = segments.iter().flat_map(StoredSegment::sensors).collect();
+    let of_segments = segments.iter().map(|segment| segment.boot);
+    let boots: BTreeSet<u32> =
+        of_segments.chain(events.iter().flat_map(ToldEvent::boots)).collect();
+    let aggregates = &state.aggregates;
+    let described = |id: u32| Some((id, aggregates.registry.sensor(id)?.clone()));
+    let anchor = |boot: u32| (boot, aggregates.boots.get(boot).and_then(|boot| boot.anchor));
+    Batch {
+        device: state.config.device.clone(),
+        epoch,
+        lane,
+        sensors: sensors.into_iter().filter_map(described).collect(),
+        boots: boots.into_iter().map(anchor).collect(),
+        segments,
+        events,
+    }
+}

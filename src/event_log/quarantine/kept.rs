@@ -16,15 +16,16 @@
 //! for it, and stays so: what is replayed is offered from its copy. What a person wants is in `orders`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::news::News;
-use crate::domain::model::boots::Moment;
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::model::interval_set::{IntervalSet, NONE};
 use crate::domain::model::quarantine::Quarantine;
-use crate::event_log::Refused;
-use crate::event_log::actor::LogActor;
+use crate::event_log::handle::Refused;
+use crate::event_log::state::log_state::LogState;
 use crate::event_log::store::copies::{Change, Copied, bytes_of};
+use crate::event_log::store::database::Database;
 use crate::event_log::store::error::StorageError;
 use crate::event_log::store::rows::QuarantineRow;
 use crate::telemetry::events::quarantine::Why;
@@ -87,97 +88,134 @@ impl Copies {
             _ => self.staged.push(change),
         }
     }
-}
 
-impl LogActor {
     /// The table is made to follow the aggregates: what they count on and is not there is gone, what
-    /// they do not know of is of no use.
-    pub(crate) fn reconcile(&mut self, copied: Copied) {
-        self.copies.bytes = copied.bytes;
-        let known = self.aggregates.quarantines.iter();
+    /// they do not know of is of no use. `copied` is what the table holds.
+    pub(crate) fn reconcile(&mut self, state: &mut LogState, copied: &Copied) {
+        self.bytes = copied.bytes;
+        let known = state.aggregates.quarantines.iter();
         let kept: BTreeMap<String, IntervalSet> =
             known.map(|(sink, quarantine)| (sink.clone(), quarantine.kept())).collect();
         for (sink, numbers) in &kept {
             let there = copied.numbers.get(sink).unwrap_or(&NONE);
             for (first, last) in numbers.difference(there).intervals() {
-                self.discard(sink, *first, *last, Why::Damaged);
+                self.discard(state, sink, *first, *last, Why::Damaged);
             }
         }
         for (sink, there) in &copied.numbers {
             let numbers = kept.get(sink).unwrap_or(&NONE);
             for (first, last) in there.difference(numbers).intervals() {
                 let (sink, first, last) = (sink.clone(), *first, *last);
-                self.copies.stage(Change::Remove { sink, first, last });
+                self.stage(Change::Remove { sink, first, last });
             }
         }
-        self.keep_to_limits();
-        if !self.copies.is_settled() {
-            self.settle();
+        self.keep_to_limits(state);
+    }
+
+    /// Holds each sink's quarantine to the number of readings that it may have.
+    pub(crate) fn keep_to_limits(&mut self, state: &mut LogState) {
+        for sink in state.config.quarantine_readings.clone().keys() {
+            self.keep_to_limit(state, sink);
         }
     }
 
-    pub(crate) fn keep_to_limits(&mut self) {
-        for sink in self.config.quarantine_readings.clone().keys() {
-            self.keep_to_limit(sink);
-        }
-    }
-
-    pub(crate) fn quarantine(&mut self, sink: &str, refused: &Refused) {
-        let segment = &refused.segment;
-        let (first, last) = (segment.first_seq, segment.last_seq());
-        let gone = self.aggregates.quarantine(sink).discarded.within(first, last);
-        let reason = shortened(&refused.reason);
-        self.copies.news.refused(sink, first, last, &reason);
-        let event = Event::Refused { first, last, reason: reason.clone() };
-        self.record(Stream::quarantine(sink), event);
-        self.record(Stream::delivery(sink), Event::Acknowledged { first, last });
-        let (sink, segment) = (sink.to_owned(), segment.clone());
-        let at = Moment { boot: self.boot, ms: self.clock.since_boot_ms() };
-        let row = QuarantineRow { sink: sink.clone(), segment, at, replayed: false, reason };
-        self.copies.stage(Change::Keep(row));
-        // What was discarded on its way to a sink that was offered it again does not come back.
-        for (first, last) in gone {
-            self.take_away(&sink, first, last);
-        }
-        self.keep_to_limit(&sink);
-        self.settle();
-    }
-
-    fn keep_to_limit(&mut self, sink: &str) {
-        let most = self.config.quarantine_readings.get(sink).copied().unwrap_or(0);
-        let quarantine = self.aggregates.quarantine(sink);
+    fn keep_to_limit(&mut self, state: &mut LogState, sink: &str) {
+        let most = state.config.quarantine_readings.get(sink).copied().unwrap_or(0);
+        let quarantine = state.aggregates.quarantine(sink);
         let excess = quarantine.kept().count().saturating_sub(most);
         for (first, last) in quarantine.giving_way(excess) {
-            self.discard(sink, first, last, Why::Limit);
+            self.discard(state, sink, first, last, Why::Limit);
         }
     }
 
-    pub(crate) fn discard(&mut self, sink: &str, first: u64, last: u64, why: Why) {
-        self.take_away(sink, first, last);
-        self.copies.news.discarded(sink, first, last, why);
-        self.settle();
+    /// Sets aside what a sink will never take.
+    pub(crate) fn refuse(&mut self, state: &mut LogState, sink: &str, refused: &Refused) {
+        let segment = &refused.segment;
+        let (first, last) = (segment.first_seq, segment.last_seq());
+        let gone = state.aggregates.quarantine(sink).discarded.within(first, last);
+        let reason = shortened(&refused.reason);
+        self.news.refused(sink, first, last, &reason);
+        let event = Event::Refused { first, last, reason: reason.clone() };
+        state.record(Stream::quarantine(sink), event);
+        state.record(Stream::delivery(sink), Event::Acknowledged { first, last });
+        let (sink, segment) = (sink.to_owned(), segment.clone());
+        let row =
+            QuarantineRow { sink: sink.clone(), segment, at: state.now(), replayed: false, reason };
+        self.stage(Change::Keep(row));
+        // What was discarded on its way to a sink that was offered it again does not come back.
+        for (first, last) in gone {
+            self.take_away(state, &sink, first, last);
+        }
+        self.keep_to_limit(state, &sink);
     }
 
-    fn take_away(&mut self, sink: &str, first: u64, last: u64) {
-        self.record(Stream::quarantine(sink), Event::Discarded { first, last });
-        self.copies.stage(Change::Remove { sink: sink.to_owned(), first, last });
+    /// Keeps these readings no longer.
+    pub(crate) fn discard(
+        &mut self,
+        state: &mut LogState,
+        sink: &str,
+        first: u64,
+        last: u64,
+        why: Why,
+    ) {
+        self.take_away(state, sink, first, last);
+        self.news.discarded(sink, first, last, why);
+    }
+
+    fn take_away(&mut self, state: &mut LogState, sink: &str, first: u64, last: u64) {
+        state.record(Stream::quarantine(sink), Event::Discarded { first, last });
+        self.stage(Change::Remove { sink: sink.to_owned(), first, last });
     }
 
     /// A sink has these readings; among them may be some that it had refused before.
-    pub(crate) fn taken_after_all(&mut self, sink: &str, first: u64, last: u64) {
-        let Quarantine { replayed, discarded, .. } = self.aggregates.quarantine(sink);
+    pub(crate) fn accepted(&mut self, state: &mut LogState, sink: &str, first: u64, last: u64) {
+        let Quarantine { replayed, discarded, .. } = state.aggregates.quarantine(sink);
         let refused = [replayed, discarded].map(|set| set.within(first, last)).concat();
         for (first, last) in refused {
-            self.record(Stream::quarantine(sink), Event::Acknowledged { first, last });
-            self.copies.stage(Change::Remove { sink: sink.to_owned(), first, last });
+            state.record(Stream::quarantine(sink), Event::Acknowledged { first, last });
+            self.stage(Change::Remove { sink: sink.to_owned(), first, last });
         }
     }
 
-    /// Copies give way to what was never refused. They are of any size, so this is an estimate; the
-    /// next commit measures what is left.
-    pub(crate) fn bound_copies(&mut self, room: u64) {
-        let (bytes, most) = (self.copies.bytes + self.copies.coming(), room / SHARE_OF_ROOM);
-        let sinks = self.aggregates.quarantines.iter();
+    /// Offers what is held of these readings once more. Returns how many they are.
+    pub(crate) fn replay(
+        &mut self,
+        state: &mut LogState,
+        sink: &str,
+        first: u64,
+        last: u64,
+    ) -> u64 {
+        let held = state.aggregates.quarantine(sink).held.within(first, last);
+        for (first, last) in &held {
+            let (first, last) = (*first, *last);
+            state.record(Stream::quarantine(sink), Event::Replayed { first, last });
+            self.stage(Change::Mark { sink: sink.to_owned(), first, last });
+        }
+        count(&held)
+    }
+
+    /// Drops what is kept of these readings, as a person wishes. Returns how many they are.
+    pub(crate) fn drop_kept(
+        &mut self,
+        state: &mut LogState,
+        sink: &str,
+        first: u64,
+        last: u64,
+    ) -> u64 {
+        let quarantine = state.aggregates.quarantine(sink);
+        let kept =
+            [&quarantine.held, &quarantine.replayed].map(|set| set.within(first, last)).concat();
+        for (first, last) in &kept {
+            self.discard(state, sink, *first, *last, Why::Dropped);
+        }
+        count(&kept)
+    }
+
+    /// Copies give way to what was never refused: they may take their share of `room`. They are of any
+    /// size, so this is an estimate; the next commit measures what is left.
+    pub(crate) fn bound(&mut self, state: &mut LogState, room: u64) {
+        let (bytes, most) = (self.bytes + self.coming(), room / SHARE_OF_ROOM);
+        let sinks = state.aggregates.quarantines.iter();
         let mut kept: Vec<(u64, String)> =
             sinks.map(|(sink, of)| (of.kept().count(), sink.clone())).collect();
         kept.sort_unstable();
@@ -190,73 +228,80 @@ impl LogActor {
             u64::try_from(part).unwrap_or(of)
         };
         let mut excess = part(all, bytes - most, bytes);
-        self.copies.bytes -= part(self.copies.bytes, excess, all);
+        self.bytes -= part(self.bytes, excess, all);
         while let Some((count, sink)) = kept.pop().filter(|_| excess > 0) {
             let share = count.min(excess);
             excess -= share;
-            for (first, last) in self.aggregates.quarantine(&sink).giving_way(share) {
-                self.discard(&sink, first, last, Why::Room);
+            for (first, last) in state.aggregates.quarantine(&sink).giving_way(share) {
+                self.discard(state, &sink, first, last, Why::Room);
             }
         }
     }
 
-    /// Readings that are gone for good need not be remembered one by one for ever.
-    pub(crate) fn forget_discarded(&mut self) -> Result<(), StorageError> {
-        let quarantines = &self.aggregates.quarantines;
-        let discarded = quarantines.values().map(|quarantine| &quarantine.discarded);
-        let crowded: Vec<&IntervalSet> =
-            discarded.filter(|set| set.intervals().len() > DISCARDED_RUNS_MAX).collect();
-        if crowded.is_empty() {
-            return Ok(());
-        }
-        // Nothing can become of a number any more that has left the log and of which nobody has a copy.
-        let kept = quarantines.values().fold(IntervalSet::EMPTY, |all, of| all.union(&of.kept()));
-        let gone = kept.missing(1, self.database.oldest_seq()?.saturating_sub(1));
-        let runs = |(first, last)| crowded.iter().map(|set| set.within(first, last).len()).max();
-        let most = gone.into_iter().map(|gap| (runs(gap), gap)).max();
-        let Some((_, (first, last))) =
-            most.filter(|(runs, _)| *runs > Some(DISCARDED_RUNS_MAX / 2))
-        else {
-            return Ok(());
-        };
-        let classes = self.aggregates.books.classes(&self.counting());
-        let count = classes.refused.count_within(first, last);
-        let of_sinks: Vec<(String, u64)> = quarantines
-            .iter()
-            .map(|(sink, of)| (sink.clone(), of.discarded.count_within(first, last)))
-            .filter(|(_, count)| *count > 0)
-            .collect();
-        self.record(Stream::ledger(), Event::Forgotten { first, last, count });
-        for (sink, count) in of_sinks {
-            self.record(Stream::quarantine(&sink), Event::Forgotten { first, last, count });
-        }
-        Ok(())
-    }
-
     /// The copies are written as they were staged.
-    pub(crate) fn copies_committed(&mut self) {
-        if self.copies.is_settled() {
+    pub(crate) fn committed(&mut self, database: &Database, now: Duration) {
+        if self.is_settled() {
             return;
         }
-        self.copies.staged.clear();
-        self.copies.keeps = false;
+        self.staged.clear();
+        self.keeps = false;
         // Unmeasured they count as before; the next commit measures again.
-        if let Ok(bytes) = self.database.copied_bytes() {
-            self.copies.bytes = bytes;
+        if let Ok(bytes) = database.copied_bytes() {
+            self.bytes = bytes;
         }
-        self.tell_quarantine_in_time();
+        self.report_in_time(now);
     }
 
-    pub(crate) fn tell_quarantine_in_time(&mut self) {
-        if self.copies.is_settled() {
-            self.copies.news.tell_in_time(self.clock.now());
+    /// Says what happened, unless something was said just now or is not durable yet.
+    pub(crate) fn report_in_time(&mut self, now: Duration) {
+        if self.is_settled() {
+            self.news.tell_in_time(now);
         }
     }
 
-    /// The last word.
-    pub(crate) fn tell_quarantine(&mut self) {
-        self.copies.news.tell();
+    /// Says what happened and was not said yet.
+    pub(crate) fn report(&mut self) {
+        self.news.tell();
     }
+}
+
+/// Readings that are gone for good need not be remembered one by one for ever.
+pub(crate) fn forget_discarded(
+    state: &mut LogState,
+    database: &Database,
+) -> Result<(), StorageError> {
+    let quarantines = &state.aggregates.quarantines;
+    let discarded = quarantines.values().map(|quarantine| &quarantine.discarded);
+    let crowded: Vec<&IntervalSet> =
+        discarded.filter(|set| set.intervals().len() > DISCARDED_RUNS_MAX).collect();
+    if crowded.is_empty() {
+        return Ok(());
+    }
+    // Nothing can become of a number any more that has left the log and of which nobody has a copy.
+    let kept = quarantines.values().fold(IntervalSet::EMPTY, |all, of| all.union(&of.kept()));
+    let gone = kept.missing(1, database.oldest_seq()?.saturating_sub(1));
+    let runs = |(first, last)| crowded.iter().map(|set| set.within(first, last).len()).max();
+    let most = gone.into_iter().map(|gap| (runs(gap), gap)).max();
+    let Some((_, (first, last))) = most.filter(|(runs, _)| *runs > Some(DISCARDED_RUNS_MAX / 2))
+    else {
+        return Ok(());
+    };
+    let classes = state.aggregates.books.classes(&state.counting());
+    let count = classes.refused.count_within(first, last);
+    let of_sinks: Vec<(String, u64)> = quarantines
+        .iter()
+        .map(|(sink, of)| (sink.clone(), of.discarded.count_within(first, last)))
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    state.record(Stream::ledger(), Event::Forgotten { first, last, count });
+    for (sink, count) in of_sinks {
+        state.record(Stream::quarantine(&sink), Event::Forgotten { first, last, count });
+    }
+    Ok(())
+}
+
+fn count(runs: &[(u64, u64)]) -> u64 {
+    runs.iter().map(|(first, last)| last - first + 1).sum()
 }
 
 /// The beginning of what a server said, whole characters.

@@ -25,7 +25,7 @@ use super::frames::Source;
 use super::images::{Image, Images};
 use super::sight::{Effort, Sighting, each_row, sight};
 use crate::domain::model::event::Stream;
-use crate::event_log::store::database::NewSegment;
+use crate::event_log::store::commit::NewSegment;
 use crate::event_log::store::rows::{EventRow, MetaRow, QuarantineRow, SnapshotRow};
 
 /// Segments known while their turn has not come; one takes about a hundred bytes.

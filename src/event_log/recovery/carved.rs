@@ -7,7 +7,7 @@ use super::pages::{Class, Tree, Value};
 use crate::domain::model::batch::{Lane, StoredSegment};
 use crate::domain::model::boots::Moment;
 use crate::domain::model::event::{Event, Stream};
-use crate::event_log::store::database::NewSegment;
+use crate::event_log::store::commit::NewSegment;
 use crate::event_log::store::rows::{EventRow, MetaRow, QuarantineRow, SnapshotRow};
 
 /// Columns that the migration to version 2 added have this format by default.

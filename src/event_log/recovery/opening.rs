@@ -16,7 +16,6 @@ use super::salvage;
 use crate::clock::Clock;
 use crate::domain::model::event::{EpochReason, Event, Stream};
 use crate::domain::model::ledger::Loss;
-use crate::event_log::retention::room;
 use crate::event_log::state::aggregates::Aggregates;
 use crate::event_log::store::copies::Copied;
 use crate::event_log::store::database::Database;
@@ -24,6 +23,7 @@ use crate::event_log::store::error::{Result, StorageError};
 use crate::event_log::store::files::{self, Files};
 use crate::event_log::store::journal::{self, Journal};
 use crate::event_log::store::schema::{JOURNAL_BYTES, is_known};
+use crate::event_log::store::space;
 use crate::telemetry::events::{LogBegan, Report};
 
 /// Ranges of lost readings that the sinks are told after a salvage.
@@ -97,10 +97,10 @@ fn as_it_is(files: &Files, boot_id: &str) -> Result<Opened> {
     }
     // Without the room commits cost more; they succeed all the same. On a disk that is nearly full it
     // would be missing where the journal is moved to.
-    if room::spares_journal(files) {
+    if space::spares_journal(files) {
         drop(journal::reserve(&files.journal(), JOURNAL_BYTES));
     }
-    let aggregates = Aggregates::load(&database)?;
+    let aggregates = load(&database)?;
     if !database.newest_is_sound()? {
         return Err(StorageError::Checksum { what: "end of the log" });
     }
@@ -112,6 +112,12 @@ fn as_it_is(files: &Files, boot_id: &str) -> Result<Opened> {
         opened.begin_epoch(reason, files)?;
     }
     Ok(opened)
+}
+
+/// Replays every stream of the log from its last snapshot.
+pub(crate) fn load(database: &Database) -> Result<Aggregates> {
+    let (versions, position) = (database.versions()?, database.last_position()?);
+    Aggregates::rebuilt(versions, position, |stream| database.history(stream))
 }
 
 impl Opened {

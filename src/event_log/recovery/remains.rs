@@ -8,7 +8,7 @@ use super::carve::{self, Carving};
 use super::salvage;
 use crate::domain::model::batch::StoredSegment;
 use crate::domain::model::interval_set::IntervalSet;
-use crate::event_log::inspect::{Meaning, is_held};
+use crate::event_log::inspect::Meaning;
 use crate::event_log::state::aggregates::Aggregates;
 use crate::event_log::store::error::{Result, StorageError};
 use crate::event_log::store::files::Files;
@@ -27,7 +27,7 @@ impl Remains {
         if !path.exists() && !files.journal().exists() {
             return Err(StorageError::Absent { path: path.to_owned() });
         }
-        if path.exists() && is_held(&files) {
+        if path.exists() && files.is_held() {
             return Err(StorageError::InUse { path: path.to_owned() });
         }
         let carving = carve::carve(files.log(), &files.journal())

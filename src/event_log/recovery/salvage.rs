@@ -23,11 +23,12 @@ use crate::domain::model::interval_set::IntervalSet;
 use crate::domain::model::ledger::{Intake, Loss};
 use crate::domain::model::reading::{Channel, Sensor};
 use crate::event_log::state::aggregates::Aggregates;
-use crate::event_log::store::database::{Commit, Database};
+use crate::event_log::store::commit::Commit;
+use crate::event_log::store::database::Database;
 use crate::event_log::store::error::{Result, StorageError};
 use crate::event_log::store::files::{self, Files};
-use crate::event_log::store::queries::History;
 use crate::event_log::store::rows::EventRow;
+use crate::event_log::store::rows::History;
 use crate::telemetry::error_chain;
 use crate::telemetry::events::{LogSalvaged, Report};
 
@@ -61,8 +62,17 @@ pub(crate) fn salvage(
     Ok(outcome.lost_ranges)
 }
 
+/// Writes the content of an open log, whose file has gone, to its path again. What stands there is set
+/// aside.
+pub(crate) fn write_again(files: &Files, database: &Database) -> Result<()> {
+    files.create_folder()?;
+    // Under its final name it would be taken for whole by whoever opens the log next.
+    database.copy_to(&files.unfinished())?;
+    place(files)
+}
+
 /// A new log is whole: it is made durable and put in its place.
-pub(crate) fn place(files: &Files) -> Result<()> {
+fn place(files: &Files) -> Result<()> {
     File::open(files.unfinished())
         .and_then(|file| file.sync_all())
         .and_then(|()| fs::rename(files.unfinished(), files.salvaged()))

@@ -9,9 +9,8 @@ use std::collections::BTreeSet;
 
 use crate::domain::codec::segment::Segment;
 use crate::domain::model::batch::StoredSegment;
-use crate::event_log::actor::LogActor;
-use crate::event_log::offer::lanes::Marks;
-use crate::event_log::store::database::NewSegment;
+use crate::event_log::store::commit::NewSegment;
+use crate::event_log::store::database::Database;
 use crate::event_log::store::error::StorageError;
 use crate::event_log::store::queries::Head;
 
@@ -49,73 +48,65 @@ impl Compaction {
         let is_small = u32::try_from(readings).is_ok_and(|count| count < SMALL_READINGS);
         self.small += usize::from(is_small);
     }
-}
 
-impl LogActor {
-    /// The next run of small segments, merged, if there is one.
-    pub(crate) fn merge_small(&mut self) -> Result<Option<Merged>, StorageError> {
-        if self.compaction.small < RUN {
+    /// The next run of small segments, merged, if there is one. No run crosses one of `ends`: the last
+    /// numbers before and of what sinks were offered or have, and before what is fresh.
+    pub(crate) fn next_merged(
+        &mut self,
+        database: &Database,
+        ends: impl FnOnce() -> BTreeSet<u64>,
+    ) -> Result<Option<Merged>, StorageError> {
+        if self.small < RUN {
             return Ok(None);
         }
-        let heads = self.database.heads(self.compaction.from, HEADS_MAX)?;
-        let ends = self.ends();
+        let (heads, ends) = (database.heads(self.from, HEADS_MAX)?, ends());
         let mut start = 0;
         while start < heads.len() {
             let length = run_length(&heads[start..], &ends);
             let grows = start + length == heads.len() && heads.len() < HEADS_MAX;
             if length >= RUN || (length >= RUN_MIN && !grows) {
                 let run = &heads[start..start + length.min(RUN)];
-                self.compaction.from = run[run.len() - 1].last_seq() + 1;
-                return self.merge(run);
+                self.from = run[run.len() - 1].last_seq() + 1;
+                return merge(database, run);
             }
             if grows {
                 break;
             }
             start += length.max(1);
-            self.compaction.from = heads[start - 1].last_seq() + 1;
+            self.from = heads[start - 1].last_seq() + 1;
         }
         // Behind a full page of heads there may be more to look at.
         if heads.len() < HEADS_MAX {
-            self.compaction.small = heads.len() - start;
+            self.small = heads.len() - start;
         }
         Ok(None)
     }
+}
 
-    /// The last numbers before and of what sinks were offered or have, and before what is fresh: a run
-    /// ends there.
-    fn ends(&self) -> BTreeSet<u64> {
-        let had = self.aggregates.deliveries.values();
-        let had = had.flat_map(|delivery| delivery.readings.intervals());
-        let ranges = self.offered.values().flatten().chain(had);
-        let marks = self.marks.values().map(Marks::live);
-        let before = |first: u64| first.saturating_sub(1);
-        ranges.flat_map(|(first, last)| [before(*first), *last]).chain(marks.map(before)).collect()
-    }
-
-    fn merge(&self, run: &[Head]) -> Result<Option<Merged>, StorageError> {
-        let (first, last) = (run[0], run[run.len() - 1]);
-        let mut found = Vec::new();
-        self.database.visit(first.first_seq, |segment| {
-            found.push(segment);
-            found.len() < run.len()
-        })?;
-        let mut merged = Segment::default();
-        for (segment, head) in found.iter().zip(run) {
-            let decoded = segment.decode().ok().filter(|_| segment.first_seq == head.first_seq);
-            if !decoded.is_some_and(|decoded| merged.append(&decoded)) {
-                return Ok(None);
-            }
-        }
-        let count = u32::try_from(merged.len()).unwrap_or(u32::MAX);
-        let body = merged.encode();
-        let segment = StoredSegment::sealed(first.first_seq, count, first.lane, first.boot, body);
-        // What is not the sum of its parts is damage that nobody has noticed yet.
-        if segment.last_seq() != last.last_seq() {
+/// One segment of a run; none if the run is not what it should be.
+fn merge(database: &Database, run: &[Head]) -> Result<Option<Merged>, StorageError> {
+    let (first, last) = (run[0], run[run.len() - 1]);
+    let mut found = Vec::new();
+    database.visit(first.first_seq, |segment| {
+        found.push(segment);
+        found.len() < run.len()
+    })?;
+    let mut merged = Segment::default();
+    for (segment, head) in found.iter().zip(run) {
+        let decoded = segment.decode().ok().filter(|_| segment.first_seq == head.first_seq);
+        if !decoded.is_some_and(|decoded| merged.append(&decoded)) {
             return Ok(None);
         }
-        let segment = NewSegment { segment, first_ms: first.first_ms, last_ms: last.last_ms };
-        Ok(Some(Merged { remove: (first.first_seq, last.first_seq), segment }))
     }
+    let count = u32::try_from(merged.len()).unwrap_or(u32::MAX);
+    let body = merged.encode();
+    let segment = StoredSegment::sealed(first.first_seq, count, first.lane, first.boot, body);
+    // What is not the sum of its parts is damage that nobody has noticed yet.
+    if segment.last_seq() != last.last_seq() {
+        return Ok(None);
+    }
+    let segment = NewSegment { segment, first_ms: first.first_ms, last_ms: last.last_ms };
+    Ok(Some(Merged { remove: (first.first_seq, last.first_seq), segment }))
 }
 
 /// How many of the first segments belong together.

@@ -16,10 +16,10 @@ use crate::domain::model::reading_class::Standing;
 use crate::domain::model::sensors::Registry;
 use crate::domain::policy::breaker::SavedBreaker;
 use crate::domain::policy::budget::Spent;
-use crate::event_log::store::database::{Database, Versioned};
+use crate::event_log::status::Progress;
+use crate::event_log::store::commit::Versioned;
 use crate::event_log::store::error::StorageError;
-use crate::event_log::store::queries::History;
-use crate::event_log::store::rows::SnapshotRow;
+use crate::event_log::store::rows::{History, SnapshotRow};
 
 /// A snapshot replaces its stream's events after this many, so that replay stays short.
 const EVENTS_PER_SNAPSHOT: u64 = 16;
@@ -53,13 +53,8 @@ pub(crate) struct Aggregates {
 }
 
 impl Aggregates {
-    /// Replays every stream from its last snapshot.
-    pub(crate) fn load(database: &Database) -> Result<Self, StorageError> {
-        let (versions, position) = (database.versions()?, database.last_position()?);
-        Self::rebuilt(versions, position, |stream| database.history(stream))
-    }
-
-    /// The same for whoever reads a log beside the daemon.
+    /// Replays every stream from its last snapshot, given the version that each is at and how to read
+    /// its history.
     pub(crate) fn rebuilt(
         versions: BTreeMap<Stream, u64>,
         position: u64,
@@ -233,6 +228,44 @@ impl Aggregates {
         let mut sets = sinks.iter().map(has);
         let first = sets.next().unwrap_or_default();
         sets.fold(first, |all, set| all.intersection(&set))
+    }
+
+    /// What a sink needs no more: it has it, it refused it, or it has to do without.
+    pub(crate) fn settled(&self, sink: &str) -> IntervalSet {
+        let quarantine = self.quarantine(sink);
+        let has = self.delivery(sink).readings.union(&quarantine.held);
+        has.union(&quarantine.discarded).union(&quarantine.skipped)
+    }
+
+    /// What none of these sinks needs any more; nothing while there is no sink.
+    pub(crate) fn settled_by_all(&self, sinks: &[String]) -> IntervalSet {
+        let mut sets = sinks.iter().map(|sink| self.settled(sink));
+        let first = sets.next().unwrap_or_default();
+        sets.fold(first, |all, set| all.intersection(&set))
+    }
+
+    /// What a sink is not owed: it needs it no more, or it is lost.
+    pub(crate) fn closed(&self, sink: &str) -> IntervalSet {
+        self.settled(sink).union(&self.books.evicted).union(&self.books.damaged)
+    }
+
+    /// What a sink has and lacks of the readings up to this one; no word of lanes and events.
+    pub(crate) fn progress(&self, sink: &str, head: u64) -> Progress {
+        let standing = self.standing(sink);
+        let classes = self.books.classes(&[standing]);
+        let Quarantine { skipped, forgotten, .. } = standing.quarantine;
+        let (delivered, refused) = (classes.delivered.count(), classes.refused.count());
+        let (evicted, damaged) = (classes.evicted.count(), classes.damaged.count());
+        let quarantined = classes.quarantined.count();
+        let gone = delivered + quarantined + refused + evicted + damaged;
+        Progress {
+            delivered: delivered.saturating_sub(skipped.count() + forgotten),
+            pending: head.saturating_sub(gone),
+            quarantined,
+            refused: refused + forgotten,
+            skipped: skipped.count(),
+            ..Progress::default()
+        }
     }
 
     /// The last number that any aggregate knows of.

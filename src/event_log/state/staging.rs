@@ -1,7 +1,7 @@
 //! Events before one commit that are one fact.
 
 use crate::domain::model::event::{Event, Stream};
-use crate::event_log::store::database::Versioned;
+use crate::event_log::store::commit::Versioned;
 
 /// Makes an event part of one that is staged already, if they can be one. Several acknowledgements,
 /// intakes of one port or descriptions of one sensor are. Of a quarantine only the last may grow: in it

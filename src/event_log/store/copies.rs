@@ -7,14 +7,13 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Row, params};
 
-use super::database::Database;
 use super::error::{Result, signed, sql, unsigned};
 use super::queries::{lane_code, lane_from};
 use super::rows::QuarantineRow;
+use super::space::ROW_BYTES;
 use crate::domain::model::batch::StoredSegment;
 use crate::domain::model::boots::Moment;
 use crate::domain::model::interval_set::IntervalSet;
-use crate::event_log::retention::room::ROW_BYTES;
 
 /// From the row that holds the number, if there is one.
 pub(crate) const COPIES: &str = "SELECT rowid, sink, first_seq, count, lane, boot, at_boot, at_ms, replayed, reason, body, crc \
@@ -51,33 +50,12 @@ pub(crate) struct Copied {
     pub(crate) bytes: u64,
 }
 
-impl Database {
-    pub(crate) fn copied(&self) -> Result<Copied> {
-        copied(&self.connection)
-    }
-
-    pub(crate) fn copied_bytes(&self) -> Result<u64> {
-        copied_bytes(&self.connection)
-    }
-
-    /// Visits the copies of a sink, each with whether it is what was written, from the one that holds
-    /// `from`, or the next, until told to stop.
-    pub(crate) fn quarantined(
-        &self,
-        sink: &str,
-        from: u64,
-        visit: impl FnMut(QuarantineRow, bool) -> bool,
-    ) -> Result<()> {
-        each(&self.connection, sink, from, visit)
-    }
-}
-
 /// The bytes that a row adds to the file.
 pub(crate) fn bytes_of(row: &QuarantineRow) -> u64 {
     (row.segment.body.len() + row.reason.len() + row.sink.len()) as u64 + 2 * ROW_BYTES
 }
 
-fn copied(connection: &Connection) -> Result<Copied> {
+pub(crate) fn copied(connection: &Connection) -> Result<Copied> {
     let reading = sql("list the readings in quarantine");
     let mut intervals = BTreeMap::<String, Vec<(u64, u64)>>::new();
     let mut select = connection.prepare(COPIED).map_err(&reading)?;
@@ -92,7 +70,7 @@ fn copied(connection: &Connection) -> Result<Copied> {
     Ok(Copied { numbers, bytes: copied_bytes(connection)? })
 }
 
-fn copied_bytes(connection: &Connection) -> Result<u64> {
+pub(crate) fn copied_bytes(connection: &Connection) -> Result<u64> {
     let read = || {
         connection
             .prepare_cached(COPIED_BYTES)?
@@ -101,7 +79,8 @@ fn copied_bytes(connection: &Connection) -> Result<u64> {
     read().map_err(sql("measure the quarantine"))
 }
 
-/// See [`Database::quarantined`].
+/// Visits the copies of a sink, each with whether it is what was written, from the one that holds
+/// `from`, or the next, until told to stop.
 pub(crate) fn each(
     connection: &Connection,
     sink: &str,

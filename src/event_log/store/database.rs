@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::copies::{self, Change};
+use super::commit::{Commit, NewSegment, Versioned};
+use super::copies::{self, Copied};
 use super::error::{Result, StorageError, signed, sql};
 use super::files::{self, Files};
 use super::meter::{Meter, Spent};
-use super::queries::{self, Head, History, Pages, lane_code};
-use super::rows::{EventRow, MetaRow, SnapshotRow};
+use super::queries::{self, Head, Pages, lane_code};
+use super::rows::{EventRow, History, MetaRow, QuarantineRow, SnapshotRow};
 use super::schema::{self, FORMAT};
 use crate::domain::model::batch::{Lane, StoredSegment};
 use crate::domain::model::event::{Event, Stream};
@@ -31,48 +32,6 @@ pub struct Database {
 
 /// Events that are told leave in groups of so many.
 const EVENTS_PER_FORGETTING: u64 = 64;
-
-/// A segment on its way into the log.
-#[derive(Debug)]
-pub struct NewSegment {
-    pub segment: StoredSegment,
-    /// Arrival of the first and last reading, milliseconds since boot.
-    pub first_ms: i64,
-    pub last_ms: i64,
-}
-
-/// An event with its place in its stream, and among the events that are told.
-#[derive(Clone, Debug)]
-pub struct Versioned {
-    pub stream: Stream,
-    pub version: u64,
-    pub position: Option<u64>,
-    /// When it happened, milliseconds since boot.
-    pub at_ms: i64,
-    pub event: Event,
-}
-
-impl Versioned {
-    pub(crate) fn is_about_delivery(&self) -> bool {
-        self.stream.delivery_sink().is_some()
-    }
-}
-
-/// Everything that becomes durable at once.
-#[derive(Debug, Default)]
-pub struct Commit {
-    /// Segments that begin in these ranges leave the log: delivered, evicted, or merged into others.
-    pub remove: Vec<(u64, u64)>,
-    pub segments: Vec<NewSegment>,
-    pub events: Vec<Versioned>,
-    /// Each replaces the events of its stream up to its version, but for those still to be told.
-    pub(crate) snapshots: Vec<SnapshotRow>,
-    /// To the readings in quarantine.
-    pub(crate) copies: Vec<Change>,
-    /// Events up to this position need not be told any more.
-    pub told: u64,
-    pub boot: u32,
-}
 
 impl Database {
     /// Opens the log, or makes one with this epoch where there is nothing.
@@ -270,6 +229,25 @@ impl Database {
         self.connection.execute_batch("VACUUM").map_err(sql("shrink the log"))?;
         self.meter.committed(&self.connection);
         self.checkpoint("TRUNCATE").map(drop)
+    }
+
+    pub(crate) fn copied(&self) -> Result<Copied> {
+        copies::copied(&self.connection)
+    }
+
+    pub(crate) fn copied_bytes(&self) -> Result<u64> {
+        copies::copied_bytes(&self.connection)
+    }
+
+    /// Visits the copies of a sink, each with whether it is what was written, from the one that holds
+    /// `from`, or the next, until told to stop.
+    pub(crate) fn quarantined(
+        &self,
+        sink: &str,
+        from: u64,
+        visit: impl FnMut(QuarantineRow, bool) -> bool,
+    ) -> Result<()> {
+        copies::each(&self.connection, sink, from, visit)
     }
 
     /// Moves the journal into the file. Says whether nobody was in the way.

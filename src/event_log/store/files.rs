@@ -148,6 +148,15 @@ impl Files {
         }
     }
 
+    /// Whether a daemon has the log; also if that cannot be known. The kernel drops the lock asked for
+    /// here at once, and a daemon starting in that moment is started again by its service manager.
+    pub(crate) fn is_held(&self) -> bool {
+        match File::open(self.lock_file()) {
+            Ok(file) => flock(&file, FlockOperation::NonBlockingLockShared).is_err(),
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        }
+    }
+
     /// Which file the log is: a copy has another inode, and was born at another time.
     pub(crate) fn identity(&self) -> Result<Vec<u8>> {
         let failed = |source| self.failed("look at", source);

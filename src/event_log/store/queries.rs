@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::{Result, StorageError, signed, sql, unsigned};
-use super::rows::{EventRow, MetaRow, SnapshotRow};
+use super::rows::{EventRow, History, MetaRow, SnapshotRow};
 use crate::domain::model::batch::{Lane, StoredSegment};
 use crate::domain::model::event::Stream;
 
@@ -64,13 +64,6 @@ impl Head {
     pub fn last_seq(&self) -> u64 {
         self.first_seq.saturating_add(u64::from(self.count)).saturating_sub(1)
     }
-}
-
-/// What a stream's aggregate is rebuilt from.
-#[derive(Debug)]
-pub struct History {
-    pub(crate) snapshot: Option<SnapshotRow>,
-    pub(crate) events: Vec<EventRow>,
 }
 
 /// The pages of the database file.

@@ -54,6 +54,13 @@ impl SnapshotRow {
     }
 }
 
+/// What a stream's aggregate is rebuilt from.
+#[derive(Debug)]
+pub struct History {
+    pub(crate) snapshot: Option<SnapshotRow>,
+    pub(crate) events: Vec<EventRow>,
+}
+
 /// The one row that says which log this is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MetaRow {

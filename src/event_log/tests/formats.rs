@@ -127,25 +127,22 @@ async fn aggregates_from_zero_from_snapshots_and_in_memory_are_the_same() {
         live.record(stream, event, at_ms);
         if rng.u8(..4) == 0 {
             let (events, snapshots) = live.due(true).expect("encodes");
-            let commit = crate::event_log::store::database::Commit {
-                events,
-                snapshots,
-                ..Default::default()
-            };
+            let commit =
+                crate::event_log::store::commit::Commit { events, snapshots, ..Default::default() };
             database.commit(&commit).expect("stored");
             live.committed(true);
         }
     }
     let (events, snapshots) = live.due(true).expect("encodes");
     let commit =
-        crate::event_log::store::database::Commit { events, snapshots, ..Default::default() };
+        crate::event_log::store::commit::Commit { events, snapshots, ..Default::default() };
     database.commit(&commit).expect("stored");
     live.committed(true);
     let mut from_zero = Aggregates::default();
     for (stream, event) in told {
         from_zero.record(stream, event, 0);
     }
-    let from_snapshots = Aggregates::load(&database).expect("readable");
+    let from_snapshots = crate::event_log::recovery::opening::load(&database).expect("readable");
     for other in [&from_zero, &from_snapshots] {
         assert_eq!(other.registry, live.registry);
         assert_eq!(other.boots, live.boots);

@@ -57,7 +57,7 @@ struct Model {
 impl Model {
     fn config(folder: &Path) -> LogConfig {
         // Room for some two thousand readings.
-        let bytes_max = crate::event_log::retention::room::bounds(0).reserved + 24 * 1024;
+        let bytes_max = crate::event_log::store::space::bounds(0).reserved + 24 * 1024;
         LogConfig { bytes_max, ..config(folder, &SINKS) }
     }
 

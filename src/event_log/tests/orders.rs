@@ -5,7 +5,9 @@ use std::cell::Cell;
 use super::quarantine::{kept, limited, of, order};
 use super::*;
 use crate::domain::model::quarantine::Wish;
-use crate::event_log::quarantine::orders::{Declined, carry_out_alone};
+use crate::event_log::actor::carry_out_alone;
+use crate::event_log::quarantine::declined::Declined;
+use crate::event_log::quarantine::kept::forget_discarded;
 
 /// A log of so many readings, every second of which sink `a` has and the others it refused.
 fn alternating(folder: &Path, sinks: &[&str], readings: i64) -> (LogActor, LogHandle, Mailbox) {
@@ -15,12 +17,12 @@ fn alternating(folder: &Path, sinks: &[&str], readings: i64) -> (LogActor, LogHa
     store(&mut actor, &mailbox, readings);
     for seq in (2..=readings.unsigned_abs()).step_by(2) {
         let refused = Event::Refused { first: seq, last: seq, reason: "no".into() };
-        actor.record(Stream::quarantine("a"), refused);
+        actor.parts().0.record(Stream::quarantine("a"), refused);
     }
     let receipt = Received { readings: vec![(1, readings.unsigned_abs())], events: None };
     for sink in sinks {
         let had = Event::Acknowledged { first: 1, last: receipt.readings[0].1 };
-        actor.record(Stream::delivery(sink), had);
+        actor.parts().0.record(Stream::delivery(sink), had);
     }
     actor.commit(&mailbox, true).expect("stored");
     (actor, handle, mailbox)
@@ -133,22 +135,26 @@ async fn each_sink_that_refused_much_is_forgotten_the_oldest_whatever_the_others
     for seq in (2..=1000_u64).step_by(2) {
         match seq % 100 {
             0 => {}
-            _ => actor.record(Stream::quarantine("a"), Event::Discarded { first: seq, last: seq }),
+            _ => actor
+                .parts()
+                .0
+                .record(Stream::quarantine("a"), Event::Discarded { first: seq, last: seq }),
         }
     }
     let delivered = Event::Acknowledged { first: 1002, last: 4000 };
-    actor.record(Stream::quarantine("a"), Event::Replayed { first: 1002, last: 4000 });
-    actor.record(Stream::quarantine("a"), delivered);
+    actor.parts().0.record(Stream::quarantine("a"), Event::Replayed { first: 1002, last: 4000 });
+    actor.parts().0.record(Stream::quarantine("a"), delivered);
     for seq in (1001..=3000_u64).step_by(2) {
         let refused = Event::Refused { first: seq, last: seq, reason: "no".into() };
-        actor.record(Stream::quarantine("b"), refused);
-        actor.record(Stream::quarantine("b"), Event::Discarded { first: seq, last: seq });
+        actor.parts().0.record(Stream::quarantine("b"), refused);
+        actor.parts().0.record(Stream::quarantine("b"), Event::Discarded { first: seq, last: seq });
     }
     store(&mut actor, &mailbox, 1);
     store(&mut actor, &mailbox, 1);
-    assert!(actor.database.oldest_seq().expect("readable") > 4000);
-    actor.forget_discarded().expect("readable");
-    let runs = |sink: &str| actor.aggregates.quarantine(sink).discarded.intervals().len();
+    let (state, storage) = actor.parts();
+    assert!(storage.database().oldest_seq().expect("readable") > 4000);
+    forget_discarded(state, storage.database()).expect("readable");
+    let runs = |sink: &str| state.aggregates.quarantine(sink).discarded.intervals().len();
     assert_eq!(runs("a"), 490);
-    assert_eq!((runs("b"), actor.aggregates.quarantine("b").forgotten), (0, 1000));
+    assert_eq!((runs("b"), state.aggregates.quarantine("b").forgotten), (0, 1000));
 }

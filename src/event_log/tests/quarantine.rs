@@ -10,9 +10,11 @@ use std::fs;
 use super::*;
 use crate::domain::model::batch::StoredSegment;
 use crate::domain::model::quarantine::{Done, Order, Wish};
-use crate::event_log::quarantine::orders::{Declined, carry_out_alone};
+use crate::event_log::actor::carry_out_alone;
+use crate::event_log::quarantine::declined::Declined;
+use crate::event_log::store::commit::Commit;
 use crate::event_log::store::copies::Change;
-use crate::event_log::store::database::{Commit, Database};
+use crate::event_log::store::database::Database;
 
 pub(super) fn limited(folder: &Path, sinks: &[&str], most: u64) -> LogConfig {
     let limits = sinks.iter().map(|sink| ((*sink).to_owned(), most)).collect();
@@ -397,7 +399,7 @@ fn on_disk(folder: &Path) -> u64 {
 #[tokio::test(start_paused = true)]
 async fn copies_never_take_more_than_their_part_of_the_log() {
     let folder = folder();
-    let bytes_max = crate::event_log::retention::room::bounds(0).reserved + (1 << 20);
+    let bytes_max = crate::event_log::store::space::bounds(0).reserved + (1 << 20);
     let roomy = || LogConfig {
         bytes_max,
         commit_readings: 16_384,
@@ -459,8 +461,7 @@ async fn what_is_refused_for_years_takes_no_more_memory_than_what_is_kept() {
     assert_eq!((of_a.quarantined, of_a.refused, of_a.delivered), (10, all - 10, head - all));
     let before = rig.end().await;
     let database = Database::open(&folder.path().join("log.db"), 1).expect("opens");
-    let aggregates =
-        crate::event_log::state::aggregates::Aggregates::load(&database).expect("readable");
+    let aggregates = crate::event_log::recovery::opening::load(&database).expect("readable");
     let runs = aggregates.quarantine("a").discarded.intervals().len();
     assert!(runs < 400, "{runs} runs are remembered");
     assert!(aggregates.books.forgotten > 200, "{}", aggregates.books.forgotten);

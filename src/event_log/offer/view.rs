@@ -1,4 +1,4 @@
-//! Which part of the log each lane of a sink is.
+//! The log as one sink sees it: which part of it each lane is.
 //!
 //! ```text
 //!   1 ······· the backlog ······· mark ······· what is fresh ······· end
@@ -11,11 +11,14 @@
 //! what the sink has, and it jumps when what stands there has waited too long, so that after an outage
 //! the freshest state goes first and everything before it is the backlog.
 
+use std::time::Duration;
+
 use crate::domain::model::batch::Lane;
-use crate::domain::model::boots::Moment;
 use crate::domain::model::interval_set::IntervalSet;
 use crate::domain::policy::lanes::{LanePolicy, Order};
-use crate::event_log::actor::LogActor;
+use crate::event_log::state::log_state::LogState;
+use crate::event_log::status::Owed;
+use crate::event_log::store::database::Database;
 use crate::event_log::store::error::StorageError;
 use crate::event_log::store::queries::Head;
 
@@ -31,24 +34,6 @@ const PATIENCE: u32 = 64;
 /// Segments looked at, from the newest back, for where fresh readings begin.
 const HEADS_MAX: usize = 256;
 
-/// Which lanes hold something for a sink.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Owed {
-    pub alarm: bool,
-    pub live: bool,
-    pub backfill: bool,
-}
-
-impl Owed {
-    pub fn has(&self, lane: Lane) -> bool {
-        match lane {
-            Lane::Alarm => self.alarm,
-            Lane::Live => self.live,
-            Lane::Backfill => self.backfill,
-        }
-    }
-}
-
 /// What a sink would be given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Due {
@@ -63,17 +48,11 @@ pub(crate) struct Due {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Marks {
     /// What is fresh begins here.
-    live: u64,
+    pub(crate) live: u64,
     /// No alarm before was owed when it was last looked.
-    alarm: u64,
+    pub(crate) alarm: u64,
     /// Whether what it was offered last were copies.
-    copies: bool,
-}
-
-impl Marks {
-    pub(crate) fn live(&self) -> u64 {
-        self.live
-    }
+    pub(crate) copies: bool,
 }
 
 /// Which segments, by the lane they were stored in.
@@ -101,9 +80,11 @@ pub(crate) struct Scope {
     pub(crate) stored: Stored,
 }
 
-/// The log as one sink sees it.
+/// The log as one sink sees it at one moment.
 #[derive(Debug)]
-pub(crate) struct View {
+pub(crate) struct View<'a> {
+    pub(crate) database: &'a Database,
+    state: &'a LogState,
     pub(crate) policy: LanePolicy,
     /// What the sink is not owed.
     pub(crate) closed: IntervalSet,
@@ -112,7 +93,110 @@ pub(crate) struct View {
     pub(crate) marks: Marks,
 }
 
-impl View {
+impl<'a> View<'a> {
+    /// How the log looks to a sink now, its marks moved over what it is not owed; none for a sink that is
+    /// not configured.
+    pub(crate) fn of(
+        database: &'a Database,
+        state: &'a LogState,
+        sink: &str,
+        marks: Marks,
+    ) -> Result<Option<Self>, StorageError> {
+        let Some(policy) = state.config.rules(sink).map(|rules| rules.lanes) else {
+            return Ok(None);
+        };
+        let (closed, end) = (state.aggregates.closed(sink), state.next_seq());
+        let mut view = Self { database, state, policy, closed, end, marks };
+        view.move_marks()?;
+        Ok(Some(view))
+    }
+
+    fn move_marks(&mut self) -> Result<(), StorageError> {
+        if self.policy.order == Order::AsStored {
+            return Ok(());
+        }
+        if let Some(scope) = self.scopes(Lane::Alarm).first() {
+            self.marks.alarm = self.first_of(scope)?.unwrap_or(self.end);
+        }
+        if let Some(scope) = self.scopes(Lane::Live).first() {
+            self.marks.live = self.first_of(scope)?.unwrap_or(self.end);
+        }
+        Ok(())
+    }
+
+    /// Moves the mark when what stands there has waited too long. Says whether it moved.
+    pub(crate) fn keep_fresh(&mut self) -> Result<bool, StorageError> {
+        let mark = self.marks.live;
+        let Some(waiting) = self.database.holding(mark)? else { return Ok(false) };
+        let patience = if self.is_crowded() { PATIENCE } else { 1 };
+        let window = self.policy.live_window;
+        if mark >= self.end || self.state.is_within(&waiting, window * patience) {
+            return Ok(false);
+        }
+        // No further than half the window: a link slower than the readings come would be late again with
+        // the next commit, and each jump leaves a gap.
+        self.marks.live = self.fresh_from(window / 2)?.max(mark);
+        self.move_marks()?;
+        Ok(self.marks.live > mark)
+    }
+
+    /// Where the segments begin that arrived in the last so long, or else the newest one that may not
+    /// wait: the freshest state there is.
+    fn fresh_from(&self, window: Duration) -> Result<u64, StorageError> {
+        let heads = self.database.heads_before(self.end, HEADS_MAX)?;
+        let mut from = heads.first().map_or(self.end, |newest| newest.first_seq);
+        let mut found = false;
+        for head in heads {
+            let fresh = self.state.is_within(&head, window);
+            if found && !fresh {
+                break;
+            }
+            found |= head.lane != Lane::Backfill && self.owes(&head);
+            if fresh || found {
+                from = head.first_seq;
+            }
+        }
+        Ok(from)
+    }
+
+    /// What the sink would be given now.
+    pub(crate) fn due(&self) -> Result<Due, StorageError> {
+        let next = self.owed_from(1);
+        let oldest_ms = self.database.holding(next)?.map(|head| self.state.on_this_boot(&head));
+        if self.policy.order == Order::AsStored {
+            let live = self.is_live(next)?;
+            let owed = Owed { alarm: false, live, backfill: next < self.end && !live };
+            let backlog = if live { 0 } else { self.count_owed(self.end) };
+            return Ok(Due { owed, backlog, oldest_ms });
+        }
+        let owed = Owed {
+            alarm: self.holds(Lane::Alarm)?,
+            live: self.holds(Lane::Live)?,
+            backfill: self.holds(Lane::Backfill)?,
+        };
+        Ok(Due { owed, backlog: self.count_owed(self.marks.live), oldest_ms })
+    }
+
+    fn holds(&self, lane: Lane) -> Result<bool, StorageError> {
+        for scope in self.scopes(lane) {
+            if self.first_of(&scope)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The lane that segments go in when they are given in the order they were stored.
+    pub(crate) fn lane_as_stored(&self, next: u64) -> Result<Lane, StorageError> {
+        Ok(if self.is_live(next)? { Lane::Live } else { Lane::Backfill })
+    }
+
+    /// Whether what the sink is given next, in the order it was stored, is fresh.
+    fn is_live(&self, next: u64) -> Result<bool, StorageError> {
+        let head = self.database.holding(next)?;
+        Ok(head.is_some_and(|head| self.state.is_within(&head, self.policy.live_window)))
+    }
+
     /// The first number from here on that the sink is owed, if the log goes so far.
     pub(crate) fn owed_from(&self, from: u64) -> u64 {
         self.closed.first_gap(from.max(1)).min(self.end)
@@ -126,6 +210,11 @@ impl View {
 
     fn is_crowded(&self) -> bool {
         self.closed.intervals().len() >= INTERVALS_MAX
+    }
+
+    /// Whether the sink is owed something of a segment.
+    fn owes(&self, head: &Head) -> bool {
+        self.owed_from(head.first_seq) <= head.last_seq()
     }
 
     /// The parts of the log that a lane is, in the order in which they go.
@@ -169,43 +258,10 @@ impl View {
         turns
     }
 
-    /// Whether the sink is owed something of a segment.
-    fn owes(&self, head: &Head) -> bool {
-        self.owed_from(head.first_seq) <= head.last_seq()
-    }
-}
-
-impl LogActor {
-    /// How the log looks to a sink now, its marks moved over what it is not owed.
-    pub(crate) fn view(&mut self, sink: &str) -> Result<Option<View>, StorageError> {
-        let Some(policy) = self.config.rules(sink).map(|rules| rules.lanes) else {
-            return Ok(None);
-        };
-        let closed = self.aggregates.closed(sink);
-        let marks = self.marks.get(sink).copied().unwrap_or_default();
-        let mut view = View { policy, closed, end: self.next_seq, marks };
-        self.move_marks(&mut view)?;
-        self.marks.insert(sink.to_owned(), view.marks);
-        Ok(Some(view))
-    }
-
-    fn move_marks(&self, view: &mut View) -> Result<(), StorageError> {
-        if view.policy.order == Order::AsStored {
-            return Ok(());
-        }
-        if let Some(scope) = view.scopes(Lane::Alarm).first() {
-            view.marks.alarm = self.first_of(scope, view)?.unwrap_or(view.end);
-        }
-        if let Some(scope) = view.scopes(Lane::Live).first() {
-            view.marks.live = self.first_of(scope, view)?.unwrap_or(view.end);
-        }
-        Ok(())
-    }
-
     /// The first number of a scope that is owed. What should be there and is not counts as there:
     /// whoever reads it finds out.
-    pub(crate) fn first_of(&self, scope: &Scope, view: &View) -> Result<Option<u64>, StorageError> {
-        let mut next = view.owed_from(scope.from);
+    pub(crate) fn first_of(&self, scope: &Scope) -> Result<Option<u64>, StorageError> {
+        let mut next = self.owed_from(scope.from);
         while next < scope.before {
             let passed = match scope.stored {
                 Stored::Any => return Ok(Some(next)),
@@ -215,14 +271,14 @@ impl LogActor {
                 },
                 Stored::Only(lane) => {
                     let Some(head) = self.head_of_lane(lane, next)? else { return Ok(None) };
-                    let first = view.owed_from(head.first_seq.max(next));
+                    let first = self.owed_from(head.first_seq.max(next));
                     if first <= head.last_seq() {
                         return Ok(Some(first).filter(|first| *first < scope.before));
                     }
                     head
                 }
             };
-            next = view.owed_from(passed.last_seq().max(next) + 1);
+            next = self.owed_from(passed.last_seq().max(next) + 1);
         }
         Ok(None)
     }
@@ -233,101 +289,5 @@ impl LogActor {
             Some(head) => Ok(Some(head)),
             None => Ok(self.database.lane_heads(lane, seq, 1)?.pop()),
         }
-    }
-
-    /// Notes whether what a sink is offered now are copies.
-    pub(crate) fn offered_copies(&mut self, sink: &str, copies: bool) {
-        self.marks.entry(sink.to_owned()).or_default().copies = copies;
-    }
-
-    /// Moves the mark of a sink when what stands there has waited too long. Says whether it moved.
-    pub(crate) fn keep_fresh(&mut self, sink: &str, view: &mut View) -> Result<bool, StorageError> {
-        let mark = view.marks.live;
-        let Some(waiting) = self.database.holding(mark)? else { return Ok(false) };
-        let patience = if view.is_crowded() { PATIENCE } else { 1 };
-        let window = view.policy.live_window;
-        if mark >= view.end || self.is_within(&waiting, window * patience) {
-            return Ok(false);
-        }
-        // No further than half the window: a link slower than the readings come would be late again with
-        // the next commit, and each jump leaves a gap.
-        view.marks.live = self.fresh_from(view, window / 2)?.max(mark);
-        self.move_marks(view)?;
-        self.marks.insert(sink.to_owned(), view.marks);
-        Ok(view.marks.live > mark)
-    }
-
-    /// Where the segments begin that arrived in the last so long, or else the newest one that may not
-    /// wait: the freshest state there is.
-    fn fresh_from(&self, view: &View, window: std::time::Duration) -> Result<u64, StorageError> {
-        let heads = self.database.heads_before(view.end, HEADS_MAX)?;
-        let mut from = heads.first().map_or(view.end, |newest| newest.first_seq);
-        let mut found = false;
-        for head in heads {
-            let fresh = self.is_within(&head, window);
-            if found && !fresh {
-                break;
-            }
-            found |= head.lane != Lane::Backfill && view.owes(&head);
-            if fresh || found {
-                from = head.first_seq;
-            }
-        }
-        Ok(from)
-    }
-
-    /// Whether the last reading of a segment arrived in the last so long. Another boot is longer ago than
-    /// anything.
-    pub(crate) fn is_within(&self, head: &Head, window: std::time::Duration) -> bool {
-        let window = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
-        let age = self.clock.since_boot_ms().saturating_sub(head.last_ms);
-        head.boot == self.boot && age <= window
-    }
-
-    /// What a sink would be given now.
-    pub(crate) fn due(&mut self, sink: &str) -> Result<Due, StorageError> {
-        let Some(view) = self.view(sink)? else { return Ok(Due::default()) };
-        let next = view.owed_from(1);
-        let oldest_ms = self.database.holding(next)?.map(|head| self.on_this_boot(&head));
-        if view.policy.order == Order::AsStored {
-            let live = self.is_live(next, &view)?;
-            let owed = Owed { alarm: false, live, backfill: next < view.end && !live };
-            let backlog = if live { 0 } else { view.count_owed(view.end) };
-            return Ok(Due { owed, backlog, oldest_ms });
-        }
-        let holds = |lane: Lane| -> Result<bool, StorageError> {
-            for scope in view.scopes(lane) {
-                if self.first_of(&scope, &view)?.is_some() {
-                    return Ok(true);
-                }
-            }
-            Ok(false)
-        };
-        let owed = Owed {
-            alarm: holds(Lane::Alarm)?,
-            live: holds(Lane::Live)?,
-            backfill: holds(Lane::Backfill)?,
-        };
-        Ok(Due { owed, backlog: view.count_owed(view.marks.live), oldest_ms })
-    }
-
-    /// When the first reading of a segment arrived, in milliseconds since this boot. If it was in an
-    /// earlier boot, that is before zero; how long before only two clocks that were set can tell.
-    fn on_this_boot(&self, head: &Head) -> i64 {
-        if head.boot == self.boot {
-            return head.first_ms;
-        }
-        let boots = &self.aggregates.boots;
-        let date = |ms, boot| boots.date(Moment { boot, ms });
-        match (date(head.first_ms, head.boot), date(0, self.boot)) {
-            ((arrived, true), (booted, true)) => (arrived - booted).min(0),
-            _ => 0,
-        }
-    }
-
-    /// Whether what a sink is given next, in the order it was stored, is fresh.
-    pub(crate) fn is_live(&self, next: u64, view: &View) -> Result<bool, StorageError> {
-        let head = self.database.holding(next)?;
-        Ok(head.is_some_and(|head| self.is_within(&head, view.policy.live_window)))
     }
 }

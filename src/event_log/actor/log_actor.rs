@@ -1,0 +1,372 @@
+//! The log's loop: takes readings in, commits them in groups, hands them out.
+//!
+//! Every call into SQLite happens here and blocks; the actor therefore has a thread of its own.
+//! It ends when all its handles are gone, after a last commit. How a commit is made is in `commits.rs`.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+use tokio::task::yield_now;
+use tokio::time::{sleep, sleep_until};
+
+use super::open_segments::OpenSegments;
+use super::schedule::{CommitSchedule, RETRY};
+use crate::clock::Clock;
+use crate::domain::model::batch::Lane;
+use crate::domain::model::event::{Event, Stream};
+use crate::event_log::handle::{Append, Ask, Mailbox, Recalled, Received, Request};
+use crate::event_log::offer::offers::{Next, Offers};
+use crate::event_log::offer::view::Due;
+use crate::event_log::quarantine::kept::Copies;
+use crate::event_log::quarantine::orders::Orders;
+use crate::event_log::recovery::opening::{self, Opened};
+use crate::event_log::retention::compaction::Compaction;
+use crate::event_log::retention::room::Retention;
+use crate::event_log::settings::LogConfig;
+use crate::event_log::state::log_state::LogState;
+use crate::event_log::status::{Disk, LogStatus, Progress};
+use crate::event_log::store::error::StorageError;
+use crate::event_log::store::files::Files;
+use crate::event_log::store::storage::Storage;
+use crate::supervisor::pulse::Pulse;
+use crate::telemetry::events::{LogOpened, Report};
+
+/// One incarnation of the log.
+#[derive(Debug)]
+pub struct LogActor {
+    pub(super) state: LogState,
+    pub(super) storage: Storage,
+    pub(super) segments: OpenSegments,
+    pub(super) offers: Offers,
+    pub(super) retention: Retention,
+    pub(super) compaction: Compaction,
+    pub(super) copies: Copies,
+    pub(super) orders: Orders,
+    pub(super) schedule: CommitSchedule,
+}
+
+impl LogActor {
+    /// Opens the log at the path of its settings, whatever is found there, and fits it to its bounds.
+    pub fn open(config: LogConfig, clock: Clock) -> Result<Self, StorageError> {
+        let files = Files::of(&config.path);
+        files.create_folder()?;
+        files.check_owner()?;
+        let lock = files.lock()?;
+        let opened = opening::open(&files, &config.names(), clock.boot_id())?;
+        let Opened { database, aggregates, next_seq, news, copied } = opened;
+        let mut actor = Self {
+            retention: Retention::new(config.bytes_max),
+            storage: Storage::new(files, lock, database)?,
+            state: LogState::new(config, clock, aggregates, next_seq),
+            segments: OpenSegments::new(),
+            offers: Offers::default(),
+            compaction: Compaction::new(),
+            copies: Copies::default(),
+            orders: Orders::default(),
+            schedule: CommitSchedule::default(),
+        };
+        actor.anchor_clock();
+        for (stream, event) in news {
+            actor.state.record(stream, event);
+        }
+        actor.enter_generation();
+        actor.welcome_sinks()?;
+        actor.copies.reconcile(&mut actor.state, &copied);
+        actor.settle_copies();
+        match actor.fit() {
+            // It takes room to become smaller. What was chosen to leave leaves with the next commit.
+            Err(error) if error.is_full() => actor.storage.empty_journal(),
+            fitted => fitted?,
+        }
+        let database = actor.storage.database();
+        let next_seq = actor.state.next_seq();
+        LogOpened { path: database.path(), epoch: database.epoch(), next_seq }.report();
+        Ok(actor)
+    }
+
+    /// Runs until its handles are gone.
+    pub async fn run(
+        mut self,
+        mailbox: Arc<Mutex<Mailbox>>,
+        mut pulse: Pulse,
+    ) -> Result<(), StorageError> {
+        let mut mailbox = mailbox.lock().await;
+        let mailbox = &mut *mailbox;
+        let wear = mailbox.status.borrow().wear;
+        self.storage.resume_wear(wear);
+        self.publish(mailbox);
+        let (mut appending, mut reading) = (true, true);
+        while appending || reading {
+            let commit_at = self.schedule.next(self.is_failing());
+            let commit_due = async {
+                match commit_at {
+                    Some(at) => sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            // All arms are cancel-safe: receiving and sleeping lose nothing when dropped, and
+            // settings not taken are still new.
+            tokio::select! {
+                append = mailbox.appends.recv(), if appending && self.has_room() => match append {
+                    Some(append) => self.take(append),
+                    None => appending = false,
+                },
+                request = mailbox.requests.recv(), if reading => match request {
+                    Some(request) => self.answer(request, mailbox)?,
+                    None => reading = false,
+                },
+                () = commit_due => self.commit(mailbox, false)?,
+                Ok(()) = mailbox.settings.changed() => self.reconfigure(mailbox)?,
+                () = pulse.called() => self.look_around(mailbox)?,
+                // Everybody else is heard between two parts of an order.
+                () = yield_now(), if self.is_carrying_out() => {}
+            }
+            if self.is_carrying_out() {
+                self.carry_out_part(mailbox)?;
+            }
+            while let Some(append) =
+                self.has_room().then(|| mailbox.appends.try_recv().ok()).flatten()
+            {
+                self.take(append);
+            }
+            if self.is_filled() && !self.is_failing() {
+                self.commit(mailbox, false)?;
+            }
+        }
+        self.commit_last(mailbox).await
+    }
+
+    /// To end while storage fails would drop what was accepted. The supervisor's deadline ends the
+    /// attempts and names us, and the app says how many readings are gone.
+    async fn commit_last(&mut self, mailbox: &Mailbox) -> Result<(), StorageError> {
+        self.commit(mailbox, true)?;
+        while self.is_failing() {
+            sleep(RETRY).await;
+            self.commit(mailbox, true)?;
+        }
+        self.report_quarantine();
+        Ok(())
+    }
+
+    /// Whether the last commit failed.
+    pub(super) fn is_failing(&self) -> bool {
+        self.storage.health().trouble().is_some()
+    }
+
+    /// While commits fail the newest readings are worth more than the oldest, so there is always room.
+    fn has_room(&self) -> bool {
+        self.is_failing() || !self.is_filled()
+    }
+
+    fn is_filled(&self) -> bool {
+        self.segments.is_filled(self.state.config.commit_readings)
+    }
+
+    /// Takes what a port hands over.
+    pub(in crate::event_log) fn take(&mut self, append: Append) {
+        let Append { port, lane, mut readings, mut alarms, intake, events } = append;
+        let pressing = !readings.is_empty() || !events.is_empty();
+        let alarming = !alarms.is_empty();
+        for (stream, event) in events {
+            self.state.record(stream, event);
+        }
+        for (lane, readings) in [(lane, &mut readings), (Lane::Alarm, &mut alarms)] {
+            if !readings.is_empty() {
+                self.segments.take(lane, readings, &mut self.state);
+            }
+        }
+        if alarming {
+            self.segments.rotate();
+        }
+        if !intake.is_empty() {
+            self.state.record(Stream::ledger(), Event::TookIn { port, intake });
+        }
+        if self.is_failing() {
+            self.segments.keep_newest(&mut self.state);
+        } else if self.storage.health().is_tight() {
+            self.segments.part(self.state.config.commit_readings);
+        }
+        let intervals = self.state.config.commit_interval;
+        if alarming {
+            self.schedule_within(intervals.alarm);
+        } else if pressing {
+            self.schedule_within(intervals.of(lane));
+        } else {
+            self.settle();
+        }
+    }
+
+    fn answer(&mut self, request: Request, mailbox: &Mailbox) -> Result<(), StorageError> {
+        match request {
+            // An asker that went away misses nothing: what it was not told stays pending.
+            Request::Next { sink, ask, answer } => {
+                let next = match self.next(&sink, ask) {
+                    Err(error) => {
+                        self.salvage(&error, mailbox)?;
+                        self.next(&sink, ask)?
+                    }
+                    Ok(next) => next,
+                };
+                if next.wrote_off {
+                    self.schedule_within(self.state.config.commit_interval.live);
+                }
+                if next.wrote_off || next.mark_moved {
+                    self.publish(mailbox);
+                }
+                let _ = answer.send(next.batch);
+            }
+            Request::Acknowledge { sink, receipt, answer } => {
+                self.acknowledged(&sink, receipt);
+                self.publish(mailbox);
+                let _ = answer.send(());
+            }
+            Request::Quarantine { sink, refused, answer } => {
+                self.copies.refuse(&mut self.state, &sink, &refused);
+                self.settle();
+                self.publish(mailbox);
+                let _ = answer.send(());
+            }
+            Request::Order { order, answer } => {
+                if self.orders.take(&self.state, &order, answer) {
+                    self.carry_out_part(mailbox)?;
+                }
+            }
+            Request::Recall { sink, answer } => {
+                let aggregates = &self.state.aggregates;
+                let breakers = aggregates.breakers.get(&sink).cloned().unwrap_or_default();
+                let budget = aggregates.budgets.get(&sink).copied();
+                let _ = answer.send(Recalled { breakers, budget });
+            }
+        }
+        Ok(())
+    }
+
+    fn next(&mut self, sink: &str, ask: Ask) -> Result<Next, StorageError> {
+        if self.storage.health().is_closed() {
+            return Ok(Next::default());
+        }
+        let database = self.storage.database();
+        let next = self.offers.next(database, &mut self.state, &mut self.copies, sink, ask);
+        self.settle_copies();
+        next
+    }
+
+    fn acknowledged(&mut self, sink: &str, receipt: Received) {
+        let stream = Stream::delivery(sink);
+        for (first, last) in receipt.readings {
+            self.state.record(stream.clone(), Event::Acknowledged { first, last });
+            self.copies.accepted(&mut self.state, sink, first, last);
+        }
+        if let Some(through) = receipt.events {
+            self.state.record(stream, Event::Told { through });
+        }
+        self.settle();
+    }
+
+    /// Goes on under other settings as if it had been opened with them. What is in the mailbox was
+    /// accepted under the old ones, from ports that may be gone, and is committed with the change.
+    fn reconfigure(&mut self, mailbox: &mut Mailbox) -> Result<(), StorageError> {
+        let Some(settings) = mailbox.settings.borrow_and_update().clone() else { return Ok(()) };
+        while let Ok(append) = mailbox.appends.try_recv() {
+            self.take(append);
+        }
+        self.retention.set_bytes_max(settings.bytes_max);
+        self.state.config = settings;
+        self.offers.forget_marks();
+        self.enter_generation();
+        let adjusted = self.welcome_sinks();
+        self.tolerate(adjusted)?;
+        self.copies.keep_to_limits(&mut self.state);
+        self.settle_copies();
+        self.commit(mailbox, true)?;
+        // What memory still holds is counted in the books, so nothing may be committed without it.
+        if self.segments.is_empty() {
+            let fitted = self.fit();
+            self.tolerate(fitted)?;
+            self.publish(mailbox);
+        }
+        Ok(())
+    }
+
+    fn enter_generation(&mut self) {
+        if self.state.enter_generation() {
+            self.schedule_within(self.state.config.commit_interval.live);
+        }
+    }
+
+    fn welcome_sinks(&mut self) -> Result<(), StorageError> {
+        let oldest = self.storage.database().oldest_seq()?;
+        if self.state.welcome_sinks(oldest) {
+            self.settle();
+        }
+        Ok(())
+    }
+
+    /// Once a round: what may have changed without anybody saying so.
+    fn look_around(&mut self, mailbox: &Mailbox) -> Result<(), StorageError> {
+        self.anchor_clock();
+        self.copies.report_in_time(self.state.clock().now());
+        self.storage.renew_ballast();
+        if self.storage.is_vanished() { self.replace_vanished(mailbox) } else { Ok(()) }
+    }
+
+    fn anchor_clock(&mut self) {
+        if self.state.anchor_clock() {
+            self.schedule_within(self.state.config.commit_interval.live);
+        }
+    }
+
+    /// Says what happened to the quarantine and was not said yet.
+    pub(super) fn report_quarantine(&mut self) {
+        self.copies.report();
+    }
+
+    /// What tests look at and change behind the actor's back.
+    #[cfg(test)]
+    pub(in crate::event_log) fn parts(&mut self) -> (&mut LogState, &Storage) {
+        (&mut self.state, &self.storage)
+    }
+
+    /// Tells how the log stands.
+    pub fn publish(&mut self, mailbox: &Mailbox) {
+        let sinks = self.state.config.names().into_iter();
+        let sinks = sinks.map(|sink| (sink.clone(), self.progress(&sink))).collect();
+        let (state, storage, database) = (&self.state, &self.storage, self.storage.database());
+        let trouble = storage.health().trouble().map(|trouble| trouble.advice.clone());
+        let usage = storage.usage().unwrap_or_default();
+        mailbox.status.send_replace(LogStatus {
+            accepting: trouble.is_none(),
+            trouble,
+            path: database.path().display().to_string(),
+            epoch: database.epoch(),
+            head: state.head(),
+            disk: Disk {
+                used_bytes: usage.used,
+                file_bytes: usage.file,
+                aside_bytes: usage.aside,
+                room_bytes: self.retention.room(),
+            },
+            wear: storage.wear(),
+            sensors: state.aggregates.registry.len(),
+            clock_set: state.is_clock_set(),
+            ports: state.aggregates.books.ports.clone(),
+            stored_bytes: state.stored_bytes().clone(),
+            found_bytes: state.found_bytes().clone(),
+            sinks,
+            ledger: state.ledger(self.segments.len() as u64),
+        });
+    }
+
+    fn progress(&mut self, sink: &str) -> Progress {
+        let (state, database) = (&self.state, self.storage.database());
+        let Due { mut owed, mut backlog, oldest_ms } = self.offers.due(database, state, sink);
+        let replayed = state.aggregates.quarantine(sink).replayed.count();
+        owed.backfill |= replayed > 0;
+        backlog += replayed;
+        let is_told = state.config.rules(sink).is_some_and(|rules| rules.told);
+        let told = state.aggregates.delivery(sink).told;
+        let untold = if is_told { state.committed_position().saturating_sub(told) } else { 0 };
+        let all = state.aggregates.progress(sink, state.head());
+        Progress { owed, backlog, oldest_ms, untold, ..all }
+    }
+}

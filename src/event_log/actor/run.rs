@@ -1,0 +1,31 @@
+//! One incarnation of the log, from a path to its last commit.
+
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::log_actor::LogActor;
+use super::waiting;
+use crate::clock::Clock;
+use crate::event_log::handle::Mailbox;
+use crate::event_log::settings::LogConfig;
+use crate::event_log::store::error::StorageError;
+use crate::supervisor::pulse::Pulse;
+
+/// Runs the log: the one opened already, or the one that can be opened once the storage is usable.
+pub async fn run(
+    opened: Option<LogActor>,
+    config: LogConfig,
+    clock: Clock,
+    mailbox: Arc<Mutex<Mailbox>>,
+    mut pulse: Pulse,
+) -> Result<(), StorageError> {
+    let actor = match opened {
+        Some(actor) => actor,
+        None => match waiting::open_when_usable(config, clock, &mailbox, &mut pulse).await? {
+            Some(actor) => actor,
+            None => return Ok(()),
+        },
+    };
+    actor.run(mailbox, pulse).await
+}

@@ -1,0 +1,83 @@
+//! Offering once more what a sink had refused, from the copies.
+
+use crate::domain::model::batch::StoredSegment;
+use crate::domain::model::interval_set::IntervalSet;
+use crate::domain::policy::batch_size::Limits;
+use crate::event_log::store::database::Database;
+use crate::event_log::store::error::StorageError;
+
+/// The most copies of one batch, however small: each has its overhead in memory.
+const COPIES_MAX: usize = 4096;
+
+/// What of the copies a sink is offered again.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    pub(crate) segments: Vec<StoredSegment>,
+    /// Numbers that should be offered again and of which there is no sound copy.
+    pub(crate) missing: Vec<(u64, u64)>,
+}
+
+/// Reads what fits into one batch of the copies that are to be offered again.
+pub(crate) fn read(
+    database: &Database,
+    sink: &str,
+    replayed: &IntervalSet,
+    limits: Limits,
+) -> Result<Replay, StorageError> {
+    let mut taking = Taking { limits, readings: 0, bytes: 0, full: false, segments: Vec::new() };
+    let mut missing = Vec::new();
+    let Some((first, _)) = replayed.intervals().first().copied() else {
+        return Ok(Replay { segments: taking.segments, missing });
+    };
+    let mut next = first;
+    database.quarantined(sink, first, |copy, sound| {
+        let (from, to) = (copy.segment.first_seq, copy.segment.last_seq());
+        missing.extend(replayed.within(next, from.saturating_sub(1)));
+        for (first, last) in replayed.within(from, to) {
+            if taking.full {
+                break;
+            }
+            if !(sound && taking.take(&copy.segment, first, last)) {
+                missing.push((first, last));
+            }
+        }
+        next = next.max(to.saturating_add(1));
+        !taking.full
+    })?;
+    if !taking.full {
+        missing.extend(replayed.within(next, u64::MAX));
+    }
+    Ok(Replay { segments: taking.segments, missing })
+}
+
+/// A batch being filled with copies.
+struct Taking {
+    limits: Limits,
+    readings: u64,
+    bytes: usize,
+    full: bool,
+    segments: Vec<StoredSegment>,
+}
+
+impl Taking {
+    /// Takes what fits of these readings. Says whether they could be read, as far as they were.
+    fn take(&mut self, segment: &StoredSegment, first: u64, last: u64) -> bool {
+        let room = self.limits.readings_max.saturating_sub(self.readings).max(1);
+        let fitting = last.min(first.saturating_add(room - 1));
+        let Ok(part) = segment.cut(first, fitting) else { return false };
+        let bytes = self.bytes + part.body.len();
+        let begun = !self.segments.is_empty();
+        let fits = bytes <= self.limits.bytes_max
+            && self.readings < self.limits.readings_max
+            && self.segments.len() < COPIES_MAX;
+        if begun && !fits {
+            self.full = true;
+            return true;
+        }
+        self.full = fitting < last;
+        self.readings += u64::from(part.count);
+        self.bytes = bytes;
+        self.segments.push(part);
+        true
+    }
+}
