@@ -25,6 +25,7 @@ use records::writer::Voice;
 
 pub(crate) mod counts;
 pub mod events;
+pub mod metric_names;
 mod records;
 
 /// Overrides the configured level.

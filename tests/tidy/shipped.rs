@@ -26,7 +26,7 @@ fn the_unit_file_agrees_with_the_defaults() {
 #[test]
 fn every_metric_is_documented() {
     let readme = text("README.md");
-    let names = outstation::status::metrics::ALL.iter().map(|metric| metric.name);
+    let names = outstation::telemetry::metric_names::ALL.iter().map(|metric| metric.name);
     let missing: Vec<String> =
         names.filter(|name| !readme.contains(*name)).map(str::to_owned).collect();
     assert_none(&missing, "the README lists every metric");
@@ -47,7 +47,7 @@ fn shipped(name: &str) -> String {
 fn rules_and_dashboard_ask_for_metrics_that_exist() {
     let rules = shipped("prometheus/rules.yml");
     let records = rules.lines().filter_map(|line| line.trim().strip_prefix("- record: "));
-    let metrics = outstation::status::metrics::ALL.iter().map(|metric| metric.name);
+    let metrics = outstation::telemetry::metric_names::ALL.iter().map(|metric| metric.name);
     let known: BTreeSet<&str> = metrics.chain(records).collect();
     let files = ["rules.yml", "alerts.yml", "tests.yml"].map(|name| format!("prometheus/{name}"));
     let mut found = Vec::new();

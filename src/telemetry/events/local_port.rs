@@ -133,7 +133,7 @@ impl Refused {
     }
 
     pub fn count(self) {
-        metrics::counter!(crate::status::metrics::HTTP_REFUSED, "reason" => self.reason())
+        metrics::counter!(crate::telemetry::metric_names::HTTP_REFUSED, "reason" => self.reason())
             .increment(1);
     }
 }

@@ -180,8 +180,9 @@ pub struct BreakerMoved<'a> {
 impl BreakerMoved<'_> {
     /// Counts the move, also where another event tells of it.
     pub fn count(&self) {
-        let labels = crate::status::metrics::transition(self.sink, self.label, self.to);
-        metrics::counter!(crate::status::metrics::BREAKER_TRANSITIONS, &labels).increment(1);
+        let labels = crate::telemetry::metric_names::transition(self.sink, self.label, self.to);
+        metrics::counter!(crate::telemetry::metric_names::BREAKER_TRANSITIONS, &labels)
+            .increment(1);
     }
 }
 
@@ -346,8 +347,8 @@ impl Report for ValuesOmitted<'_> {
         let count = |name, count: u64| {
             metrics::counter!(name, "sink" => self.sink.to_owned()).increment(count);
         };
-        count(crate::status::metrics::SINK_OMITTED_VALUES, self.values);
-        count(crate::status::metrics::SINK_OMITTED_READINGS, self.readings);
+        count(crate::telemetry::metric_names::SINK_OMITTED_VALUES, self.values);
+        count(crate::telemetry::metric_names::SINK_OMITTED_READINGS, self.readings);
         let (sink, values, readings) = (self.sink, self.values, self.readings);
         let message = "sink was sent readings without values that its encoding cannot say (NaN, \
                        infinity, a date beyond 2262); they are counted as omitted";

@@ -4,7 +4,7 @@ use tracing::warn;
 
 use super::Report;
 use super::kinds;
-use crate::status::metrics::SINK_UNHEARD;
+use crate::telemetry::metric_names::SINK_UNHEARD;
 
 /// The broker took messages for which it has no subscriber, and dropped them.
 #[derive(Debug)]

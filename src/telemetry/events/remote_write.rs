@@ -4,7 +4,7 @@ use tracing::info;
 
 use super::Report;
 use super::kinds;
-use crate::status::metrics::{LEFT_OUT, SINK_FOUND, SINK_LEFT_OUT};
+use crate::telemetry::metric_names::{LEFT_OUT, SINK_FOUND, SINK_LEFT_OUT};
 
 /// The server refused readings that it has.
 #[derive(Debug)]

@@ -48,7 +48,7 @@ pub struct ActorCrashed<'a> {
 
 impl Report for ActorCrashed<'_> {
     fn report(&self) {
-        metrics::counter!(crate::status::metrics::ACTOR_RESTARTS, "actor" => self.actor.to_owned())
+        metrics::counter!(crate::telemetry::metric_names::ACTOR_RESTARTS, "actor" => self.actor.to_owned())
             .increment(1);
         match self.restart_in {
             Some(wait) => error!(

@@ -24,8 +24,8 @@ use super::output::Output;
 use super::record::{Record, Value};
 use super::repeats::Repeats;
 use crate::clock::Clock;
-use crate::status::metrics;
 use crate::telemetry::events::kinds;
+use crate::telemetry::metric_names;
 
 /// Some two hundred records. They explain what happened when the reader stopped, so they are kept and
 /// newer ones are counted.
@@ -189,7 +189,7 @@ impl State {
             self.waiting.push_back(Waiting::Record { bytes, since });
             return;
         }
-        ::metrics::counter!(metrics::RECORDS_UNSAID).increment(1);
+        metrics::counter!(metric_names::RECORDS_UNSAID).increment(1);
         let error = u64::from(record.level == Level::ERROR);
         if let Some(Waiting::Gap { count, errors, .. }) = self.waiting.back_mut() {
             *count += 1;
