@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
+mod circles;
 mod claims;
+mod graph;
 mod journal;
 mod layers;
 mod shipped;

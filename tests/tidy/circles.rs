@@ -1,0 +1,57 @@
+//! No two modules use each other, directly or in a circle.
+
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
+use crate::graph::{Edge, Files, Root, circles, edges};
+use crate::{assert_none, sources};
+
+/// What the repository consists of; `codec` is there as soon as its folder is.
+const CRATES: [Root; 4] = [
+    Root { name: "outstation_wire", file: "wire/src/lib.rs" },
+    Root { name: "outstation_codec", file: "codec/src/lib.rs" },
+    Root { name: "outstation", file: "src/lib.rs" },
+    Root { name: "main", file: "src/main.rs" },
+];
+
+/// Where circles still are, by what the paths of their files begin with.
+const KNOWN: [&[&str]; 10] = [
+    &["src/app/"],
+    &["src/bench/"],
+    &["src/cli/", "src/inspect/"],
+    &["src/collect/"],
+    &["src/config/"],
+    &["src/domain/model/"],
+    &["src/event_log/", "src/telemetry/", "src/status/board.rs", "src/status/metrics.rs"],
+    &["src/http/"],
+    &["src/ingest/", "src/sink_prometheus/", "src/upload/sinks.rs"],
+    &["wire/src/"],
+];
+
+/// Who uses whom in this repository.
+pub(crate) fn uses() -> &'static [Edge] {
+    static EDGES: OnceLock<Vec<Edge>> = OnceLock::new();
+    EDGES.get_or_init(|| {
+        let folders = ["src", "wire/src", "codec/src"].into_iter();
+        let there =
+            folders.filter(|folder| std::path::Path::new(crate::ROOT).join(folder).is_dir());
+        let files: Files = there.flat_map(sources).collect();
+        let crates: Vec<Root> =
+            CRATES.into_iter().filter(|root| files.contains_key(root.file)).collect();
+        edges(&files, &crates)
+    })
+}
+
+#[test]
+fn no_modules_use_each_other_in_a_circle() {
+    let is_in = |file: &str, known: &[&str]| known.iter().any(|path| file.starts_with(path));
+    let is_known = |group: &BTreeSet<&str>| {
+        KNOWN.iter().any(|known| group.iter().all(|file| is_in(file, known)))
+    };
+    let mut found = Vec::new();
+    for (group, edges) in circles(uses()).into_iter().filter(|(group, _)| !is_known(group)) {
+        let edges: Vec<String> = edges.iter().map(|edge| format!("\n    {edge}")).collect();
+        found.push(format!("{} modules:{}", group.len(), edges.concat()));
+    }
+    assert_none(&found, "no modules use each other in a circle");
+}
