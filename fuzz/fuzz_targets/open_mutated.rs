@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use outstation::clock::Clock;
+use outstation::config::Log;
 use outstation::domain::model::batch::Lane;
 use outstation::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
 use outstation::event_log::actor::LogActor;
-use outstation::event_log::settings::{Intervals, LogConfig, SinkRules};
+use outstation::event_log::settings::{LogConfig, SinkRules};
 use outstation::event_log::{Append, Ask, Limits, LogHandle, LogStatus, Received, channel};
 use outstation::supervisor::pulse::Pulse;
 use tokio::runtime::Runtime;
@@ -78,17 +79,9 @@ fn runtime() -> Runtime {
 }
 
 fn config(folder: &Path) -> LogConfig {
-    LogConfig {
-        device: "d".into(),
-        path: folder.join("log.db"),
-        commit_interval: Intervals { alarm: SECOND, live: SECOND, backfill: SECOND },
-        commit_readings: 1000,
-        bytes_max: 8 << 20,
-        quarantine_readings: BTreeMap::new(),
-        retain_delivered: false,
-        sinks: vec![SinkRules::waited_for(SINK, true)],
-        generation: (7, "fuzz"),
-    }
+    let log = Log { path: folder.join("log.db"), max_bytes: 8 << 20, ..Log::default() };
+    let sinks = vec![SinkRules::waited_for(SINK, true)];
+    LogConfig { sinks, generation: (7, "fuzz"), ..LogConfig::new(&log, "d") }
 }
 
 /// A running log.

@@ -13,7 +13,7 @@ use crate::domain::model::endpoint::Endpoint;
 use crate::domain::policy::alarm::Rule;
 use crate::domain::policy::breaker::Policy;
 use crate::event_log::actor::LogActor;
-use crate::event_log::settings::{Intervals, LogConfig, SinkRules};
+use crate::event_log::settings::{LogConfig, SinkRules};
 use crate::event_log::store::error::StorageError;
 use crate::event_log::{self, Limits, LogHandle};
 use crate::http::LocalPort;
@@ -45,24 +45,13 @@ pub(super) fn sink_actors(name: &str) -> [String; 2] {
 
 /// What the log is told of the configuration.
 pub fn log_config(config: &Config, device: &str) -> LogConfig {
+    let quarantined = |sink: &Sink| (sink.name.clone(), sink.quarantine_readings);
+    let hash = crc32fast::hash(config.to_toml().as_bytes());
     LogConfig {
-        device: device.to_owned(),
-        path: config.log.path.clone(),
-        commit_interval: Intervals {
-            alarm: config.log.alarm_commit_interval,
-            live: config.log.commit_interval,
-            backfill: config.log.backfill_commit_interval.unwrap_or(config.log.commit_interval),
-        },
-        commit_readings: config.log.commit_readings,
-        bytes_max: config.log.max_bytes,
-        quarantine_readings: config
-            .sinks
-            .iter()
-            .map(|sink| (sink.name.clone(), sink.quarantine_readings))
-            .collect(),
-        retain_delivered: config.log.retain_delivered,
-        generation: (crc32fast::hash(config.to_toml().as_bytes()), env!("CARGO_PKG_VERSION")),
+        quarantine_readings: config.sinks.iter().map(quarantined).collect(),
         sinks: config.sinks.iter().map(rules).collect(),
+        generation: (hash, env!("CARGO_PKG_VERSION")),
+        ..LogConfig::new(&config.log, device)
     }
 }
 

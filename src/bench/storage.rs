@@ -8,7 +8,6 @@
 //!
 //! Log and feeder share one thread, so that a rate is that of one core.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -24,12 +23,12 @@ use tokio::time::Instant;
 use super::BenchError;
 use super::w1::{Samples, Sensors};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::Log;
 use crate::domain::model::batch::Lane;
 use crate::domain::model::ledger::Intake;
 use crate::domain::model::reading::Readings;
 use crate::event_log::actor::LogActor;
-use crate::event_log::settings::{Intervals, LogConfig, SinkRules};
+use crate::event_log::settings::{LogConfig, SinkRules};
 use crate::event_log::store::error::StorageError;
 use crate::event_log::{
     self, Append, Ask, Limits, LogClosed, LogHandle, LogStatus, Received, Wear,
@@ -132,7 +131,7 @@ pub async fn seconds(folder: &Path, length: Duration) -> Result<StorageFigures, 
 
 /// As fast as it goes, as many readings per commit as the daemon would take.
 pub async fn full_groups(folder: &Path, length: Duration) -> Result<StorageFigures, BenchError> {
-    let commit_readings = Config::default().log.commit_readings;
+    let commit_readings = Log::default().commit_readings;
     let mut run = Run::start(folder, commit_readings).await?;
     let mut samples = Samples::new();
     let pool: Vec<Readings> =
@@ -171,19 +170,16 @@ struct Run {
 impl Run {
     /// A log that commits as soon as it has so many readings.
     async fn start(folder: &Path, commit_readings: usize) -> Result<Self, BenchError> {
-        let interval = Config::default().log.commit_interval;
-        let config = LogConfig {
-            device: "bench".into(),
+        let log = Log {
             path: folder.join("log.db"),
-            commit_interval: Intervals { alarm: interval, live: interval, backfill: interval },
             commit_readings,
-            quarantine_readings: BTreeMap::new(),
-            bytes_max: LOG_BYTES_MAX,
+            max_bytes: LOG_BYTES_MAX,
             retain_delivered: true,
-            // Somebody is owed everything, so that nothing leaves.
-            sinks: vec![SinkRules::waited_for(SINK, false)],
-            generation: (0, env!("CARGO_PKG_VERSION")),
+            ..Log::default()
         };
+        // One sink is owed everything, so that nothing leaves.
+        let sinks = vec![SinkRules::waited_for(SINK, false)];
+        let config = LogConfig { sinks, ..LogConfig::new(&log, "bench") };
         let actor = LogActor::open(config, Clock::system())?;
         let (log, mailbox) = event_log::channel();
         let mut running = JoinSet::new();

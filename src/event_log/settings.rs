@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::Log;
 use crate::domain::model::batch::Lane;
 use crate::domain::policy::lanes::LanePolicy;
 
@@ -43,6 +44,27 @@ impl SinkRules {
 }
 
 impl LogConfig {
+    /// The settings of a log that no sink reads: section `[log]` of a configuration, whose defaults are
+    /// therefore the log's own. A log that is read also takes `sinks` and `quarantine_readings`, one that
+    /// belongs to a daemon its `generation`.
+    pub fn new(log: &Log, device: &str) -> Self {
+        Self {
+            device: device.to_owned(),
+            path: log.path.clone(),
+            commit_interval: Intervals {
+                alarm: log.alarm_commit_interval,
+                live: log.commit_interval,
+                backfill: log.backfill_commit_interval.unwrap_or(log.commit_interval),
+            },
+            commit_readings: log.commit_readings,
+            bytes_max: log.max_bytes,
+            quarantine_readings: BTreeMap::new(),
+            retain_delivered: log.retain_delivered,
+            sinks: Vec::new(),
+            generation: (0, env!("CARGO_PKG_VERSION")),
+        }
+    }
+
     pub(super) fn rules(&self, sink: &str) -> Option<&SinkRules> {
         self.sinks.iter().find(|rules| rules.name == sink)
     }

@@ -21,10 +21,11 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::actor::LogActor;
-use super::settings::{Intervals, LogConfig, SinkRules};
+use super::settings::{LogConfig, SinkRules};
 use super::store::error::StorageError;
 use super::*;
 use crate::clock::Clock;
+use crate::config::Log;
 use crate::domain::model::batch::Dated;
 use crate::domain::model::batch::{Batch, Lane};
 use crate::domain::model::event::{Event, Stream};
@@ -39,16 +40,17 @@ const ALL: Ask =
     Ask { lanes: LANES, limits: Limits { readings_max: u64::MAX, bytes_max: usize::MAX } };
 
 fn config(folder: &Path, sinks: &[&str]) -> LogConfig {
-    LogConfig {
-        device: "d".into(),
+    let log = Log {
         path: folder.join("log.db"),
-        commit_interval: Intervals { alarm: Duration::ZERO, live: SECOND, backfill: SECOND },
         commit_readings: 100,
-        bytes_max: 8 << 20,
+        max_bytes: 8 << 20,
+        ..Log::default()
+    };
+    LogConfig {
         quarantine_readings: sinks.iter().map(|sink| ((*sink).to_owned(), 1000)).collect(),
-        retain_delivered: false,
-        generation: (7, "test"),
         sinks: sinks.iter().map(|sink| SinkRules::waited_for(sink, true)).collect(),
+        generation: (7, "test"),
+        ..LogConfig::new(&log, "d")
     }
 }
 

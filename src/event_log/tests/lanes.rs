@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::policy::lanes::{LanePolicy, Order};
+use crate::event_log::settings::Intervals;
 
 const LIVE: &[Lane] = &[Lane::Live];
 const BACKFILL_FIRST: &[Lane] = &[Lane::Alarm, Lane::Backfill, Lane::Live];
