@@ -1,7 +1,7 @@
 //! The wall clock is stepped by years, in both directions, while the daemon runs.
 
-use crate::board::reading;
-use crate::package::arrives;
+use crate::machine::arrived::arrives;
+use crate::machine::board::reading;
 
 #[test]
 #[ignore = "boots a virtual board: run tests/board/run"]

@@ -2,10 +2,10 @@
 
 use std::io::Write as _;
 
-use crate::attacks::unencrypted;
-use crate::board::{Board, PATIENCE, reading};
-use crate::package::arrives;
-use crate::site::eventually_within;
+use crate::kit::attacks::unencrypted;
+use crate::kit::wait::eventually_within;
+use crate::machine::arrived::arrives;
+use crate::machine::board::{Board, PATIENCE, reading};
 
 /// As the technician at the board gets them.
 fn metrics(board: &Board) -> String {

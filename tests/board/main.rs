@@ -17,27 +17,10 @@
     reason = "these tests are the world outside: they keep their own time and threads"
 )]
 
-// The rig.
-#[path = "../e2e/attacks.rs"]
-#[allow(dead_code, reason = "shared with another suite")]
-mod attacks;
-mod board;
-#[path = "../e2e/collector.rs"]
-#[allow(dead_code, reason = "shared with another suite")]
-mod collector;
-mod disk;
-#[path = "../e2e/line.rs"]
-#[allow(dead_code, reason = "shared with another suite")]
-mod line;
-mod qmp;
-mod sensor;
-#[path = "../e2e/site.rs"]
-#[allow(dead_code, reason = "shared with another suite")]
-mod site;
-#[path = "../e2e/tsdb.rs"]
-#[allow(dead_code, reason = "shared with another suite")]
-mod tsdb;
-mod writes;
+#[path = "../kit/mod.rs"]
+#[allow(dead_code, reason = "these suites use a part of it")]
+mod kit;
+mod machine;
 
 // What is promised.
 mod clock;

@@ -4,11 +4,12 @@ use std::io::Write as _;
 use std::thread;
 use std::time::Duration;
 
-use crate::board::Board;
-use crate::collector::Collector;
-use crate::disk::Disk;
-use crate::sensor;
-use crate::site::{Site, eventually_within, json_port, sink};
+use crate::kit::collector::Collector;
+use crate::kit::site::{Site, json_port, sink};
+use crate::kit::wait::eventually_within;
+use crate::machine::board::Board;
+use crate::machine::disk::Disk;
+use crate::machine::sensor;
 
 const MILLION: u64 = 1_000_000;
 /// `MemoryMax=` of the unit.
@@ -59,7 +60,9 @@ fn a_million_readings_pending_fit_under_the_ceiling() {
     board.stored(10_000);
     resident(&board, "at 1,000 readings a second");
     let unique = || collector.stats()["unique"].as_u64().unwrap_or(0);
-    eventually_within(crate::board::PATIENCE, "all arrived", unique, |count| *count == 10_000);
+    eventually_within(crate::machine::board::PATIENCE, "all arrived", unique, |count| {
+        *count == 10_000
+    });
     let address = collector.away();
 
     board.run("systemctl stop outstation");
@@ -73,10 +76,10 @@ fn a_million_readings_pending_fit_under_the_ceiling() {
     board.stored(MILLION + 1_000);
     resident(&board, "with a million pending");
     let receiver = Site::new();
-    let collector = Collector::start_at(&receiver, &address, &[]);
+    let collector = Collector::start_at(&receiver, &address);
     let unique = || collector.stats()["unique"].as_u64().unwrap_or(0);
     let all = |count: &u64| *count == MILLION + 1_000;
-    eventually_within(crate::board::PATIENCE, "a million arrived", unique, all);
+    eventually_within(crate::machine::board::PATIENCE, "a million arrived", unique, all);
     let most = resident(&board, "after a million were delivered");
     assert!(most < CEILING_KIB, "{most} KiB");
     board.kept_its_ceiling();

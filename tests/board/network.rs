@@ -1,7 +1,7 @@
 //! The network goes and comes back, and is bad.
 
-use crate::board::reading;
-use crate::package::arrives;
+use crate::machine::arrived::arrives;
+use crate::machine::board::reading;
 
 #[test]
 #[ignore = "boots a virtual board: run tests/board/run"]

@@ -1,29 +1,16 @@
 //! A technician's first hour, and what a package owes to whoever upgrades or removes it.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
 
 use serde_json::Value;
 
-use crate::board::{BY_ID, Board, PATIENCE};
-use crate::collector::Collector;
-use crate::disk::Disk;
-use crate::site::{Site, eventually_within};
-use crate::tsdb::Tsdb;
-
-/// What the collector has of the sensor, in the order in which it was stored.
-pub(crate) fn numbers(collector: &Collector) -> Vec<u64> {
-    let cells = collector.values("probe").into_iter();
-    cells.map(|cells| cells["v"].as_u64().expect("a number")).collect()
-}
-
-/// Waits until everything that was said has arrived: each number once, in order.
-pub(crate) fn arrives(collector: &Collector, said: &[Range<u64>]) {
-    let said: Vec<u64> = said.iter().cloned().flatten().collect();
-    let unique = || collector.stats()["unique"].as_u64().unwrap_or(0);
-    eventually_within(PATIENCE, "all of it arrived", unique, |count| *count >= said.len() as u64);
-    assert_eq!(numbers(collector), said);
-}
+use crate::kit::collector::Collector;
+use crate::kit::site::Site;
+use crate::kit::tsdb::Tsdb;
+use crate::kit::wait::eventually_within;
+use crate::machine::arrived::arrives;
+use crate::machine::board::{BY_ID, Board, PATIENCE};
+use crate::machine::disk::Disk;
 
 /// A Prometheus on the LAN has what the board counts.
 fn graphed(board: &Board, accepted: u64) {
@@ -109,7 +96,7 @@ fn a_package_is_installed_configured_upgraded_removed_and_purged() {
     assert_ne!(before, after, "the service was restarted");
     board.reads();
     board.sees("the backlog is there", |status| status["ledger"]["pending"] == 200);
-    let collector = Collector::start_at(&site, &address, &[]);
+    let collector = Collector::start_at(&site, &address);
     let third = sensor.say(100);
     arrives(&collector, &[first.clone(), second.clone(), third.clone()]);
 

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::board::{Board, reading};
-use crate::collector::Collector;
-use crate::disk::Disk;
-use crate::package::{arrives, numbers};
-use crate::site::Site;
-use crate::writes::{Writes, take_log};
+use crate::kit::collector::Collector;
+use crate::kit::site::Site;
+use crate::machine::arrived::{arrives, numbers};
+use crate::machine::board::{Board, reading};
+use crate::machine::disk::Disk;
+use crate::machine::writes::{Writes, take_log};
 
 /// How many instants of a power cut are tried.
 const CUTS: usize = 12;
@@ -42,7 +42,7 @@ fn a_power_cut_costs_at_most_the_declared_interval() {
     let site = Site::new();
     let collector = Collector::start(&site);
     let address = collector.away();
-    let collector = Collector::start_at(&site, &address, &[]);
+    let collector = Collector::start_at(&site, &address);
     let board = Board::boot(Disk::installed());
     board.start(&collector, "");
     let address = collector.away();
@@ -61,7 +61,7 @@ fn a_power_cut_costs_at_most_the_declared_interval() {
     let safe = seen.iter().rfind(|(at, _)| cut - *at >= declared).expect("it ran longer").1;
     assert!(safe > 0, "{seen:?}");
 
-    let collector = Collector::start_at(&site, &address, &[]);
+    let collector = Collector::start_at(&site, &address);
     let board = Board::boot(disk);
     board.reads();
     let status = board.sees("everything stored was delivered", |status| {

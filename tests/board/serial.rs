@@ -1,8 +1,8 @@
 //! The cable is pulled, and comes back elsewhere. (Not while it carries data: this qemu ends then. The
 //! tests with pseudo-terminals do that.)
 
-use crate::board::{BY_ID, reading};
-use crate::package::arrives;
+use crate::machine::arrived::arrives;
+use crate::machine::board::{BY_ID, reading};
 
 #[test]
 #[ignore = "boots a virtual board: run tests/board/run"]

@@ -1,10 +1,10 @@
 //! What systemd does with it.
 
-use crate::board::Board;
-use crate::collector::Collector;
-use crate::disk::Disk;
-use crate::package::arrives;
-use crate::site::Site;
+use crate::kit::collector::Collector;
+use crate::kit::site::Site;
+use crate::machine::arrived::arrives;
+use crate::machine::board::Board;
+use crate::machine::disk::Disk;
 
 #[test]
 #[ignore = "boots a virtual board: run tests/board/run"]

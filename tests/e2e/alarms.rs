@@ -1,9 +1,11 @@
 //! An alarm does not wait for the next commit, nor behind a backlog, and is counted once like any other
 //! reading.
 
-use crate::collector::Collector;
-use crate::line::{json_lines, json_values};
-use crate::site::{Daemon, Site, eventually, json_port, sink};
+use crate::kit::collector::Collector;
+use crate::kit::daemon::Daemon;
+use crate::kit::readings::{json_lines, json_values};
+use crate::kit::site::{Site, json_port, sink};
+use crate::kit::wait::eventually;
 
 const ABOVE_24: &str = "[[alarm]]\nport = \"text\"\nchannel = \"n\"\nabove = 24\n";
 
@@ -55,7 +57,7 @@ fn a_port_whose_readings_may_wait_is_overtaken_by_another_and_both_arrive() {
     daemon.stored(520);
     let sink = daemon.sink();
     assert_eq!((&sink["owed"]["live"], &sink["owed"]["backfill"]), (&true.into(), &true.into()));
-    let collector = Collector::start_at(&site, &away, &[]);
+    let collector = Collector::start_at(&site, &away);
     daemon.delivered(520);
     collector.holds(520);
     assert_eq!(collector.values("text"), json_values(0..20));

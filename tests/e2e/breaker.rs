@@ -4,10 +4,14 @@ use outstation::domain::model::event::Stream;
 use outstation::event_log::inspect::LogView;
 use serde_json::Value;
 
-use crate::collector::Collector;
-use crate::line::{json_lines, json_values};
-use crate::site::{Daemon, Site, eventually, get, json_port, outstation, sink};
-use crate::upstream::{Upstream, answer};
+use crate::kit::collector::Collector;
+use crate::kit::daemon::Daemon;
+use crate::kit::http::get;
+use crate::kit::program::outstation;
+use crate::kit::readings::{json_lines, json_values};
+use crate::kit::site::{Site, json_port, sink};
+use crate::kit::upstream::{Upstream, answer};
+use crate::kit::wait::eventually;
 
 /// Waits until the log holds what the next process must know.
 fn saved(site: &Site) {
@@ -70,17 +74,18 @@ fn a_second_address_takes_over_and_the_first_gets_its_place_back() {
         serde_json::to_string(&states).expect("JSON")
     };
     let mut sent = 0;
-    eventually(
-        "the first address is given up",
-        || {
+    let mut until = |what: &str, states: &str| {
+        let send_more = || {
             line.send(json_lines(sent..sent + 10));
             sent += 10;
             daemon.stored(sent);
             open(&daemon)
-        },
-        |states| states == r#"["open","closed"]"#,
-    );
-    daemon.delivered(sent);
+        };
+        eventually(what, send_more, |seen| seen == states);
+        daemon.delivered(sent);
+        sent
+    };
+    until("the first address is given up", r#"["open","closed"]"#);
     assert_eq!(daemon.sink()["breaker"], "closed");
     let said = daemon.said();
     assert_eq!(said.matches("another one of the sink is used").count(), 1, "{said}");
@@ -99,18 +104,8 @@ fn a_second_address_takes_over_and_the_first_gets_its_place_back() {
         assert!(!shown.contains("s3cret"), "{shown}");
     }
 
-    let first = Collector::start_at(&site, &address, &[]);
-    eventually(
-        "the first address is used again",
-        || {
-            line.send(json_lines(sent..sent + 10));
-            sent += 10;
-            daemon.stored(sent);
-            open(&daemon)
-        },
-        |states| states == r#"["closed","closed"]"#,
-    );
-    daemon.delivered(sent);
+    let first = Collector::start_at(&site, &address);
+    let sent = until("the first address is used again", r#"["closed","closed"]"#);
     assert_eq!(first.values("text"), json_values(0..sent));
     daemon.stop();
 }

@@ -5,8 +5,9 @@ use std::process::Output;
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::line::json_lines;
-use crate::site::{Site, json_port, outstation, sink};
+use crate::kit::program::outstation;
+use crate::kit::readings::json_lines;
+use crate::kit::site::{Site, json_port, sink};
 
 fn stdout(output: &Output) -> &str {
     std::str::from_utf8(&output.stdout).expect("UTF-8")

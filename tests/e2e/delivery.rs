@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
-use crate::collector::Collector;
-use crate::line::{json_lines, json_values};
-use crate::site::{Daemon, Site, eventually, json_port, sink};
-use crate::upstream::{Act, Upstream, answer};
+use crate::kit::collector::Collector;
+use crate::kit::daemon::Daemon;
+use crate::kit::readings::{json_lines, json_values};
+use crate::kit::site::{Site, json_port, sink};
+use crate::kit::upstream::{Act, Upstream, answer};
+use crate::kit::wait::eventually;
 
 /// A daemon that stored thirty readings while `upstream` did its worst to them.
-fn thirty(site: &Site, upstream: &str, rest: &str) -> (Daemon, crate::line::Line) {
+fn thirty(site: &Site, upstream: &str, rest: &str) -> (Daemon, crate::kit::line::Line) {
     let mut line = site.plug("text");
     let daemon = site.start(&(json_port(&line) + &sink(upstream, rest)));
     line.send(json_lines(0..30));
@@ -18,7 +20,7 @@ fn thirty(site: &Site, upstream: &str, rest: &str) -> (Daemon, crate::line::Line
 }
 
 /// The thirty have arrived; then another ten do.
-fn all_arrive(daemon: Daemon, mut line: crate::line::Line, collector: &Collector) -> u64 {
+fn all_arrive(daemon: Daemon, mut line: crate::kit::line::Line, collector: &Collector) -> u64 {
     daemon.delivered(30);
     line.send(json_lines(30..40));
     let status = daemon.delivered(40);
@@ -41,7 +43,7 @@ fn a_collector_that_goes_away_and_comes_back_gets_everything() {
     assert_eq!((&open["cause"], &open["pending"]), (&"link_down".into(), &30.into()));
     line.send(json_lines(60..90));
     daemon.stored(90);
-    let collector = Collector::start_at(&site, &address, &[]);
+    let collector = Collector::start_at(&site, &address);
     daemon.delivered(90);
     assert_eq!(collector.holds(90), 0);
     assert_eq!(collector.values("text"), json_values(0..90));
@@ -64,7 +66,7 @@ fn a_collector_that_is_killed_in_the_middle_of_a_backlog_gets_the_rest_later() {
     let address = collector.away();
     line.send(json_lines(1000..2000));
     daemon.stored(2000);
-    let collector = Collector::start_at(&site, &address, &[]);
+    let collector = Collector::start_at(&site, &address);
     daemon.delivered(2000);
     collector.holds(2000);
     assert_eq!(collector.values("text"), json_values(0..2000));

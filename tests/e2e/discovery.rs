@@ -1,29 +1,16 @@
 //! Endpoints that are looked up: in a real DNS, served by dnsmasq, and on a real network by multicast.
 //! Each test has a network of its own, a namespace, so that names and ports are nobody else's.
 
-use std::io::Write as _;
-use std::process::Command;
-
 use rusqlite::{Connection, OpenFlags};
 
-use crate::site::{Daemon, PROGRAM, Site, eventually, json_port};
+use crate::kit::daemon::Daemon;
+use crate::kit::network::has;
+use crate::kit::program::PROGRAM;
+use crate::kit::site::{Site, json_port};
+use crate::kit::wait::eventually;
 
 /// Begins the namespace's life; then runs what its arguments say.
 const NETWORK: &str = "set -eu; ip link set lo up; ";
-
-/// Whether this machine lets us make a network; says so loudly if not.
-pub(crate) fn has(program: &str) -> bool {
-    let namespaces = Command::new("unshare").args(["-U", "-r", "-n", "-m", "true"]).status();
-    let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
-    let missing = match (namespaces, found) {
-        (Ok(status), Ok(found)) if status.success() && found.status.success() => return true,
-        (Ok(status), _) if status.success() => format!("{program} is not installed"),
-        _ => "network namespaces are not to be had".to_owned(),
-    };
-    assert!(std::env::var_os("OUTSTATION_TEST_STRICT").is_none(), "{missing}");
-    drop(writeln!(std::io::stderr().lock(), "SKIPPED: {missing}"));
-    false
-}
 
 /// The daemon in a namespace that is prepared by `script`, with a collector beside it.
 fn daemon(site: &Site, script: &str, collect: &str, rest: &str) -> Daemon {
@@ -69,7 +56,7 @@ fn sink(url: &str) -> String {
 
 #[test]
 fn a_collector_is_found_by_srv_records_and_the_next_one_takes_over_from_one_that_is_down() {
-    if !has("dnsmasq") {
+    if !has("dnsmasq", "dnsmasq-base") {
         return;
     }
     let site = Site::new();
@@ -95,7 +82,7 @@ fn a_collector_is_found_by_srv_records_and_the_next_one_takes_over_from_one_that
 
 #[test]
 fn a_collector_that_announces_itself_is_found_on_the_local_network() {
-    if !has("ip") {
+    if !has("ip", "iproute2") {
         return;
     }
     let site = Site::new();
@@ -110,7 +97,7 @@ fn a_collector_that_announces_itself_is_found_on_the_local_network() {
 
 #[test]
 fn a_name_that_the_dns_does_not_know_is_said_and_the_readings_wait() {
-    if !has("ip") {
+    if !has("ip", "iproute2") {
         return;
     }
     let site = Site::new();

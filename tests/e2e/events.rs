@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::collector::{Collector, Told};
-use crate::line::{json_lines, json_values};
-use crate::site::{Daemon, Site, eventually, json_port, outstation, sink};
-use crate::upstream::{Act, Upstream, answer};
+use crate::kit::collector::{Collector, Told};
+use crate::kit::daemon::Daemon;
+use crate::kit::program::outstation;
+use crate::kit::readings::{json_lines, json_values};
+use crate::kit::site::{Site, json_port, sink};
+use crate::kit::upstream::{Act, Upstream, answer};
+use crate::kit::wait::eventually;
 
 const ENCODINGS: [&str; 2] = ["encoding = \"packed\"", "encoding = \"json\""];
 
@@ -162,7 +165,7 @@ fn an_outage_is_told_when_it_is_over_also_after_a_kill() {
         let address = collector.away();
         line.send(json_lines(10..20));
         daemon.breaker("open");
-        let collector = Collector::start_at(&site, &address, &[]);
+        let collector = Collector::start_at(&site, &address);
         daemon.delivered(20);
         assert_eq!(moves(&collector, 2), [open.clone(), closed.clone()]);
         told(&daemon);
@@ -175,7 +178,7 @@ fn an_outage_is_told_when_it_is_over_also_after_a_kill() {
         daemon.kill();
         drop(line);
         let mut line = site.plug("text");
-        let collector = Collector::start_at(&site, &address, &[]);
+        let collector = Collector::start_at(&site, &address);
         let daemon = site.start(&config);
         line.send(json_lines(30..40));
         daemon.delivered(40);

@@ -18,13 +18,15 @@ use outstation::clock::Clock;
 use outstation::domain::model::boots::rfc3339;
 use serde_json::{Value, json};
 
-use crate::collector::Collector;
-use crate::line::Line;
-use crate::mosquitto::{Broker, Subscriber};
-use crate::nats_server::{NatsServer, installed};
-use crate::proxy::{End, Flow, Plan, Proxy};
-use crate::site::{Daemon, Site, eventually_within, port};
-use crate::tsdb::{Tsdb, write_url};
+use crate::kit::collector::Collector;
+use crate::kit::daemon::Daemon;
+use crate::kit::line::Line;
+use crate::kit::mosquitto::{Broker, Subscriber};
+use crate::kit::nats_server::{NatsServer, installed};
+use crate::kit::proxy::{End, Flow, Plan, Proxy};
+use crate::kit::site::{Site, port};
+use crate::kit::tsdb::{Tsdb, write_url};
+use crate::kit::wait::eventually_within;
 
 /// Between ten lines and the next: a hundred a second.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -93,7 +95,7 @@ impl Receivers {
         let collector = Collector::start(site);
         let addresses = [
             collector.address.clone(),
-            format!("127.0.0.1:{}", broker.port),
+            broker.address.clone(),
             tsdb.address.clone(),
             nats.address.clone(),
         ];
@@ -142,7 +144,7 @@ impl Receivers {
         match which {
             COLLECTOR => {
                 let address = &self.addresses[COLLECTOR];
-                self.collector = Some(Collector::start_at(site, address, &[]));
+                self.collector = Some(Collector::start_at(site, address));
             }
             MOSQUITTO => {
                 self.broker.start_again();
@@ -204,7 +206,7 @@ fn of_json(object: &Value) -> Reading {
 fn by_collector(collector: &Collector) -> (Vec<Reading>, Vec<i64>) {
     let rows = collector.rows();
     let times = rows.iter().map(|row| row.time_ms).collect();
-    let reading = |row: crate::collector::Row| {
+    let reading = |row: crate::kit::collector::Row| {
         (row.seq.unsigned_abs(), rfc3339(row.time_ms).to_string(), row.cells)
     };
     (rows.into_iter().map(reading).collect(), times)

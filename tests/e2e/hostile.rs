@@ -6,11 +6,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::collector::Collector;
-use crate::line::{json_lines, json_values};
-use crate::proxy::{End, Flow, Plan, Proxy};
-use crate::site::{Daemon, Site, eventually, json_port, sink};
-use crate::upstream::{Act, Upstream};
+use crate::kit::collector::Collector;
+use crate::kit::proxy::{End, Flow, Plan, Proxy};
+use crate::kit::readings::{json_lines, json_values};
+use crate::kit::site::{Site, json_port, sink};
+use crate::kit::upstream::{Act, Upstream};
+use crate::kit::wait::eventually;
 
 const PART: u64 = 50;
 const PARTS: u64 = 24;
@@ -39,7 +40,7 @@ fn weather(plan: impl FnMut(usize) -> Plan + Send + 'static) -> (u64, Proxy) {
         line.send(json_lines(part * PART..(part + 1) * PART));
         daemon.stored((part + 1) * PART);
         if part == 2 {
-            settled = resident_kib(&daemon);
+            settled = daemon.kib("VmRSS");
         }
     }
     proxy.calm();
@@ -47,19 +48,11 @@ fn weather(plan: impl FnMut(usize) -> Plan + Send + 'static) -> (u64, Proxy) {
     assert_eq!(status["ledger"]["balanced"], true);
     let repeats = collector.holds(PARTS * PART);
     assert_eq!(collector.values("text"), json_values(0..PARTS * PART));
-    let resident = resident_kib(&daemon);
+    let resident = daemon.kib("VmRSS");
     assert!(resident <= settled + RESIDENT_KIB_MORE, "{settled} KiB became {resident} KiB");
     println!("{} connections, {repeats} repeats, {resident} KiB", proxy.connections());
     daemon.stop();
     (repeats, proxy)
-}
-
-fn resident_kib(daemon: &Daemon) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid()));
-    let status = status.expect("read the status of a process");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    number.expect("its resident memory")
 }
 
 #[test]
@@ -186,7 +179,7 @@ fn a_server_that_hangs_for_ever_costs_one_timeout_per_probe_and_nothing_else() {
     let daemon = site.start(&(json_port(&line) + &sink(&upstream.address, "events = false")));
     line.send(json_lines(0..PART));
     upstream.asked(2);
-    let (begin, spent, resident) = (Instant::now(), daemon.cpu(), resident_kib(&daemon));
+    let (begin, spent, resident) = (Instant::now(), daemon.cpu(), daemon.kib("VmRSS"));
     let mut stored = PART;
     eventually("the look is over", || begin.elapsed() > LOOK, |over| *over);
     line.send(json_lines(stored..stored + PART));
@@ -194,7 +187,7 @@ fn a_server_that_hangs_for_ever_costs_one_timeout_per_probe_and_nothing_else() {
     daemon.stored(stored);
     let spent = daemon.cpu() - spent;
     assert!(spent < LOOK / 10, "{spent:?} of CPU in {:?}", begin.elapsed());
-    assert!(resident_kib(&daemon) <= resident + RESIDENT_KIB_MORE);
+    assert!(daemon.kib("VmRSS") <= resident + RESIDENT_KIB_MORE);
     let requests = upstream.requests();
     for pair in requests.windows(2) {
         let between = pair[1].at - pair[0].at;

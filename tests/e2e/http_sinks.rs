@@ -1,139 +1,18 @@
 //! The `http` sink before real servers: InfluxDB and VictoriaMetrics hold exactly what the sensors
 //! said; compression, passwords and headers work; `check` finds what would keep it from sending.
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-
 use outstation_wire::{MAX_FRAME, Sample, Value as Wire};
 use serde_json::{Value, json};
 
-use crate::collector::Collector;
-use crate::line::{hello, json_lines, json_values, sample_values, samples};
-use crate::site::{
-    PATIENCE, Site, eventually, get, json_port, outstation, port_of, postcard_port, sink,
-};
-use crate::upstream::{Act, Upstream, answer};
-
-/// A server from Debian's packages. Killed when dropped.
-struct Server {
-    child: Child,
-    address: String,
-    log: PathBuf,
-}
-
-impl Server {
-    /// None, and loud, where it is not installed.
-    fn start(site: &Site, package: &str, program: &str, args: &[&str]) -> Option<Self> {
-        let log = site.path(&format!("{package}.log"));
-        let output = File::create(&log).expect("make a file");
-        let stderr = output.try_clone().expect("clone a file");
-        let mut command = Command::new(program);
-        let child = command.args(args).stdin(Stdio::null()).stdout(output).stderr(stderr).spawn();
-        let Ok(child) = child else {
-            let strict =
-                std::env::var_os("OUTSTATION_TEST_STRICT").is_some_and(|value| value == "1");
-            assert!(!strict, "`{program}` is missing; install {package}");
-            drop(writeln!(
-                std::io::stderr().lock(),
-                "SKIPPED: `{program}` is missing; install {package}"
-            ));
-            return None;
-        };
-        Some(Self { child, address: String::new(), log })
-    }
-
-    fn influxdb(site: &Site, auth: bool) -> Option<Self> {
-        let folder = site.path("influxdb").display().to_string();
-        let config = site.write(
-            "influxdb.conf",
-            &format!(
-                "reporting-disabled = true\nbind-address = \"127.0.0.1:0\"\n\
-                 [meta]\ndir = \"{folder}/meta\"\n\
-                 [data]\ndir = \"{folder}/data\"\nwal-dir = \"{folder}/wal\"\n\
-                 [monitor]\nstore-enabled = false\n\
-                 [http]\nbind-address = \"127.0.0.1:0\"\nauth-enabled = {auth}\n"
-            ),
-        );
-        let config = config.display().to_string();
-        let mut server = Self::start(site, "influxdb", "influxd", &["-config", &config])?;
-        server.address = eventually(
-            "influxd listens",
-            || server.says_it_listens_at().unwrap_or_default(),
-            |address| !address.is_empty(),
-        );
-        Some(server)
-    }
-
-    fn victoria_metrics(site: &Site) -> Option<Self> {
-        let data = format!("-storageDataPath={}", site.path("victoria").display());
-        let args = ["-httpListenAddr=127.0.0.1:0", &data];
-        let mut server = Self::start(site, "victoria-metrics", "victoria-metrics", &args)?;
-        let pid = server.child.id();
-        let port = || port_of(pid).unwrap_or(0);
-        let port = eventually("victoria-metrics listens", port, |port| *port > 0);
-        server.address = format!("127.0.0.1:{port}");
-        Some(server)
-    }
-
-    /// InfluxDB has two ports, and says which is which.
-    fn says_it_listens_at(&self) -> Option<String> {
-        let log = std::fs::read_to_string(&self.log).expect("read its log");
-        let line = log.lines().find(|line| line.contains("Listening on HTTP"))?;
-        let at = line.find("127.0.0.1:")?;
-        Some(
-            line[at..]
-                .split(|c: char| !c.is_ascii_digit() && c != '.' && c != ':')
-                .next()?
-                .to_owned(),
-        )
-    }
-
-    /// What a statement gives, as rows of objects without what is null.
-    fn query(&self, credentials: &str, statement: &str) -> Vec<Value> {
-        let path = format!("/query?db=site&epoch=ns{credentials}&q={}", encoded(statement));
-        let (code, body) = ask(&self.address, "POST", &path);
-        assert_eq!(code, 200, "{body}");
-        let answer: Value = serde_json::from_str(&body).expect("JSON");
-        assert_eq!(answer["results"][0]["error"], Value::Null, "{body}");
-        let series = &answer["results"][0]["series"][0];
-        let columns = series["columns"].as_array().cloned().unwrap_or_default();
-        let rows = series["values"].as_array().cloned().unwrap_or_default();
-        let row = |row: &Value| {
-            let cells = row.as_array().expect("a row").iter();
-            let named = columns.iter().map(|name| name.as_str().expect("a name").to_owned());
-            named.zip(cells.cloned()).filter(|(_, cell)| !cell.is_null()).collect()
-        };
-        rows.iter().map(|cells| Value::Object(row(cells))).collect()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-/// As HTTP 1.0, so that no answer comes in chunks.
-fn ask(address: &str, method: &str, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).expect("connect");
-    stream.set_read_timeout(Some(PATIENCE)).expect("set a timeout");
-    let request =
-        format!("{method} {path} HTTP/1.0\r\nhost: {address}\r\ncontent-length: 0\r\n\r\n");
-    stream.write_all(request.as_bytes()).expect("send a request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("read an answer");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    let code = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-    (code.expect("a status code"), body.to_owned())
-}
-
-fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
-}
+use crate::kit::collector::Collector;
+use crate::kit::http::get;
+use crate::kit::influxdb::InfluxDb;
+use crate::kit::program::outstation;
+use crate::kit::readings::{hello, json_lines, json_values, sample_values, samples};
+use crate::kit::site::{Site, json_port, postcard_port, sink};
+use crate::kit::tsdb::Tsdb;
+use crate::kit::upstream::{Act, Upstream, answer};
+use crate::kit::wait::eventually;
 
 fn influx_sink(address: &str, query: &str, rest: &str) -> String {
     sink(address, &format!("encoding = \"influx\"\n{rest}"))
@@ -171,7 +50,7 @@ fn assert_rows(rows: &[Value], meant: &[Value], tags: &[(&str, &str)]) {
 #[test]
 fn influxdb_holds_every_reading_once_with_its_very_values_and_types() {
     let site = Site::new();
-    let Some(influxdb) = Server::influxdb(&site, false) else { return };
+    let Some(influxdb) = InfluxDb::start(&site, false) else { return };
     influxdb.query("", "CREATE DATABASE site");
     // The first answers are lost on their way: the same points are written once more.
     let cut = Act::ForwardAndCut(influxdb.address.clone());
@@ -204,7 +83,7 @@ fn influxdb_holds_every_reading_once_with_its_very_values_and_types() {
 #[test]
 fn what_line_protocol_cannot_say_is_left_out_and_counted() {
     let site = Site::new();
-    let Some(influxdb) = Server::influxdb(&site, false) else { return };
+    let Some(influxdb) = InfluxDb::start(&site, false) else { return };
     influxdb.query("", "CREATE DATABASE site");
     let mut mcu = site.plug("mcu");
     let sink = influx_sink(&influxdb.address, "?db=site", "measurement = \"{device} {port}\"");
@@ -237,7 +116,7 @@ fn what_line_protocol_cannot_say_is_left_out_and_counted() {
 #[test]
 fn a_channel_that_turns_out_to_be_a_float_is_taken_where_integers_are_sent_as_floats() {
     let site = Site::new();
-    let Some(influxdb) = Server::influxdb(&site, false) else { return };
+    let Some(influxdb) = InfluxDb::start(&site, false) else { return };
     influxdb.query("", "CREATE DATABASE site");
     let mut text = site.plug("text");
     let sink = influx_sink(&influxdb.address, "?db=site", "integers = \"float\"");
@@ -255,7 +134,7 @@ fn a_channel_that_turns_out_to_be_a_float_is_taken_where_integers_are_sent_as_fl
 #[test]
 fn a_password_lets_in_and_a_wrong_one_is_said_and_shown_nowhere() {
     let site = Site::new();
-    let Some(influxdb) = Server::influxdb(&site, true) else { return };
+    let Some(influxdb) = InfluxDb::start(&site, true) else { return };
     influxdb.query("", "CREATE USER board WITH PASSWORD 'open sesame' WITH ALL PRIVILEGES");
     let board = "&u=board&p=open%20sesame";
     influxdb.query(board, "CREATE DATABASE site");
@@ -288,7 +167,7 @@ fn a_password_lets_in_and_a_wrong_one_is_said_and_shown_nowhere() {
 #[test]
 fn victoria_metrics_holds_every_number() {
     let site = Site::new();
-    let Some(server) = Server::victoria_metrics(&site) else { return };
+    let Some(server) = Tsdb::victoria_metrics() else { return };
     let mut text = site.plug("text");
     // It keeps milliseconds whatever it is sent; asked for them, two of one are two samples to it.
     let daemon = site.start(&(json_port(&text) + &influx_sink(&server.address, "", "")));
@@ -297,8 +176,8 @@ fn victoria_metrics_holds_every_number() {
     for (channel, meant) in [("n", "n"), ("t", "t")] {
         let path = format!("/api/v1/export?match[]=text_{channel}");
         let export = || {
-            drop(ask(&server.address, "GET", "/internal/force_flush"));
-            ask(&server.address, "GET", &path.replace('[', "%5B").replace(']', "%5D")).1
+            drop(get(&server.address, "/internal/force_flush"));
+            get(&server.address, &path.replace('[', "%5B").replace(']', "%5D")).1
         };
         let numbers = |text: &str| -> Vec<f64> {
             let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));

@@ -3,9 +3,10 @@
 use std::io::Write;
 use std::time::Duration;
 
-use crate::collector::Collector;
-use crate::line::json_lines;
-use crate::site::{Daemon, Site, json_port, port, sink};
+use crate::kit::collector::Collector;
+use crate::kit::daemon::Daemon;
+use crate::kit::readings::json_lines;
+use crate::kit::site::{Site, json_port, port, sink};
 
 /// To wait by the clock is inherent here: a rate is a count over a time.
 const WINDOW: Duration = Duration::from_secs(30);

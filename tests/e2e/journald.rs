@@ -7,10 +7,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::journal::{Journal, kind_named, number, occurrences};
-use crate::line::{Line, json_lines};
-use crate::site::{Daemon, Site, eventually, get, json_port, port, sink};
-use crate::upstream::{Upstream, answer};
+use crate::kit::daemon::Daemon;
+use crate::kit::http::get;
+use crate::kit::journal::{Journal, kind_named, number, occurrences};
+use crate::kit::line::Line;
+use crate::kit::readings::json_lines;
+use crate::kit::site::{Site, json_port, port, sink};
+use crate::kit::upstream::{Upstream, answer};
+use crate::kit::wait::eventually;
 
 fn port_is(daemon: &Daemon, state: &str) {
     eventually(

@@ -13,9 +13,11 @@ use std::time::Duration;
 use rusqlite::Connection;
 use serde_json::Value;
 
-use crate::collector::Collector;
-use crate::line::{Line, hello, json_lines, json_values, sample_values, samples};
-use crate::site::{Site, eventually, json_port, postcard_port, sink};
+use crate::kit::collector::Collector;
+use crate::kit::line::Line;
+use crate::kit::readings::{hello, json_lines, json_values, sample_values, samples};
+use crate::kit::site::{Site, json_port, postcard_port, sink};
+use crate::kit::wait::eventually;
 
 fn rounds() -> u64 {
     if std::env::var_os("OUTSTATION_TEST_DEEP").is_some() { 20 } else { 3 }
@@ -154,7 +156,7 @@ fn no_kill_costs_a_reading_while_the_sink_is_down() {
     let address = Collector::start(&site).away();
     let config = |line: &Line| json_port(line) + &sink(&address, "");
     let lives = lives(&site, THOUSAND, config);
-    let collector = Collector::start_at(&site, &address, &[]);
+    let collector = Collector::start_at(&site, &address);
     check(&lives, &settled(&site, &collector, config));
 }
 
@@ -229,7 +231,7 @@ fn a_tail_that_cannot_be_kept_is_said_once_and_costs_nothing_else() {
     }
     let said = daemon.said();
     assert_eq!(said.matches("crash tail cannot be kept").count(), 1, "{said}");
-    let metrics = crate::site::get(&daemon.address, "/metrics").1;
+    let metrics = crate::kit::http::get(&daemon.address, "/metrics").1;
     let bytes = json_lines(0..100).len();
     let counted = format!("outstation_port_unrecorded_bytes_total{{port=\"text\"}} {bytes}");
     assert!(metrics.contains(&counted), "{metrics}");

@@ -3,19 +3,24 @@
 //! Invariants checked: nobody gets a page without what `[http]` asks for; no secret is said; whatever is
 //! done to the port, readings arrive at their rate, memory is bounded and the port answers others.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::attacks::{self, Attack, refused};
-use crate::collector::Collector;
-use crate::line::json_lines;
-use crate::site::{Daemon, Site, eventually, get, json_port, outstation, port_of, sink};
-use crate::tls::{Authority, authority, signed};
+use crate::kit::attacks::{self, Attack, refused};
+use crate::kit::certificates::{Authority, authority, issue, signed};
+use crate::kit::collector::Collector;
+use crate::kit::daemon::Daemon;
+use crate::kit::http::get;
+use crate::kit::need::skip;
+use crate::kit::process::port_of;
+use crate::kit::program::outstation;
+use crate::kit::readings::json_lines;
+use crate::kit::site::{Site, json_port, sink};
+use crate::kit::wait::eventually;
 
 /// The password is `a`, the cost 6.
 const HASH: &str = "$2y$06$m0CrhHm10qJ3lXRY.5zDGO3rS2KdeeWLuGmsfGlMfOxih58VYVfxe";
@@ -42,17 +47,12 @@ impl Guarded {
 
     /// Another certificate of the server.
     fn renew(&self, year: i32) {
-        let (certificate, key) = signed(&self.own, "localhost", year);
-        self.site.write("http.pem", &certificate.pem());
-        self.site.write("http.key", &key.serialize_pem());
+        issue(&self.site, &self.own, "localhost", year, "http");
     }
 
     /// Certificate and key of a client for whom this authority vouches.
     fn client(&self, authority: &Authority) -> [String; 2] {
-        let (certificate, key) = signed(authority, "technician", 2000);
-        self.site.write("client.pem", &certificate.pem());
-        self.site.write("client.key", &key.serialize_pem());
-        [self.path("client.pem"), self.path("client.key")]
+        issue(&self.site, authority, "technician", 2000, "client")
     }
 
     fn path(&self, name: &str) -> String {
@@ -96,9 +96,7 @@ fn lan_address() -> Option<IpAddr> {
     let routed = socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr());
     let address = routed.ok().map(|address| address.ip()).filter(|ip| !ip.is_loopback());
     if address.is_none() {
-        let strict = std::env::var_os("OUTSTATION_TEST_STRICT").is_some_and(|value| value == "1");
-        assert!(!strict, "this machine has no network; give it an address and a route");
-        drop(writeln!(std::io::stderr().lock(), "SKIPPED: this machine has no network"));
+        skip("this machine has no network; give it an address and a route");
     }
     address
 }
@@ -259,7 +257,7 @@ fn a_prometheus_scrapes_it_with_basic_authentication_and_tls() {
          \x20 - targets: ['127.0.0.1:{port}']\n",
         port = number_of(&daemon),
     );
-    let Some(tsdb) = crate::tsdb::Tsdb::scraping(&config) else { return };
+    let Some(tsdb) = crate::kit::tsdb::Tsdb::scraping(&config) else { return };
     let query = "/api/v1/query?query=outstation_ledger_balanced";
     let found = || get(&tsdb.address, query).1;
     let page =
@@ -322,7 +320,7 @@ fn besieged(guarded: &Guarded, keys: &str, scheme: &str, attacks: &[Attack]) -> 
     };
     let ledger = eventually("all is accounted for", settled, |of| of["delivered"] == spoken);
     assert_eq!((&ledger["balanced"], &ledger["accepted"]), (&true.into(), &spoken.into()));
-    let most = high_water_kib(&daemon);
+    let most = daemon.kib("VmHWM");
     measured += &format!("{spoken} readings, {most} KiB at most, {:?} of CPU", daemon.cpu());
     assert!(most < MEMORY_KIB, "{most} KiB");
     // The flood of clients is no flood in the log.
@@ -330,15 +328,6 @@ fn besieged(guarded: &Guarded, keys: &str, scheme: &str, attacks: &[Attack]) -> 
     assert!(lines <= 5, "{}", daemon.said());
     daemon.stop();
     measured
-}
-
-/// The most memory it ever had.
-fn high_water_kib(daemon: &Daemon) -> u64 {
-    let status = std::fs::read_to_string(PathBuf::from(format!("/proc/{}/status", daemon.pid())));
-    let status = status.expect("read the status of a process");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    number.expect("its resident memory")
 }
 
 #[test]

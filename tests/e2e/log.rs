@@ -3,20 +3,24 @@
 //! Invariants checked: it tells what the daemon tells; it neither needs nor hinders the daemon, nor
 //! changes a log; what is damaged is named and does not hide the rest.
 
-use std::fs::{self, Permissions};
+use std::fs::{self};
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::Connection;
-use rustix::process::{Pid, Signal, getuid, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::line::{Line, json, json_lines};
-use crate::site::{Daemon, PROGRAM, Site, json_port, outstation, piped, sink};
+use crate::kit::daemon::Daemon;
+use crate::kit::files::permit;
+use crate::kit::line::Line;
+use crate::kit::process::Process;
+use crate::kit::program::as_nobody;
+use crate::kit::program::{PROGRAM, outstation, piped};
+use crate::kit::readings::{json, json_lines};
+use crate::kit::site::{Site, json_port, sink};
 
 /// `outstation log` on the site's own log.
 fn log(site: &Site, args: &[&str]) -> Output {
@@ -137,22 +141,12 @@ fn only_what_is_wanted_is_shown() {
     assert_eq!(wrong.status.code(), Some(64), "{wrong:?}");
 }
 
-/// Killed when dropped, should a test fail.
-struct Following(Child);
-
-impl Drop for Following {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-fn follow(site: &Site, args: &[&str]) -> (Following, BufReader<std::process::ChildStdout>) {
+fn follow(site: &Site, args: &[&str]) -> (Process, BufReader<ChildStdout>) {
     let config = site.path("outstation.toml").display().to_string();
     let show = ["log", "show", "--follow", "--format", "json", "--config", &config];
-    let mut child = piped(&[&show, args].concat());
-    let lines = BufReader::new(child.stdout.take().expect("piped"));
-    (Following(child), lines)
+    let mut process = piped(&[&show, args].concat());
+    let lines = process.stdout();
+    (process, lines)
 }
 
 fn next(lines: &mut impl BufRead) -> Value {
@@ -181,12 +175,11 @@ fn following_shows_what_comes_and_ends_in_peace() {
     line.send(json_lines(40..41));
     assert_eq!(next(&mut lines)["seq"], 41);
 
-    let pid = i32::try_from(following.0.id()).ok().and_then(Pid::from_raw);
-    kill_process(pid.expect("a pid"), Signal::INT).expect("send a signal");
+    following.signal(Signal::INT);
     let mut rest = String::new();
     lines.read_to_string(&mut rest).expect("the end");
     assert_eq!(rest, "");
-    assert_eq!(following.0.wait().expect("it ends").code(), Some(0));
+    assert_eq!(following.end().code(), Some(0));
     daemon.stop();
 }
 
@@ -200,7 +193,7 @@ fn a_reader_that_goes_away_is_no_error() {
     let (mut following, mut lines) = follow(&site, &[]);
     assert_eq!(next(&mut lines)["seq"], 1);
     drop(lines);
-    assert_eq!(following.0.wait().expect("it ends").code(), Some(0));
+    assert_eq!(following.end().code(), Some(0));
 
     for args in [&["show"][..], &["export", "-"]] {
         let config = site.path("outstation.toml").display().to_string();
@@ -326,20 +319,6 @@ fn a_reader_beside_keeps_neither_the_commits_nor_the_journal_from_going_on() {
     assert!(largest < 4 << 20, "the journal grew to {largest} bytes");
     assert!(told(&log(&site, &["verify"])).starts_with("sound: "));
     daemon.stop();
-}
-
-/// Runs as somebody who may read what everybody may.
-pub(crate) fn as_nobody(args: &[&str]) -> Output {
-    let mut command = Command::new(PROGRAM);
-    command.args(args);
-    if getuid().is_root() {
-        command.uid(65_534);
-    }
-    command.output().expect("run outstation")
-}
-
-pub(crate) fn permit(path: &Path, mode: u32) {
-    fs::set_permissions(path, Permissions::from_mode(mode)).expect("set permissions");
 }
 
 #[test]

@@ -1,37 +1,23 @@
 //! The real program from outside: real ptys, real HTTP, real processes, real signals.
 //!
-//! ```text
-//!  Line ─pty▶ Daemon (`outstation run`) ─http▶ Upstream (misbehaves by script) ▶ Collector
-//!                └ /status, stderr                                    (`outstation collect`)
-//! ```
+//! Each file is a suite: what the program promises about one matter. What they test with is in
+//! `tests/kit`.
 //!
 //! Invariants checked: what a sensor said arrives upstream with its very values, once in effect and
 //! without a gap; `/status` balances; whatever goes wrong is named and harms nothing beside it.
-//! Nothing here sleeps for an amount of time it hopes is enough: tests wait for a state they name.
 
 #![expect(
     clippy::disallowed_methods,
     reason = "these tests are the world outside: they keep their own time and threads"
 )]
 
-// The rig.
-mod attacks;
-mod collector;
-mod disk;
-mod journal;
-mod line;
-mod mosquitto;
-#[cfg(feature = "nats")]
-mod nats_keys;
-#[cfg(feature = "nats")]
-mod nats_server;
-mod proxy;
-mod site;
-#[cfg(feature = "prometheus")]
-mod tsdb;
-mod upstream;
+#[path = "../kit/mod.rs"]
+#[cfg_attr(
+    not(all(feature = "mqtt", feature = "nats", feature = "prometheus")),
+    allow(dead_code, reason = "the suites of sinks that are left out use it")
+)]
+mod kit;
 
-// What is promised.
 mod alarms;
 mod breaker;
 mod cli;

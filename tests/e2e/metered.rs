@@ -2,10 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::collector::Collector;
-use crate::line::{json, json_lines};
-use crate::site::{Site, eventually, json_port, sink};
-use crate::upstream::{Upstream, answer};
+use crate::kit::collector::Collector;
+use crate::kit::readings::{json, json_lines};
+use crate::kit::site::{Site, json_port, sink};
+use crate::kit::upstream::{Upstream, answer};
+use crate::kit::wait::eventually;
 
 const ABOVE_1000: &str = "[[alarm]]\nport = \"text\"\nchannel = \"n\"\nabove = 1000\n";
 

@@ -1,11 +1,12 @@
 //! The `mqtt` sink against a real Mosquitto: what a sensor said is in the broker, once unless the link
 //! broke, and everybody can see whether the device is there.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, Issuer, KeyPair};
-
-use crate::line::{hello, json_lines, json_values, samples};
-use crate::mosquitto::{Broker, Subscriber};
-use crate::site::{Site, eventually, get, json_port, postcard_port};
+use crate::kit::certificates::{authority, issue};
+use crate::kit::http::get;
+use crate::kit::mosquitto::{Broker, Subscriber};
+use crate::kit::readings::{hello, json_lines, json_values, samples};
+use crate::kit::site::{Site, json_port, postcard_port};
+use crate::kit::wait::eventually;
 
 const STATUS: &str = "outstation/site/status";
 
@@ -267,39 +268,14 @@ fn a_broker_killed_and_restarted_in_the_middle_of_a_backlog_loses_nothing() {
     daemon.stop();
 }
 
-/// Certificates of an authority, a server and a client.
-struct Certificates {
-    authority: String,
-    server: (String, String),
-    client: (String, String),
-}
-
-fn certificates() -> Certificates {
-    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().expect("a key");
-    let authority = CertifiedIssuer::self_signed(params, key).expect("an authority");
-    let issuer: &Issuer<'_, KeyPair> = &authority;
-    let signed = |name: &str| {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new(vec![name.into()]).expect("parameters");
-        // OpenSSL takes one with the name of its issuer for its own issuer.
-        params.distinguished_name.push(DnType::CommonName, name);
-        let certificate = params.signed_by(&key, issuer).expect("a certificate");
-        (certificate.pem(), key.serialize_pem())
-    };
-    Certificates { authority: authority.pem(), server: signed("localhost"), client: signed("pump") }
-}
-
 #[test]
 fn with_tls_both_sides_show_who_they_are_and_a_stranger_gets_nothing() {
     let site = Site::new();
-    let certificates = certificates();
-    let file = |name: &str, text: &str| site.write(name, text).display().to_string();
-    let authority = file("ca.pem", &certificates.authority);
-    let (cert, key) =
-        (file("s.pem", &certificates.server.0), file("s.key", &certificates.server.1));
-    let tls = crate::mosquitto::free_port();
+    let own = authority();
+    let authority = site.write("ca.pem", &own.pem()).display().to_string();
+    let [cert, key] = issue(&site, &own, "localhost", 2000, "server");
+    let address = site.address();
+    let (_, tls) = address.split_once(':').expect("a port");
     let lines = format!(
         "allow_anonymous true\nlistener {tls} 127.0.0.1\ncafile {authority}\ncertfile {cert}\n\
          keyfile {key}\nrequire_certificate true\n"
@@ -308,8 +284,7 @@ fn with_tls_both_sides_show_who_they_are_and_a_stranger_gets_nothing() {
     let subscriber = Subscriber::start(&site, &broker, &[]);
     let mut line = site.plug("text");
     let url = format!("mqtts://localhost:{tls}");
-    let (cert, key) =
-        (file("c.pem", &certificates.client.0), file("c.key", &certificates.client.1));
+    let [cert, key] = issue(&site, &own, "pump", 2000, "client");
     let own = format!("cert_file = \"{cert}\"\nkey_file = \"{key}\"\n");
     let trusting = format!("ca_file = \"{authority}\"\n{own}");
     let daemon = site.start(&(json_port(&line) + &sink(&url, &own)));
@@ -345,7 +320,7 @@ fn check_names_a_password_file_or_key_that_cannot_be_used() {
     ];
     for (rest, error) in cases {
         let config = site.configure(&sink("mqtts://localhost", &rest)).display().to_string();
-        let out = crate::site::outstation(&["check", "--config", &config]);
+        let out = crate::kit::program::outstation(&["check", "--config", &config]);
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
         assert!(!out.status.success() && said.contains(error), "{said}");
     }

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::line::{json_lines, json_values};
-use crate::nats_server::{Client, Cutter, NatsServer, Stored, installed};
-use crate::site::{Site, eventually, json_port, outstation};
+use crate::kit::nats_server::{Client, Cutter, NatsServer, Stored, installed};
+use crate::kit::program::outstation;
+use crate::kit::readings::{json_lines, json_values};
+use crate::kit::site::{Site, json_port};
+use crate::kit::wait::eventually;
 
 fn nats(url: &str, rest: &str) -> String {
     format!(

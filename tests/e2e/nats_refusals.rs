@@ -18,9 +18,11 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tower::ServiceExt;
 
-use crate::nats_keys::operated;
-use crate::nats_server::{Client, Cutter, NatsServer, installed};
-use crate::site::{PATIENCE, Site};
+use crate::kit::certificates::{authority, issue};
+use crate::kit::nats_keys::operated;
+use crate::kit::nats_server::{Client, Cutter, NatsServer, installed};
+use crate::kit::site::Site;
+use crate::kit::wait::PATIENCE;
 
 fn configured(url: &str, rest: &str) -> Sink {
     let text = format!("[[sink]]\nname = \"n\"\nkind = \"nats\"\nurl = \"{url}\"\n{rest}\n");
@@ -168,15 +170,21 @@ fn a_message_that_is_too_large_is_rejected_and_the_connection_survives_it() {
     offer(&sink, batch(4, ["c"])).expect("stored");
 }
 
+/// A server without a stream, and somebody who hears what is published to one.
+fn impostor(site: &Site) -> (NatsServer, Client) {
+    let server = NatsServer::start_without(site, &[]);
+    let mut other = Client::connect(&server.address, &json!({}));
+    other.say("SUB telemetry.> 3\r\n");
+    (server, other)
+}
+
 #[test]
 fn something_that_answers_in_the_place_of_a_stream_gets_nothing_accepted() {
     if !installed() {
         return;
     }
     let site = Site::new();
-    let server = NatsServer::start_without(&site, &[]);
-    let mut other = Client::connect(&server.address, &json!({}));
-    other.say("SUB telemetry.> 3\r\n");
+    let (server, mut other) = impostor(&site);
     let served = std::thread::spawn(move || other.reply("ok"));
     let result = offer(&sink(&server.url(), ""), batch(1, ["a"]));
     misconfigured(result, "something that is no stream answers on this subject");
@@ -189,9 +197,7 @@ fn an_acknowledgement_of_another_batch_accepts_nothing() {
         return;
     }
     let site = Site::new();
-    let server = NatsServer::start_without(&site, &[]);
-    let mut other = Client::connect(&server.address, &json!({}));
-    other.say("SUB telemetry.> 3\r\n");
+    let (server, mut other) = impostor(&site);
     let served = std::thread::spawn(move || {
         let stored = r#"{"stream":"S","seq":1}"#;
         let first = other.asked();
@@ -264,20 +270,10 @@ fn a_connection_that_the_server_has_closed_meanwhile_costs_no_failure() {
 
 /// Options of a server with TLS that wants to see a certificate, and those of a sink that has one.
 fn with_certificates(site: &Site) -> (Vec<String>, String) {
-    let mut authority = rcgen::CertificateParams::new([]).expect("no names");
-    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let authority_key = rcgen::KeyPair::generate().expect("a key");
-    let authority = rcgen::CertifiedIssuer::self_signed(authority, authority_key).expect("signed");
-    let file = |name: &str, text: &str| site.write(name, text).display().to_string();
-    let signed = |name: &str| {
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let params = rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a name");
-        let certificate = params.signed_by(&key, &authority).expect("signed");
-        let cert_file = file(&format!("{name}.pem"), &certificate.pem());
-        (cert_file, file(&format!("{name}.key"), &key.serialize_pem()))
-    };
-    let ca_file = file("ca.pem", &authority.pem());
-    let ((cert, key), (our_cert, our_key)) = (signed("127.0.0.1"), signed("pump-7"));
+    let own = authority();
+    let ca_file = site.write("ca.pem", &own.pem()).display().to_string();
+    let [cert, key] = issue(site, &own, "127.0.0.1", 2000, "server");
+    let [our_cert, our_key] = issue(site, &own, "pump-7", 2000, "client");
     let options = ["--tlsverify", "--tlscert", &cert, "--tlskey", &key, "--tlscacert", &ca_file];
     let settings =
         format!("ca_file = \"{ca_file}\"\ncert_file = \"{our_cert}\"\nkey_file = \"{our_key}\"\n");

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 use rustix::termios::{ControlModes, LocalModes};
 use serde_json::{Value, json};
 
-use crate::collector::Collector;
-use crate::line::{hello, json_lines, json_values, sample, sample_values, samples};
-use crate::site::{Daemon, Site, eventually, json_port, port, postcard_port, sink};
+use crate::kit::collector::Collector;
+use crate::kit::daemon::Daemon;
+use crate::kit::readings::{hello, json_lines, json_values, sample, sample_values, samples};
+use crate::kit::site::{Site, json_port, port, postcard_port, sink};
+use crate::kit::wait::eventually;
 
 /// Waits until the port is in this state.
 fn state(daemon: &Daemon, name: &str, state: &str) -> Value {

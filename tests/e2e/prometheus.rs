@@ -1,9 +1,12 @@
 //! The daemon and a real Prometheus: what a sensor said can be queried, each value at its time, once.
 
-use crate::line::Line;
-use crate::site::{Daemon, Site, eventually, get, json_port, port};
-use crate::tsdb::{Held, Tsdb, write_url};
-use crate::upstream::{Act, Upstream};
+use crate::kit::daemon::Daemon;
+use crate::kit::http::get;
+use crate::kit::line::Line;
+use crate::kit::site::{Site, json_port, port};
+use crate::kit::tsdb::{Held, Tsdb, write_url};
+use crate::kit::upstream::{Act, Upstream};
+use crate::kit::wait::eventually;
 
 /// A sink that gives its upstream two seconds and leaves repeating to the breaker.
 fn sink(url: &str, rest: &str) -> String {

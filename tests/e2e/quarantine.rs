@@ -23,10 +23,14 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-use crate::collector::Collector;
-use crate::disk::is_root;
-use crate::log::{as_nobody, permit};
-use crate::site::{Site, eventually, get, outstation, sink};
+use crate::kit::collector::Collector;
+use crate::kit::files::permit;
+use crate::kit::http::get;
+use crate::kit::need::is_root;
+use crate::kit::program::as_nobody;
+use crate::kit::program::outstation;
+use crate::kit::site::{Site, sink};
+use crate::kit::wait::eventually;
 
 const REASON: &str = "422 Unprocessable: no such tag \u{1b}[31m, and a long word about what might be \
                       done to make one";

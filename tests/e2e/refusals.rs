@@ -1,25 +1,36 @@
 //! An upstream that refuses until a person does something: it is said once, nothing is lost, and
 //! nothing goes where it should not.
 
-use crate::collector::Collector;
-use crate::line::json_lines;
-use crate::site::{Site, get, json_port, sink};
-use crate::upstream::{Upstream, answer};
+use serde_json::Value;
+
+use crate::kit::collector::Collector;
+use crate::kit::daemon::Daemon;
+use crate::kit::http::get;
+use crate::kit::line::Line;
+use crate::kit::readings::json_lines;
+use crate::kit::site::{Site, json_port, sink};
+use crate::kit::upstream::{Upstream, answer};
+
+/// Sends ten readings, which stay pending because the sink is set up wrongly; how it is then.
+fn misconfigured(daemon: &Daemon, line: &mut Line) -> Value {
+    line.send(json_lines(0..10));
+    daemon.stored(10);
+    let open = daemon.breaker("open");
+    assert_eq!((&open["cause"], &open["pending"]), (&"misconfigured".into(), &10.into()));
+    open
+}
 
 #[test]
 fn a_wrong_token_is_said_once_as_an_error_and_shown_nowhere() {
     let site = Site::new();
     let token = site.write("token", "not-the-right-one\n");
     let right = site.write("right", "the-right-one\n").display().to_string();
-    let collector = Collector::start_at(&site, "127.0.0.1:0", &["--token-file", &right]);
+    let collector = Collector::start_with(&site, &["--token-file", &right]);
     let mut line = site.plug("text");
     let rest = format!("token_file = \"{}\"", token.display());
     let config = json_port(&line) + &sink(&collector.address, &rest);
     let daemon = site.start(&config);
-    line.send(json_lines(0..10));
-    daemon.stored(10);
-    let open = daemon.breaker("open");
-    assert_eq!((&open["cause"], &open["pending"]), (&"misconfigured".into(), &10.into()));
+    let open = misconfigured(&daemon, &mut line);
     assert!(open["last_error"].as_str().is_some_and(|error| error.contains("401")), "{open}");
     let said = daemon.said();
     assert_eq!(said.matches("ERROR").count(), 1, "{said}");
@@ -42,10 +53,7 @@ fn a_token_file_that_is_missing_keeps_no_reading_from_being_recorded() {
     let mut line = site.plug("text");
     let rest = format!("token_file = \"{}\"", site.path("nowhere").display());
     let daemon = site.start(&(json_port(&line) + &sink(&collector.address, &rest)));
-    line.send(json_lines(0..10));
-    daemon.stored(10);
-    let open = daemon.breaker("open");
-    assert_eq!((&open["cause"], &open["pending"]), (&"misconfigured".into(), &10.into()));
+    let open = misconfigured(&daemon, &mut line);
     assert!(open["last_error"].as_str().is_some_and(|e| e.contains("nowhere")), "{open}");
     assert_eq!(collector.stats()["unique"], 0);
     daemon.stop();
@@ -61,10 +69,7 @@ fn a_token_file_that_everybody_may_read_is_refused_and_readings_are_recorded() {
     let rest = format!("token_file = \"{}\"", token.display());
     let config = json_port(&line) + &sink(&collector.address, &rest);
     let daemon = site.start(&config);
-    line.send(json_lines(0..10));
-    daemon.stored(10);
-    let open = daemon.breaker("open");
-    assert_eq!((&open["cause"], &open["pending"]), (&"misconfigured".into(), &10.into()));
+    misconfigured(&daemon, &mut line);
     let said = daemon.said();
     assert!(said.contains(&format!("close it with `chmod o= {}`", token.display())), "{said}");
     assert!(!said.contains("open-sesame"), "{said}");
@@ -85,10 +90,7 @@ fn a_redirect_is_not_followed_and_the_token_goes_nowhere_else() {
     let token = site.write("token", "s3cret");
     let rest = format!("token_file = \"{}\"", token.display());
     let daemon = site.start(&(json_port(&line) + &sink(&upstream.address, &rest)));
-    line.send(json_lines(0..10));
-    daemon.stored(10);
-    let open = daemon.breaker("open");
-    assert_eq!((&open["cause"], &open["pending"]), (&"misconfigured".into(), &10.into()));
+    let open = misconfigured(&daemon, &mut line);
     assert!(open["last_error"].as_str().is_some_and(|error| error.contains("302")), "{open}");
     assert_eq!(upstream.requests()[0].header("authorization"), Some("Bearer s3cret"));
     assert_eq!(elsewhere.requests().len(), 0);

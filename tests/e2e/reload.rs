@@ -4,17 +4,14 @@ use std::path::Path;
 
 use rustix::process::Signal;
 
-use crate::collector::Collector;
-use crate::line::{json_lines, json_values};
-use crate::site::{Daemon, Site, eventually, get, json_port, outstation, port, port_of, sink};
-
-/// Another file, and the daemon has seen it.
-pub(crate) fn reload(site: &Site, daemon: &Daemon, rest: &str) {
-    site.configure(rest);
-    daemon.signal(Signal::HUP);
-    daemon.told("RELOADING=1");
-    daemon.told("READY=1");
-}
+use crate::kit::collector::Collector;
+use crate::kit::daemon::Daemon;
+use crate::kit::http::get;
+use crate::kit::process::port_of;
+use crate::kit::program::outstation;
+use crate::kit::readings::{json_lines, json_values};
+use crate::kit::site::{Site, json_port, port, sink};
+use crate::kit::wait::eventually;
 
 /// The targets of what it has open, by file descriptor.
 fn open_at(daemon: &Daemon, path: &Path) -> Vec<String> {
@@ -41,7 +38,7 @@ fn a_port_comes_and_goes_and_its_neighbour_keeps_its_line_and_loses_no_byte() {
     let before = open_at(&daemon, line.path());
     assert_eq!(before.len(), 1);
 
-    reload(&site, &daemon, &(one.clone() + &second(other.path()) + &cloud));
+    site.reload(&daemon, &(one.clone() + &second(other.path()) + &cloud));
     eventually("the new port is open", || daemon.port("second"), |port| port["state"] == "open");
     other.send(json_lines(0..50));
     line.send(json_lines(100..200));
@@ -51,7 +48,7 @@ fn a_port_comes_and_goes_and_its_neighbour_keeps_its_line_and_loses_no_byte() {
     let (halved, rest) = (json_lines(200..201), json_lines(201..300));
     let (half, other_half) = halved.split_at(5);
     line.send(half);
-    reload(&site, &daemon, &(one.clone() + &cloud));
+    site.reload(&daemon, &(one.clone() + &cloud));
     assert_eq!(daemon.status()["ports"].as_array().map(Vec::len), Some(1));
     line.send(other_half.to_owned() + &rest);
     daemon.delivered(350);
@@ -59,7 +56,7 @@ fn a_port_comes_and_goes_and_its_neighbour_keeps_its_line_and_loses_no_byte() {
     assert_eq!(collector.values("text"), json_values(0..300));
 
     // It goes on in the books where it stood.
-    reload(&site, &daemon, &(one + &second(other.path()) + &cloud));
+    site.reload(&daemon, &(one + &second(other.path()) + &cloud));
     eventually("it is open again", || daemon.port("second"), |port| port["state"] == "open");
     other.send(json_lines(50..60));
     daemon.delivered(360);
@@ -77,14 +74,14 @@ fn an_invalid_file_changes_nothing_and_says_every_mistake() {
     let daemon = site.start(&good);
     let before = (open_at(&daemon, line.path()), daemon.sink()["name"].clone());
 
-    reload(&site, &daemon, &good.replace("name", "nmae").replace("timeout", "tmieout"));
+    site.reload(&daemon, &good.replace("name", "nmae").replace("timeout", "tmieout"));
     let said = daemon.said();
     for told in ["configuration not reloaded", "a person is needed", "nmae", "tmieout"] {
         assert!(said.contains(told), "{told}: {said}");
     }
     assert_eq!(said.matches("ERROR").count(), 1, "{said}");
     let secret = "token_file = \"/nowhere/token\"";
-    reload(&site, &daemon, &(json_port(&line) + &sink("127.0.0.1:9", secret)));
+    site.reload(&daemon, &(json_port(&line) + &sink("127.0.0.1:9", secret)));
     assert!(daemon.said().contains("/nowhere/token"), "{}", daemon.said());
     std::fs::remove_file(site.path("outstation.toml")).expect("remove the file");
     daemon.signal(Signal::HUP);
@@ -95,7 +92,7 @@ fn an_invalid_file_changes_nothing_and_says_every_mistake() {
     let shown = || outstation(&["status", "--url", &daemon.address]).stdout;
     let shown = || String::from_utf8(shown()).expect("text").contains("RELOAD REFUSED");
     assert!(shown());
-    reload(&site, &daemon, &good);
+    site.reload(&daemon, &good);
     assert!(!shown());
     assert!(daemon.said().contains("configuration reloaded"), "{}", daemon.said());
     daemon.stop();
@@ -151,7 +148,7 @@ fn a_sink_that_was_removed_is_not_waited_for_and_one_that_comes_is_owed_what_is_
     daemon.stored(100);
     assert!(page(&daemon).contains("sink=\"away\""), "{}", page(&daemon));
 
-    reload(&site, &daemon, &(json_port(&line) + &sink(&collector.address, "")));
+    site.reload(&daemon, &(json_port(&line) + &sink(&collector.address, "")));
     let status = daemon.delivered(100);
     assert_eq!(status["sinks"].as_array().map(Vec::len), Some(1), "{status}");
     assert_eq!(collector.values("text"), json_values(0..100));
@@ -182,7 +179,7 @@ fn another_local_port_goes_on_with_what_was_counted() {
     let daemon = site.start(&config);
     line.send(json_lines(0..1));
     let before = eventually("the breaker opens", || opened(&page(&daemon)), |count| *count > 0);
-    reload(&site, &daemon, &format!("connections_max = 20\n{config}"));
+    site.reload(&daemon, &format!("connections_max = 20\n{config}"));
     assert!(opened(&page(&daemon)) >= before, "{}", page(&daemon));
     let now = || opened(&page(&daemon));
     eventually("it is counted on", now, |count| *count > before);
@@ -232,7 +229,7 @@ fn the_local_port_moves_and_the_log_is_told_of_the_generation() {
     assert_eq!(daemon.port("text")["state"], "open");
     let log = site.log().display().to_string();
     let applied = || {
-        let shown = crate::site::outstation(&["log", "show", "--events", "--log", &log]);
+        let shown = crate::kit::program::outstation(&["log", "show", "--events", "--log", &log]);
         String::from_utf8_lossy(&shown.stdout).into_owned()
     };
     eventually("both generations are in the log", applied, |text| {

@@ -14,8 +14,8 @@ use outstation::upload::sinks::{AnySink, Context, at};
 use outstation::upload::{Offer, Refusal, Rejection, Wire};
 use tower::{Service, ServiceExt};
 
-use crate::tsdb::{Held, Tsdb, write_url};
-use crate::upstream::{Act, Upstream};
+use crate::kit::tsdb::{Held, Tsdb, write_url};
+use crate::kit::upstream::{Act, Upstream};
 
 const HOUR: i64 = 3_600_000;
 

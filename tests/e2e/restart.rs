@@ -1,15 +1,17 @@
 //! The end of the process, wished for or not, and what the next one finds.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use rustix::process::Signal;
 
-use crate::collector::Collector;
-use crate::line::{Line, json_lines, json_values};
-use crate::site::{Daemon, Site, eventually, json_port, sink};
-use crate::upstream::{Act, Upstream};
+use crate::kit::collector::Collector;
+use crate::kit::daemon::Daemon;
+use crate::kit::line::Line;
+use crate::kit::readings::{json_lines, json_values};
+use crate::kit::site::{Site, json_port, sink};
+use crate::kit::upstream::{Act, Upstream};
+use crate::kit::wait::eventually;
 
 #[test]
 fn what_was_committed_before_a_kill_in_an_outage_arrives_once() {
@@ -34,7 +36,7 @@ fn what_was_committed_before_a_kill_in_an_outage_arrives_once() {
     daemon.kill();
     line = replugged(&site, line);
 
-    let collector = Collector::start_at(&site, &address, &[]);
+    let collector = Collector::start_at(&site, &address);
     let daemon = site.start(&config);
     line.send(json_lines(500..600));
     let status = daemon.delivered(600);
@@ -57,7 +59,7 @@ fn a_kill_while_readings_pour_in_costs_none_that_was_committed() {
     let mut line = site.plug("text");
     let config = json_port(&line) + &sink(&collector.address, "");
     let daemon = site.start(&config);
-    let head = pour(&mut line, || {
+    let (_, head) = line.speak(Duration::ZERO, json_lines, || {
         let head = |status: &serde_json::Value| status["log"]["head"].as_u64() > Some(2000);
         let status = eventually("2000 are committed", || daemon.status(), head);
         daemon.kill();
@@ -83,7 +85,7 @@ fn a_stop_under_load_is_in_time_and_loses_nothing_that_was_accepted() {
     let collector = Collector::start(&site);
     let mut line = site.plug("text");
     let mut daemon = site.start(&(json_port(&line) + &sink(&collector.address, "")));
-    pour(&mut line, || {
+    line.speak(Duration::ZERO, json_lines, || {
         let loaded = |status: &serde_json::Value| status["ledger"]["stored"].as_u64() > Some(2000);
         eventually("2000 are stored", || daemon.status(), loaded);
         let asked = Instant::now();
@@ -103,34 +105,6 @@ fn a_stop_under_load_is_in_time_and_loses_nothing_that_was_accepted() {
     collector.holds(accepted);
     assert_eq!(collector.values("text"), json_values(0..accepted));
     daemon.stop();
-}
-
-/// Sends as fast as the line takes it while `meanwhile` runs.
-fn pour<T>(line: &mut Line, meanwhile: impl FnOnce() -> T) -> T {
-    let going = AtomicBool::new(true);
-    std::thread::scope(|scope| {
-        // Ends the sender however `meanwhile` ends, or a failure would wait for ever.
-        struct Ends<'a>(&'a AtomicBool);
-        impl Drop for Ends<'_> {
-            fn drop(&mut self) {
-                self.0.store(false, Ordering::Relaxed);
-            }
-        }
-        let ends = Ends(&going);
-        let going = &going;
-        scope.spawn(move || {
-            let chunks = (0..10_000).map(|chunk| json_lines(chunk * 20..chunk * 20 + 20));
-            let still = || going.load(Ordering::Relaxed);
-            for chunk in chunks {
-                if !still() || !line.send_while(chunk, still) {
-                    return;
-                }
-            }
-        });
-        let result = meanwhile();
-        drop(ends);
-        result
-    })
 }
 
 #[test]

@@ -2,19 +2,22 @@
 //! are found on a real network.
 
 use std::fmt::{self, Display};
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use crate::collector::Collector;
-use crate::discovery::has;
-use crate::line::{Line, json_lines};
-use crate::reload::reload;
-use crate::site::{Daemon, PROGRAM, Site, eventually, json_port};
-use crate::tls::{authority, signed};
-use crate::tsdb::{Tsdb, skipped};
+use crate::kit::certificates::{authority, issue};
+use crate::kit::collector::Collector;
+use crate::kit::line::Line;
+use crate::kit::need::installed;
+use crate::kit::network::{Machine, has};
+use crate::kit::process::Process;
+use crate::kit::program::PROGRAM;
+use crate::kit::readings::json_lines;
+use crate::kit::site::{Site, json_port};
+use crate::kit::tsdb::Tsdb;
+use crate::kit::wait::eventually;
 
 fn shipped(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(path)
@@ -26,11 +29,10 @@ fn text(path: &str) -> String {
 
 /// Runs promtool where the rules are; says so loudly where there is none.
 fn promtool(args: &[&str]) -> Option<Output> {
+    let there = installed("promtool", "prometheus");
     let mut command = Command::new("promtool");
-    match command.args(args).current_dir(shipped("prometheus")).output() {
-        Ok(output) => Some(output),
-        Err(_) => skipped("`promtool` is missing"),
-    }
+    command.args(args).current_dir(shipped("prometheus"));
+    there.then(|| command.output().expect("run promtool"))
 }
 
 fn assert_passes(args: &[&str]) {
@@ -155,97 +157,10 @@ fn a_real_prometheus_evaluates_every_rule_and_answers_every_query_of_the_dashboa
     daemon.stop();
 }
 
-/// Killed when dropped.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
-}
-
-/// A machine with a network of its own: a namespace that others can be brought into.
-struct Machine(Process);
-
-impl Machine {
-    fn new() -> Self {
-        Self::held_by(Command::new("unshare").args(["-U", "-r", "-n"]))
-    }
-
-    /// Another one, which may be given a network with this one.
-    fn beside(&self) -> Self {
-        Self::held_by(&mut self.command(&["unshare", "-n"]))
-    }
-
-    /// And a board on the same network.
-    fn with_board() -> (Self, Self) {
-        let machine = Self::new();
-        let board = machine.beside();
-        board.connect(&machine);
-        (machine, board)
-    }
-
-    /// A daemon on this machine.
-    fn starts(&self, site: &Site, rest: &str) -> Daemon {
-        let inside = self.inside();
-        let starter: Vec<&str> = inside.iter().map(String::as_str).collect();
-        let daemon = site.spawn_under(&starter, rest);
-        daemon.told("READY=1");
-        daemon
-    }
-
-    /// By a process that lives as long as the machine.
-    fn held_by(namespace: &mut Command) -> Self {
-        let script = "ip link set lo up && echo up && exec sleep 1000";
-        let command = namespace.args(["sh", "-c", script]).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("make a namespace");
-        let mut line = String::new();
-        let stdout = child.stdout.take().expect("it is piped");
-        BufReader::new(stdout).read_line(&mut line).expect("read its only line");
-        assert_eq!(line, "up\n");
-        Self(Process(child))
-    }
-
-    /// A network of these two.
-    fn connect(&self, other: &Self) {
-        let script = format!(
-            "set -e; ip link add lan type veth peer name lan netns {0}; \
-             ip address add 10.77.0.1/24 dev lan; ip link set lan up; \
-             nsenter -n -t {0} ip address add 10.77.0.2/24 dev lan; \
-             nsenter -n -t {0} ip link set lan up",
-            other.pid()
-        );
-        let output = self.run(&["sh", "-c", &script]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    }
-
-    fn pid(&self) -> u32 {
-        self.0.0.id()
-    }
-
-    /// Words that begin a command line there.
-    fn inside(&self) -> Vec<String> {
-        let target = self.pid().to_string();
-        let words = ["nsenter", "--preserve-credentials", "-U", "-n", "-t", &target];
-        words.map(str::to_owned).to_vec()
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let inside = self.inside();
-        let mut command = Command::new(&inside[0]);
-        command.args(&inside[1..]).args(args);
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().expect("run in a namespace")
-    }
-}
-
 #[test]
 fn a_board_found_by_multicast_is_scraped_and_stays_a_target_when_it_is_gone() {
-    if !has("ip") || !has("nsenter") || promtool(&["--version"]).is_none() {
+    if !has("ip", "iproute2") || !has("nsenter", "util-linux") || promtool(&["--version"]).is_none()
+    {
         return;
     }
     let (machine, board) = Machine::with_board();
@@ -271,7 +186,7 @@ fn a_board_found_by_multicast_is_scraped_and_stays_a_target_when_it_is_gone() {
     let options = [format!("--config.file={config}"), format!("--storage.tsdb.path={data}")];
     let mut command = machine.command(&["prometheus", "--web.listen-address=127.0.0.1:9090"]);
     let command = command.args(options).stdout(Stdio::null()).stderr(Stdio::null());
-    let _prometheus = Process(command.spawn().expect("start prometheus"));
+    let _prometheus = Process::start(command);
     let query = |expression: &str| {
         let output =
             machine.run(&["promtool", "query", "instant", "http://127.0.0.1:9090", expression]);
@@ -296,7 +211,7 @@ fn a_board_found_by_multicast_is_scraped_and_stays_a_target_when_it_is_gone() {
 
 #[test]
 fn a_board_that_begins_to_encrypt_is_listed_so() {
-    if !has("ip") || !has("nsenter") {
+    if !has("ip", "iproute2") || !has("nsenter", "util-linux") {
         return;
     }
     let (machine, board) = Machine::with_board();
@@ -308,11 +223,9 @@ fn a_board_that_begins_to_encrypt_is_listed_so() {
     };
     let plain = eventually("it is found", listed, |targets| targets.contains("10.77.0.1:9437"));
     assert!(!plain.contains("__scheme__"), "{plain}");
-    let (certificate, key) = signed(&authority(), "localhost", 2000);
-    let certificate = site.write("http.pem", &certificate.pem());
-    let key = site.write("http.key", &key.serialize_pem());
+    let [certificate, key] = issue(&site, &authority(), "localhost", 2000, "http");
     let keys = format!("announce = true\ncert_file = {certificate:?}\nkey_file = {key:?}\n");
-    reload(&site, &daemon, &keys);
+    site.reload(&daemon, &keys);
     let encrypted = "\"__scheme__\": \"https\"";
     eventually("it is found encrypted", listed, |targets| targets.contains(encrypted));
     daemon.stop();
@@ -320,7 +233,7 @@ fn a_board_that_begins_to_encrypt_is_listed_so() {
 
 #[test]
 fn without_a_network_the_file_of_targets_is_left_as_it_is() {
-    if !has("ip") {
+    if !has("ip", "iproute2") {
         return;
     }
     let site = Site::new();

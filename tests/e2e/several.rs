@@ -1,11 +1,12 @@
 //! Several sinks: which of them a reading waits for.
 
-use crate::collector::Collector;
-use crate::line::json_lines;
-use crate::site::{Site, eventually, json_port, sink};
+use crate::kit::collector::Collector;
+use crate::kit::readings::json_lines;
+use crate::kit::site::{Site, json_port, sink};
+use crate::kit::wait::eventually;
 
 /// Ten readings that one sink has and another, at an address where nobody is, has not.
-fn had_by_one_of_two(rest: &str) -> (Site, crate::site::Daemon) {
+fn had_by_one_of_two(rest: &str) -> (Site, crate::kit::daemon::Daemon) {
     let site = Site::new();
     let collector = Collector::start(&site);
     let mut line = site.plug("text");

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -13,11 +14,18 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::collector::Collector;
-use crate::disk::{Disk, is_root, own, run, skipped};
-use crate::line::{Line, json_lines};
-use crate::site::{Daemon, Site, eventually, get, json_port, sink};
-use crate::upstream::{Act, Upstream, answer};
+use crate::kit::collector::Collector;
+use crate::kit::daemon::Daemon;
+use crate::kit::disk::{Disk, run};
+use crate::kit::files::own;
+use crate::kit::http::get;
+use crate::kit::line::Line;
+use crate::kit::need::{installed, is_root, skip};
+use crate::kit::process::Process;
+use crate::kit::readings::json_lines;
+use crate::kit::site::{Site, json_port, sink};
+use crate::kit::upstream::{Act, Upstream, answer};
+use crate::kit::wait::eventually;
 
 const LOG: &str = "disk/log.db";
 
@@ -306,7 +314,7 @@ fn a_disk_that_turns_read_only_under_the_daemon_costs_nothing_that_was_stored() 
 #[test]
 fn a_log_of_another_owner_is_named_with_its_owner_and_used_once_it_is_ours() {
     if !is_root() {
-        return skipped("not root").unwrap_or_default();
+        return skip("only root can give a file to somebody else");
     }
     let nobody: &[&str] = &["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
     let site = Site::with_log(LOG);
@@ -343,7 +351,7 @@ fn what_is_no_file_in_the_place_of_the_log_is_set_aside() {
         let site = Site::new();
         let log = site.log().display().to_string();
         if kind != "p" && !is_root() {
-            return skipped("not root").unwrap_or_default();
+            return skip("only root can make a device");
         }
         let words: Vec<&str> = kind.split(' ').collect();
         assert!(run("mknod", &[&[log.as_str()], &words[..]].concat()).status.success());
@@ -382,23 +390,18 @@ fn a_link_to_a_log_is_followed_with_everything_beside_it() {
 }
 
 /// `strace` makes these system calls of the daemon fail for a while.
-fn failing(daemon: &Daemon, calls: &str, error: &str) -> Option<std::process::Child> {
+fn failing(daemon: &Daemon, calls: &str, error: &str) -> Option<Process> {
     let pid = daemon.pid().to_string();
     let inject = format!("inject={calls}:error={error}");
     let trace = format!("trace={calls}");
-    let strace = std::process::Command::new("strace")
-        .args(["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, "-p", &pid])
-        .spawn();
-    match strace {
-        Ok(strace) => Some(strace),
-        Err(error) => skipped(&format!("failed to run `strace`: {error}")),
-    }
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, "-p", &pid]);
+    installed("strace", "strace").then(|| Process::start(&mut strace))
 }
 
-fn detach(mut strace: std::process::Child) {
-    let pid = i32::try_from(strace.id()).ok().and_then(rustix::process::Pid::from_raw);
-    rustix::process::kill_process(pid.expect("a pid"), Signal::INT).expect("ask strace to go");
-    strace.wait().expect("it goes");
+fn detach(mut strace: Process) {
+    strace.signal(Signal::INT);
+    strace.end();
 }
 
 #[test]

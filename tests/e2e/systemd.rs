@@ -1,27 +1,18 @@
 //! The unit as systemd reads it, and as it enforces it.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
-use crate::site::{PROGRAM, Site};
+use crate::kit::need::{installed, is_root, skip};
+use crate::kit::program::PROGRAM;
+use crate::kit::site::Site;
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// What a tool says, or nothing where it is missing and may be.
-fn tool(name: &str, args: &[&str]) -> Option<Output> {
-    let output = Command::new(name).args(args).output();
-    output.map_err(|_| skip(&format!("{name} is missing"))).ok()
-}
-
-fn skip(why: &str) {
-    let why = format!("{why}; tests/systemd/run says what this test needs");
-    let strict = std::env::var_os("OUTSTATION_TEST_STRICT").is_some_and(|value| value == "1");
-    assert!(!strict, "{why}");
-    drop(writeln!(std::io::stderr().lock(), "SKIPPED: {why}"));
-}
+/// Of the container.
+const PACKAGES: &str = "what tests/systemd/run says that it needs";
 
 #[test]
 fn systemd_finds_nothing_to_complain_about_and_little_exposure() {
@@ -30,21 +21,27 @@ fn systemd_finds_nothing_to_complain_about_and_little_exposure() {
     // As installed: systemd looks for the program.
     let unit = site.write("outstation.service", &unit.replace("/usr/bin/outstation", PROGRAM));
     let unit = unit.display().to_string();
-    let Some(verified) = tool("systemd-analyze", &["verify", "--man=no", &unit]) else { return };
+    if !installed("systemd-analyze", "systemd") {
+        return;
+    }
+    let analyze =
+        |args: &[&str]| Command::new("systemd-analyze").args(args).output().expect("run it");
+    let verified = analyze(&["verify", "--man=no", &unit]);
     let said = String::from_utf8_lossy(&verified.stderr);
     assert!(verified.status.success() && said.is_empty(), "{said}");
     let security = ["security", "--offline=true", "--threshold=15", "--no-pager", &unit];
-    let exposed = tool("systemd-analyze", &security).expect("it was there");
+    let exposed = analyze(&security);
     assert!(exposed.status.success(), "{}", String::from_utf8_lossy(&exposed.stdout));
 }
 
 /// A real systemd as PID 1: ready, reload, watchdog, restart, sandbox, credentials, exit codes.
 #[test]
 fn the_unit_keeps_its_promises_under_a_real_systemd() {
-    for needed in ["systemd-nspawn", "strace", "socat", "jq", "sqlite3"] {
-        let Some(_) = tool(needed, &["-V"]) else { return };
+    let needed = ["systemd-nspawn", "strace", "socat", "jq", "sqlite3"];
+    if !needed.iter().all(|program| installed(program, PACKAGES)) {
+        return;
     }
-    if !rustix::process::geteuid().is_root() {
+    if !is_root() {
         return skip("only root can boot a container");
     }
     let rig = repository("tests/systemd/run");

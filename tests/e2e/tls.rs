@@ -3,9 +3,6 @@
 
 use std::sync::Arc;
 
-use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair,
-};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
@@ -13,33 +10,15 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-use crate::collector::Collector;
-use crate::line::{json_lines, json_values};
-use crate::site::{Site, json_port, sink};
+use crate::kit::certificates::{Authority, authority, signed};
+use crate::kit::collector::Collector;
+use crate::kit::readings::{json_lines, json_values};
+use crate::kit::site::{Site, json_port, sink};
 
 /// A TLS front for a plain server; its address, and the authority that vouches for it.
 struct Front {
     address: String,
     authority: String,
-}
-
-pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
-
-pub(crate) fn authority() -> Authority {
-    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    // Under the name that the certificates have too, OpenSSL would take them for self-signed.
-    params.distinguished_name.push(DnType::CommonName, "authority");
-    let key = KeyPair::generate().expect("a key");
-    CertifiedIssuer::self_signed(params, key).expect("an authority")
-}
-
-/// A certificate for a name from this year on, and its key.
-pub(crate) fn signed(authority: &Authority, name: &str, year: i32) -> (Certificate, KeyPair) {
-    let key = KeyPair::generate().expect("a key");
-    let mut params = CertificateParams::new(vec![name.to_owned()]).expect("parameters");
-    params.not_before = rcgen::date_time_ymd(year, 1, 1);
-    (params.signed_by(&key, authority).expect("a certificate"), key)
 }
 
 fn front(backend: &str) -> Front {

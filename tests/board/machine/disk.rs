@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use crate::board::Board;
+use super::board::Board;
 
 /// Which kind of board, as Debian names it: `OUTSTATION_BOARD_ARCH`, armhf by default.
 pub(crate) fn arch() -> String {

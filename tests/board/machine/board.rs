@@ -3,19 +3,22 @@
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::collector::Collector;
-use crate::disk::{Disk, arch, built};
-use crate::qmp;
-use crate::sensor::Sensor;
-use crate::site::{Site, eventually, eventually_within, try_get};
+use super::disk::{Disk, arch, built};
+use super::qmp;
+use super::sensor::Sensor;
+use crate::kit::address::Reserved;
+use crate::kit::collector::Collector;
+use crate::kit::http::try_get;
+use crate::kit::process::Process;
+use crate::kit::site::Site;
+use crate::kit::wait::{eventually, eventually_within};
 
 /// An emulated board on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
@@ -37,11 +40,12 @@ pub(crate) fn reading() -> (Site, Collector, Board, Sensor) {
 /// Without power when dropped.
 #[derive(Debug)]
 pub(crate) struct Board {
-    qemu: Child,
+    qemu: Process,
     hand: RefCell<BufReader<UnixStream>>,
     disk: Option<Disk>,
     /// Where the board's local port is reached.
     pub(crate) local_port: String,
+    _reserved: Reserved,
 }
 
 impl Board {
@@ -57,7 +61,8 @@ impl Board {
 
     /// From a block device `root` that these words define.
     pub(crate) fn boot_from(disk: Disk, root: &[&str], rest: &[&str]) -> Self {
-        let local_port = free_address();
+        let reserved = Reserved::new();
+        let local_port = reserved.to_string();
         let path = |name: &str| disk.beside(name).display().to_string();
         let socket = |id: &str| format!("socket,id={id},path={},server=on,wait=off", path(id));
         let (program, machine, cpu) = match arch().as_str() {
@@ -67,7 +72,8 @@ impl Board {
         let packages = built("packages").display().to_string();
         let packages = format!("if=none,id=packages,format=raw,readonly=on,file={packages}");
         let console = File::create(disk.beside("console")).expect("make a file for the console");
-        let qemu = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(["-M", machine, "-cpu", cpu, "-m", "256", "-smp", "1"])
             .args(["-accel", "tcg,tb-size=128", "-nodefaults", "-display", "none", "-no-reboot"])
             .arg("-kernel")
@@ -90,9 +96,8 @@ impl Board {
             .args(rest)
             .stdin(Stdio::null())
             .stdout(console)
-            .stderr(File::create(disk.beside("qemu")).expect("make a file for qemu"))
-            .spawn()
-            .unwrap_or_else(|error| panic!("failed to start {program}: {error}"));
+            .stderr(File::create(disk.beside("qemu")).expect("make a file for qemu"));
+        let qemu = Process::start(&mut command);
         let hand = disk.beside("hand");
         let mut stream = None;
         let connects = || {
@@ -103,7 +108,7 @@ impl Board {
         let stream = stream.expect("it is connected");
         stream.set_read_timeout(Some(PATIENCE)).expect("set a timeout");
         let hand = RefCell::new(BufReader::new(stream));
-        let board = Self { qemu, hand, disk: Some(disk), local_port };
+        let board = Self { qemu, hand, disk: Some(disk), local_port, _reserved: reserved };
         board.until("hand ready").expect("the board boots");
         board.run("mkdir -p /packages && mount -o ro /dev/vdb /packages");
         board.plug();
@@ -240,15 +245,14 @@ impl Board {
     /// Shuts down in good order.
     pub(crate) fn power_off(mut self) -> Disk {
         self.run("systemctl --no-block poweroff");
-        let ended = || self.qemu.try_wait().expect("wait for qemu").is_some();
+        let ended = || self.qemu.ended().is_some();
         eventually_within(PATIENCE, "the board is off", ended, |ended| *ended);
         self.disk.take().expect("it has one until it ends")
     }
 
     /// Cuts the power.
     pub(crate) fn power_cut(mut self) -> Disk {
-        self.qemu.kill().expect("kill qemu");
-        self.qemu.wait().expect("wait for qemu");
+        self.qemu.kill();
         self.disk.take().expect("it has one until it ends")
     }
 
@@ -268,15 +272,8 @@ impl Drop for Board {
                 "--- the board's console:\n{console}\n--- its journal:\n{journal}"
             ));
         }
-        drop(self.qemu.kill());
-        drop(self.qemu.wait());
+        self.qemu.kill();
     }
-}
-
-/// Free a moment ago; the kernel does not give it to somebody else soon.
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-    listener.local_addr().expect("its address").to_string()
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -1,15 +1,18 @@
 //! A systemd-journald of its own, in a mount namespace where nobody else's /run is, with our catalog.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use outstation::telemetry::events::kinds::{self, Kind};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::site::{Daemon, Site, eventually};
+use super::daemon::Daemon;
+use super::need::{is_root, skipped};
+use super::process::Process;
+use super::site::Site;
+use super::wait::eventually;
 
 const JOURNALD: &str = "/lib/systemd/systemd-journald";
 const CATALOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/outstation.catalog");
@@ -45,15 +48,15 @@ const COMMON: [&str; 9] = [
 /// Killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    child: Child,
+    process: Process,
     pid: String,
 }
 
 impl Journal {
     /// None where there is none to be had.
     pub(crate) fn start() -> Option<Self> {
-        if !Path::new(JOURNALD).exists() || !rustix::process::geteuid().is_root() {
-            return skipped();
+        if !Path::new(JOURNALD).exists() || !is_root() {
+            return skipped("these tests need root, `unshare`, `nsenter` and systemd-journald");
         }
         let mut command = Command::new("unshare");
         command.args([
@@ -67,10 +70,10 @@ impl Journal {
             CATALOG,
             JOURNALD,
         ]);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let child = child.spawn().expect("run `unshare`");
-        let pid = child.id().to_string();
-        let journal = Self { child, pid };
+        let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = Process::start(quiet);
+        let pid = process.pid().to_string();
+        let journal = Self { process, pid };
         let socket =
             PathBuf::from(format!("/proc/{}/root/run/systemd/journal/socket", journal.pid));
         eventually("journald listens", || socket.exists(), |there| *there);
@@ -93,8 +96,7 @@ impl Journal {
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("a pid"), signal).expect("send a signal");
+        self.process.signal(signal);
     }
 
     fn journalctl(&self, arguments: &[&str]) -> String {
@@ -135,13 +137,6 @@ impl Journal {
     }
 }
 
-impl Drop for Journal {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
 pub(crate) fn kind_named(name: &str) -> &'static Kind {
     kinds::ALL.iter().find(|kind| kind.name == name).expect("it is listed")
 }
@@ -174,12 +169,4 @@ fn check(record: &Value) {
     let said = record["PRIORITY"].as_str().expect("a priority");
     let priorities: Vec<_> = kind.levels.iter().map(priority).chain(["7"]).collect();
     assert!(priorities.contains(&said), "{priorities:?} are listed: {record}");
-}
-
-fn skipped<T>() -> Option<T> {
-    let strict = std::env::var_os("OUTSTATION_TEST_STRICT").is_some_and(|value| value == "1");
-    let missing = "these tests need root, `unshare`, `nsenter` and systemd-journald";
-    assert!(!strict, "{missing}");
-    drop(writeln!(std::io::stderr().lock(), "SKIPPED: {missing}"));
-    None
 }

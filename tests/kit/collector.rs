@@ -1,18 +1,21 @@
 //! The reference receiver as a process of its own, and what stands in its database.
 
-use std::io::{BufRead, BufReader};
+use std::io::BufRead as _;
 use std::path::PathBuf;
-use std::process::Child;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use serde_json::Value;
 
-use crate::site::{Site, eventually, get, piped};
+use super::http::get;
+use super::process::Process;
+use super::program::piped;
+use super::site::Site;
+use super::wait::eventually;
 
 /// Killed when dropped; another one goes on at the same place with the same store.
 #[derive(Debug)]
 pub(crate) struct Collector {
-    child: Child,
+    _process: Process,
     pub(crate) address: String,
     store: PathBuf,
 }
@@ -39,20 +42,28 @@ pub(crate) struct Told {
 
 impl Collector {
     pub(crate) fn start(site: &Site) -> Self {
-        Self::start_at(site, "127.0.0.1:0", &[])
+        Self::start_at(site, &site.address())
     }
 
-    pub(crate) fn start_at(site: &Site, listen: &str, rest: &[&str]) -> Self {
+    /// With these words on its command line.
+    pub(crate) fn start_with(site: &Site, rest: &[&str]) -> Self {
+        Self::listening(site, &site.address(), rest)
+    }
+
+    pub(crate) fn start_at(site: &Site, address: &str) -> Self {
+        Self::listening(site, address, &[])
+    }
+
+    fn listening(site: &Site, address: &str, rest: &[&str]) -> Self {
         let store = site.path("collector.db");
         let path = store.display().to_string();
-        let args = ["collect", "--log-format", "text", "--listen", listen, "--store", &path];
-        let mut child = piped(&[&args, rest].concat());
+        let args = ["collect", "--log-format", "text", "--listen", address, "--store", &path];
+        let mut process = piped(&[&args, rest].concat());
         let mut line = String::new();
-        let stdout = child.stdout.take().expect("its stdout");
-        BufReader::new(stdout).read_line(&mut line).expect("read its first line");
+        process.stdout().read_line(&mut line).expect("read its first line");
         let address = line.split("http://").nth(1).and_then(|rest| rest.split('/').next());
         let address = address.unwrap_or_else(|| panic!("it said `{line}`")).to_owned();
-        Self { child, address, store }
+        Self { _process: process, address, store }
     }
 
     /// Ends it, as an outage would; gives back where it was.
@@ -139,12 +150,5 @@ impl Collector {
     pub(crate) fn values(&self, port: &str) -> Vec<Value> {
         let rows = self.rows().into_iter().filter(|row| row.port == port);
         rows.map(|row| row.cells).collect()
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }

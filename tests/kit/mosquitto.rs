@@ -1,25 +1,28 @@
-//! A real Mosquitto on a free port, and a real subscriber with a persistent session.
+//! A real Mosquitto, and a real subscriber with a persistent session.
 
 use std::fs::File;
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::site::{Site, eventually};
+use super::need::installed;
+use super::process::Process;
+use super::site::Site;
+use super::wait::eventually;
 
 const PROGRAM: &str = "mosquitto";
 const SUBSCRIBER: &str = "mosquitto_sub";
+const PACKAGES: &str = "mosquitto and mosquitto-clients";
 
 /// Killed when dropped, as `kill -9` does.
 #[derive(Debug)]
 pub(crate) struct Broker {
-    child: Child,
-    pub(crate) port: u16,
+    process: Process,
+    pub(crate) address: String,
     config: PathBuf,
     log: PathBuf,
 }
@@ -32,63 +35,37 @@ impl Broker {
 
     /// With these lines of configuration besides those that keep what it is given.
     pub(crate) fn with(site: &Site, lines: &str) -> Option<Self> {
-        for program in [PROGRAM, SUBSCRIBER] {
-            if Command::new(program).arg("--help").stdout(Stdio::null()).status().is_err() {
-                return skipped(program);
-            }
+        if !installed(PROGRAM, PACKAGES) || !installed(SUBSCRIBER, PACKAGES) {
+            return None;
         }
-        // Somebody may take the port between our asking and the broker's; then another is tried.
-        let broker = (0..10).find_map(|_| {
-            let port = free_port();
-            Self::start_at(site, port, lines)
-        });
-        Some(broker.expect("mosquitto starts"))
-    }
-
-    fn start_at(site: &Site, port: u16, lines: &str) -> Option<Self> {
         let folder = site.path("broker");
-        drop(std::fs::create_dir(&folder));
+        std::fs::create_dir_all(&folder).expect("make a folder");
+        let address = site.address();
         let text = format!(
-            "listener {port} 127.0.0.1\nuser root\nlog_dest stderr\nlog_type all\n\
+            "listener {} 127.0.0.1\nuser root\nlog_dest stderr\nlog_type all\n\
              persistence true\npersistence_location {}/\n\
              autosave_interval 1\nmax_queued_messages 1000000\n{lines}",
+            port(&address),
             folder.display()
         );
         let config = site.write("mosquitto.conf", &text);
         let log = site.path("mosquitto.log");
-        let child = run(&config, &log);
-        let mut broker = Self { child, port, config, log };
-        broker.listens().then_some(broker)
-    }
-
-    fn listens(&mut self) -> bool {
-        let mut ended = false;
-        let port = self.port;
-        let seen = eventually(
-            "mosquitto listens or ends",
-            || {
-                ended = self.child.try_wait().expect("wait for mosquitto").is_some();
-                ended || TcpStream::connect(("127.0.0.1", port)).is_ok()
-            },
-            |done| *done,
-        );
-        seen && !ended
+        let process = run(&address, &config, &log);
+        Some(Self { process, address, config, log })
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("mqtt://127.0.0.1:{}", self.port)
+        format!("mqtt://{}", self.address)
     }
 
     /// As the OOM killer ends it.
     pub(crate) fn kill(&mut self) {
-        self.child.kill().expect("kill mosquitto");
-        self.child.wait().expect("wait for mosquitto");
+        self.process.kill();
     }
 
     /// The same again, under another configuration if there is one.
     pub(crate) fn start_again(&mut self) {
-        self.child = run(&self.config, &self.log);
-        assert!(self.listens(), "mosquitto started again");
+        self.process = run(&self.address, &self.config, &self.log);
     }
 
     /// Waits until it has saved what it knows now, its sessions among that.
@@ -97,8 +74,7 @@ impl Broker {
         let store = self.config.with_file_name("broker").join("mosquitto.db");
         let file = || std::fs::metadata(&store).map_or(0, |metadata| metadata.ino());
         let before = file();
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::USR1).expect("ask mosquitto to save");
+        self.process.signal(Signal::USR1);
         eventually("mosquitto saved", file, |file| *file != before);
     }
 
@@ -110,8 +86,7 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.process.kill();
         if std::thread::panicking() {
             let said = self.said();
             let tail: Vec<_> = said.lines().rev().take(30).collect();
@@ -125,15 +100,16 @@ impl Drop for Broker {
     }
 }
 
-fn run(config: &PathBuf, log: &PathBuf) -> Child {
-    let log = File::options().append(true).create(true).open(log).expect("open a log");
-    let mut command = Command::new(PROGRAM);
-    command.arg("-c").arg(config).stderr(log).spawn().expect("start mosquitto")
+/// Returns when it listens.
+fn run(address: &str, config: &Path, log: &Path) -> Process {
+    let stderr = File::options().append(true).create(true).open(log).expect("open a log");
+    let mut process = Process::start(Command::new(PROGRAM).arg("-c").arg(config).stderr(stderr));
+    process.listens(address, log);
+    process
 }
 
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("find a free port");
-    listener.local_addr().expect("an address").port()
+fn port(address: &str) -> &str {
+    address.rsplit(':').next().expect("an address has a port")
 }
 
 /// One message as the subscriber saw it.
@@ -152,7 +128,7 @@ impl Seen {
 /// Everything a broker is given from its subscription on, also what came while it was away.
 #[derive(Debug)]
 pub(crate) struct Subscriber {
-    child: Child,
+    _process: Process,
     out: PathBuf,
 }
 
@@ -161,25 +137,21 @@ impl Subscriber {
     pub(crate) fn start(site: &Site, broker: &Broker, access: &[&str]) -> Self {
         let out = site.path("seen");
         let file = File::options().append(true).create(true).open(&out).expect("open a file");
-        let port = broker.port.to_string();
-        let mut command = Command::new(SUBSCRIBER);
-        command.args(["-h", "127.0.0.1", "-p", &port, "-i", "witness", "-c", "-q", "1"]);
-        command.args(["-t", "#", "-F", "%t %p"]).args(access).stdout(file);
-        let child = command.spawn().expect("start mosquitto_sub");
+        let mut command = witness(broker);
+        command.args(["-c", "-q", "1", "-F", "%t %p"]).args(access).stdout(file);
+        let process = Process::start(&mut command);
         eventually(
             "the subscriber is there",
             || broker.said(),
             |said| said.contains("Sending SUBACK to witness"),
         );
-        Self { child, out }
+        Self { _process: process, out }
     }
 
     /// Ends it, and its session with it.
     pub(crate) fn leave(self, broker: &Broker) {
         drop(self);
-        let mut command = Command::new(SUBSCRIBER);
-        command.args(["-h", "127.0.0.1", "-p", &broker.port.to_string(), "-i", "witness"]);
-        let status = command.args(["-t", "#", "-E"]).status().expect("start mosquitto_sub");
+        let status = witness(broker).arg("-E").status().expect("start mosquitto_sub");
         assert!(status.success(), "a clean session takes the place of the old one");
     }
 
@@ -231,18 +203,9 @@ fn number(reading: &Value) -> (u64, u64) {
     (number("epoch"), number("seq"))
 }
 
-impl Drop for Subscriber {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-/// What these tests need they do not find everywhere.
-fn skipped<T>(program: &str) -> Option<T> {
-    let why = format!("`{program}` is missing: install Debian's mosquitto and mosquitto-clients");
-    let strict = std::env::var_os("OUTSTATION_TEST_STRICT").is_some_and(|value| value == "1");
-    assert!(!strict, "{why}");
-    drop(writeln!(std::io::stderr().lock(), "SKIPPED: {why}"));
-    None
+/// A subscriber to everything, under the name that has the session.
+fn witness(broker: &Broker) -> Command {
+    let mut command = Command::new(SUBSCRIBER);
+    command.args(["-h", "127.0.0.1", "-p", port(&broker.address), "-i", "witness", "-t", "#"]);
+    command
 }

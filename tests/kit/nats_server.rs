@@ -4,19 +4,23 @@ use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::site::{PATIENCE, PAUSE, Site};
+use super::process::Process;
+use super::site::Site;
+use super::wait::PATIENCE;
+
+const PROGRAM: &str = "nats-server";
 
 /// Killed when dropped.
 #[derive(Debug)]
 pub(crate) struct NatsServer {
-    child: Child,
+    process: Process,
     pub(crate) address: String,
     log: PathBuf,
     options: Vec<String>,
@@ -30,22 +34,9 @@ pub(crate) struct Stored {
     pub(crate) body: Value,
 }
 
-/// What these tests need they do not find everywhere.
+/// Whether there is one; skips the test if not.
 pub(crate) fn installed() -> bool {
-    let found = Command::new("nats-server").arg("--version").stdout(Stdio::null()).status().is_ok();
-    let strict = std::env::var_os("OUTSTATION_TEST_STRICT").is_some_and(|value| value == "1");
-    assert!(found || !strict, "there is no nats-server; these tests need Debian's nats-server");
-    if !found {
-        let why = "SKIPPED: there is no nats-server; these tests need Debian's nats-server";
-        drop(writeln!(std::io::stderr().lock(), "{why}"));
-    }
-    found
-}
-
-/// An address that nobody listens at.
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
-    listener.local_addr().expect("an address").to_string()
+    super::need::installed(PROGRAM, "nats-server")
 }
 
 impl NatsServer {
@@ -71,12 +62,10 @@ impl NatsServer {
 
     /// With these options only.
     pub(crate) fn start_without(site: &Site, options: &[&str]) -> Self {
-        let (address, log) = (free_address(), site.path("nats.log"));
+        let (address, log) = (site.address(), site.path("nats.log"));
         let options: Vec<_> = options.iter().map(|&option| option.to_owned()).collect();
-        let child = spawn(&address, &log, &options);
-        let server = Self { child, address, log, options };
-        server.listening();
-        server
+        let process = run(&address, &log, &options);
+        Self { process, address, log, options }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -85,23 +74,12 @@ impl NatsServer {
 
     /// As the OOM killer ends it.
     pub(crate) fn kill(&mut self) {
-        self.child.kill().expect("kill nats-server");
-        self.child.wait().expect("wait for nats-server");
+        self.process.kill();
     }
 
     /// Where it was, with what it had.
     pub(crate) fn restart(&mut self) {
-        self.child = spawn(&self.address, &self.log, &self.options);
-        self.listening();
-    }
-
-    fn listening(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(&self.address).is_err() {
-            let said = std::fs::read_to_string(&self.log).unwrap_or_default();
-            assert!(Instant::now() < deadline, "nats-server does not listen: {said}");
-            std::thread::sleep(PAUSE);
-        }
+        self.process = run(&self.address, &self.log, &self.options);
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -115,21 +93,14 @@ impl NatsServer {
     }
 }
 
-fn spawn(address: &str, log: &Path, options: &[String]) -> Child {
+/// Returns when it listens.
+fn run(address: &str, log: &Path, options: &[String]) -> Process {
     let (host, port) = address.split_once(':').expect("a port");
-    Command::new("nats-server")
-        .args(["--addr", host, "--port", port, "--log"])
-        .arg(log)
-        .args(options)
-        .spawn()
-        .expect("start nats-server")
-}
-
-impl Drop for NatsServer {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
+    let mut command = Command::new(PROGRAM);
+    command.args(["--addr", host, "--port", port, "--log"]).arg(log).args(options);
+    let mut process = Process::start(&mut command);
+    process.listens(address, log);
+    process
 }
 
 /// A client of its own, so that what is tested does not judge itself.

@@ -2,10 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use crate::site::Site;
+use super::need::skipped;
+use super::site::Site;
 
 /// Mounted at `disk` in the folder of a site; unmounted when dropped.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl Disk {
         made.expect("make a file for a disk");
         let name = image.display().to_string();
         if let Err(why) = try_run("mkfs.ext4", &["-q", &name]) {
-            return skipped(&why);
+            return unmounted(&why);
         }
         Self::mounted(path, &["-o", "loop", &name])
     }
@@ -54,7 +55,7 @@ impl Disk {
         let at = path.display().to_string();
         match try_run("mount", &[args, &[&at]].concat()) {
             Ok(()) => Some(Self { path }),
-            Err(why) => skipped(&why),
+            Err(why) => unmounted(&why),
         }
     }
 
@@ -94,19 +95,6 @@ impl Drop for Disk {
     }
 }
 
-/// What these tests need they do not find everywhere.
-pub(crate) fn skipped<T>(why: &str) -> Option<T> {
-    let strict = std::env::var_os("OUTSTATION_TEST_STRICT").is_some_and(|value| value == "1");
-    assert!(!strict, "{why}; these tests need root, `mount` and a loop device");
-    let mut stderr = std::io::stderr().lock();
-    drop(writeln!(stderr, "SKIPPED: {why}; these tests need root, `mount` and a loop device"));
-    None
-}
-
-pub(crate) fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-pub(crate) fn own(path: &Path, user: u32) {
-    std::os::unix::fs::chown(path, Some(user), Some(user)).expect("change the owner");
+fn unmounted<T>(why: &str) -> Option<T> {
+    skipped(&format!("{why}; these tests need root, `mount` and a loop device"))
 }

@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::site::eventually;
+use super::wait::eventually;
 
 /// What becomes of one request.
 #[derive(Clone, Debug)]

@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::site::{eventually, get};
+use super::address::Reserved;
+use super::http::{encoded, get, try_get};
+use super::need::installed;
+use super::process::Process;
+use super::wait::eventually;
+
+const PACKAGES: &str = "prometheus and victoria-metrics";
 
 /// Each series by its labels, as `name=value` in order, with its (Unix ms, value) pairs.
 pub(crate) type Held = BTreeMap<String, Vec<(i64, f64)>>;
@@ -27,7 +32,8 @@ pub(crate) struct Tsdb {
     kind: Kind,
     folder: TempDir,
     pub(crate) address: String,
-    child: Option<Child>,
+    _reserved: Reserved,
+    process: Option<Process>,
 }
 
 impl Tsdb {
@@ -50,13 +56,12 @@ impl Tsdb {
     pub(crate) fn ask(&self, path: &str) -> Value {
         let (code, body) = get(&self.address, path);
         assert_eq!(code, 200, "{path}: {body}");
-        serde_json::from_str::<Value>(&unchunked(&body)).expect("JSON")["data"].clone()
+        serde_json::from_str::<Value>(&body).expect("JSON")["data"].clone()
     }
 
     /// The series that an expression gives now.
     pub(crate) fn series(&self, expression: &str) -> Vec<Value> {
-        let encoded: String = expression.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let data = self.ask(&format!("/api/v1/query?query={encoded}"));
+        let data = self.ask(&format!("/api/v1/query?query={}", encoded(expression)));
         data["result"].as_array().expect("a list").clone()
     }
 
@@ -67,19 +72,11 @@ impl Tsdb {
     fn start(kind: Kind, config: &str) -> Option<Self> {
         let folder = TempDir::new().expect("make a folder");
         std::fs::write(folder.path().join("config.yml"), config).expect("write a file");
-        let free = TcpListener::bind("127.0.0.1:0").expect("listen");
-        let address = free.local_addr().expect("an address").to_string();
-        drop(free);
-        let mut tsdb = Self { kind, folder, address, child: None };
-        if tsdb
-            .command()
-            .arg("--version")
-            .stderr(Stdio::null())
-            .stdout(Stdio::null())
-            .status()
-            .is_err()
-        {
-            return skipped(&format!("`{}` is missing", tsdb.program()));
+        let reserved = Reserved::new();
+        let address = reserved.to_string();
+        let mut tsdb = Self { kind, folder, address, _reserved: reserved, process: None };
+        if !installed(tsdb.program(), PACKAGES) {
+            return None;
         }
         tsdb.restart();
         Some(tsdb)
@@ -92,10 +89,6 @@ impl Tsdb {
         }
     }
 
-    fn command(&self) -> Command {
-        Command::new(self.program())
-    }
-
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -104,7 +97,7 @@ impl Tsdb {
     pub(crate) fn restart(&mut self) {
         let (data, log) = (self.path("data"), self.path("log"));
         let log = File::options().create(true).append(true).open(log).expect("make a file");
-        let mut command = self.command();
+        let mut command = Command::new(self.program());
         match self.kind {
             Kind::Prometheus => {
                 command
@@ -120,21 +113,15 @@ impl Tsdb {
             }
         }
         let other = log.try_clone().expect("share a file");
-        self.child = Some(command.stdout(log).stderr(other).spawn().expect("start it"));
+        self.process = Some(Process::start(command.stdout(log).stderr(other)));
         let path = if self.kind == Kind::Prometheus { "/-/ready" } else { "/health" };
-        let ready = || match std::net::TcpStream::connect(&self.address) {
-            Ok(_) => get(&self.address, path).0,
-            Err(_) => 0,
-        };
+        let ready = || try_get(&self.address, path).map_or(0, |(code, _)| code);
         eventually("the receiver is ready", ready, |code| *code == 200);
     }
 
     /// As the OOM killer ends it.
     pub(crate) fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            drop(child.kill());
-            drop(child.wait());
-        }
+        self.process = None;
     }
 
     pub(crate) fn url(&self) -> String {
@@ -150,26 +137,19 @@ impl Tsdb {
     }
 
     fn queried(&self) -> Held {
-        // Spelled out, because the client here does not encode: {device!="",port!=""}[1d]
-        let query = "%7Bdevice!=%22%22,port!=%22%22%7D%5B1d%5D";
-        let (code, body) = get(&self.address, &format!("/api/v1/query?query={query}"));
-        assert_eq!(code, 200, "{body}");
-        // The body comes in chunks; all that matters lies between the outermost braces.
-        let answer: Value = serde_json::from_str(&unchunked(&body)).expect("JSON");
-        let series = answer["data"]["result"].as_array().expect("a list").iter();
+        let series = self.series("{device!=\"\",port!=\"\"}[1d]");
         let points = |one: &Value| {
             let points = one["values"].as_array().expect("a list").iter();
             points.map(|point| (ms(&point[0]), number(point[1].as_str()))).collect()
         };
-        series.map(|one| (labels(&one["metric"]), points(one))).collect()
+        series.iter().map(|one| (labels(&one["metric"]), points(one))).collect()
     }
 
     fn exported(&self) -> Held {
         drop(get(&self.address, "/internal/force_flush"));
-        let path = "/api/v1/export?match%5B%5D=%7Bdevice!=%22%22,port!=%22%22%7D";
-        let (code, body) = get(&self.address, path);
+        let [list, all] = ["match[]", "{device!=\"\",port!=\"\"}"].map(encoded);
+        let (code, body) = get(&self.address, &format!("/api/v1/export?{list}={all}"));
         assert_eq!(code, 200, "{body}");
-        let body = unchunked(&body);
         let lines = body.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
         let points = |one: &Value| {
             let list = |name: &str| one[name].as_array().expect("a list").clone();
@@ -213,26 +193,4 @@ fn number(text: Option<&str>) -> f64 {
         "-Inf" => f64::NEG_INFINITY,
         text => text.parse().expect("a number"),
     }
-}
-
-/// The body of an answer that may have come in chunks.
-fn unchunked(body: &str) -> String {
-    let mut whole = String::new();
-    let mut rest = body;
-    while let Some((size, after)) = rest.split_once("\r\n") {
-        let Ok(size) = usize::from_str_radix(size.trim(), 16) else { break };
-        whole.push_str(after.get(..size).unwrap_or_default());
-        rest = after.get(size + 2..).unwrap_or_default();
-    }
-    if whole.is_empty() { body.to_owned() } else { whole }
-}
-
-pub(crate) fn skipped<T>(why: &str) -> Option<T> {
-    let strict = std::env::var_os("OUTSTATION_TEST_STRICT").is_some_and(|value| value == "1");
-    assert!(!strict, "{why}; install prometheus and victoria-metrics");
-    drop(writeln!(
-        std::io::stderr().lock(),
-        "SKIPPED: {why}; install prometheus and victoria-metrics"
-    ));
-    None
 }
