@@ -7,13 +7,14 @@ use flate2::write::GzEncoder;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::{Compression, Encoding, HttpSink as HttpSinkConfig, Precision};
+use crate::credentials::SetupError;
 use crate::domain::model::batch::Batch;
 use crate::domain::model::endpoint::Endpoint;
 use crate::encoding::influx::{self, Dialect, Omitted};
 use crate::encoding::json;
 use crate::telemetry::events::{Report, ValuesOmitted};
 use crate::transport::http_client::HttpClient;
-use crate::upload::{Deliver, Receipt, Refusal, SetupError, Wire};
+use crate::upload::{Deliver, Receipt, Refusal, Wire};
 
 /// The media type of a packed batch.
 pub(crate) const PACKED: &str = "application/vnd.outstation.packed";

@@ -21,6 +21,7 @@ use self::flight::{Flight, Session, lock};
 use self::messages::Messages;
 use self::packet::Hello;
 use crate::config::{Login, MqttSink as MqttSinkConfig, Payload};
+use crate::credentials::SetupError;
 use crate::credentials::file::NamedFile;
 use crate::domain::model::batch::Batch;
 use crate::domain::model::endpoint::Endpoint;
@@ -28,7 +29,7 @@ use crate::domain::model::template::Names;
 use crate::telemetry::events::{MessagesUnheard, Report as _};
 use crate::transport::link::{Address, Io};
 use crate::transport::tls;
-use crate::upload::{Deliver, Receipt, Refusal, SetupError, Wire};
+use crate::upload::{Deliver, Receipt, Refusal, Wire};
 
 mod connection;
 mod flight;

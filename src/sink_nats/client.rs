@@ -15,11 +15,12 @@ use super::login::Login;
 use super::wire::{Info, Message, Nonsense, Operation, Publish, parse};
 use crate::clock::Clock;
 use crate::config::{NatsSink, TlsFiles};
+use crate::credentials::SetupError;
 use crate::domain::policy::breaker::Cause;
 use crate::telemetry::error_chain;
 use crate::transport::link::{Address, Io};
 use crate::transport::tls;
-use crate::upload::{Refusal, SetupError, Wire};
+use crate::upload::{Refusal, Wire};
 
 /// The port that is usual for each. A server says itself whether it demands TLS; this asks for it.
 const SCHEMES: [(&str, u16); 2] = [("nats", 4222), (ENCRYPTED, 4222)];

@@ -25,10 +25,11 @@ use self::messages::Messages;
 use self::streams::why_nobody_takes;
 use self::subject::Subjects;
 use crate::config::NatsSink as NatsConfig;
+use crate::credentials::SetupError;
 use crate::domain::model::batch::Batch;
 use crate::domain::model::endpoint::Endpoint;
 use crate::transport::tls;
-use crate::upload::{Deliver, Receipt, Refusal, SetupError, Wire};
+use crate::upload::{Deliver, Receipt, Refusal, Wire};
 
 mod answers;
 mod client;

@@ -27,6 +27,7 @@ use self::repeats::Repeats;
 use self::samples::{Samples, encoded};
 use crate::clock::Clock;
 use crate::config::{PrometheusSink as Config, Sink};
+use crate::credentials::SetupError;
 use crate::domain::model::batch::Batch;
 use crate::domain::model::endpoint::Endpoint;
 use crate::domain::policy::breaker::Cause;
@@ -34,7 +35,7 @@ use crate::domain::policy::lanes::Order;
 use crate::telemetry::events::{ReadingsFound, Report, ValuesLeftOut};
 use crate::transport::http_client::{HttpClient, Unsuccessful};
 use crate::upload::sinks::Context;
-use crate::upload::{Deliver, Receipt, Refusal, Rejection, SetupError, Wire};
+use crate::upload::{Deliver, Receipt, Refusal, Rejection, Wire};
 
 mod doubt;
 mod labels;

@@ -17,7 +17,7 @@ use crate::upload::sinks::at;
 const NOW: i64 = 1_800_000_000_000;
 
 /// A sink whose server is not there.
-fn sink(clock: &Clock) -> crate::upload::sinks::AnySink {
+fn sink(clock: &Clock) -> crate::upload::AnySink {
     let text = "[[sink]]\nname = \"tsdb\"\nkind = \"prometheus\"\nurl = \"http://127.0.0.1:1\"\n";
     let config = Configuration::parse(text, "test.toml").expect("a configuration");
     let endpoint = Endpoint { url: "http://127.0.0.1:1".into(), ..Endpoint::default() };

@@ -28,11 +28,11 @@ use super::http_answer::Heard;
 use super::http_wire::{Metered, is_premature};
 use super::tls::{self, Stamp};
 use crate::clock::Clock;
+use crate::credentials::SetupError;
 use crate::domain::model::endpoint::without_query;
 use crate::domain::policy::breaker::Cause;
 use crate::telemetry::error_chain;
 use crate::telemetry::events::{Report, TlsFilesUnusable};
-use crate::upload::SetupError;
 use crate::upload::{Refusal, Wire};
 
 pub(crate) use super::http_answer::Unsuccessful;

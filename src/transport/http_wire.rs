@@ -9,7 +9,8 @@ use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
 use tower::Service;
 
-use super::wire::{MeteredStream, Unsent, Wire};
+use super::metered::{MeteredStream, Unsent};
+use crate::upload::Wire;
 
 /// The most that is read between two writes: an answer of the longest head and body that are taken
 /// in, with a TLS handshake. Without it, informational answers without end cost a link its month.

@@ -7,13 +7,14 @@ use std::io;
 use hyper::Uri;
 use tokio::net::TcpStream;
 
+use super::metered::MeteredStream;
 use super::tls;
-use super::wire::MeteredStream;
 use crate::config::TlsFiles;
+use crate::credentials::SetupError;
 pub(crate) use crate::credentials::tls::Io;
 use crate::domain::policy::breaker::Cause;
 use crate::telemetry::error_chain;
-use crate::upload::{Refusal, SetupError, Wire};
+use crate::upload::{Refusal, Wire};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {

@@ -6,6 +6,6 @@ pub mod http_client;
 pub mod http_wire;
 #[cfg(any(feature = "mqtt", feature = "nats"))]
 pub mod link;
+pub mod metered;
 pub mod remedy;
 pub mod tls;
-pub mod wire;

@@ -8,13 +8,14 @@ use rustls::{AlertDescription, CertificateError};
 
 use crate::clock::Clock;
 use crate::config::TlsFiles;
+use crate::credentials::SetupError;
 #[cfg(any(feature = "mqtt", feature = "nats"))]
 pub(crate) use crate::credentials::tls::{ClientConfig, connect};
 pub(crate) use crate::credentials::tls::{Stamp, client_config};
 use crate::domain::model::boots::rfc3339;
 use crate::domain::policy::breaker::Cause;
 use crate::telemetry::error_chain;
-use crate::upload::{Refusal, SetupError};
+use crate::upload::Refusal;
 
 impl From<SetupError> for Refusal {
     fn from(error: SetupError) -> Self {

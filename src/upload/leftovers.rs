@@ -7,12 +7,12 @@
 use crate::domain::model::batch::{Batch, Lane};
 
 #[derive(Debug, Default)]
-pub(crate) struct Begun {
+pub(crate) struct Leftovers {
     /// By lane: the next part is the last.
     parts: [Vec<Batch>; 3],
 }
 
-impl Begun {
+impl Leftovers {
     pub(crate) fn push(&mut self, part: Batch) {
         self.parts[part.lane as usize].push(part);
     }
@@ -64,10 +64,10 @@ mod tests {
     use super::*;
     use Lane::{Alarm, Backfill, Live};
 
-    fn begun(lanes: &[Lane]) -> Begun {
-        let mut begun = Begun::default();
+    fn leftovers(lanes: &[Lane]) -> Leftovers {
+        let mut leftovers = Leftovers::default();
         for lane in lanes {
-            begun.push(Batch {
+            leftovers.push(Batch {
                 device: "d".into(),
                 epoch: 1,
                 lane: *lane,
@@ -77,32 +77,36 @@ mod tests {
                 events: vec![],
             });
         }
-        begun
+        leftovers
     }
 
     #[test]
     fn more_urgent_lanes_are_asked_before_it_goes_on() {
         let order = [Alarm, Live, Backfill];
-        assert_eq!(begun(&[]).next(&order), (3, None));
-        assert_eq!(begun(&[Backfill]).next(&order), (2, Some(Backfill)));
-        assert_eq!(begun(&[Live, Backfill]).next(&order), (1, Some(Live)));
-        assert_eq!(begun(&[Alarm, Live]).next(&order), (0, Some(Alarm)));
-        assert_eq!(begun(&[Backfill]).next(&[Alarm, Backfill, Live]), (1, Some(Backfill)));
+        assert_eq!(leftovers(&[]).next(&order), (3, None));
+        assert_eq!(leftovers(&[Backfill]).next(&order), (2, Some(Backfill)));
+        assert_eq!(leftovers(&[Live, Backfill]).next(&order), (1, Some(Live)));
+        assert_eq!(leftovers(&[Alarm, Live]).next(&order), (0, Some(Alarm)));
+        assert_eq!(leftovers(&[Backfill]).next(&[Alarm, Backfill, Live]), (1, Some(Backfill)));
     }
 
     #[test]
     fn readings_that_became_backlog_meanwhile_are_not_pulled_twice() {
         let order = [Alarm, Backfill, Live];
-        assert_eq!(begun(&[Live]).next(&order), (1, Some(Live)), "the backlog is not asked");
-        assert_eq!(begun(&[Live, Backfill]).next(&order), (1, Some(Backfill)), "nor is it needed");
+        assert_eq!(leftovers(&[Live]).next(&order), (1, Some(Live)), "the backlog is not asked");
+        assert_eq!(
+            leftovers(&[Live, Backfill]).next(&order),
+            (1, Some(Backfill)),
+            "nor is it needed"
+        );
     }
 
     #[test]
     fn what_is_held_back_is_forgotten() {
-        let mut begun = begun(&[Alarm, Live, Backfill]);
-        begun.retain(&[Alarm]);
-        assert_eq!(begun.next(&[Alarm, Live, Backfill]), (0, Some(Alarm)));
-        assert!(begun.pop(Alarm).is_some());
-        assert_eq!(begun.next(&[Alarm, Live, Backfill]), (3, None));
+        let mut leftovers = leftovers(&[Alarm, Live, Backfill]);
+        leftovers.retain(&[Alarm]);
+        assert_eq!(leftovers.next(&[Alarm, Live, Backfill]), (0, Some(Alarm)));
+        assert!(leftovers.pop(Alarm).is_some());
+        assert_eq!(leftovers.next(&[Alarm, Live, Backfill]), (3, None));
     }
 }

@@ -1,15 +1,13 @@
 //! Every kind of sink there is: to add one, add its folder, and its rows here and in the
 //! configuration.
 
-use std::sync::Arc;
-
 use tokio::sync::watch;
-use tower::service_fn;
-use tower::util::BoxCloneService;
 
-use super::{Deliver, Offer, Receipt, Refusal, SetupError, Wire};
+use super::Wire;
+use super::offer::{AnySink, service};
 use crate::clock::Clock;
 use crate::config::{Sink, SinkKind};
+use crate::credentials::SetupError;
 use crate::domain::model::endpoint::Endpoint;
 use crate::event_log::LogStatus;
 use crate::sink_http::HttpSink;
@@ -19,9 +17,6 @@ use crate::sink_mqtt::{self, MqttSink};
 use crate::sink_nats::{self, NatsSink};
 #[cfg(feature = "prometheus")]
 use crate::sink_prometheus::{self, PrometheusSink, SharedDoubt};
-
-/// A sink of any kind at one endpoint.
-pub type AnySink = BoxCloneService<Offer, Receipt, Refusal>;
 
 /// What the endpoints of one sink have in common.
 #[derive(Clone, Debug)]
@@ -61,15 +56,6 @@ pub fn at(endpoint: &Endpoint, sink: &Sink, wire: &Wire, context: &Context) -> A
         #[cfg(feature = "nats")]
         SinkKind::Nats(nats) => service(NatsSink::new(nats, sink.timeout, endpoint, wire)),
     }
-}
-
-/// For the layers of the stack, which clone it: what it holds is shared.
-fn service(sink: impl Deliver) -> AnySink {
-    let sink = Arc::new(sink);
-    AnySink::new(service_fn(move |offer: Offer| {
-        let sink = Arc::clone(&sink);
-        async move { sink.deliver(&offer.0).await }
-    }))
 }
 
 /// What would keep a sink from ever sending.

@@ -10,8 +10,8 @@ use outstation::domain::model::batch::{Batch, Lane, StoredSegment};
 use outstation::domain::model::endpoint::Endpoint;
 use outstation::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
 use outstation::event_log::LogStatus;
-use outstation::upload::sinks::{AnySink, Context, at};
-use outstation::upload::{Offer, Refusal, Rejection, Wire};
+use outstation::upload::sinks::{Context, at};
+use outstation::upload::{AnySink, Offer, Refusal, Rejection, Wire};
 use tower::{Service, ServiceExt};
 
 use crate::kit::tsdb::{Held, Tsdb, write_url};

@@ -20,7 +20,7 @@ use super::breaker::{Context, SharedBreaker};
 use crate::domain::model::endpoint::Endpoint;
 use crate::domain::policy::breaker::SavedBreaker;
 use crate::domain::policy::failover::{self, Candidate};
-use crate::upload::sinks::AnySink;
+use crate::upload::AnySink;
 use crate::upload::{Attempt, Offer, Receipt, Refusal};
 
 /// Puts the layers of one endpoint around its sink.

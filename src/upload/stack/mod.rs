@@ -13,26 +13,25 @@
 //!
 //! A layer of one endpoint is a line in [`at_endpoint`], one of the whole sink a line in [`stack`].
 
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::timeout;
-use tower::retry::{Policy as RetryPolicy, Retry};
-use tower::{Service, ServiceBuilder};
+use tower::ServiceBuilder;
+use tower::retry::Retry;
 
-use super::sinks::AnySink;
-use super::{Attempt, Offer, Receipt, Refusal, SinkStatus, Wire};
+use super::{AnySink, Wire};
 use crate::clock::Clock;
-use crate::domain::policy::breaker::Cause;
 use breaker::{BreakerService, SharedBreaker};
+use deadline::Deadline;
 use endpoints::Endpoints;
 use rate_limit::RateLimit;
+use retry::Again;
 use trust::Trusting;
 
 pub mod breaker;
+mod deadline;
 pub(crate) mod endpoints;
 mod rate_limit;
+mod retry;
 mod trust;
 
 pub type Stack = RateLimit<Retry<Again, Endpoints>>;
@@ -42,7 +41,7 @@ pub fn at_endpoint(sink: AnySink, breaker: SharedBreaker, attempt_timeout: Durat
     let layers = ServiceBuilder::new()
         .layer_fn(|inner| BreakerService::new(inner, breaker.clone()))
         .layer_fn(|inner| Trusting::new(inner, Clock::entropy()))
-        .layer_fn(|inner| Deadline { inner, limit: attempt_timeout });
+        .layer_fn(|inner| Deadline::new(inner, attempt_timeout));
     AnySink::new(layers.service(sink))
 }
 
@@ -53,77 +52,6 @@ pub fn stack(endpoints: Endpoints, retries: u32, rate_max: Option<u64>, wire: &W
         .layer_fn(|inner| RateLimit::new(inner, rate_max, wire.clone(), &context))
         .layer_fn(|inner| Retry::new(Again::new(retries, context.status.subscribe()), inner))
         .service(endpoints)
-}
-
-/// Tries the same offer again, a few times, as long as some endpoint is thought to work.
-///
-/// When they run out, or all breakers are open, the refusal goes up, and the readings are where they
-/// always were: by the time of the next probe there may be something more urgent to send.
-#[derive(Clone, Debug)]
-pub struct Again {
-    left: u32,
-    status: watch::Receiver<SinkStatus>,
-}
-
-impl Again {
-    fn new(retries: u32, status: watch::Receiver<SinkStatus>) -> Self {
-        Self { left: retries, status }
-    }
-}
-
-impl RetryPolicy<Offer, Receipt, Refusal> for Again {
-    type Future = std::future::Ready<()>;
-
-    fn retry(
-        &mut self,
-        _: &mut Offer,
-        result: &mut Result<Receipt, Refusal>,
-    ) -> Option<Self::Future> {
-        let again = matches!(result, Err(Refusal::Retry { .. }))
-            && self.left > 0
-            && self.status.borrow().breaker.is_closed();
-        again.then(|| {
-            self.left -= 1;
-            std::future::ready(())
-        })
-    }
-
-    fn clone_request(&mut self, offer: &Offer) -> Option<Offer> {
-        Some(offer.clone())
-    }
-}
-
-/// Ends an attempt that takes too long.
-#[derive(Clone, Debug)]
-pub struct Deadline<S> {
-    inner: S,
-    limit: Duration,
-}
-
-impl<S> Service<Offer> for Deadline<S>
-where
-    S: Service<Offer, Response = Receipt, Error = Refusal>,
-    S::Future: Send + 'static,
-{
-    type Response = Receipt;
-    type Error = Refusal;
-    type Future = Attempt;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, offer: Offer) -> Self::Future {
-        let (attempt, limit) = (self.inner.call(offer), self.limit);
-        Box::pin(
-            async move { timeout(limit, attempt).await.unwrap_or_else(|_| Err(too_late(limit))) },
-        )
-    }
-}
-
-fn too_late(limit: Duration) -> Refusal {
-    let detail = format!("no answer within {}", humantime::format_duration(limit));
-    Refusal::retry(Cause::LinkDown, detail)
 }
 
 #[cfg(test)]

@@ -4,18 +4,20 @@ mod with_log;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
+use tokio::sync::watch;
 use tokio::time::{Instant, advance};
-use tower::ServiceExt;
+use tower::{Service, ServiceExt};
 
 use super::breaker::{Context as Breakers, Recoveries};
 use super::*;
 use crate::clock::Clock;
 use crate::domain::model::batch::{Batch, Lane};
 use crate::domain::model::endpoint::Endpoint;
-use crate::domain::policy::breaker::{Policy, State};
+use crate::domain::policy::breaker::{Cause, Policy, State};
 use crate::event_log::{self, Mailbox};
-use crate::upload::Rejection;
+use crate::upload::{Attempt, Offer, Receipt, Refusal, Rejection, SinkStatus};
 
 const LIMIT: Duration = Duration::from_secs(5);
 const DAY: Duration = Duration::from_secs(86_400);

@@ -20,7 +20,7 @@ use crate::domain::policy::lanes::{ALARMS, Schedule};
 use crate::event_log::{Appender, Ask, LogClosed, LogStatus, Progress, Reader};
 use crate::supervisor::Stop;
 use crate::supervisor::pulse::Pulse;
-use crate::upload::leftovers::Begun;
+use crate::upload::leftovers::Leftovers;
 use crate::upload::{Offer, Receipt, Refusal, SinkStatus, Wire};
 
 /// Everything one incarnation needs.
@@ -58,7 +58,7 @@ where
         breaker_noted,
         schedule: Schedule::new(upload.pace.lanes),
         size: BatchSize::new(upload.limits),
-        begun: Begun::default(),
+        leftovers: Leftovers::default(),
         meter,
         held: None,
         upload,
@@ -91,7 +91,7 @@ pub(crate) struct Actor<S> {
     pub(crate) breaker_noted: &'static str,
     pub(crate) schedule: Schedule,
     pub(crate) size: BatchSize,
-    pub(crate) begun: Begun,
+    pub(crate) leftovers: Leftovers,
     pub(crate) meter: Meter,
     /// How long only alarms may leave.
     pub(crate) held: Option<Duration>,
@@ -138,7 +138,7 @@ where
             if progress.is_some_and(may_leave) {
                 return Ok(Woken::Done);
             }
-            self.begun.clear();
+            self.leftovers.clear();
             if let Woken::Stopped = self.news().await? {
                 return Ok(Woken::Stopped);
             }
@@ -186,8 +186,8 @@ where
     async fn next(&mut self) -> Result<Option<Batch>, LogClosed> {
         self.held = self.meter.held();
         let lanes = if self.held.is_some() { ALARMS } else { self.schedule.lanes() };
-        self.begun.retain(lanes);
-        let (may_overtake, own) = self.begun.next(lanes);
+        self.leftovers.retain(lanes);
+        let (may_overtake, own) = self.leftovers.next(lanes);
         let asked = match own {
             Some(_) if !self.schedule.overtakes() => &[],
             _ => &lanes[..may_overtake],
@@ -198,14 +198,14 @@ where
             found = self.upload.reader.next(Ask { lanes: asked, limits }).await?;
             self.schedule.found(asked, found.as_ref().map(|batch| batch.lane));
         }
-        let found = found.and_then(|batch| self.without_begun_events(batch));
-        let batch = found.or_else(|| self.begun.pop(own?));
+        let found = found.and_then(|batch| self.without_leftover_events(batch));
+        let batch = found.or_else(|| self.leftovers.pop(own?));
         Ok(batch.map(|batch| self.fitting(batch, limits)))
     }
 
     /// Events that are in the works already do not come along once more.
-    fn without_begun_events(&self, mut batch: Batch) -> Option<Batch> {
-        if self.begun.has_events() {
+    fn without_leftover_events(&self, mut batch: Batch) -> Option<Batch> {
+        if self.leftovers.has_events() {
             batch.events.clear();
         }
         (!batch.segments.is_empty() || !batch.events.is_empty()).then_some(batch)
@@ -221,7 +221,7 @@ where
         let fit = if bytes > limits.bytes_max { of_bytes(readings) } else { readings };
         let (first, rest) = isolation::take(batch, fit.min(limits.readings_max));
         if let Some(rest) = rest {
-            self.begun.push(rest);
+            self.leftovers.push(rest);
         }
         first
     }

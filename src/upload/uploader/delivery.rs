@@ -64,7 +64,7 @@ where
                 if sent.readings_max > 0 {
                     self.size.failed(sent, cause == Cause::LinkDown);
                 }
-                self.begun.clear();
+                self.leftovers.clear();
             }
         }
         Ok(Woken::Done)
@@ -115,8 +115,8 @@ where
         let lane = batch.lane;
         match isolation::divide(batch) {
             Divided::Halves(left, right) => {
-                self.begun.push(right);
-                self.begun.push(left);
+                self.leftovers.push(right);
+                self.leftovers.push(left);
                 Ok(())
             }
             Divided::Readings(segment) => self.quarantine(lane, segment, detail).await,

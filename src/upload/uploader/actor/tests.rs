@@ -24,7 +24,7 @@ use crate::event_log::actor::LogActor;
 use crate::event_log::settings::{Intervals, LogConfig, SinkRules};
 use crate::event_log::{Append, LogHandle, Progress, channel};
 use crate::supervisor::{Stage, Supervisor};
-use crate::upload::sinks::AnySink;
+use crate::upload::AnySink;
 use crate::upload::stack;
 use crate::upload::stack::breaker::{Context as Breakers, Recoveries};
 use crate::upload::stack::endpoints::Endpoints;

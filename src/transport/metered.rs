@@ -1,28 +1,16 @@
-//! What a sink costs on the wire: its bytes, below TLS and above TCP, so that handshakes count and
-//! nothing is counted twice.
+//! A connection that counts its bytes: below TLS and above TCP, so that handshakes count and nothing
+//! is counted twice.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Counts the bytes of a sink in both directions.
-#[derive(Clone, Debug, Default)]
-pub struct Wire(Arc<AtomicU64>);
-
-impl Wire {
-    pub fn add(&self, bytes: u64) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub fn total(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+use crate::upload::Wire;
 
 /// Whether a connection has something to write that the kernel did not take yet.
 #[derive(Clone, Debug, Default)]

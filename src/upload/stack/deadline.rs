@@ -1,0 +1,49 @@
+//! The deadline of one attempt.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tower::Service;
+
+use crate::domain::policy::breaker::Cause;
+use crate::upload::{Attempt, Offer, Receipt, Refusal};
+
+/// Ends an attempt that takes too long.
+#[derive(Clone, Debug)]
+pub(super) struct Deadline<S> {
+    inner: S,
+    limit: Duration,
+}
+
+impl<S> Deadline<S> {
+    pub(super) fn new(inner: S, limit: Duration) -> Self {
+        Self { inner, limit }
+    }
+}
+
+impl<S> Service<Offer> for Deadline<S>
+where
+    S: Service<Offer, Response = Receipt, Error = Refusal>,
+    S::Future: Send + 'static,
+{
+    type Response = Receipt;
+    type Error = Refusal;
+    type Future = Attempt;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, offer: Offer) -> Self::Future {
+        let (attempt, limit) = (self.inner.call(offer), self.limit);
+        Box::pin(
+            async move { timeout(limit, attempt).await.unwrap_or_else(|_| Err(too_late(limit))) },
+        )
+    }
+}
+
+fn too_late(limit: Duration) -> Refusal {
+    let detail = format!("no answer within {}", humantime::format_duration(limit));
+    Refusal::retry(Cause::LinkDown, detail)
+}
