@@ -21,10 +21,8 @@ use std::process::{Command, Stdio};
 
 use outstation::bench::w1::Lines as W1;
 use outstation::config::{Format, Lines, TimeKey, TimeUnit};
-use outstation::domain;
-use outstation::domain::codec::segment::Segment;
-use outstation::domain::model::reading::{Stamp, Value};
 use outstation::ingest::{Decoder, LinesDecoder, Outbox};
+use outstation_codec::{Segment, Stamp, Value};
 
 #[path = "codec/workloads.rs"]
 mod workloads;

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
+use outstation_codec::Anchor;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
-
-use crate::domain::model::boots::Anchor;
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 

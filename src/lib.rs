@@ -10,7 +10,7 @@
 //!
 //! | layer | modules | may use |
 //! |---|---|---|
-//! | domain | [`domain`] | nothing of ours, no I/O, no clock |
+//! | domain | [`domain`] | `outstation_codec`, no I/O, no clock |
 //! | application | `*/actor.rs`, `upload/stack.rs`, [`supervisor`] | domain, tokio |
 //! | infrastructure | [`clock`], [`device`], [`discovery`], [`config`], [`credentials`], [`telemetry`], `sink_*/`, and the devices of each stage | its own external crate |
 //! | presentation | [`cli`], [`http`], [`inspect`], `main.rs` | everything above |

@@ -8,8 +8,8 @@ use outstation::clock::Clock;
 use outstation::config::{Config, Framing, LineSettings, Port};
 use outstation::demo::pty::Pty;
 use outstation::demo::{Script, play};
-use outstation::domain::model::batch::Lane;
 use outstation::http::fetch::{self, Proof};
+use outstation_codec::Lane;
 use tokio::sync::oneshot;
 
 fn local() -> SocketAddr {

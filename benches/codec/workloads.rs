@@ -10,9 +10,7 @@
 use std::fmt::Write as _;
 
 use fastrand::Rng;
-
-use super::domain::codec::segment::Segment;
-use super::domain::model::reading::{Stamp, Value};
+use outstation_codec::{Segment, Stamp, Value};
 
 const START_MS: i64 = 1_760_000_000_000;
 

@@ -1,6 +1,7 @@
 //! What the two targets of the serial line have in common: any bytes, in any pieces, and the books.
 
-use outstation::domain::model::ledger::{Ledger, Stage};
+use outstation_codec::Stage;
+use outstation::domain::model::ledger::Ledger;
 use outstation::ingest::{Decoder, Outbox};
 
 /// Feeds all of it in pieces of this size; with an interruption after each, if told so.

@@ -11,11 +11,10 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use outstation_codec::{Channel, Lane, Sensor, Stamp, Value, ValueType};
 use libfuzzer_sys::fuzz_target;
 use outstation::clock::Clock;
 use outstation::config::Log;
-use outstation::domain::model::batch::Lane;
-use outstation::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
 use outstation::event_log::actor::LogActor;
 use outstation::event_log::settings::{LogConfig, SinkRules};
 use outstation::event_log::{Append, Ask, Limits, LogHandle, LogStatus, Received, channel};

@@ -6,9 +6,8 @@
 
 #![no_main]
 
+use outstation_codec::{Batch, Lane, Segment, StoredSegment};
 use libfuzzer_sys::fuzz_target;
-use outstation::domain::model::batch::{Batch, Lane, StoredSegment};
-use outstation::domain::codec::segment::Segment;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Some((count, body)) = bytes.split_first_chunk::<4>() {

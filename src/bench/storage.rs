@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use outstation_codec::{Lane, Readings};
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -24,9 +25,7 @@ use super::BenchError;
 use super::w1::{Samples, Sensors};
 use crate::clock::Clock;
 use crate::config::Log;
-use crate::domain::model::batch::Lane;
 use crate::domain::model::ledger::Intake;
-use crate::domain::model::reading::Readings;
 use crate::event_log::actor::LogActor;
 use crate::event_log::settings::{LogConfig, SinkRules};
 use crate::event_log::store::error::StorageError;

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::model::reading::{Channel, Readings, Sensor, Stamp, Value, ValueType};
+use outstation_codec::{Channel, Readings, Sensor, Stamp, Value, ValueType};
 
 pub const SENSORS: usize = 10;
 const PERIOD_MS: u64 = 10;

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Subcommand;
+use outstation_codec::CLOCK_SET_AFTER_MS;
 
 use super::{CONFIG_PATH, CliError, Signals, complain, runtime, say};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::domain::model::boots::CLOCK_SET_AFTER_MS;
 use crate::domain::policy::wear::{Flash, Load};
 use crate::inspect::export::{self, Export};
 use crate::inspect::lines::Format;

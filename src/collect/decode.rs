@@ -8,12 +8,11 @@ use std::io::{self, BufReader, Read};
 
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
+use outstation_codec::{CHANNELS_MAX, NAME_MAX, SegmentError, Value};
 
 use super::intake::Intake;
 use super::refusal::Refusal;
 use super::{events, lines, packed};
-use crate::domain::codec::segment::SegmentError;
-use crate::domain::model::reading::{CHANNELS_MAX, NAME_MAX, Value};
 
 /// Segments announce readings almost for free: this bounds the time of one upload.
 pub(super) const READINGS_MAX: u64 = 1 << 20;

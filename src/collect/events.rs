@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use outstation_codec::{Batch, Moment, PublishedEvent};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -13,9 +14,6 @@ use super::decode::{self, Malformed};
 use super::intake::{Happened, Intake};
 use super::lines::{ClockState, parse_time};
 use super::refusal::Refusal;
-use crate::domain::model::batch::Batch;
-use crate::domain::model::boots::Moment;
-use crate::domain::model::event::Event;
 use crate::domain::model::event_line::EventLine;
 
 /// The description of a sensor with as many channels and as long names as there can be fits.
@@ -42,7 +40,7 @@ pub(super) fn of_batch(batch: &Batch, intake: &mut Intake<'_>) -> Result<(), Ref
         let data = std::str::from_utf8(&memory[..length]).expect("JSON is UTF-8");
         let (time_ms, clock_set) = batch.date(Moment { boot: told.boot, ms: told.at_ms });
         let begins = match &told.event {
-            Event::EpochBegan { epoch, from, .. } if *epoch == batch.epoch => Some(*from),
+            PublishedEvent::EpochBegan { epoch, from, .. } if *epoch == batch.epoch => Some(*from),
             _ => None,
         };
         let (position, stream, kind) = (told.position, told.stream.as_str(), line.kind);

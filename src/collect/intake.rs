@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use outstation_codec::Channel;
 use rusqlite::{CachedStatement, Transaction};
 use serde::Serialize;
 
@@ -10,7 +11,6 @@ use super::account::{Account, integer};
 use super::refusal::Refusal;
 use super::stats::DeviceStats;
 use crate::domain::model::interval_set::IntervalSet;
-use crate::domain::model::reading::Channel;
 
 /// An alarm sent ahead of a backlog makes a gap: this is a day and a half of one each second.
 const INTERVALS_MAX: usize = 131_072;

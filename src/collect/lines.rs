@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::{BufRead, Read};
 use std::time::UNIX_EPOCH;
 
+use outstation_codec::{CHANNELS_MAX, TEXT_MAX, Value};
 use serde::Deserialize;
 use serde::de::{self, MapAccess, Visitor};
 
@@ -14,8 +15,6 @@ use super::decode::{self, Cells, Malformed, READINGS_MAX};
 use super::events;
 use super::intake::Intake;
 use super::refusal::Refusal;
-use crate::domain::codec::column::TEXT_MAX;
-use crate::domain::model::reading::{CHANNELS_MAX, Value};
 
 /// The most bytes of an upload after decompression.
 const BYTES_MAX: usize = 64 << 20;

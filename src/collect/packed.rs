@@ -2,12 +2,12 @@
 
 use std::io::Read;
 
+use outstation_codec::{Batch, CHANNELS_MAX, Dated, Sensor, StoredSegment};
+
 use super::decode::{self, Cells, Malformed, READINGS_MAX};
 use super::events;
 use super::intake::Intake;
 use super::refusal::Refusal;
-use crate::domain::model::batch::{Batch, Dated, StoredSegment};
-use crate::domain::model::reading::{CHANNELS_MAX, Sensor};
 
 /// The most bytes of a batch. It stands in memory whole, and what it lists may take twenty-five
 /// times its bytes there; as segments hardly compress, a body within the server's limit needs no more.

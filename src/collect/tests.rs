@@ -7,6 +7,10 @@ use http_body_util::{BodyExt, Full};
 use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use outstation_codec::{
+    Anchor, Batch, Channel, EpochReason, Fault, FaultCounts, Lane, Loss, PublishedEvent, Segment,
+    Sensor, Stamp, StoredSegment, ToldEvent, Value, ValueType,
+};
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -17,12 +21,6 @@ use tokio::time::timeout;
 use bytes::Bytes;
 
 use super::*;
-use crate::domain::codec::segment::Segment;
-use crate::domain::model::batch::{Batch, Lane, StoredSegment, ToldEvent};
-use crate::domain::model::boots::Anchor;
-use crate::domain::model::event::{EpochReason, Event};
-use crate::domain::model::ledger::{Fault, FaultCounts, Loss};
-use crate::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
 
 const PACKED: &str = "application/vnd.outstation.packed";
 const LINES: &str = "application/x-ndjson";
@@ -436,7 +434,7 @@ async fn garbage_is_refused() {
         } else if round % 3 == 1 {
             // Mostly right: one byte of a good batch is another.
             let mut upload = batch(vec![segment(1, 50)]);
-            upload.events = vec![told(7, began(5, 1)), told(8, Event::PortOpened)];
+            upload.events = vec![told(7, began(5, 1)), told(8, PublishedEvent::PortOpened)];
             bytes = upload.to_packed().unwrap();
             let at = rng.usize(0..bytes.len());
             bytes[at] ^= 1 << rng.u8(..8);
@@ -527,12 +525,12 @@ async fn a_reading_of_an_unset_clock_is_marked() {
     assert_eq!(marks, "0,0,1");
 }
 
-fn told(position: u64, event: Event) -> ToldEvent {
+fn told(position: u64, event: PublishedEvent) -> ToldEvent {
     ToldEvent { position, stream: "port/mcu".into(), boot: 0, at_ms: 1_250, event }
 }
 
-fn began(epoch: u64, from: u64) -> Event {
-    Event::EpochBegan { epoch, from, reason: EpochReason::Copied }
+fn began(epoch: u64, from: u64) -> PublishedEvent {
+    PublishedEvent::EpochBegan { epoch, from, reason: EpochReason::Copied }
 }
 
 fn telling(events: Vec<ToldEvent>) -> Batch {
@@ -563,11 +561,13 @@ async fn events_land_in_the_same_table_from_both_encodings_and_only_once() {
     let mut faults = FaultCounts::default();
     faults.add(Fault::Crc, 3);
     let mut upload = batch(vec![segment(1, 2)]);
-    upload.events =
-        vec![told(1, Event::PortOpened), told(4, Event::FramesLost { faults: faults.clone() })];
+    upload.events = vec![
+        told(1, PublishedEvent::PortOpened),
+        told(4, PublishedEvent::FramesLost { faults: faults.clone() }),
+    ];
     assert_eq!(site.pack(&upload).await, receipt_of([2, 0], [2, 0]));
     assert_eq!(site.pack(&upload).await, receipt_of([0, 2], [0, 2]));
-    let lost = Event::PortLost { reason: "lost".into() };
+    let lost = PublishedEvent::PortLost { reason: "lost".into() };
     assert_eq!(site.pack(&telling(vec![told(5, lost)])).await, receipt_of([0, 0], [1, 0]));
     let lines = [event_line(5), event_line(6), line(3)];
     assert_eq!(site.lines(&lines).await, receipt_of([1, 0], [1, 1]));
@@ -646,16 +646,19 @@ async fn events_that_make_no_sense_are_refused_by_name() {
     let mut site = Site::start(memory()).await;
     let sensor = |name: String| {
         let sensor = Sensor { port: "p".into(), name, channels: vec![] };
-        telling(vec![told(1, Event::SensorDescribed { id: 1, sensor })])
+        telling(vec![told(1, PublishedEvent::SensorDescribed { id: 1, sensor })])
     };
-    let mut nameless = telling(vec![told(1, Event::PortOpened)]);
+    let mut nameless = telling(vec![told(1, PublishedEvent::PortOpened)]);
     nameless.events[0].stream.clear();
-    let mut long = telling(vec![told(1, Event::PortOpened)]);
+    let mut long = telling(vec![told(1, PublishedEvent::PortOpened)]);
     long.events[0].stream = "x".repeat(129);
-    let many = (1..=65_537).map(|position| told(position, Event::PortOpened)).collect();
+    let many = (1..=65_537).map(|position| told(position, PublishedEvent::PortOpened)).collect();
     let hostile = [
-        (telling(vec![told(0, Event::PortOpened)]), "event position 0 is not between"),
-        (telling(vec![told(u64::MAX, Event::PortOpened)]), "event position 18446744073709551615"),
+        (telling(vec![told(0, PublishedEvent::PortOpened)]), "event position 0 is not between"),
+        (
+            telling(vec![told(u64::MAX, PublishedEvent::PortOpened)]),
+            "event position 18446744073709551615",
+        ),
         (telling(vec![told(1, began(5, 0))]), "sequence number 0 is not between"),
         (telling(many), "an upload holds at most"),
         (sensor("x".repeat(1 << 20)), "event 1 is longer than 256 KiB"),
@@ -699,7 +702,7 @@ async fn events_that_make_no_sense_are_refused_by_name() {
         assert_eq!(site.store.stats().borrow().events, 0);
     }
     // Odd, and no reason to refuse what else is in the batch.
-    let backwards = Event::Lost { loss: Loss::Damaged, first: u64::MAX, last: 0 };
+    let backwards = PublishedEvent::Lost { loss: Loss::Damaged, first: u64::MAX, last: 0 };
     assert_eq!(site.pack(&telling(vec![told(1, backwards)])).await, receipt_of([0, 0], [1, 0]));
 }
 

@@ -1,9 +1,10 @@
 //! How the bytes of a port become readings: frames of `outstation-wire`, or lines of text.
 
+use outstation_codec::CHANNELS_MAX;
+
 use super::kind::{Kind, Names, choice, field, fields, integer};
 use super::print::Printer;
 use super::section::Section;
-use crate::domain::model::reading::CHANNELS_MAX;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Framing {

@@ -5,9 +5,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use outstation_codec::NAME_MAX;
 use toml::de::DeValue;
-
-use crate::domain::model::reading::NAME_MAX;
 
 pub(super) struct Kind<T> {
     pub(super) allowed: String,

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use outstation_codec::Lane;
+
 use super::framing::Framing;
 use super::kind::{Names, choice, integer, name, number, path_absolute};
 use super::print::Printer;
 use super::section::Section;
-use crate::domain::model::batch::Lane;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Port {

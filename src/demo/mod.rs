@@ -14,6 +14,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use outstation_codec::Lane;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep_until, timeout};
@@ -22,7 +23,6 @@ use crate::app::{App, AppError};
 use crate::clock::Clock;
 use crate::collect::{CollectError, Collector, CollectorConfig, Store, StoreError};
 use crate::config::{Config, Format, Framing, LineSettings, Lines, Port, Sink};
-use crate::domain::model::batch::Lane;
 use crate::event_log::LogStatus;
 use crate::status::board::StatusBoard;
 

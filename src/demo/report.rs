@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use outstation_codec::Loss;
 use serde::Serialize;
 
 use crate::collect::Stats;
-use crate::domain::model::ledger::{Ledger, Loss};
+use crate::domain::model::ledger::Ledger;
 use crate::status::board::StatusBoard;
 
 /// How the demo ended; its JSON form is stable.

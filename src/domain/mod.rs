@@ -3,6 +3,5 @@
 //! Nothing here awaits, logs, reads a clock or touches a file; time and randomness are arguments.
 //! `tests/tidy` holds it to that.
 
-pub mod codec;
 pub mod model;
 pub mod policy;

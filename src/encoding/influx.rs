@@ -13,10 +13,9 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
+use outstation_codec::{Batch, Channel, Dated, SegmentError, Value, ValueType};
+
 use crate::config::{Integers, Precision};
-use crate::domain::codec::segment::SegmentError;
-use crate::domain::model::batch::{Batch, Dated};
-use crate::domain::model::reading::{Channel, Value, ValueType};
 use crate::domain::model::template::{Names, Template};
 
 const NANOS: i64 = 1_000_000;

@@ -11,11 +11,10 @@
 
 use std::io::{self, Write};
 
-use crate::domain::codec::segment::SegmentError;
-use crate::domain::model::batch::{Batch, Dated, Lane};
+use outstation_codec::{Batch, Dated, Lane, SegmentError, Value, ValueType};
+
 use crate::domain::model::boots::rfc3339;
 use crate::domain::model::event_line::EventLine;
-use crate::domain::model::reading::{Value, ValueType};
 
 pub fn encode(batch: &Batch) -> Result<Vec<u8>, SegmentError> {
     let mut out = Vec::new();
@@ -118,10 +117,9 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use outstation_codec::{Channel, Segment, Sensor, Stamp, StoredSegment};
+
     use super::*;
-    use crate::domain::codec::segment::Segment;
-    use crate::domain::model::batch::StoredSegment;
-    use crate::domain::model::reading::{Channel, Sensor, Stamp};
 
     #[test]
     fn a_whole_number_of_a_float_channel_is_written_as_a_float_and_a_count_as_a_count() {

@@ -6,13 +6,12 @@
 
 use std::collections::BTreeMap;
 
+use outstation_codec::{Batch, Lane, Readings, StoredSegment};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::domain::model::batch::{Batch, Lane, StoredSegment};
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::model::ledger::Intake;
 use crate::domain::model::quarantine::{Done, Order};
-use crate::domain::model::reading::Readings;
 use crate::domain::policy::breaker::SavedBreaker;
 use crate::domain::policy::budget::Spent;
 
@@ -127,14 +126,14 @@ impl Appender {
 
     /// Notes an operational fact for people to read. A log that is too busy for it does without:
     /// nobody waits for history.
-    pub fn note(&self, stream: Stream, event: Event) {
-        self.try_note(Lane::default(), stream, event);
+    pub fn note(&self, stream: Stream, event: impl Into<Event>) {
+        self.try_note(Lane::default(), stream, event.into());
     }
 
     /// The same for what the next process must find even if this one dies right away: it is
     /// committed as soon as an alarm is.
-    pub fn note_at_once(&self, stream: Stream, event: Event) {
-        self.try_note(Lane::Alarm, stream, event);
+    pub fn note_at_once(&self, stream: Stream, event: impl Into<Event>) {
+        self.try_note(Lane::Alarm, stream, event.into());
     }
 
     fn try_note(&self, lane: Lane, stream: Stream, event: Event) {

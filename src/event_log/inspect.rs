@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use outstation_codec::StoredSegment;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
@@ -21,7 +22,6 @@ pub use super::store::queries::{Head, Pages};
 use super::store::rows::{EventRow, QuarantineRow};
 use super::store::space::{ROW_BYTES, bounds};
 use super::store::{copies, queries, schema};
-use crate::domain::model::batch::StoredSegment;
 use crate::domain::model::boots::Boots;
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::model::interval_set::{Delivery, IntervalSet};

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use outstation_codec::Lane;
+
 use crate::config::Log;
-use crate::domain::model::batch::Lane;
 use crate::domain::policy::lanes::LanePolicy;
 
 /// What the actor needs to know; see the configuration for the meaning of each.

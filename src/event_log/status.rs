@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::model::batch::Lane;
+use outstation_codec::Lane;
+
 use crate::domain::model::ledger::{Intake, Ledger};
 
 /// Which lanes hold something for a sink.

@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use outstation_codec::{Batch, Channel, Dated, Lane, Loss, Sensor, Stamp, Value, ValueType};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
@@ -26,11 +27,8 @@ use super::store::error::StorageError;
 use super::*;
 use crate::clock::Clock;
 use crate::config::Log;
-use crate::domain::model::batch::Dated;
-use crate::domain::model::batch::{Batch, Lane};
 use crate::domain::model::event::{Event, Stream};
-use crate::domain::model::ledger::{Intake, Loss};
-use crate::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
+use crate::domain::model::ledger::Intake;
 use crate::supervisor::pulse::Pulse;
 
 const NOW: i64 = 1_800_000_000_000;

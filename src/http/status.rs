@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use outstation_codec::{FaultCounts, Lane, Loss};
 use serde::Serialize;
 
-use crate::domain::model::batch::Lane;
 use crate::domain::model::endpoint::without_query;
-use crate::domain::model::ledger::{FaultCounts, Ledger, Loss};
+use crate::domain::model::ledger::Ledger;
 use crate::domain::policy::breaker::Cause;
 use crate::domain::policy::budget::{Account, Held};
 use crate::event_log::LogStatus;

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
 
+use outstation_codec::{FaultCounts, PublishedEvent};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -15,7 +16,6 @@ use super::{Decoder, LinesDecoder, Outbox, PortState, PortStatus, PostcardDecode
 use crate::clock::Clock;
 use crate::config::{self, Framing};
 use crate::domain::model::event::{Event, Stream};
-use crate::domain::model::ledger::FaultCounts;
 use crate::domain::policy::alarm::Rule;
 use crate::domain::policy::backoff::Backoff;
 use crate::event_log::{Append, Appender, LogClosed, LogStatus, Place};
@@ -307,7 +307,8 @@ impl Actor {
 
     fn opened(&mut self) {
         PortOpened { port: &self.ingest.config.name, path: &self.ingest.config.path }.report();
-        self.events.push((Stream::port(&self.ingest.config.name), Event::PortOpened));
+        self.events
+            .push((Stream::port(&self.ingest.config.name), PublishedEvent::PortOpened.into()));
         self.ingest.status.send_modify(|status| {
             status.state = PortState::Open;
             status.opened_once = true;
@@ -339,8 +340,8 @@ impl Actor {
         }
         PortAbsent { port: &self.ingest.config.name, reason, detail }.report();
         if !matches!(self.ingest.status.borrow().state, PortState::Absent { .. }) {
-            let event = Event::PortLost { reason: reason.to_owned() };
-            self.events.push((Stream::port(&self.ingest.config.name), event));
+            let event = PublishedEvent::PortLost { reason: reason.to_owned() };
+            self.events.push((Stream::port(&self.ingest.config.name), event.into()));
         }
         self.ingest.status.send_modify(|status| status.state = state);
     }
@@ -370,7 +371,7 @@ impl Actor {
             (std::mem::take(&mut self.untold), std::mem::take(&mut self.overflow_untold));
         if faults.seen().next().is_some() {
             PortFaults { port, since_last: &faults }.report();
-            self.events.push((Stream::port(port), Event::FramesLost { faults }));
+            self.events.push((Stream::port(port), PublishedEvent::FramesLost { faults }.into()));
         }
         if overflow > 0 {
             ReadingsOverflowed { port, count: overflow }.report();

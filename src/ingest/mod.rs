@@ -12,9 +12,9 @@
 
 use std::sync::Arc;
 
-use crate::domain::codec::segment::weight;
-use crate::domain::model::ledger::{Fault, Intake};
-use crate::domain::model::reading::{Readings, Sensor, Stamp, Value};
+use outstation_codec::{Fault, Readings, Sensor, Stamp, Value, weight};
+
+use crate::domain::model::ledger::Intake;
 use crate::domain::policy::alarm::{Rule, Watch};
 
 pub mod actor;

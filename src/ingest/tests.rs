@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use outstation_codec::{Channel, Lane, ValueType};
 use tokio::sync::{Mutex, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
@@ -13,8 +14,6 @@ use super::*;
 use crate::clock::Clock;
 use crate::config::{Format, Framing, LineSettings, Lines, Port};
 use crate::demo::pty::Pty;
-use crate::domain::model::batch::Lane;
-use crate::domain::model::reading::{Channel, ValueType};
 use crate::domain::policy::alarm::When;
 use crate::event_log::actor::LogActor;
 use crate::event_log::settings::{Intervals, LogConfig};

@@ -1,5 +1,6 @@
 //! Operational events as text.
 
+use outstation_codec::{Moment, ToldEvent};
 use serde::Serialize;
 
 use super::InspectError;
@@ -7,9 +8,7 @@ use super::lines::{Format, printable};
 use super::output::Output;
 use super::readings::{Selection, state_of};
 use crate::cli::complain;
-use crate::domain::model::batch::ToldEvent;
-use crate::domain::model::boots::Moment;
-use crate::domain::model::event::Stream;
+use crate::domain::model::event::{Event, Stream};
 use crate::domain::model::event_line::EventLine;
 use crate::event_log::inspect::{LogView, StoredEvent};
 
@@ -69,7 +68,7 @@ impl Known<'_> {
         date: impl Fn(Moment) -> (i64, bool),
     ) -> Option<String> {
         let StoredEvent { position, stream, .. } = stored;
-        let Some(event) = &stored.event else {
+        let Some(Event::Published(event)) = &stored.event else {
             complain(&format!("event {position} of `{}` is damaged; skipped", stream.as_str()));
             return None;
         };

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::domain::model::batch::Dated;
+use outstation_codec::{Dated, Value};
+
 use crate::domain::model::boots::rfc3339;
-use crate::domain::model::reading::Value;
 use crate::encoding::json;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -96,7 +96,7 @@ fn records(dated: &Dated<'_>) -> String {
 
 fn values<'a>(
     dated: &'a Dated<'_>,
-) -> impl Iterator<Item = (&'a crate::domain::model::reading::Channel, &'a Value)> {
+) -> impl Iterator<Item = (&'a outstation_codec::Channel, &'a Value)> {
     let channels = &dated.sensor.channels;
     dated
         .reading
@@ -131,9 +131,9 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use outstation_codec::{Channel, ReadingView, Sensor, Stamp, ValueType};
+
     use super::*;
-    use crate::domain::codec::segment::ReadingView;
-    use crate::domain::model::reading::{Channel, Sensor, Stamp, ValueType};
 
     fn rendered(format: Format, clock_set: bool) -> String {
         let channel = |name: &str, unit: &str| Channel {

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 
+use outstation_codec::Dated;
 use serde_json::{Map, Value};
 
 use super::lines::{Format, Lines, printable};
@@ -10,7 +11,6 @@ use super::output::Output;
 use super::readings::{of_segment, state_of};
 use super::{InspectError, Subject};
 use crate::cli::complain;
-use crate::domain::model::batch::Dated;
 use crate::domain::model::boots::rfc3339;
 use crate::domain::model::interval_set::IntervalSet;
 use crate::event_log::QuarantineRow;

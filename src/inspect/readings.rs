@@ -1,12 +1,11 @@
 //! Walking through the readings of a log: which ones, from where, page by page.
 
+use outstation_codec::{Dated, Moment, SegmentError, StoredSegment, TimeBase};
+
 use super::InspectError;
 use crate::cli::complain;
-use crate::domain::codec::segment::SegmentError;
-use crate::domain::model::batch::{Dated, StoredSegment};
-use crate::domain::model::boots::{Boots, Moment};
+use crate::domain::model::boots::Boots;
 use crate::domain::model::interval_set::IntervalSet;
-use crate::domain::model::reading::TimeBase;
 use crate::event_log::inspect::{LogView, Meaning, State};
 use crate::event_log::store::error::StorageError;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use outstation_codec::{Lane, Loss, Moment};
 use serde::Serialize;
 
 use super::readings::state_of;
@@ -10,11 +11,9 @@ use super::recent::Recent;
 use super::{InspectError, Subject, words};
 use crate::clock::Clock;
 use crate::config;
-use crate::domain::model::batch::Lane;
-use crate::domain::model::boots::Moment;
 use crate::domain::model::boots::rfc3339;
 use crate::domain::model::interval_set::IntervalSet;
-use crate::domain::model::ledger::{Ledger, Loss};
+use crate::domain::model::ledger::Ledger;
 use crate::domain::policy::wear::{Flash, Load};
 use crate::event_log::inspect::{Head, LogView, State, room};
 use crate::event_log::store::error::StorageError;

@@ -5,11 +5,10 @@
 
 use std::collections::BTreeMap;
 
+use outstation_codec::{Segment, StoredSegment};
 use serde::Serialize;
 
 use super::{InspectError, Subject};
-use crate::domain::codec::segment::Segment;
-use crate::domain::model::batch::StoredSegment;
 use crate::domain::model::event::Stream;
 use crate::domain::model::interval_set::IntervalSet;
 use crate::event_log::inspect::{LogView, State, StoredStream};

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use flate2::write::GzEncoder;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use outstation_codec::Batch;
 
 use crate::config::{Compression, Encoding, HttpSink as HttpSinkConfig, Precision};
 use crate::credentials::SetupError;
-use crate::domain::model::batch::Batch;
 use crate::domain::model::endpoint::Endpoint;
 use crate::encoding::influx::{self, Dialect, Omitted};
 use crate::encoding::json;

@@ -2,11 +2,10 @@
 
 use std::io::Read as _;
 
+use outstation_codec::{Channel, Lane, Segment, Sensor, Stamp, StoredSegment, Value, ValueType};
+
 use super::*;
 use crate::bench::w1::{SENSORS, Samples};
-use crate::domain::codec::segment::Segment;
-use crate::domain::model::batch::{Lane, StoredSegment};
-use crate::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
 
 /// As many seconds of W1, a commit each.
 fn w1(seconds: u64) -> Batch {

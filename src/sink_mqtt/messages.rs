@@ -5,13 +5,11 @@ use std::io::Write as _;
 use std::ops::Range;
 
 use bytes::Bytes;
+use outstation_codec::{Batch, Dated, SegmentError, Value};
 
 use super::topic::{below, topic};
 use crate::config::{MqttSink, Payload};
-use crate::domain::codec::segment::SegmentError;
-use crate::domain::model::batch::{Batch, Dated};
 use crate::domain::model::event_line::EventLine;
-use crate::domain::model::reading::Value;
 use crate::domain::model::template::Names;
 use crate::encoding::json::Lines;
 
@@ -159,12 +157,12 @@ fn write_bare(out: &mut Vec<u8>, value: &Value) {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use outstation_codec::{
+        Channel, Lane, PublishedEvent, Segment, Sensor, Stamp, StoredSegment, ToldEvent, ValueType,
+    };
+
     use super::*;
     use crate::config::Config;
-    use crate::domain::codec::segment::Segment;
-    use crate::domain::model::batch::{Lane, StoredSegment, ToldEvent};
-    use crate::domain::model::event::Event;
-    use crate::domain::model::reading::{Channel, Sensor, Stamp, ValueType};
 
     pub(crate) fn config(rest: &str) -> MqttSink {
         let text = format!("[[sink]]\nname = \"s\"\nkind = \"mqtt\"\nurl = \"mqtt://h\"\n{rest}");
@@ -184,7 +182,7 @@ pub(super) mod tests {
             let cells = [(0, Value::F64(20.5 + f64::from(index))), (1, Value::Text("yes".into()))];
             segment.push(0, Stamp::unix(0), cells.into_iter());
         }
-        let event = Event::PortOpened;
+        let event = PublishedEvent::PortOpened;
         let told = |position| ToldEvent {
             position,
             stream: "port/p".into(),

@@ -13,6 +13,7 @@
 use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};
 
+use outstation_codec::Batch;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -23,7 +24,6 @@ use self::packet::Hello;
 use crate::config::{Login, MqttSink as MqttSinkConfig, Payload};
 use crate::credentials::SetupError;
 use crate::credentials::file::NamedFile;
-use crate::domain::model::batch::Batch;
 use crate::domain::model::endpoint::Endpoint;
 use crate::domain::model::template::Names;
 use crate::telemetry::events::{MessagesUnheard, Report as _};

@@ -12,9 +12,10 @@
 
 use std::time::Duration;
 
+use outstation_codec::Batch;
+
 use super::client::{Connection, Failure};
 use super::streams::{Held, Start, read_back, stream_of};
-use crate::domain::model::batch::Batch;
 use crate::domain::model::interval_set::IntervalSet;
 
 /// One for each endpoint.
@@ -204,8 +205,9 @@ async fn suspect(
 
 #[cfg(test)]
 mod tests {
+    use outstation_codec::{Lane, StoredSegment};
+
     use super::*;
-    use crate::domain::model::batch::{Lane, StoredSegment};
 
     fn batch(first_seq: u64) -> Batch {
         Batch {

@@ -1,11 +1,12 @@
 //! A batch as NATS messages, without those that the stream is known to have.
 
+use outstation_codec::Batch;
+
 use super::client::Connection;
 use super::doubt::{Found, What, life};
 use super::subject::Subjects;
 use super::wire::Publish;
 use crate::config::NatsSink;
-use crate::domain::model::batch::Batch;
 use crate::domain::model::event_line::EventLine;
 use crate::encoding::json::Lines;
 use crate::upload::Refusal;

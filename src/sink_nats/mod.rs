@@ -14,6 +14,7 @@
 
 use std::time::Duration;
 
+use outstation_codec::Batch;
 use tokio::sync::Mutex;
 
 use self::answers::Unstored;
@@ -26,7 +27,6 @@ use self::streams::why_nobody_takes;
 use self::subject::Subjects;
 use crate::config::NatsSink as NatsConfig;
 use crate::credentials::SetupError;
-use crate::domain::model::batch::Batch;
 use crate::domain::model::endpoint::Endpoint;
 use crate::transport::tls;
 use crate::upload::{Deliver, Receipt, Refusal, Wire};

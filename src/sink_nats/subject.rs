@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::domain::model::reading::Sensor;
+use outstation_codec::Sensor;
+
 use crate::domain::model::template::{Names, Template};
 
 /// Stands for port and sensor in the subject of what happened to the device.

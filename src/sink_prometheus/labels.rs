@@ -7,8 +7,9 @@
 
 use std::borrow::Cow;
 
+use outstation_codec::{Channel, Sensor};
+
 use crate::config::PrometheusSink;
-use crate::domain::model::reading::{Channel, Sensor};
 
 /// Name and value of each label, sorted by name; none has an empty value, which would mean the same
 /// as no label.
@@ -67,10 +68,10 @@ fn metric<'a>(prefix: &str, channel: &'a str) -> (Cow<'a, str>, bool) {
 mod tests {
     use std::collections::BTreeSet;
 
+    use outstation_codec::ValueType;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::model::reading::ValueType;
 
     fn channel(name: &str, unit: &str) -> Channel {
         Channel { name: name.into(), unit: unit.into(), kind: ValueType::F64 }

@@ -21,6 +21,8 @@ use tokio::time::Instant;
 
 use self::doubt::Request;
 pub(crate) use self::doubt::SharedDoubt;
+use outstation_codec::Batch;
+
 use self::past::{Horizon, is_all_refused, is_all_too_old};
 use self::probe::{Guard, Objection, Probe, headers};
 use self::repeats::Repeats;
@@ -28,7 +30,6 @@ use self::samples::{Samples, encoded};
 use crate::clock::Clock;
 use crate::config::{PrometheusSink as Config, Sink};
 use crate::credentials::SetupError;
-use crate::domain::model::batch::Batch;
 use crate::domain::model::endpoint::Endpoint;
 use crate::domain::policy::breaker::Cause;
 use crate::domain::policy::lanes::Order;

@@ -11,12 +11,11 @@
 
 use std::collections::BTreeMap;
 
+use outstation_codec::{Batch, SegmentError, Value};
+
 use super::labels::{self, Labels};
 use crate::config::PrometheusSink;
-use crate::domain::codec::segment::SegmentError;
-use crate::domain::model::batch::Batch;
 use crate::domain::model::interval_set::IntervalSet;
-use crate::domain::model::reading::Value;
 
 /// Not a number, as Prometheus has it: of the others, one means that a series has ended.
 const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);

@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
+use outstation_codec::{
+    Anchor, Channel, Lane, Segment, Sensor, Stamp, StoredSegment, Value, ValueType,
+};
 use tower::ServiceExt;
 
 use super::*;
 use crate::config::Config as Configuration;
-use crate::domain::codec::segment::Segment;
-use crate::domain::model::batch::{Lane, StoredSegment};
-use crate::domain::model::boots::Anchor;
-use crate::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
 use crate::upload::Offer;
 use crate::upload::sinks::at;
 

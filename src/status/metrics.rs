@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use metrics::{counter, describe_counter, describe_gauge, gauge, with_local_recorder};
 use metrics_exporter_prometheus::PrometheusBuilder;
+use outstation_codec::{Fault, Loss};
 
 use super::board::Snapshot;
 use super::file_system::FileSystem;
 use super::process::Process;
-use crate::domain::model::ledger::{Fault, Loss};
 use crate::domain::policy::breaker::{Cause, State};
 use crate::domain::policy::budget::Held;
 use crate::event_log::LogStatus;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::{DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
+use outstation_codec::CLOCK_SET_AFTER_MS;
 
 use super::http_access::Credentials;
-use crate::domain::model::boots::CLOCK_SET_AFTER_MS;
 use crate::domain::model::endpoint::without_query;
 use crate::domain::policy::breaker::Cause;
 use crate::upload::{Refusal, Rejection};

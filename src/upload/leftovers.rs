@@ -4,7 +4,7 @@
 //! It is only a shortcut: all of it is still pending in the log, and dropping it loses nothing. At
 //! most one batch of each lane is in it.
 
-use crate::domain::model::batch::{Batch, Lane};
+use outstation_codec::{Batch, Lane};
 
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers {

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use tower::service_fn;
 use tower::util::BoxCloneService;
 
+use outstation_codec::Batch;
+
 use super::refusal::Refusal;
-use crate::domain::model::batch::Batch;
 
 /// What travels down the stack: cheap to clone, so that a retry offers the very same thing.
 #[derive(Clone, Debug)]

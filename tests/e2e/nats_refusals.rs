@@ -4,14 +4,14 @@ use std::net::TcpListener;
 
 use outstation::clock::Clock;
 use outstation::config::{Config, Sink};
-use outstation::domain::codec::segment::Segment;
-use outstation::domain::model::batch::{Batch, Lane, StoredSegment};
 use outstation::domain::model::endpoint::Endpoint;
-use outstation::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
 use outstation::domain::policy::breaker::Cause;
 use outstation::event_log::LogStatus;
 use outstation::upload::sinks::{self, Context};
 use outstation::upload::{AnySink, Offer, Receipt, Refusal, Rejection, Wire};
+use outstation_codec::{
+    Batch, Channel, Lane, Segment, Sensor, Stamp, StoredSegment, Value, ValueType,
+};
 use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use outstation::app::log_config;
 use outstation::clock::Clock;
 use outstation::config::Config;
-use outstation::domain::model::batch::Lane;
-use outstation::domain::model::reading::{Channel, Sensor, Stamp, Value as Measured, ValueType};
 use outstation::event_log::actor::LogActor;
 use outstation::event_log::{
     Append, Ask, Limits, LogHandle, LogStatus, Received, Refused, channel,
 };
 use outstation::supervisor::pulse::Pulse;
+use outstation_codec::Value as Measured;
+use outstation_codec::{Channel, Lane, Sensor, Stamp, ValueType};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::sync::Mutex;

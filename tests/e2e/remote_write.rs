@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use outstation::clock::Clock;
 use outstation::config::{Config, Sink};
-use outstation::domain::codec::segment::Segment;
-use outstation::domain::model::batch::{Batch, Lane, StoredSegment};
 use outstation::domain::model::endpoint::Endpoint;
-use outstation::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
 use outstation::event_log::LogStatus;
 use outstation::upload::sinks::{Context, at};
 use outstation::upload::{AnySink, Offer, Refusal, Rejection, Wire};
+use outstation_codec::{
+    Batch, Channel, Lane, Segment, Sensor, Stamp, StoredSegment, Value, ValueType,
+};
 use tower::{Service, ServiceExt};
 
 use crate::kit::tsdb::{Held, Tsdb, write_url};

@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outstation::clock::Clock;
-use outstation::domain::model::batch::Lane;
 use outstation::domain::model::interval_set::IntervalSet;
-use outstation::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
 use outstation::domain::policy::lanes::{LanePolicy, Order};
 use outstation::event_log::actor::LogActor;
 use outstation::event_log::settings::{Intervals, LogConfig, SinkRules};
 use outstation::event_log::{Append, Ask, Limits, LogHandle, LogStatus, Received, channel};
 use outstation::supervisor::pulse::Pulse;
+use outstation_codec::{Channel, Lane, Sensor, Stamp, Value, ValueType};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 

@@ -1,13 +1,10 @@
 //! A receiver that opens every batch and notes what it was offered, and when.
 
+use outstation_codec::{Batch, PublishedEvent, Value};
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-
-use outstation::domain::model::batch::Batch;
-use outstation::domain::model::event::Event;
-use outstation::domain::model::reading::Value;
 
 use crate::sensor::{now, text};
 
@@ -60,7 +57,7 @@ impl Content {
             })
             .map_err(|error| format!("a batch does not decode: {error}"))?;
         for told in &batch.events {
-            if let Event::Evicted { first, last, .. } = told.event {
+            if let PublishedEvent::Evicted { first, last, .. } = told.event {
                 content.evicted.push((first, last));
             }
         }

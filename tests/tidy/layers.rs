@@ -161,7 +161,7 @@ fn no_queue_is_unbounded_and_the_process_ends_in_main() {
 
 #[test]
 fn every_file_says_what_it_is_for() {
-    let files = ["src", "wire/src", "tests"].into_iter().flat_map(sources);
+    let files = ["src", "wire/src", "codec/src", "tests"].into_iter().flat_map(sources);
     let silent: Vec<String> =
         files.filter(|(_, text)| !text.starts_with("//!")).map(|(path, _)| path).collect();
     assert_none(&silent, "a file opens with what it is for");

@@ -6,45 +6,11 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use outstation_codec::{Anchor, Moment};
 use serde::{Deserialize, Serialize};
 
-/// A clock that shows a date before this was never set: no build of this program is older.
-pub const CLOCK_SET_AFTER_MS: i64 = 1_735_689_600_000; // 2025-01-01T00:00:00Z
 /// Steps below this are drift within a boot, not news worth a write to flash.
-pub const ANCHOR_STEP_MS: i64 = 500;
-
-/// A moment as the log knows it: a number of a boot, and the milliseconds since that boot.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Moment {
-    pub boot: u32,
-    pub ms: i64,
-}
-
-/// What the wall clock has to do with the time since boot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Anchor {
-    /// Unix milliseconds at the moment the device booted, as the wall clock has it.
-    pub boot_at_ms: i64,
-    /// Whether the wall clock had been set when this was read.
-    pub set: bool,
-}
-
-impl Anchor {
-    pub fn new(wall_ms: i64, since_boot_ms: i64) -> Self {
-        Self { boot_at_ms: wall_ms - since_boot_ms, set: wall_ms >= CLOCK_SET_AFTER_MS }
-    }
-
-    /// The date of a moment of this boot, in Unix milliseconds.
-    pub fn date(&self, since_boot_ms: i64) -> i64 {
-        self.boot_at_ms.saturating_add(since_boot_ms)
-    }
-
-    /// Whether `next` says something this one does not. A clock that lost its date teaches nothing.
-    fn is_improved_by(&self, next: &Self) -> bool {
-        let moved = (next.boot_at_ms - self.boot_at_ms).abs() >= ANCHOR_STEP_MS;
-        (next.set || !self.set) && (moved || next.set != self.set)
-    }
-}
+const ANCHOR_STEP_MS: i64 = 500;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Boot {
@@ -95,8 +61,14 @@ impl Boots {
     /// Whether this anchor is worth remembering.
     pub fn is_news(&self, boot: u32, next: &Anchor) -> bool {
         let known = self.get(boot).and_then(|boot| boot.anchor.as_ref());
-        known.is_none_or(|known| known.is_improved_by(next))
+        known.is_none_or(|known| improves(known, next))
     }
+}
+
+/// Whether `next` says something that `known` does not. A clock that lost its date teaches nothing.
+fn improves(known: &Anchor, next: &Anchor) -> bool {
+    let moved = (next.boot_at_ms - known.boot_at_ms).abs() >= ANCHOR_STEP_MS;
+    (next.set || !known.set) && (moved || next.set != known.set)
 }
 
 /// A date as text, in UTC with milliseconds; before 1970 is 1970.

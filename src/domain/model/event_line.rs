@@ -5,21 +5,17 @@
 
 use std::collections::BTreeMap;
 
+use outstation_codec::{Batch, Channel, FaultCounts, Moment, PublishedEvent, ToldEvent};
 use serde::Serialize;
 
-use super::batch::{Batch, ToldEvent};
-use super::boots::{Moment, rfc3339};
-use super::event::Event;
-use super::ledger::FaultCounts;
-use super::reading::Channel;
+use super::boots::rfc3339;
 
 /// One event with all that one has to know about it.
 #[derive(Debug, Serialize)]
 pub struct EventLine<'a> {
     pub device: &'a str,
     pub epoch: u64,
-    /// Its position; an event that is not told has none.
-    #[serde(skip_serializing_if = "is_zero")]
+    /// Its position.
     pub event: u64,
     pub stream: &'a str,
     pub time: String,
@@ -37,12 +33,8 @@ pub enum Facts<'a> {
     SensorDescribed { number: u32, port: &'a str, sensor: &'a str, channels: &'a [Channel] },
     BootStarted { boot: u32, boot_id: &'a str },
     ClockAnchored { boot: u32, boot_time: String, set: bool },
-    TookIn { port: &'a str, bytes: u64, frames: u64, accepted: u64, overflow: u64, faults: Faults },
     Lost { reason: &'static str, first_seq: u64, last_seq: u64, count: u64 },
     Evicted(Evicted),
-    SinkAdded { from: u64 },
-    Acknowledged { first_seq: u64, last_seq: u64 },
-    Told { through: u64 },
     PortOpened {},
     PortLost { reason: &'a str },
     BreakerMoved { breaker: &'a str, cause: Option<&'a str> },
@@ -51,9 +43,6 @@ pub enum Facts<'a> {
     EpochBegan { began: u64, from: u64, reason: &'static str },
     Refused { first_seq: u64, last_seq: u64, reason: &'a str },
     Numbers { first_seq: u64, last_seq: u64 },
-    BreakerSaved { endpoint: &'a str },
-    Spent { bytes: u64 },
-    Forgotten { first_seq: u64, last_seq: u64, count: u64 },
 }
 
 #[derive(Debug, Serialize)]
@@ -99,75 +88,62 @@ impl<'a> EventLine<'a> {
 }
 
 impl<'a> Facts<'a> {
-    pub fn of(event: &'a Event, date: impl Fn(Moment) -> (i64, bool)) -> Self {
+    pub fn of(event: &'a PublishedEvent, date: impl Fn(Moment) -> (i64, bool)) -> Self {
         match event {
-            Event::SensorDescribed { id, sensor } => Self::SensorDescribed {
+            PublishedEvent::SensorDescribed { id, sensor } => Self::SensorDescribed {
                 number: *id,
                 port: &sensor.port,
                 sensor: &sensor.name,
                 channels: &sensor.channels,
             },
-            Event::BootStarted { boot, id } => Self::BootStarted { boot: *boot, boot_id: id },
-            Event::ClockAnchored { boot, anchor } => Self::ClockAnchored {
+            PublishedEvent::BootStarted { boot, id } => {
+                Self::BootStarted { boot: *boot, boot_id: id }
+            }
+            PublishedEvent::ClockAnchored { boot, anchor } => Self::ClockAnchored {
                 boot: *boot,
                 boot_time: rfc3339(anchor.boot_at_ms).to_string(),
                 set: anchor.set,
             },
-            Event::TookIn { port, intake } => Self::TookIn {
-                port,
-                bytes: intake.bytes,
-                frames: intake.frames,
-                accepted: intake.accepted,
-                overflow: intake.overflow,
-                faults: faults(&intake.faults),
-            },
-            Event::Lost { loss, first, last } => Self::Lost {
+            PublishedEvent::Lost { loss, first, last } => Self::Lost {
                 reason: loss.reason(),
                 first_seq: *first,
                 last_seq: *last,
                 // A receiver may read this from anybody.
                 count: last.saturating_sub(*first).saturating_add(1),
             },
-            Event::Evicted { lane, first, last, count, from, to } => Self::Evicted(Evicted {
-                lane: lane.name(),
-                first_seq: *first,
-                last_seq: *last,
-                count: *count,
-                first_time: known(date(*from)),
-                last_time: known(date(*to)),
-            }),
-            Event::SinkAdded { from } => Self::SinkAdded { from: *from },
-            Event::Acknowledged { first, last } => {
-                Self::Acknowledged { first_seq: *first, last_seq: *last }
+            PublishedEvent::Evicted { lane, first, last, count, from, to } => {
+                Self::Evicted(Evicted {
+                    lane: lane.name(),
+                    first_seq: *first,
+                    last_seq: *last,
+                    count: *count,
+                    first_time: known(date(*from)),
+                    last_time: known(date(*to)),
+                })
             }
-            Event::Told { through } => Self::Told { through: *through },
-            Event::PortOpened => Self::PortOpened {},
-            Event::PortLost { reason } => Self::PortLost { reason },
-            Event::BreakerMoved { to, cause } => Self::BreakerMoved {
+            PublishedEvent::PortOpened => Self::PortOpened {},
+            PublishedEvent::PortLost { reason } => Self::PortLost { reason },
+            PublishedEvent::BreakerMoved { to, cause } => Self::BreakerMoved {
                 breaker: to,
                 cause: Some(cause.as_str()).filter(|cause| !cause.is_empty()),
             },
-            Event::FramesLost { faults: counts } => Self::FramesLost { faults: faults(counts) },
-            Event::ConfigApplied { generation, digest, version } => Self::ConfigApplied {
+            PublishedEvent::FramesLost { faults: counts } => {
+                Self::FramesLost { faults: faults(counts) }
+            }
+            PublishedEvent::ConfigApplied { generation, digest, version } => Self::ConfigApplied {
                 generation: *generation,
                 digest: format!("{digest:08x}"),
                 version,
             },
-            Event::EpochBegan { epoch, from, reason } => {
+            PublishedEvent::EpochBegan { epoch, from, reason } => {
                 Self::EpochBegan { began: *epoch, from: *from, reason: reason.name() }
             }
-            Event::Refused { first, last, reason } => {
+            PublishedEvent::Refused { first, last, reason } => {
                 Self::Refused { first_seq: *first, last_seq: *last, reason }
             }
-            Event::Replayed { first, last }
-            | Event::Discarded { first, last }
-            | Event::Skipped { first, last } => {
+            PublishedEvent::Replayed { first, last }
+            | PublishedEvent::Discarded { first, last } => {
                 Self::Numbers { first_seq: *first, last_seq: *last }
-            }
-            Event::BreakerSaved { endpoint, .. } => Self::BreakerSaved { endpoint },
-            Event::Spent(spent) => Self::Spent { bytes: spent.bytes },
-            Event::Forgotten { first, last, count } => {
-                Self::Forgotten { first_seq: *first, last_seq: *last, count: *count }
             }
         }
     }
@@ -181,32 +157,22 @@ fn known((time_ms, clock_set): (i64, bool)) -> Option<String> {
     clock_set.then(|| rfc3339(time_ms).to_string())
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's way of asking")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
 #[cfg(test)]
 mod tests {
+    use outstation_codec::{Anchor, EpochReason, Fault, Lane, Loss, Sensor, ValueType};
+
     use super::*;
-    use crate::domain::model::batch::Lane;
-    use crate::domain::model::boots::Anchor;
-    use crate::domain::model::event::EpochReason;
-    use crate::domain::model::ledger::{Fault, Intake, Loss};
-    use crate::domain::model::reading::{Sensor, ValueType};
-    use crate::domain::policy::breaker::SavedBreaker;
-    use crate::domain::policy::budget::Spent;
 
     const BOOT_AT_MS: i64 = 1_767_225_600_000; // 2026-01-01T00:00:00Z
 
     /// One of each kind, in the order of the format, with what a line says of it. Matching names
     /// every variant, so that none is forgotten here.
-    fn next(event: Option<&Event>) -> Option<(Event, &'static str)> {
+    fn next(event: Option<&PublishedEvent>) -> Option<(PublishedEvent, &'static str)> {
         let Some(event) = event else {
             let channel = Channel { name: "t".into(), unit: "Cel".into(), kind: ValueType::F32 };
             let sensor = Sensor { port: "mcu".into(), name: "t1".into(), channels: vec![channel] };
             let says = r#""sensor_described","number":3,"port":"mcu","sensor":"t1","channels":[{"name":"t","unit":"Cel","kind":"f32"}]"#;
-            return Some((Event::SensorDescribed { id: 3, sensor }, says));
+            return Some((PublishedEvent::SensorDescribed { id: 3, sensor }, says));
         };
         let mut faults = FaultCounts::default();
         faults.add(Fault::SequenceGap, 7);
@@ -214,89 +180,68 @@ mod tests {
         let anchor = Anchor { boot_at_ms: BOOT_AT_MS, set: true };
         let span = |boot| (Moment { boot, ms: 0 }, Moment { boot: 0, ms: 1500 });
         let next = match event {
-            Event::SensorDescribed { .. } => (
-                Event::BootStarted { boot: 2, id: "b-2".into() },
+            PublishedEvent::SensorDescribed { .. } => (
+                PublishedEvent::BootStarted { boot: 2, id: "b-2".into() },
                 r#""boot_started","boot":2,"boot_id":"b-2""#,
             ),
-            Event::BootStarted { .. } => (
-                Event::ClockAnchored { boot: 2, anchor },
+            PublishedEvent::BootStarted { .. } => (
+                PublishedEvent::ClockAnchored { boot: 2, anchor },
                 r#""clock_anchored","boot":2,"boot_time":"2026-01-01T00:00:00.000Z","set":true"#,
             ),
-            Event::ClockAnchored { .. } => (
-                Event::TookIn {
-                    port: "mcu".into(),
-                    intake: Intake { faults, ..Intake::default() },
-                },
-                r#""took_in","port":"mcu","bytes":0,"frames":0,"accepted":0,"overflow":0,"faults":{"crc":2,"sequence_gap":7}"#,
-            ),
-            Event::TookIn { .. } => (
-                Event::Lost { loss: Loss::Damaged, first: 4, last: 6 },
+            PublishedEvent::ClockAnchored { .. } => (
+                PublishedEvent::Lost { loss: Loss::Damaged, first: 4, last: 6 },
                 r#""lost","reason":"damaged","first_seq":4,"last_seq":6,"count":3"#,
             ),
-            Event::Lost { .. } => (Event::SinkAdded { from: 9 }, r#""sink_added","from":9"#),
-            Event::SinkAdded { .. } => (
-                Event::Acknowledged { first: 1, last: 8 },
-                r#""acknowledged","first_seq":1,"last_seq":8"#,
-            ),
-            Event::Acknowledged { .. } => (Event::PortOpened, r#""port_opened""#),
-            Event::PortOpened => {
-                (Event::PortLost { reason: "lost".into() }, r#""port_lost","reason":"lost""#)
-            }
-            Event::PortLost { .. } => (
-                Event::BreakerMoved { to: "open".into(), cause: "link_down".into() },
-                r#""breaker_moved","breaker":"open","cause":"link_down""#,
-            ),
-            Event::BreakerMoved { cause, .. } if !cause.is_empty() => (
-                Event::BreakerMoved { to: "closed".into(), cause: String::new() },
-                r#""breaker_moved","breaker":"closed","cause":null"#,
-            ),
-            Event::BreakerMoved { .. } => {
+            PublishedEvent::Lost { .. } => {
                 let (from, to) = span(1);
                 let lane = Lane::Live;
                 (
-                    Event::Evicted { lane, first: 1, last: 9, count: 5, from, to },
+                    PublishedEvent::Evicted { lane, first: 1, last: 9, count: 5, from, to },
                     r#""evicted","lane":"live","first_seq":1,"last_seq":9,"count":5,"first_time":null,"last_time":"2026-01-01T00:00:01.500Z""#,
                 )
             }
-            Event::Evicted { .. } => (
-                Event::FramesLost { faults },
+            PublishedEvent::Evicted { .. } => (PublishedEvent::PortOpened, r#""port_opened""#),
+            PublishedEvent::PortOpened => (
+                PublishedEvent::PortLost { reason: "lost".into() },
+                r#""port_lost","reason":"lost""#,
+            ),
+            PublishedEvent::PortLost { .. } => (
+                PublishedEvent::FramesLost { faults },
                 r#""frames_lost","faults":{"crc":2,"sequence_gap":7}"#,
             ),
-            Event::FramesLost { .. } => (
-                Event::ConfigApplied { generation: 2, digest: 0xABC, version: "0.1.0".into() },
+            PublishedEvent::FramesLost { .. } => (
+                PublishedEvent::BreakerMoved { to: "open".into(), cause: "link_down".into() },
+                r#""breaker_moved","breaker":"open","cause":"link_down""#,
+            ),
+            PublishedEvent::BreakerMoved { cause, .. } if !cause.is_empty() => (
+                PublishedEvent::BreakerMoved { to: "closed".into(), cause: String::new() },
+                r#""breaker_moved","breaker":"closed","cause":null"#,
+            ),
+            PublishedEvent::BreakerMoved { .. } => (
+                PublishedEvent::ConfigApplied {
+                    generation: 2,
+                    digest: 0xABC,
+                    version: "0.1.0".into(),
+                },
                 r#""config_applied","generation":2,"digest":"00000abc","version":"0.1.0""#,
             ),
-            Event::ConfigApplied { .. } => (
-                Event::EpochBegan { epoch: 9, from: 501, reason: EpochReason::Salvaged },
+            PublishedEvent::ConfigApplied { .. } => (
+                PublishedEvent::EpochBegan { epoch: 9, from: 501, reason: EpochReason::Salvaged },
                 r#""epoch_began","began":9,"from":501,"reason":"salvaged""#,
             ),
-            Event::EpochBegan { .. } => (Event::Told { through: 4 }, r#""told","through":4"#),
-            Event::Told { .. } => (
-                Event::Refused { first: 4, last: 5, reason: "no".into() },
+            PublishedEvent::EpochBegan { .. } => (
+                PublishedEvent::Refused { first: 4, last: 5, reason: "no".into() },
                 r#""refused","first_seq":4,"last_seq":5,"reason":"no""#,
             ),
-            Event::Refused { .. } => {
-                (Event::Replayed { first: 4, last: 5 }, r#""replayed","first_seq":4,"last_seq":5"#)
-            }
-            Event::Replayed { .. } => (
-                Event::Discarded { first: 4, last: 5 },
+            PublishedEvent::Refused { .. } => (
+                PublishedEvent::Replayed { first: 4, last: 5 },
+                r#""replayed","first_seq":4,"last_seq":5"#,
+            ),
+            PublishedEvent::Replayed { .. } => (
+                PublishedEvent::Discarded { first: 4, last: 5 },
                 r#""discarded","first_seq":4,"last_seq":5"#,
             ),
-            Event::Discarded { .. } => {
-                (Event::Skipped { first: 4, last: 5 }, r#""skipped","first_seq":4,"last_seq":5"#)
-            }
-            Event::Skipped { .. } => (
-                Event::BreakerSaved { endpoint: "a".into(), saved: SavedBreaker::Closed },
-                r#""breaker_saved","endpoint":"a""#,
-            ),
-            Event::BreakerSaved { .. } => {
-                (Event::Spent(Spent { bytes: 9, ..Spent::default() }), r#""spent","bytes":9"#)
-            }
-            Event::Spent(_) => (
-                Event::Forgotten { first: 1, last: 9, count: 4 },
-                r#""forgotten","first_seq":1,"last_seq":9,"count":4"#,
-            ),
-            Event::Forgotten { .. } => return None,
+            PublishedEvent::Discarded { .. } => return None,
         };
         Some(next)
     }
@@ -318,14 +263,15 @@ mod tests {
             assert_eq!(line(&told), format!("{head}{says}}}"));
             last = Some(told.event);
         }
-        assert_eq!(last, Some(Event::Forgotten { first: 1, last: 9, count: 4 }));
+        assert_eq!(last, Some(PublishedEvent::Discarded { first: 4, last: 5 }));
     }
 
     #[test]
-    fn what_nobody_could_date_is_marked_and_what_is_not_told_has_no_position() {
+    fn what_nobody_could_date_is_marked() {
         let stream = "port/mcu".to_owned();
-        let told = ToldEvent { position: 0, stream, boot: 1, at_ms: 5, event: Event::PortOpened };
-        let expected = r#"{"device":"pump-7","epoch":9,"stream":"port/mcu","time":"1970-01-01T00:00:00.005Z","clock":"unset","kind":"port_opened"}"#;
+        let told =
+            ToldEvent { position: 3, stream, boot: 1, at_ms: 5, event: PublishedEvent::PortOpened };
+        let expected = r#"{"device":"pump-7","epoch":9,"event":3,"stream":"port/mcu","time":"1970-01-01T00:00:00.005Z","clock":"unset","kind":"port_opened"}"#;
         assert_eq!(line(&told), expected);
     }
 }

@@ -9,99 +9,11 @@
 
 use std::collections::BTreeMap;
 
+use outstation_codec::{FaultCounts, Loss, Stage};
 use serde::{Deserialize, Serialize};
 
 use super::interval_set::IntervalSet;
 use super::reading_class::{Classes, Standing};
-
-/// Where in the pipeline a fault stands, and so which equation it belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// Bytes that are no frame.
-    Framing,
-    /// A frame that gives no reading.
-    Decode,
-    /// Worth counting, but nothing of ours: the sensor lost or restarted something.
-    Notice,
-}
-
-macro_rules! faults {
-    ($($name:ident $stage:ident $reason:literal $doc:literal,)+) => {
-        /// Everything that can be wrong with what a port delivers.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Fault { $(#[doc = $doc] $name,)+ }
-
-        impl Fault {
-            pub const ALL: &'static [Self] = &[$(Self::$name),+];
-
-            /// The label in metrics, logs and `/status`.
-            pub fn reason(self) -> &'static str {
-                match self { $(Self::$name => $reason),+ }
-            }
-
-            /// What it means, for a person.
-            pub fn meaning(self) -> &'static str {
-                match self { $(Self::$name => $doc),+ }
-            }
-
-            pub fn stage(self) -> Stage {
-                match self { $(Self::$name => Stage::$stage),+ }
-            }
-        }
-    };
-}
-
-// Stored by position: append only.
-faults! {
-    Cobs Framing "cobs" "the frame's byte stuffing is broken",
-    Crc Framing "crc" "the frame's checksum does not match",
-    TooLong Framing "too_long" "the frame or line is longer than allowed",
-    TooShort Framing "too_short" "the frame is too short to be one",
-    Version Framing "version" "the frame has a version this program does not know",
-    Malformed Framing "malformed" "the frame's checksum fits but its content does not parse",
-    NotUtf8 Framing "not_utf8" "the line is not UTF-8 text",
-    Unparsable Decode "unparsable" "the line does not parse in the configured format",
-    NoValue Decode "no_value" "the frame or line carries no value",
-    UnknownChannel Decode "unknown_channel" "the sample names a channel that no hello has described since the port was opened",
-    TooMany Decode "too_many" "more sensors or channels than a port may have",
-    Time Decode "time" "the line's time field is missing or no date; is `time_unit` right?",
-    SequenceGap Notice "sequence_gap" "sequence numbers are missing: the sensor or the line lost frames",
-    SensorRestart Notice "sensor_restart" "the sensor's clock or sequence started again",
-}
-
-/// Counts by fault.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FaultCounts(Vec<u64>);
-
-impl FaultCounts {
-    pub fn add(&mut self, fault: Fault, count: u64) {
-        let at = fault as usize;
-        if self.0.len() <= at {
-            self.0.resize(at + 1, 0);
-        }
-        // A sensor may claim any gap; the count stays a number.
-        self.0[at] = self.0[at].saturating_add(count);
-    }
-
-    pub fn get(&self, fault: Fault) -> u64 {
-        self.0.get(fault as usize).copied().unwrap_or(0)
-    }
-
-    pub fn total(&self, stage: Stage) -> u64 {
-        self.seen().filter(|(fault, _)| fault.stage() == stage).map(|(_, count)| count).sum()
-    }
-
-    /// The faults that occurred, with their counts.
-    pub fn seen(&self) -> impl Iterator<Item = (Fault, u64)> {
-        Fault::ALL.iter().map(|fault| (*fault, self.get(*fault))).filter(|(_, count)| *count > 0)
-    }
-
-    pub fn merge(&mut self, other: &Self) {
-        for (fault, count) in other.seen() {
-            self.add(fault, count);
-        }
-    }
-}
 
 /// What one port took in. Used for a port's whole life and for the part since the last message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,32 +47,6 @@ impl Intake {
         self.accepted += other.accepted;
         self.overflow += other.overflow;
         self.faults.merge(&other.faults);
-    }
-}
-
-/// Why a reading was lost. Every lost reading has exactly one of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Loss {
-    /// The log did not keep up and the bounded buffer before it was full.
-    Overflow,
-    /// The log was full and made room.
-    Evicted,
-    /// The storage returned something else than was written.
-    Damaged,
-    /// A sink refused it and it is kept no longer.
-    Refused,
-}
-
-impl Loss {
-    pub const ALL: [Self; 4] = [Self::Overflow, Self::Evicted, Self::Damaged, Self::Refused];
-
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Overflow => "overflow",
-            Self::Evicted => "evicted",
-            Self::Damaged => "damaged",
-            Self::Refused => "refused",
-        }
     }
 }
 
@@ -313,6 +199,8 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use outstation_codec::Fault;
+
     use super::*;
 
     fn sound() -> Ledger {
@@ -364,12 +252,5 @@ mod tests {
             step(&mut ledger);
             assert_eq!(ledger.imbalances(), [message]);
         }
-    }
-
-    #[test]
-    fn reasons_are_distinct() {
-        let reasons: std::collections::BTreeSet<_> =
-            Fault::ALL.iter().map(|fault| fault.reason()).collect();
-        assert_eq!(reasons.len(), Fault::ALL.len());
     }
 }

@@ -2,11 +2,9 @@
 
 // What a sensor says, and how it is named and dated.
 pub mod boots;
-pub mod reading;
 pub mod sensors;
 
 // What the log keeps and hands out.
-pub mod batch;
 pub mod event;
 pub mod event_line;
 pub mod generation;

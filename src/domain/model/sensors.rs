@@ -5,9 +5,8 @@
 
 use std::collections::HashMap;
 
+use outstation_codec::{CHANNELS_MAX, Channel, Sensor};
 use serde::{Deserialize, Serialize};
-
-use super::reading::{CHANNELS_MAX, Channel, Sensor};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registry {
@@ -104,8 +103,9 @@ fn combined(known: &Channel, seen: &Channel) -> Channel {
 
 #[cfg(test)]
 mod tests {
+    use outstation_codec::ValueType;
+
     use super::*;
-    use crate::domain::model::reading::ValueType;
 
     fn sensor(channels: &[(&str, &str, ValueType)]) -> Sensor {
         let channels = channels.iter().map(|(name, unit, kind)| Channel {

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::model::reading::{SENSORS_MAX, Sensor, Value};
+use outstation_codec::{SENSORS_MAX, Sensor, Value};
 
 /// So many alarms of one rule and sensor in a row.
 const BURST: i64 = 4;
@@ -194,10 +194,10 @@ fn truth(value: &Value) -> Option<bool> {
 
 #[cfg(test)]
 mod tests {
+    use outstation_codec::{Channel, ValueType};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::model::reading::{Channel, ValueType};
 
     const MINUTE: i64 = 60_000;
 

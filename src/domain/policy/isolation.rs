@@ -4,7 +4,7 @@
 //! segments, then by readings. The left part goes first, so that order holds. To find `k` bad ones
 //! among `n` takes about `2·k·log₂ n` requests, and whatever is accepted on the way is delivered.
 
-use crate::domain::model::batch::{Batch, StoredSegment, ToldEvent};
+use outstation_codec::{Batch, StoredSegment, ToldEvent};
 
 /// The most of a server's words that are kept, in bytes.
 const REASON_BYTES_MAX: usize = 256;

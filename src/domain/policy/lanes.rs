@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::domain::model::batch::Lane;
+use outstation_codec::Lane;
 
 /// How a sink is given what it is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,13 +1,10 @@
 //! Invariants checked: a line says what the reading says, with types that last; whatever a name or a
 //! text holds, it stays where it belongs; what cannot be said is counted.
 
+use outstation_codec::{Anchor, Lane, Segment, Sensor, Stamp, StoredSegment};
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::codec::segment::Segment;
-use crate::domain::model::batch::{Lane, StoredSegment};
-use crate::domain::model::boots::Anchor;
-use crate::domain::model::reading::{Sensor, Stamp};
 
 const MS: i64 = 1_767_225_600_123;
 

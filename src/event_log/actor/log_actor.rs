@@ -9,10 +9,11 @@ use tokio::sync::Mutex;
 use tokio::task::yield_now;
 use tokio::time::{sleep, sleep_until};
 
+use outstation_codec::Lane;
+
 use super::open_segments::OpenSegments;
 use super::schedule::{CommitSchedule, RETRY};
 use crate::clock::Clock;
-use crate::domain::model::batch::Lane;
 use crate::domain::model::event::{Event, Stream};
 use crate::event_log::handle::{Append, Ask, Mailbox, Recalled, Received, Request};
 use crate::event_log::offer::offers::{Next, Offers};

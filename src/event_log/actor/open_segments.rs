@@ -3,11 +3,12 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use crate::domain::codec::segment::{CELLS_MAX, Segment};
-use crate::domain::model::batch::{Lane, StoredSegment};
+use outstation_codec::{
+    CELLS_MAX, Lane, PublishedEvent, Readings, Segment, Stamp, StoredSegment, Value,
+};
+
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::model::ledger::Intake;
-use crate::domain::model::reading::{Readings, Stamp, Value};
 use crate::domain::model::sensors::Mapping;
 use crate::event_log::state::log_state::LogState;
 use crate::event_log::store::commit::NewSegment;
@@ -86,7 +87,10 @@ impl OpenSegments {
                 SensorCrowded { port: &sensor.port, sensor: &sensor.name }.report();
             }
             if let Some(sensor) = news {
-                state.record(Stream::registry(), Event::SensorDescribed { id: mapping.id, sensor });
+                state.record(
+                    Stream::registry(),
+                    PublishedEvent::SensorDescribed { id: mapping.id, sensor },
+                );
             }
             mappings.push(mapping);
         }

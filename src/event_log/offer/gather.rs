@@ -1,8 +1,9 @@
 //! Reading one batch out of a part of the log: whole segments as they are, and of others what the sink
 //! is owed.
 
+use outstation_codec::{Lane, StoredSegment};
+
 use super::view::{Scope, Stored, View};
-use crate::domain::model::batch::{Lane, StoredSegment};
 use crate::domain::policy::batch_size::Limits;
 use crate::event_log::store::error::StorageError;
 

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use outstation_codec::{Batch, Lane, Loss, PublishedEvent, StoredSegment, ToldEvent};
+
 use super::gather::{Gathered, Hole, gather};
 use super::view::{Due, Marks, Turn, View};
-use crate::domain::model::batch::{Batch, Lane, StoredSegment, ToldEvent};
-use crate::domain::model::event::{Event, Stream};
-use crate::domain::model::ledger::Loss;
+use crate::domain::model::event::Stream;
 use crate::domain::policy::batch_size::Limits;
 use crate::domain::policy::lanes::Order;
 use crate::event_log::handle::Ask;
@@ -235,7 +235,7 @@ fn write_off(state: &mut LogState, (first, last): Hole) {
     // Of all sinks: what those that are waited for have is lost to the others all the same.
     let settled = state.aggregates.settled_by_all(&state.config.names());
     for (first, last) in state.aggregates.books.owed(&settled, first, last) {
-        state.record(Stream::ledger(), Event::Lost { loss: Loss::Damaged, first, last });
+        state.record(Stream::ledger(), PublishedEvent::Lost { loss: Loss::Damaged, first, last });
     }
 }
 
@@ -260,10 +260,9 @@ fn untold(
     rows.truncate(fits.count().max(1));
     let first_owed = state.aggregates.closed(sink).first_gap(1);
     let rows = rows.into_iter().map(|row| {
-        let mut event = postcard::from_bytes(&row.data)
-            .map_err(|source| StorageError::Encoding { what: "event", source })?;
+        let mut event = row.published()?;
         // What this sink has under an earlier epoch does not come again under this one.
-        if let Event::EpochBegan { from, .. } = &mut event {
+        if let PublishedEvent::EpochBegan { from, .. } = &mut event {
             *from = first_owed.max(*from);
         }
         Ok(ToldEvent {

@@ -13,7 +13,8 @@
 
 use std::time::Duration;
 
-use crate::domain::model::batch::Lane;
+use outstation_codec::Lane;
+
 use crate::domain::model::interval_set::IntervalSet;
 use crate::domain::policy::lanes::{LanePolicy, Order};
 use crate::event_log::state::log_state::LogState;

@@ -18,6 +18,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use outstation_codec::PublishedEvent;
+
 use super::news::News;
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::model::interval_set::{IntervalSet, NONE};
@@ -135,7 +137,7 @@ impl Copies {
         let gone = state.aggregates.quarantine(sink).discarded.within(first, last);
         let reason = shortened(&refused.reason);
         self.news.refused(sink, first, last, &reason);
-        let event = Event::Refused { first, last, reason: reason.clone() };
+        let event = PublishedEvent::Refused { first, last, reason: reason.clone() };
         state.record(Stream::quarantine(sink), event);
         state.record(Stream::delivery(sink), Event::Acknowledged { first, last });
         let (sink, segment) = (sink.to_owned(), segment.clone());
@@ -163,7 +165,7 @@ impl Copies {
     }
 
     fn take_away(&mut self, state: &mut LogState, sink: &str, first: u64, last: u64) {
-        state.record(Stream::quarantine(sink), Event::Discarded { first, last });
+        state.record(Stream::quarantine(sink), PublishedEvent::Discarded { first, last });
         self.stage(Change::Remove { sink: sink.to_owned(), first, last });
     }
 
@@ -188,7 +190,7 @@ impl Copies {
         let held = state.aggregates.quarantine(sink).held.within(first, last);
         for (first, last) in &held {
             let (first, last) = (*first, *last);
-            state.record(Stream::quarantine(sink), Event::Replayed { first, last });
+            state.record(Stream::quarantine(sink), PublishedEvent::Replayed { first, last });
             self.stage(Change::Mark { sink: sink.to_owned(), first, last });
         }
         count(&held)

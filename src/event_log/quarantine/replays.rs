@@ -1,6 +1,7 @@
 //! Offering once more what a sink had refused, from the copies.
 
-use crate::domain::model::batch::StoredSegment;
+use outstation_codec::StoredSegment;
+
 use crate::domain::model::interval_set::IntervalSet;
 use crate::domain::policy::batch_size::Limits;
 use crate::event_log::store::database::Database;

@@ -1,11 +1,11 @@
 //! What a record has to look like to be a row of ours, in any format version, and how far a row that
 //! was found can be relied on.
 
+use outstation_codec::{Lane, Moment, StoredSegment};
+
 use super::frames::Source;
 use super::images::Image;
 use super::pages::{Class, Tree, Value};
-use crate::domain::model::batch::{Lane, StoredSegment};
-use crate::domain::model::boots::Moment;
 use crate::domain::model::event::{Event, Stream};
 use crate::event_log::store::commit::NewSegment;
 use crate::event_log::store::rows::{EventRow, MetaRow, QuarantineRow, SnapshotRow};

@@ -12,10 +12,11 @@
 //! A new epoch wherever it cannot be proved that the numbers to come were never given out: a
 //! receiver would take the new readings for repeats, and drop them.
 
+use outstation_codec::{EpochReason, Loss, PublishedEvent};
+
 use super::salvage;
 use crate::clock::Clock;
-use crate::domain::model::event::{EpochReason, Event, Stream};
-use crate::domain::model::ledger::Loss;
+use crate::domain::model::event::{Event, Stream};
 use crate::event_log::state::aggregates::Aggregates;
 use crate::event_log::store::copies::Copied;
 use crate::event_log::store::database::Database;
@@ -63,10 +64,9 @@ pub(crate) fn salvage(
     let lost = salvage::salvage(files, sinks, error)?;
     let mut opened = as_it_is(files, boot_id)?;
     // The books have them already; the sinks are told.
-    let told = lost
-        .into_iter()
-        .take(RANGES_TOLD)
-        .map(|(first, last)| (Stream::ledger(), Event::Lost { loss: Loss::Damaged, first, last }));
+    let told = lost.into_iter().take(RANGES_TOLD).map(|(first, last)| {
+        (Stream::ledger(), PublishedEvent::Lost { loss: Loss::Damaged, first, last }.into())
+    });
     opened.news.extend(told);
     Ok(opened)
 }
@@ -152,7 +152,7 @@ impl Opened {
         let epoch = new_epoch();
         self.database.identify(epoch, files.identity()?)?;
         let from = self.database.oldest_seq()?.min(self.next_seq);
-        self.news.push((Stream::log(), Event::EpochBegan { epoch, from, reason }));
+        self.news.push((Stream::log(), PublishedEvent::EpochBegan { epoch, from, reason }.into()));
         LogBegan { path: self.database.path(), epoch, reason: reason.name() }.report();
         Ok(())
     }

@@ -4,9 +4,10 @@
 
 use std::path::Path;
 
+use outstation_codec::StoredSegment;
+
 use super::carve::{self, Carving};
 use super::salvage;
-use crate::domain::model::batch::StoredSegment;
 use crate::domain::model::interval_set::IntervalSet;
 use crate::event_log::inspect::Meaning;
 use crate::event_log::state::aggregates::Aggregates;

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::carve::Carving;
 use super::carved::Carved;
 use super::salvage::introduce;
-use crate::domain::model::event::{Event, Stream};
+use outstation_codec::PublishedEvent;
+
+use crate::domain::model::event::Stream;
 use crate::domain::model::interval_set::IntervalSet;
 use crate::domain::model::quarantine::Quarantine;
 use crate::event_log::state::aggregates::Aggregates;
@@ -83,9 +85,9 @@ fn wanted(
 fn note_copy(aggregates: &mut Aggregates, copy: &QuarantineRow) {
     let (first, last) = (copy.segment.first_seq, copy.segment.last_seq());
     let (stream, reason) = (Stream::quarantine(&copy.sink), copy.reason.clone());
-    aggregates.note(stream.clone(), Event::Refused { first, last, reason });
+    aggregates.note(stream.clone(), PublishedEvent::Refused { first, last, reason });
     if copy.replayed {
-        aggregates.note(stream, Event::Replayed { first, last });
+        aggregates.note(stream, PublishedEvent::Replayed { first, last });
     }
 }
 
@@ -93,7 +95,7 @@ fn count_lost(aggregates: &mut Aggregates, sink: &str, rescued: &IntervalSet) {
     let lost = aggregates.quarantine(sink).kept().difference(rescued);
     for (first, last) in lost.intervals() {
         let (first, last) = (*first, *last);
-        aggregates.note(Stream::quarantine(sink), Event::Discarded { first, last });
+        aggregates.note(Stream::quarantine(sink), PublishedEvent::Discarded { first, last });
         let (count, why) = (last - first + 1, Why::Damaged);
         ReadingsDiscarded { sink, first, last, count, why }.report();
     }

@@ -13,15 +13,15 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 
+use outstation_codec::{Channel, Loss, PublishedEvent, Sensor, StoredSegment};
+
 use super::carve::{self, Carving};
 use super::carved::Found;
 use super::rescue::rescue_quarantine;
 use crate::clock::Clock;
-use crate::domain::model::batch::StoredSegment;
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::model::interval_set::IntervalSet;
-use crate::domain::model::ledger::{Intake, Loss};
-use crate::domain::model::reading::{Channel, Sensor};
+use crate::domain::model::ledger::Intake;
 use crate::event_log::state::aggregates::Aggregates;
 use crate::event_log::store::commit::Commit;
 use crate::event_log::store::database::Database;
@@ -286,7 +286,7 @@ fn balance(aggregates: &mut Aggregates, kept: &IntervalSet, sinks: &[String]) ->
     let gone = owed.into_iter().flat_map(|(first, last)| kept.missing(first, last));
     let lost_ranges: Vec<(u64, u64)> = gone.collect();
     for (first, last) in &lost_ranges {
-        let event = Event::Lost { loss: Loss::Damaged, first: *first, last: *last };
+        let event = PublishedEvent::Lost { loss: Loss::Damaged, first: *first, last: *last };
         aggregates.note(Stream::ledger(), event);
     }
     let lost = lost_ranges.iter().map(|(first, last)| last - first + 1).sum();

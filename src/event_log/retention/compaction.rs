@@ -7,8 +7,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::codec::segment::Segment;
-use crate::domain::model::batch::StoredSegment;
+use outstation_codec::{Segment, StoredSegment};
+
 use crate::event_log::store::commit::NewSegment;
 use crate::event_log::store::database::Database;
 use crate::event_log::store::error::StorageError;

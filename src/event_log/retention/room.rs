@@ -1,8 +1,8 @@
 //! Keeping the log within its bounds: what was delivered leaves it, and when there is no room, what
 //! was not.
 
-use crate::domain::model::batch::Lane;
-use crate::domain::model::boots::Moment;
+use outstation_codec::{Lane, Moment, PublishedEvent};
+
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::policy::retention::{Bounds, Relief};
 use crate::event_log::quarantine::kept::Copies;
@@ -218,7 +218,7 @@ fn record_eviction(state: &mut LogState, lane: Lane, oldest: Head, newest: Head)
     }
     let from = Moment { boot: oldest.boot, ms: oldest.first_ms };
     let to = Moment { boot: newest.boot, ms: newest.last_ms };
-    state.record(Stream::ledger(), Event::Evicted { lane, first, last, count, from, to });
+    state.record(Stream::ledger(), PublishedEvent::Evicted { lane, first, last, count, from, to });
     let [from, to] = [from, to].map(|moment| state.aggregates.boots.date(moment));
     ReadingsEvicted { lane: lane.name(), first, last, count, from, to }.report();
 }

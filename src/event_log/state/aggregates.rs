@@ -5,12 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use outstation_codec::{Loss, PublishedEvent};
+
 use super::staging;
 use crate::domain::model::boots::Boots;
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::model::generation::Generation;
 use crate::domain::model::interval_set::{Delivery, IntervalSet, NONE};
-use crate::domain::model::ledger::{Books, Loss};
+use crate::domain::model::ledger::Books;
 use crate::domain::model::quarantine::{NOTHING, Quarantine};
 use crate::domain::model::reading_class::Standing;
 use crate::domain::model::sensors::Registry;
@@ -89,14 +91,15 @@ impl Aggregates {
     }
 
     /// Applies an event that only a snapshot will tell of.
-    pub(crate) fn note(&mut self, stream: Stream, event: Event) {
-        self.apply(&stream, &event);
+    pub(crate) fn note(&mut self, stream: Stream, event: impl Into<Event>) {
+        self.apply(&stream, &event.into());
         let version = self.version(&stream) + 1;
         self.versions.insert(stream, version);
     }
 
     /// Applies an event and stages it for the next commit; `at_ms` is when it happened.
-    pub(crate) fn record(&mut self, stream: Stream, event: Event, at_ms: i64) {
+    pub(crate) fn record(&mut self, stream: Stream, event: impl Into<Event>, at_ms: i64) {
+        let event = event.into();
         self.apply(&stream, &event);
         if staging::merge(&mut self.staged, &stream, &event) {
             return;
@@ -116,12 +119,8 @@ impl Aggregates {
 
     fn apply(&mut self, stream: &Stream, event: &Event) {
         match event {
-            Event::SensorDescribed { id, sensor } => self.registry.apply(*id, sensor.clone()),
-            Event::BootStarted { boot, id } => self.boots.apply_started(*boot, id.clone()),
-            Event::ClockAnchored { boot, anchor } => self.boots.apply_anchored(*boot, *anchor),
+            Event::Published(event) => self.apply_published(stream, event),
             Event::TookIn { port, intake } => self.books.took_in(port, intake),
-            Event::Lost { loss, first, last } => self.books.lost(*loss, *first, *last),
-            Event::Evicted { first, last, .. } => self.books.lost(Loss::Evicted, *first, *last),
             Event::SinkAdded { from } => {
                 if let Some(delivery) = self.delivery_of(stream).filter(|_| *from > 1) {
                     delivery.readings.insert(1, from - 1);
@@ -137,25 +136,6 @@ impl Aggregates {
             Event::Told { through } => {
                 if let Some(delivery) = self.delivery_of(stream) {
                     delivery.told = delivery.told.max(*through);
-                }
-            }
-            Event::ConfigApplied { generation, digest, version } => {
-                self.generation =
-                    Generation { number: *generation, digest: *digest, version: version.clone() };
-            }
-            Event::Refused { first, last, .. } => {
-                if let Some(quarantine) = self.quarantine_of(stream) {
-                    quarantine.refuse(*first, *last);
-                }
-            }
-            Event::Replayed { first, last } => {
-                if let Some(quarantine) = self.quarantine_of(stream) {
-                    quarantine.replay(*first, *last);
-                }
-            }
-            Event::Discarded { first, last } => {
-                if let Some(quarantine) = self.quarantine_of(stream) {
-                    quarantine.discard(*first, *last);
                 }
             }
             Event::Forgotten { first, last, count } => match self.quarantine_of(stream) {
@@ -182,11 +162,46 @@ impl Aggregates {
                     self.budgets.insert(sink.to_owned(), *spent);
                 }
             }
-            Event::PortOpened
-            | Event::PortLost { .. }
-            | Event::FramesLost { .. }
-            | Event::BreakerMoved { .. }
-            | Event::EpochBegan { .. } => {}
+        }
+    }
+
+    fn apply_published(&mut self, stream: &Stream, event: &PublishedEvent) {
+        match event {
+            PublishedEvent::SensorDescribed { id, sensor } => {
+                self.registry.apply(*id, sensor.clone())
+            }
+            PublishedEvent::BootStarted { boot, id } => self.boots.apply_started(*boot, id.clone()),
+            PublishedEvent::ClockAnchored { boot, anchor } => {
+                self.boots.apply_anchored(*boot, *anchor)
+            }
+            PublishedEvent::Lost { loss, first, last } => self.books.lost(*loss, *first, *last),
+            PublishedEvent::Evicted { first, last, .. } => {
+                self.books.lost(Loss::Evicted, *first, *last)
+            }
+            PublishedEvent::ConfigApplied { generation, digest, version } => {
+                self.generation =
+                    Generation { number: *generation, digest: *digest, version: version.clone() };
+            }
+            PublishedEvent::Refused { first, last, .. } => {
+                if let Some(quarantine) = self.quarantine_of(stream) {
+                    quarantine.refuse(*first, *last);
+                }
+            }
+            PublishedEvent::Replayed { first, last } => {
+                if let Some(quarantine) = self.quarantine_of(stream) {
+                    quarantine.replay(*first, *last);
+                }
+            }
+            PublishedEvent::Discarded { first, last } => {
+                if let Some(quarantine) = self.quarantine_of(stream) {
+                    quarantine.discard(*first, *last);
+                }
+            }
+            PublishedEvent::PortOpened
+            | PublishedEvent::PortLost { .. }
+            | PublishedEvent::FramesLost { .. }
+            | PublishedEvent::BreakerMoved { .. }
+            | PublishedEvent::EpochBegan { .. } => {}
         }
     }
 

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use outstation_codec::{Moment, PublishedEvent};
+
 use super::aggregates::Aggregates;
 use crate::clock::Clock;
-use crate::domain::model::boots::Moment;
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::model::interval_set::IntervalSet;
 use crate::domain::model::ledger::Ledger;
@@ -69,7 +70,7 @@ impl LogState {
     }
 
     /// Applies an event and stages it for the next commit.
-    pub(crate) fn record(&mut self, stream: Stream, event: Event) {
+    pub(crate) fn record(&mut self, stream: Stream, event: impl Into<Event>) {
         self.aggregates.record(stream, event, self.clock.since_boot_ms());
     }
 
@@ -124,7 +125,7 @@ impl LogState {
             Some(known) => known,
             None => {
                 let boot = self.aggregates.boots.next_number();
-                let started = Event::BootStarted { boot, id: id.to_owned() };
+                let started = PublishedEvent::BootStarted { boot, id: id.to_owned() };
                 self.record(Stream::clock(), started);
                 boot
             }
@@ -138,7 +139,10 @@ impl LogState {
             return false;
         };
         let version = version.to_owned();
-        self.record(Stream::config(), Event::ConfigApplied { generation, digest, version });
+        self.record(
+            Stream::config(),
+            PublishedEvent::ConfigApplied { generation, digest, version },
+        );
         true
     }
 
@@ -147,7 +151,7 @@ impl LogState {
         let anchor = self.clock.anchor();
         let is_news = self.aggregates.boots.is_news(self.boot, &anchor);
         if is_news {
-            self.record(Stream::clock(), Event::ClockAnchored { boot: self.boot, anchor });
+            self.record(Stream::clock(), PublishedEvent::ClockAnchored { boot: self.boot, anchor });
         }
         is_news
     }

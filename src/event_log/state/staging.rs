@@ -1,5 +1,7 @@
 //! Events before one commit that are one fact.
 
+use outstation_codec::PublishedEvent;
+
 use crate::domain::model::event::{Event, Stream};
 use crate::event_log::store::commit::Versioned;
 
@@ -9,50 +11,51 @@ use crate::event_log::store::commit::Versioned;
 pub(crate) fn merge(staged: &mut [Versioned], stream: &Stream, event: &Event) -> bool {
     let most = if stream.sink_of("quarantine").is_some() { 1 } else { usize::MAX };
     let candidates = staged.iter_mut().rev().filter(|staged| staged.stream == *stream);
-    for staged in candidates.take(most) {
-        match (&mut staged.event, event) {
-            (Event::Acknowledged { last, .. }, Event::Acknowledged { first, last: to })
-                if *last + 1 == *first =>
-            {
-                *last = *to;
-                return true;
-            }
-            (
-                Event::Refused { last, reason, .. },
-                Event::Refused { first, last: to, reason: why },
-            ) if *last + 1 == *first && reason == why => {
-                *last = *to;
-                return true;
-            }
-            (Event::Discarded { last, .. }, Event::Discarded { first, last: to })
-                if *last + 1 == *first =>
-            {
-                *last = *to;
-                return true;
-            }
-            (
-                Event::SensorDescribed { id: known, sensor },
-                Event::SensorDescribed { id, sensor: now },
-            ) if known == id => {
-                *sensor = now.clone();
-                return true;
-            }
-            (Event::ClockAnchored { anchor, .. }, Event::ClockAnchored { anchor: now, .. }) => {
-                *anchor = *now;
-                return true;
-            }
-            (Event::TookIn { port: known, intake }, Event::TookIn { port, intake: more })
-                if known == port =>
-            {
-                intake.merge(more);
-                return true;
-            }
-            (Event::Told { through }, Event::Told { through: to }) => {
-                *through = *to;
-                return true;
-            }
-            _ => {}
+    candidates.take(most).any(|staged| extend(&mut staged.event, event))
+}
+
+/// Makes `known` say what `event` says as well; false, and nothing has changed, where it cannot.
+fn extend(known: &mut Event, event: &Event) -> bool {
+    match (known, event) {
+        (Event::Published(known), Event::Published(event)) => {
+            return extend_published(known, event);
         }
+        (Event::Acknowledged { last, .. }, Event::Acknowledged { first, last: to })
+            if *last + 1 == *first =>
+        {
+            *last = *to;
+        }
+        (Event::TookIn { port: known, intake }, Event::TookIn { port, intake: more })
+            if known == port =>
+        {
+            intake.merge(more);
+        }
+        (Event::Told { through }, Event::Told { through: to }) => *through = *to,
+        _ => return false,
     }
-    false
+    true
+}
+
+fn extend_published(known: &mut PublishedEvent, event: &PublishedEvent) -> bool {
+    match (known, event) {
+        (
+            PublishedEvent::Refused { last, reason, .. },
+            PublishedEvent::Refused { first, last: to, reason: why },
+        ) if *last + 1 == *first && reason == why => *last = *to,
+        (PublishedEvent::Discarded { last, .. }, PublishedEvent::Discarded { first, last: to })
+            if *last + 1 == *first =>
+        {
+            *last = *to;
+        }
+        (
+            PublishedEvent::SensorDescribed { id: known, sensor },
+            PublishedEvent::SensorDescribed { id, sensor: now },
+        ) if known == id => *sensor = now.clone(),
+        (
+            PublishedEvent::ClockAnchored { anchor, .. },
+            PublishedEvent::ClockAnchored { anchor: now, .. },
+        ) => *anchor = *now,
+        _ => return false,
+    }
+    true
 }

@@ -1,8 +1,9 @@
 //! What becomes durable at once.
 
+use outstation_codec::StoredSegment;
+
 use super::copies::Change;
 use super::rows::SnapshotRow;
-use crate::domain::model::batch::StoredSegment;
 use crate::domain::model::event::{Event, Stream};
 
 /// A segment on its way into the log.

@@ -5,14 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use outstation_codec::{Moment, StoredSegment};
 use rusqlite::{Connection, Row, params};
 
 use super::error::{Result, signed, sql, unsigned};
 use super::queries::{lane_code, lane_from};
 use super::rows::QuarantineRow;
 use super::space::ROW_BYTES;
-use crate::domain::model::batch::StoredSegment;
-use crate::domain::model::boots::Moment;
 use crate::domain::model::interval_set::IntervalSet;
 
 /// From the row that holds the number, if there is one.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use outstation_codec::{Lane, StoredSegment};
 use rusqlite::{Connection, OpenFlags, params};
 
 use super::commit::{Commit, NewSegment, Versioned};
@@ -16,7 +17,6 @@ use super::meter::{Meter, Spent};
 use super::queries::{self, Head, Pages, lane_code};
 use super::rows::{EventRow, History, MetaRow, QuarantineRow, SnapshotRow};
 use super::schema::{self, FORMAT};
-use crate::domain::model::batch::{Lane, StoredSegment};
 use crate::domain::model::event::{Event, Stream};
 
 /// The open log file. That no other process has it is seen to by whoever opens it.

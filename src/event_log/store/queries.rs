@@ -5,11 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use outstation_codec::{Lane, StoredSegment};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::error::{Result, StorageError, signed, sql, unsigned};
 use super::rows::{EventRow, History, MetaRow, SnapshotRow};
-use crate::domain::model::batch::{Lane, StoredSegment};
 use crate::domain::model::event::Stream;
 
 pub(crate) const META: &str = "SELECT epoch, format, file, crc FROM meta";

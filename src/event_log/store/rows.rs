@@ -1,12 +1,12 @@
 //! The checksum of each kind of row: what tells a damaged row from a sound one, wherever it is found.
 //!
 //! All are CRC-32 over fields in little endian. That of a segment travels with it, see
-//! [`StoredSegment::checksum`](crate::domain::model::batch::StoredSegment::checksum).
+//! [`StoredSegment::checksum`](outstation_codec::StoredSegment::checksum).
 
-use crate::domain::codec::segment::SegmentError;
-use crate::domain::model::batch::StoredSegment;
-use crate::domain::model::boots::Moment;
-use crate::domain::model::event::Stream;
+use outstation_codec::{Moment, PublishedEvent, SegmentError, StoredSegment};
+
+use super::error::StorageError;
+use crate::domain::model::event::{Event, Stream};
 
 /// An event as it stands in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,15 @@ pub(crate) struct EventRow {
 }
 
 impl EventRow {
+    /// The event, of a row that has a position.
+    pub(crate) fn published(&self) -> Result<PublishedEvent, StorageError> {
+        let encoding = |source| StorageError::Encoding { what: "event", source };
+        match postcard::from_bytes(&self.data).map_err(encoding)? {
+            Event::Published(event) => Ok(event),
+            _ => Err(encoding(postcard::Error::DeserializeBadEnum)),
+        }
+    }
+
     /// Over stream, a zero byte, version, boot, at_ms, position (0 for none), data.
     pub(crate) fn checksum(&self) -> u32 {
         let mut hasher = named(&self.stream);

@@ -1,7 +1,8 @@
 //! The log keeps its bounds, says what it gave up for that, and gives up the right things first.
 
+use outstation_codec::PublishedEvent;
+
 use super::*;
-use crate::domain::model::event::Event;
 
 /// Bytes of everything the log keeps.
 fn on_disk(folder: &Path) -> u64 {
@@ -24,7 +25,7 @@ async fn fill(rig: &Rig, commits: u64) -> LogStatus {
     last
 }
 
-async fn events(rig: &Rig, sink: &str) -> Vec<Event> {
+async fn events(rig: &Rig, sink: &str) -> Vec<PublishedEvent> {
     let batch = rig.handle.reader(sink).next(ALL).await.expect("open").expect("something");
     batch.events.into_iter().map(|told| told.event).collect()
 }
@@ -39,9 +40,9 @@ async fn a_full_log_gives_up_its_oldest_readings_and_counts_each() {
     assert!(lost > 0 && status.ledger.pending > 16_384, "{:?}", status.ledger);
     assert_eq!(status.ledger.imbalances(), Vec::<String>::new());
     assert_eq!(rig.next("a").await.expect("pending").0, lost + 1, "the newest are all there");
-    let evicted: Vec<Event> = events(&rig, "a").await;
+    let evicted: Vec<PublishedEvent> = events(&rig, "a").await;
     let counts = evicted.iter().filter_map(|event| match event {
-        Event::Evicted { lane: Lane::Live, first, last, count, from, to } => {
+        PublishedEvent::Evicted { lane: Lane::Live, first, last, count, from, to } => {
             assert!(*count == last - first + 1 && from <= to, "{event:?}");
             Some(count)
         }

@@ -1,5 +1,7 @@
 //! Orders upon many readings, and where storage fails; what the books of the quarantine cost.
 
+use outstation_codec::PublishedEvent;
+
 use std::cell::Cell;
 
 use super::quarantine::{kept, limited, of, order};
@@ -16,7 +18,7 @@ fn alternating(folder: &Path, sinks: &[&str], readings: i64) -> (LogActor, LogHa
     let (handle, mailbox) = channel();
     store(&mut actor, &mailbox, readings);
     for seq in (2..=readings.unsigned_abs()).step_by(2) {
-        let refused = Event::Refused { first: seq, last: seq, reason: "no".into() };
+        let refused = PublishedEvent::Refused { first: seq, last: seq, reason: "no".into() };
         actor.parts().0.record(Stream::quarantine("a"), refused);
     }
     let receipt = Received { readings: vec![(1, readings.unsigned_abs())], events: None };
@@ -135,19 +137,25 @@ async fn each_sink_that_refused_much_is_forgotten_the_oldest_whatever_the_others
     for seq in (2..=1000_u64).step_by(2) {
         match seq % 100 {
             0 => {}
-            _ => actor
-                .parts()
-                .0
-                .record(Stream::quarantine("a"), Event::Discarded { first: seq, last: seq }),
+            _ => actor.parts().0.record(
+                Stream::quarantine("a"),
+                PublishedEvent::Discarded { first: seq, last: seq },
+            ),
         }
     }
     let delivered = Event::Acknowledged { first: 1002, last: 4000 };
-    actor.parts().0.record(Stream::quarantine("a"), Event::Replayed { first: 1002, last: 4000 });
+    actor
+        .parts()
+        .0
+        .record(Stream::quarantine("a"), PublishedEvent::Replayed { first: 1002, last: 4000 });
     actor.parts().0.record(Stream::quarantine("a"), delivered);
     for seq in (1001..=3000_u64).step_by(2) {
-        let refused = Event::Refused { first: seq, last: seq, reason: "no".into() };
+        let refused = PublishedEvent::Refused { first: seq, last: seq, reason: "no".into() };
         actor.parts().0.record(Stream::quarantine("b"), refused);
-        actor.parts().0.record(Stream::quarantine("b"), Event::Discarded { first: seq, last: seq });
+        actor
+            .parts()
+            .0
+            .record(Stream::quarantine("b"), PublishedEvent::Discarded { first: seq, last: seq });
     }
     store(&mut actor, &mailbox, 1);
     store(&mut actor, &mailbox, 1);

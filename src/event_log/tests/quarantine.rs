@@ -7,8 +7,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use outstation_codec::StoredSegment;
+
 use super::*;
-use crate::domain::model::batch::StoredSegment;
 use crate::domain::model::quarantine::{Done, Order, Wish};
 use crate::event_log::actor::carry_out_alone;
 use crate::event_log::quarantine::declined::Declined;
@@ -475,7 +476,7 @@ async fn what_is_refused_for_years_takes_no_more_memory_than_what_is_kept() {
 fn the_table_follows_any_changes() {
     let folder = folder();
     let mut database = Database::open(&folder.path().join("log.db"), 1).expect("opens");
-    let mut segment = crate::domain::codec::segment::Segment::default();
+    let mut segment = outstation_codec::Segment::default();
     for number in 0..50 {
         segment.push(0, Stamp::boot(number), std::iter::once((0, Value::Int(number))));
     }
@@ -483,7 +484,7 @@ fn the_table_follows_any_changes() {
     let row = |sink: &str, first, last| QuarantineRow {
         sink: sink.to_owned(),
         segment: whole.cut(first, last).expect("a part"),
-        at: crate::domain::model::boots::Moment { boot: 0, ms: 5 },
+        at: outstation_codec::Moment { boot: 0, ms: 5 },
         replayed: false,
         reason: "no".into(),
     };

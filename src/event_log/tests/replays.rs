@@ -3,9 +3,10 @@
 //! Invariants checked: what is offered again holds up nothing, even if its sink never takes it; an order
 //! or a limit that meets it on its way leaves it where the sink's answer puts it.
 
+use outstation_codec::Batch;
+
 use super::quarantine::{kept, limited, of, order};
 use super::*;
-use crate::domain::model::batch::Batch;
 use crate::domain::model::quarantine::Wish;
 use crate::domain::policy::lanes;
 

@@ -6,12 +6,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use outstation_codec::{CHANNELS_MAX, Fault, NAME_MAX, TEXT_MAX, Value};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::config::TimeUnit;
-use crate::domain::codec::column::TEXT_MAX;
-use crate::domain::model::ledger::Fault;
-use crate::domain::model::reading::{CHANNELS_MAX, NAME_MAX, Value};
 
 /// Distinct field names of one port. Sensors may differ in their channels, so more than one's.
 const KEYS_MAX: usize = 4 * CHANNELS_MAX;

@@ -6,10 +6,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use outstation_codec::{CHANNELS_MAX, Channel, Fault, SENSORS_MAX, Sensor, Stamp, ValueType};
+
 use super::formats::{Fields, parse_csv, parse_json, parse_key_value};
 use crate::config::{Format, Lines};
-use crate::domain::model::ledger::Fault;
-use crate::domain::model::reading::{CHANNELS_MAX, Channel, SENSORS_MAX, Sensor, Stamp, ValueType};
 use crate::ingest::{Open, Outbox};
 
 #[derive(Debug)]

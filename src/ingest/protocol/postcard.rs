@@ -6,17 +6,15 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use outstation_codec::{
+    CHANNELS_MAX, Channel, Fault, NAME_MAX, Sensor, Stamp, Value, ValueType, weight,
+};
 use outstation_wire::{
     Deframer, Fault as WireFault, Frame, Hello, Sample, Value as WireValue, ValueType as WireType,
 };
 use serde::{Deserialize, Serialize};
 
 use super::sensor_clock::SensorClock;
-use crate::domain::codec::segment::weight;
-use crate::domain::model::ledger::Fault;
-use crate::domain::model::reading::{
-    CHANNELS_MAX, Channel, NAME_MAX, Sensor, Stamp, Value, ValueType,
-};
 use crate::ingest::{Open, Outbox};
 
 /// Samples held until the first hello. Sensors repeat it every ten seconds: this is 100 Hz.
@@ -285,11 +283,11 @@ fn value_of(value: &WireValue<'_>) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use outstation_codec::{Readings, Stage};
     use outstation_wire as wire;
 
     use super::*;
-    use crate::domain::model::ledger::{Books, Stage};
-    use crate::domain::model::reading::Readings;
+    use crate::domain::model::ledger::Books;
 
     fn hello() -> Vec<u8> {
         let channels = [wire::Channel { id: 7, name: "t", unit: "Cel", kind: WireType::F32 }];

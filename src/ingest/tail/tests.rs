@@ -3,13 +3,13 @@
 //! Invariants checked: what was decoded before a kill is stored exactly once after it; the account
 //! balances in every commit and is the position in the stream; the files keep their bound.
 
+use outstation_codec::Value;
 use proptest::prelude::*;
 
 use super::place::{BYTES_MAX, FILE_BYTES_MIN};
 use super::*;
 use crate::config::{Format, Lines};
 use crate::domain::model::ledger::{Books, Intake};
-use crate::domain::model::reading::Value;
 use crate::ingest::{LinesDecoder, Outbox, PostcardDecoder};
 
 fn lines() -> Decoder {
@@ -216,7 +216,7 @@ fn samples_that_wait_for_their_description_are_counted_after_a_kill() {
     site.hand_over();
     site.commit();
     let intake = site.books.intake();
-    assert_eq!(intake.faults.get(crate::domain::model::ledger::Fault::UnknownChannel), 1);
+    assert_eq!(intake.faults.get(outstation_codec::Fault::UnknownChannel), 1);
     assert_eq!(intake.frames, 6, "a hello and five samples");
 }
 

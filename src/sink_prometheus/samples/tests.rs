@@ -1,13 +1,10 @@
 //! Invariants checked: what is encoded, another implementation of protobuf and Snappy reads back as
 //! the readings that were put in, in an order that Prometheus keeps.
 
+use outstation_codec::{Anchor, Channel, Lane, Segment, Sensor, Stamp, StoredSegment, ValueType};
 use prost::Message;
 
 use super::*;
-use crate::domain::codec::segment::Segment;
-use crate::domain::model::batch::{Lane, StoredSegment};
-use crate::domain::model::boots::Anchor;
-use crate::domain::model::reading::{Channel, Sensor, Stamp, ValueType};
 
 /// `prometheus/prompb/remote.proto` and `types.proto`, as far as version 1.0 has it.
 #[derive(Clone, PartialEq, Message)]

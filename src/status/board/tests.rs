@@ -1,7 +1,9 @@
 //! A board with one port and one sink, and what is read off it.
 
+use outstation_codec::Fault;
+
 use super::*;
-use crate::domain::model::ledger::{Fault, Intake, Ledger};
+use crate::domain::model::ledger::{Intake, Ledger};
 use crate::domain::policy::breaker::{Cause, State};
 use crate::domain::policy::budget::{Account, Budget, Period};
 use crate::event_log::Owed;

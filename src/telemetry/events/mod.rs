@@ -6,9 +6,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use outstation_codec::FaultCounts;
 use tracing::{error, info, warn};
 
-use crate::domain::model::ledger::FaultCounts;
 use crate::domain::policy::breaker::{Cause, State};
 pub use budget::{EventRefused, QuietHoursUnknown, SinkGoesOn, SinkHeldBack};
 pub use local_port::{

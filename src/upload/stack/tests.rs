@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
+use outstation_codec::{Batch, Lane};
 use tokio::sync::watch;
 use tokio::time::{Instant, advance};
 use tower::{Service, ServiceExt};
@@ -13,7 +14,6 @@ use tower::{Service, ServiceExt};
 use super::breaker::{Context as Breakers, Recoveries};
 use super::*;
 use crate::clock::Clock;
-use crate::domain::model::batch::{Batch, Lane};
 use crate::domain::model::endpoint::Endpoint;
 use crate::domain::policy::breaker::{Cause, Policy, State};
 use crate::event_log::{self, Mailbox};

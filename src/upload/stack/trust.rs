@@ -10,9 +10,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
+use outstation_codec::Batch;
 use tower::{Service, ServiceExt};
 
-use crate::domain::model::batch::Batch;
 use crate::domain::policy::breaker::Cause;
 use crate::domain::policy::isolation;
 use crate::domain::policy::trust::Trust;

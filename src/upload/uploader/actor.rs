@@ -5,6 +5,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use outstation_codec::Batch;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tower::{Service, ServiceExt};
@@ -12,7 +13,6 @@ use tower::{Service, ServiceExt};
 use super::meter::Meter;
 use crate::clock::Clock;
 use crate::config::Pace;
-use crate::domain::model::batch::Batch;
 use crate::domain::policy::batch_size::{BatchSize, Limits};
 use crate::domain::policy::budget::Spent;
 use crate::domain::policy::isolation;

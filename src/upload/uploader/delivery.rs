@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use outstation_codec::{Batch, Lane, PublishedEvent, StoredSegment, ToldEvent};
 use tokio::time::{Instant, timeout};
 use tower::Service;
 
 use super::actor::{Actor, Woken, body_bytes};
-use crate::domain::model::batch::{Batch, Lane, StoredSegment, ToldEvent};
-use crate::domain::model::event::{Event, Stream};
+use crate::domain::model::event::Stream;
 use crate::domain::policy::batch_size::Limits;
 use crate::domain::policy::breaker::Cause;
 use crate::domain::policy::isolation::{self, Divided};
@@ -164,7 +164,7 @@ where
         }
         self.breaker_noted = state.name();
         let cause = state.cause().map_or("", Cause::name).to_owned();
-        let event = Event::BreakerMoved { to: state.name().to_owned(), cause };
+        let event = PublishedEvent::BreakerMoved { to: state.name().to_owned(), cause };
         self.upload.appender.note(Stream::sink(&self.upload.sink), event);
     }
 }

@@ -2,13 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use outstation_codec::{Channel, Lane, PublishedEvent, Segment, Sensor, Stamp, Value, ValueType};
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::codec::segment::Segment;
-use crate::domain::model::batch::Lane;
-use crate::domain::model::event::Event;
-use crate::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
 
 /// Segments of so many readings each, numbered from 1 on; every reading's value is its number.
 fn batch(counts: &[u32], events: u64) -> Batch {
@@ -33,7 +30,7 @@ fn batch(counts: &[u32], events: u64) -> Batch {
         stream: "port/p".into(),
         boot: 0,
         at_ms: 0,
-        event: Event::PortOpened,
+        event: PublishedEvent::PortOpened,
     };
     Batch {
         device: "d".into(),

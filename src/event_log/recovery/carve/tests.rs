@@ -8,12 +8,11 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use outstation_codec::{Lane, Moment, PublishedEvent, StoredSegment};
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::model::batch::{Lane, StoredSegment};
-use crate::domain::model::boots::Moment;
 use crate::domain::model::event::Event;
 use crate::event_log::recovery::images::JournalState;
 use crate::event_log::store::error::{signed, unsigned};
@@ -183,7 +182,8 @@ impl Log {
         };
         if self.is_version_1() {
             let reason = self.random.u64(..).to_string();
-            row.data = postcard::to_stdvec(&Event::PortLost { reason }).expect("encodes");
+            row.data = postcard::to_stdvec(&Event::from(PublishedEvent::PortLost { reason }))
+                .expect("encodes");
             row.position = None;
             self.connection
                 .execute(

@@ -1,11 +1,11 @@
 //! Lines in every format: what they become, and how each way of being wrong is counted.
 
+use outstation_codec::{Stage, Value};
 use proptest::prelude::*;
 
 use super::*;
 use crate::config::{TimeKey, TimeUnit};
-use crate::domain::model::ledger::{Books, Stage};
-use crate::domain::model::reading::Value;
+use crate::domain::model::ledger::Books;
 
 fn config(format: Format) -> Lines {
     Lines { format, sensor_key: None, time: None, sequence_key: None, line_max: 200 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use outstation_codec::{Channel, PublishedEvent, Sensor, Stamp, Value, ValueType};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -11,7 +12,6 @@ use super::*;
 use crate::config::Pace;
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::model::ledger::Intake;
-use crate::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
 use crate::domain::policy::lanes::LanePolicy;
 use crate::event_log::actor::LogActor;
 use crate::event_log::inspect::LogView;
@@ -220,6 +220,7 @@ async fn an_outage_is_told_once_and_not_once_a_probe() {
     let view = LogView::open(&folder.path().join("log.db")).expect("it opens");
     let told = view.stream(&Stream::sink("s")).expect("it reads").events;
     let moves: Vec<_> = told.into_iter().filter_map(|told| told.event).collect();
-    let moved = |to: &str, cause: &str| Event::BreakerMoved { to: to.into(), cause: cause.into() };
-    assert_eq!(moves, [moved("open", "link_down"), moved("closed", "")]);
+    let moved =
+        |to: &str, cause: &str| PublishedEvent::BreakerMoved { to: to.into(), cause: cause.into() };
+    assert_eq!(moves, [moved("open", "link_down"), moved("closed", "")].map(Event::from));
 }

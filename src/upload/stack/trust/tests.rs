@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::future::ready;
 
+use outstation_codec::{Lane, Segment, Stamp, StoredSegment, Value};
+
 use super::*;
-use crate::domain::codec::segment::Segment;
-use crate::domain::model::batch::{Lane, StoredSegment};
-use crate::domain::model::reading::{Stamp, Value};
 use crate::upload::Rejection;
 
 /// Takes batches whose readings it all knows, and notes what it was asked.

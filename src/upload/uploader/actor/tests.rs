@@ -8,15 +8,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll};
 
+use outstation_codec::{Channel, Lane, PublishedEvent, Sensor, Stamp, Value, ValueType};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::*;
-use crate::domain::model::batch::Lane;
 use crate::domain::model::endpoint::Endpoint;
-use crate::domain::model::event::{Event, Stream};
-use crate::domain::model::reading::{Channel, Sensor, Stamp, Value, ValueType};
+use crate::domain::model::event::Stream;
 use crate::domain::policy::breaker::{Cause, Policy};
 use crate::domain::policy::budget::{Budget, Held, Period};
 use crate::domain::policy::lanes::{LanePolicy, Order};
@@ -567,7 +566,8 @@ async fn events_that_are_too_large_or_late_shrink_no_batch_of_readings() {
         false => Reply::takes(SECOND / 2),
     });
     let note = |count: usize| {
-        (0..count).for_each(|_| rig.log.appender().note(Stream::port("p"), Event::PortOpened));
+        (0..count)
+            .for_each(|_| rig.log.appender().note(Stream::port("p"), PublishedEvent::PortOpened));
     };
     note(20);
     rig.until(|log| log.sinks.get("s").is_some_and(|progress| progress.untold > 0)).await;
@@ -590,7 +590,7 @@ async fn an_event_that_is_refused_is_given_up_and_no_reading_waits_behind_it() {
         true => Reply::rejects(Rejection::Content),
         false => Reply::takes(SECOND / 10),
     });
-    let note = || rig.log.appender().note(Stream::port("p"), Event::PortOpened);
+    let note = || rig.log.appender().note(Stream::port("p"), PublishedEvent::PortOpened);
     (0..5).for_each(|_| note());
     rig.append(300, 0).await;
     let log = rig.drained().await;

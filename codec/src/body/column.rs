@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::decimal::{POWERS, SCALE_MAX, as_decimal32, as_decimal64, decimals};
 use super::integers::Integers;
 use super::range_coder::{Bit, Byte, Decoder, Encoder, Number};
-use crate::domain::model::reading::{Value, ValueType};
+use crate::value::{Value, ValueType};
 
 /// A decoded text is at most this long; encoders are held to it as well.
 pub const TEXT_MAX: usize = 4096;
@@ -75,7 +75,7 @@ impl Layout {
 /// The models of value columns. Sensors of one kind share them by channel position: ten equal
 /// thermometers teach one model, ten channels of one station each have their own.
 #[derive(Debug)]
-pub struct Values {
+pub(super) struct Values {
     layout: Number,
     kind: Number,
     integer: Bit,
@@ -87,20 +87,18 @@ pub struct Values {
 }
 
 impl Values {
-    pub fn new(version: u8) -> Self {
-        Self {
-            layout: Number::NEW,
-            kind: Number::NEW,
-            integer: Bit::NEW,
-            integers: Integers::new(version),
-            index: Number::NEW,
-            length: Number::NEW,
-            bytes: Vec::new(),
-        }
-    }
+    pub(super) const NEW: Self = Self {
+        layout: Number::NEW,
+        kind: Number::NEW,
+        integer: Bit::NEW,
+        integers: Integers::NEW,
+        index: Number::NEW,
+        length: Number::NEW,
+        bytes: Vec::new(),
+    };
 
     /// Writes the column; `scratch` is reused between columns.
-    pub fn put(&mut self, encoder: &mut Encoder, values: &[Value], scratch: &mut Vec<i64>) {
+    pub(super) fn put(&mut self, encoder: &mut Encoder, values: &[Value], scratch: &mut Vec<i64>) {
         let layout = layout_of(values, scratch);
         self.layout.put(encoder, layout.code());
         match layout {
@@ -117,7 +115,7 @@ impl Values {
 
     /// Reads `count` values, or says that no encoder wrote this. Distinct texts are paid for out
     /// of `text_budget`, in bytes.
-    pub fn get(
+    pub(super) fn get(
         &mut self,
         decoder: &mut Decoder<'_>,
         count: usize,

@@ -8,14 +8,16 @@
 //! one: ten readings are not enough to learn from. No reading changes its place by that. A merged
 //! segment visits its sections in turns, once for each that was merged.
 //!
-//! A [`Segment`] is both the builder on the way in and the content on the way out; [`crate::domain::codec::body`]
+//! A [`Segment`] is both the builder on the way in and the content on the way out; [`crate::body`]
 //! writes and reads it. Clearing keeps its allocations: a busy log writes one segment after another
 //! into the same memory.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::domain::model::reading::{CHANNELS_MAX, Stamp, TimeBase, Value, ValueType};
+use crate::sensor::CHANNELS_MAX;
+use crate::time::{Stamp, TimeBase};
+use crate::value::{Value, ValueType};
 
 /// The most readings of one segment: bounds the memory of whoever decodes it.
 pub const READINGS_MAX: usize = 65_536;
@@ -37,7 +39,7 @@ pub enum SegmentError {
 
 /// The readings of one sensor on one time base.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Section {
+pub(crate) struct Section {
     pub sensor: u32,
     pub base: TimeBase,
     pub times: Vec<i64>,
@@ -46,7 +48,7 @@ pub struct Section {
 
 /// The values of one channel and the rows they belong to, in order.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Column {
+pub(crate) struct Column {
     pub channel: u16,
     pub rows: Vec<u32>,
     pub values: Vec<Value>,
@@ -54,7 +56,7 @@ pub struct Column {
 
 /// The next `rows` readings of one section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turn {
+pub(crate) struct Turn {
     pub sensor: u32,
     pub base: TimeBase,
     pub rows: usize,

@@ -18,13 +18,14 @@ use std::collections::BTreeMap;
 use super::column::Values;
 use super::integers::Integers;
 use super::range_coder::{Bit, Decoder, Encoder, Number};
-use super::segment::{
+use crate::segment::{
     CELLS_MAX, Column, READINGS_MAX, Section, Segment, SegmentError, TEXT_BYTES_PER_CELL, Turn,
 };
-use crate::domain::model::reading::{CHANNELS_MAX, TimeBase};
+use crate::sensor::CHANNELS_MAX;
+use crate::time::TimeBase;
 
-/// The first byte of every body; those of version 1 are still read.
-pub const VERSION: u8 = 2;
+/// The first byte of every body.
+pub const VERSION: u8 = 1;
 
 /// The most bytes of distinct text in one segment. Encoders stay far below: see [`Segment::cells`].
 const TEXT_BYTES_MAX: usize = 16 << 20;
@@ -36,7 +37,7 @@ impl Segment {
     pub fn encode(&mut self) -> Vec<u8> {
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut encoder = Encoder::new(vec![VERSION]);
-        let mut models = Models::new(VERSION);
+        let mut models = Models::NEW;
         models.put_groups(&mut encoder, &self.turns());
         for section in self.filled() {
             models.put_section(&mut encoder, section, &mut scratch);
@@ -67,15 +68,14 @@ impl Segment {
 
 fn open(body: &[u8]) -> Result<(Decoder<'_>, Models), SegmentError> {
     let (&version, stream) = body.split_first().ok_or(SegmentError::Empty)?;
-    if !(1..=VERSION).contains(&version) {
+    if version != VERSION {
         return Err(SegmentError::Version(version));
     }
-    Ok((Decoder::new(stream), Models::new(version)))
+    Ok((Decoder::new(stream), Models::NEW))
 }
 
 /// The models of everything in a stream, in one place so that both directions share them.
 struct Models {
-    version: u8,
     groups: Number,
     same: Bit,
     heads: Number,
@@ -93,29 +93,26 @@ struct Models {
 }
 
 impl Models {
-    fn new(version: u8) -> Self {
-        Self {
-            version,
-            groups: Number::NEW,
-            same: Bit::NEW,
-            heads: Number::NEW,
-            sensor: Number::NEW,
-            unix: Bit::NEW,
-            rows: Number::NEW,
-            columns: Number::NEW,
-            channel: Number::NEW,
-            everywhere: Bit::NEW,
-            present: [Bit::NEW; 2],
-            times: Integers::new(version),
-            values: Vec::new(),
-            last_rows: 0,
-        }
-    }
+    const NEW: Self = Self {
+        groups: Number::NEW,
+        same: Bit::NEW,
+        heads: Number::NEW,
+        sensor: Number::NEW,
+        unix: Bit::NEW,
+        rows: Number::NEW,
+        columns: Number::NEW,
+        channel: Number::NEW,
+        everywhere: Bit::NEW,
+        present: [Bit::NEW; 2],
+        times: Integers::NEW,
+        values: Vec::new(),
+        last_rows: 0,
+    };
 
     fn values(&mut self, place: usize) -> &mut Values {
         let place = place % MODELS_MAX;
         while self.values.len() <= place {
-            self.values.push(Values::new(self.version));
+            self.values.push(Values::NEW);
         }
         &mut self.values[place]
     }
@@ -178,7 +175,7 @@ impl Models {
     /// Every group has a reading at least, so that few bytes cannot announce groups without end.
     fn get_groups(&mut self, decoder: &mut Decoder<'_>, readings: usize) -> Option<Vec<Turn>> {
         let mut left = Some(readings).filter(|count| *count <= READINGS_MAX)?;
-        let more = if self.version == 1 { 0 } else { self.groups.get(decoder) };
+        let more = self.groups.get(decoder);
         let mut turns = Vec::new();
         let mut last = self.get_heads(decoder, &mut left)?;
         turns.extend_from_slice(&last);
@@ -270,9 +267,8 @@ impl Models {
             return all.collect();
         }
         let mut before = false;
-        let by_before = self.version > 1;
         all.filter(|_| {
-            before = decoder.bit(&mut self.present[usize::from(before && by_before)]);
+            before = decoder.bit(&mut self.present[usize::from(before)]);
             before
         })
         .collect()

@@ -12,10 +12,10 @@ const STRETCHES: usize = 4;
 const STRETCH: usize = 6;
 
 /// A rise is in units of 1/2^16: over the longest column still right to one.
-pub const FRACTION_BITS: u32 = 16;
+pub(super) const FRACTION_BITS: u32 = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Predictor {
+pub(super) enum Predictor {
     /// The mean: noise around a level.
     Level,
     /// The value before: a slow signal.
@@ -26,12 +26,12 @@ pub enum Predictor {
     Line,
 }
 
-pub const PREDICTORS: [Predictor; 4] =
+pub(super) const PREDICTORS: [Predictor; 4] =
     [Predictor::Level, Predictor::Previous, Predictor::Slope, Predictor::Line];
 
 /// How the values of a column are forecast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Forecast {
+pub(super) struct Forecast {
     pub predictor: Predictor,
     /// The level, the start of the line, or the first value.
     pub base: i64,
@@ -42,7 +42,7 @@ pub struct Forecast {
 impl Forecast {
     /// The cheapest for these values (at least one), and at which bit to cut its surprises.
     /// Another rise than `last_rise` costs bits to name.
-    pub fn of(values: &[i64], last_rise: i64) -> (Self, u32) {
+    pub(super) fn of(values: &[i64], last_rise: i64) -> (Self, u32) {
         let first = values[0];
         let previous = Self { predictor: Predictor::Previous, base: first, rise: 0 };
         if values.len() <= 2 {
@@ -76,7 +76,7 @@ impl Forecast {
     }
 
     /// How many surprises a column has; the first value is the base of most rules.
-    pub fn surprises(&self, count: usize) -> usize {
+    pub(super) fn surprises(&self, count: usize) -> usize {
         match self.predictor {
             Predictor::Level | Predictor::Line => count,
             Predictor::Previous | Predictor::Slope => count - 1,
@@ -84,7 +84,7 @@ impl Forecast {
     }
 
     /// What the rule did not foresee, value by value.
-    pub fn surprise(&self, values: &[i64], out: &mut Vec<u64>) {
+    pub(super) fn surprise(&self, values: &[i64], out: &mut Vec<u64>) {
         let steps = || values.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));
         out.clear();
         match self.predictor {
@@ -112,7 +112,7 @@ impl Forecast {
     }
 
     /// The values that had these surprises, each as `make` wants it.
-    pub fn restore<T>(&self, surprises: &[u64], make: impl Fn(i64) -> T) -> Vec<T> {
+    pub(super) fn restore<T>(&self, surprises: &[u64], make: impl Fn(i64) -> T) -> Vec<T> {
         let surprises = surprises.iter().copied().map(unzigzag);
         let mut value = self.base;
         let mut values = Vec::with_capacity(surprises.len() + 1);

@@ -4,7 +4,7 @@
 //! second is small (1,000 readings). Adaptive bit models cost nothing up front and reach the
 //! entropy of sensor noise within a few dozen values. The coder is LZMA's, with 16-bit
 //! probabilities whose learning rate falls with experience. Bits suit what is rare or lopsided; the
-//! bulk of a column goes through [`crate::domain::codec::token`], in one step per value.
+//! bulk of a column goes through [`super::token`], in one step per value.
 //!
 //! Decoding is total: it reads zeros past the end, so bytes of any content give *some* values and
 //! it is the caller who bounds how many are asked for.
@@ -17,7 +17,7 @@
 const RANGE_MIN: u32 = 1 << 24;
 
 /// What the shares of a decision between more than two ways add up to.
-pub const SHARES: u32 = 1 << 15;
+pub(super) const SHARES: u32 = 1 << 15;
 
 /// How fast a model learns: after `n` observations it moves 1/2^RATE[n] of the way.
 /// Early steps follow the counting estimate 1/(n+2), the last is the memory of a settled model.
@@ -40,14 +40,14 @@ const RATE: [u8; 48] = {
 
 /// The adaptive probability of one binary decision.
 #[derive(Clone, Copy, Debug)]
-pub struct Bit {
+pub(super) struct Bit {
     /// Probability of a zero, in 1/65536; learning rates keep it off both ends.
     zero: u16,
     seen: u8,
 }
 
 impl Bit {
-    pub const NEW: Self = Self { zero: 1 << 15, seen: 0 };
+    pub(super) const NEW: Self = Self { zero: 1 << 15, seen: 0 };
 
     fn learn(&mut self, bit: bool) {
         let rate = RATE[usize::from(self.seen)];
@@ -64,7 +64,7 @@ impl Bit {
 
 /// Writes decisions into a byte vector.
 #[derive(Debug)]
-pub struct Encoder {
+pub(super) struct Encoder {
     out: Vec<u8>,
     low: u32,
     range: u32,
@@ -72,11 +72,11 @@ pub struct Encoder {
 
 impl Encoder {
     /// Appends to `out`, which may already hold a header.
-    pub fn new(out: Vec<u8>) -> Self {
+    pub(super) fn new(out: Vec<u8>) -> Self {
         Self { out, low: 0, range: u32::MAX }
     }
 
-    pub fn bit(&mut self, model: &mut Bit, bit: bool) {
+    pub(super) fn bit(&mut self, model: &mut Bit, bit: bool) {
         let bound = (self.range >> 16) * u32::from(model.zero);
         if bit {
             self.add(bound);
@@ -89,7 +89,7 @@ impl Encoder {
     }
 
     /// A decision whose share of the code space is known: from `start` to `end` of [`SHARES`].
-    pub fn share(&mut self, start: u16, end: u16) {
+    pub(super) fn share(&mut self, start: u16, end: u16) {
         let unit = self.range / SHARES;
         self.add(unit * u32::from(start));
         self.range = unit * u32::from(end - start);
@@ -97,7 +97,7 @@ impl Encoder {
     }
 
     /// `count` low bits of `value`, most significant first, at one bit of cost each.
-    pub fn raw(&mut self, value: u64, count: u32) {
+    pub(super) fn raw(&mut self, value: u64, count: u32) {
         let mut left = count;
         while left > 0 {
             let step = left.min(8);
@@ -141,7 +141,7 @@ impl Encoder {
     }
 
     /// Ends the stream with as few bytes as still lead the decoder to the same decisions.
-    pub fn finish(mut self, body_start: usize) -> Vec<u8> {
+    pub(super) fn finish(mut self, body_start: usize) -> Vec<u8> {
         for zeros in (0..32).rev() {
             let mask = (1u32 << zeros) - 1;
             let up = self.low.wrapping_neg() & mask;
@@ -162,14 +162,14 @@ impl Encoder {
 
 /// Reads back what an [`Encoder`] wrote, given the same models in the same order.
 #[derive(Debug)]
-pub struct Decoder<'a> {
+pub(super) struct Decoder<'a> {
     input: std::slice::Iter<'a, u8>,
     range: u32,
     code: u32,
 }
 
 impl<'a> Decoder<'a> {
-    pub fn new(input: &'a [u8]) -> Self {
+    pub(super) fn new(input: &'a [u8]) -> Self {
         let mut decoder = Self { input: input.iter(), range: u32::MAX, code: 0 };
         for _ in 0..4 {
             decoder.code = decoder.code << 8 | decoder.next_byte();
@@ -177,7 +177,7 @@ impl<'a> Decoder<'a> {
         decoder
     }
 
-    pub fn bit(&mut self, model: &mut Bit) -> bool {
+    pub(super) fn bit(&mut self, model: &mut Bit) -> bool {
         let bound = (self.range >> 16) * u32::from(model.zero);
         let bit = self.code >= bound;
         if bit {
@@ -193,7 +193,7 @@ impl<'a> Decoder<'a> {
 
     /// Which of the shares that end here and start at zero the decision fell into; the first of
     /// `ends` is that zero.
-    pub fn share<const N: usize>(&mut self, ends: &[u16; N]) -> usize {
+    pub(super) fn share<const N: usize>(&mut self, ends: &[u16; N]) -> usize {
         let unit = self.range / SHARES;
         let (mut symbol, mut start, mut end) = (0, 0, unit * u32::from(ends[1]));
         // Damaged bytes may lie beyond the last share: they belong to it.
@@ -208,7 +208,7 @@ impl<'a> Decoder<'a> {
         symbol
     }
 
-    pub fn raw(&mut self, count: u32) -> u64 {
+    pub(super) fn raw(&mut self, count: u32) -> u64 {
         let mut value = 0;
         let mut left = count;
         while left > 0 {
@@ -243,16 +243,16 @@ const LENGTHS: usize = 24;
 /// An adaptive model of unsigned numbers: bit length in unary, then the bits below the leading
 /// one, the first three modelled and the others raw.
 #[derive(Clone, Debug)]
-pub struct Number {
+pub(super) struct Number {
     longer: [Bit; 64],
     top: [[Bit; 1 << MODELLED]; LENGTHS],
 }
 
 impl Number {
-    pub const NEW: Self =
+    pub(super) const NEW: Self =
         Self { longer: [Bit::NEW; 64], top: [[Bit::NEW; 1 << MODELLED]; LENGTHS] };
 
-    pub fn put(&mut self, encoder: &mut Encoder, value: u64) {
+    pub(super) fn put(&mut self, encoder: &mut Encoder, value: u64) {
         let length = 64 - value.leading_zeros();
         for step in 0..length {
             encoder.bit(&mut self.longer[step as usize], true);
@@ -272,7 +272,7 @@ impl Number {
         encoder.raw(value, below - modelled);
     }
 
-    pub fn get(&mut self, decoder: &mut Decoder<'_>) -> u64 {
+    pub(super) fn get(&mut self, decoder: &mut Decoder<'_>) -> u64 {
         let mut length = 0;
         while self.longer.get_mut(length as usize).is_some_and(|model| decoder.bit(model)) {
             length += 1;
@@ -291,11 +291,11 @@ impl Number {
         (node as u64) << rest | decoder.raw(rest)
     }
 
-    pub fn put_signed(&mut self, encoder: &mut Encoder, value: i64) {
+    pub(super) fn put_signed(&mut self, encoder: &mut Encoder, value: i64) {
         self.put(encoder, zigzag(value));
     }
 
-    pub fn get_signed(&mut self, decoder: &mut Decoder<'_>) -> i64 {
+    pub(super) fn get_signed(&mut self, decoder: &mut Decoder<'_>) -> i64 {
         unzigzag(self.get(decoder))
     }
 
@@ -305,22 +305,22 @@ impl Number {
 }
 
 /// Small magnitudes of either sign become small numbers: 0, -1, 1, -2 → 0, 1, 2, 3.
-pub fn zigzag(value: i64) -> u64 {
+pub(super) fn zigzag(value: i64) -> u64 {
     u64::from_ne_bytes(((value << 1) ^ (value >> 63)).to_ne_bytes())
 }
 
-pub fn unzigzag(value: u64) -> i64 {
+pub(super) fn unzigzag(value: u64) -> i64 {
     i64::from_ne_bytes(((value >> 1) ^ (value & 1).wrapping_neg()).to_ne_bytes())
 }
 
 /// An adaptive model of bytes without structure between them: text, and the parts of a float.
 #[derive(Clone, Debug)]
-pub struct Byte([Bit; 256]);
+pub(super) struct Byte([Bit; 256]);
 
 impl Byte {
-    pub const NEW: Self = Self([Bit::NEW; 256]);
+    pub(super) const NEW: Self = Self([Bit::NEW; 256]);
 
-    pub fn put(&mut self, encoder: &mut Encoder, byte: u8) {
+    pub(super) fn put(&mut self, encoder: &mut Encoder, byte: u8) {
         let mut node = 1;
         for shift in (0..8).rev() {
             let bit = byte >> shift & 1 == 1;
@@ -329,7 +329,7 @@ impl Byte {
         }
     }
 
-    pub fn get(&mut self, decoder: &mut Decoder<'_>) -> u8 {
+    pub(super) fn get(&mut self, decoder: &mut Decoder<'_>) -> u8 {
         let mut node = 1;
         for _ in 0..8 {
             node = node << 1 | usize::from(decoder.bit(&mut self.0[node]));

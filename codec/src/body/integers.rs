@@ -3,13 +3,12 @@
 use super::forecast::{FRACTION_BITS, Forecast, PREDICTORS, Predictor};
 use super::range_coder::{Bit, Decoder, Encoder, Number, unzigzag, zigzag};
 use super::token::Tokens;
-use super::version_1;
 
 const FRACTION_MASK: i64 = (1 << FRACTION_BITS) - 1;
 
 /// The models of one kind of integer column, and what the last such column was like.
 #[derive(Debug)]
-pub struct Integers {
+pub(super) struct Integers {
     predictor: Number,
     base: Number,
     rise: Number,
@@ -20,28 +19,23 @@ pub struct Integers {
     last_rise: i64,
     last_shift: i64,
     scratch: Vec<u64>,
-    /// In a body of that version.
-    version_1: Option<Box<version_1::Integers>>,
 }
 
 impl Integers {
-    pub fn new(version: u8) -> Self {
-        Self {
-            predictor: Number::NEW,
-            base: Number::NEW,
-            rise: Number::NEW,
-            fraction: Bit::NEW,
-            shift: Number::NEW,
-            surprise: Tokens::NEW,
-            last_base: None,
-            last_rise: 0,
-            last_shift: 0,
-            scratch: Vec::new(),
-            version_1: (version == 1).then(Box::default),
-        }
-    }
+    pub(super) const NEW: Self = Self {
+        predictor: Number::NEW,
+        base: Number::NEW,
+        rise: Number::NEW,
+        fraction: Bit::NEW,
+        shift: Number::NEW,
+        surprise: Tokens::NEW,
+        last_base: None,
+        last_rise: 0,
+        last_shift: 0,
+        scratch: Vec::new(),
+    };
 
-    pub fn put(&mut self, encoder: &mut Encoder, values: &[i64]) {
+    pub(super) fn put(&mut self, encoder: &mut Encoder, values: &[i64]) {
         if values.len() <= 1 {
             values.iter().for_each(|only| self.put_base(encoder, *only));
             return;
@@ -59,15 +53,12 @@ impl Integers {
     }
 
     /// Reads `count` integers, each as `make` wants it.
-    pub fn get<T>(
+    pub(super) fn get<T>(
         &mut self,
         decoder: &mut Decoder<'_>,
         count: usize,
         make: impl Fn(i64) -> T,
     ) -> Vec<T> {
-        if let Some(old) = &mut self.version_1 {
-            return old.get(decoder, count).into_iter().map(make).collect();
-        }
         if count <= 1 {
             return (0..count).map(|_| make(self.get_base(decoder))).collect();
         }

@@ -21,7 +21,7 @@ const SUM_MAX: u32 = 1 << 14;
 const PAUSE_MAX: u16 = 64;
 
 #[derive(Clone, Debug)]
-pub struct Tokens {
+pub(super) struct Tokens {
     /// Where the share of each token starts, which is where that of the one before ends.
     ends: [u16; TOKENS + 1],
     weights: [u16; TOKENS],
@@ -32,10 +32,10 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    pub const NEW: Self =
+    pub(super) const NEW: Self =
         Self { ends: ends(&PRIOR), weights: PRIOR, until: 1, pause: 1, rest: Number::NEW };
 
-    pub fn put(&mut self, encoder: &mut Encoder, mut values: &[u64], shift: u32) {
+    pub(super) fn put(&mut self, encoder: &mut Encoder, mut values: &[u64], shift: u32) {
         while !values.is_empty() {
             let (now, later) = values.split_at(values.len().min(usize::from(self.until)));
             for &value in now {
@@ -53,7 +53,7 @@ impl Tokens {
         }
     }
 
-    pub fn get(&mut self, decoder: &mut Decoder<'_>, values: &mut [u64], shift: u32) {
+    pub(super) fn get(&mut self, decoder: &mut Decoder<'_>, values: &mut [u64], shift: u32) {
         let mut values = values;
         while !values.is_empty() {
             let (now, later) = values.split_at_mut(values.len().min(usize::from(self.until)));

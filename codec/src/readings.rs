@@ -1,96 +1,11 @@
-//! The nouns of a measurement: channels, sensors, values, readings.
-//!
-//! A [`Readings`] is what ingest hands to the log: a run of readings in arrival order together
-//! with the sensors they refer to, so that it can be understood without asking back.
+//! A run of readings in arrival order, with the sensors they refer to: it can be understood without
+//! asking back.
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
-/// The most channels one sensor may have. Hostile input invents keys without end; memory is not.
-pub const CHANNELS_MAX: usize = 256;
-/// The most sensors behind one port, for the same reason.
-pub const SENSORS_MAX: usize = 1024;
-/// The longest name of a sensor or channel, in bytes.
-pub const NAME_MAX: usize = 64;
-
-/// What kind of value a channel carries, each wider than the one before: a channel that has shown
-/// several is of the widest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ValueType {
-    Bool,
-    Int,
-    F32,
-    F64,
-    Text,
-}
-
-/// One measured quantity of a sensor.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Channel {
-    pub name: String,
-    /// UCUM or SI symbol as the sensor states it; empty when nobody said.
-    pub unit: String,
-    pub kind: ValueType,
-}
-
-/// One thing behind a port. Channels are only ever appended, so that an index stays valid.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sensor {
-    pub port: String,
-    pub name: String,
-    pub channels: Vec<Channel>,
-}
-
-/// One observed value.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Value {
-    Bool(bool),
-    Int(i64),
-    F32(f32),
-    F64(f64),
-    /// Shared, because a state repeats: `ok`, `ok`, `ok`.
-    Text(Arc<str>),
-}
-
-impl Value {
-    pub fn kind(&self) -> ValueType {
-        match self {
-            Self::Bool(_) => ValueType::Bool,
-            Self::Int(_) => ValueType::Int,
-            Self::F32(_) => ValueType::F32,
-            Self::F64(_) => ValueType::F64,
-            Self::Text(_) => ValueType::Text,
-        }
-    }
-}
-
-/// Which clock a timestamp was read from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum TimeBase {
-    /// Milliseconds since this boot of the device; dated later through a clock anchor.
-    Boot,
-    /// Milliseconds since 1970 UTC, stated by the sensor itself.
-    Unix,
-}
-
-/// When a reading was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
-    pub base: TimeBase,
-    pub ms: i64,
-}
-
-impl Stamp {
-    pub fn boot(ms: i64) -> Self {
-        Self { base: TimeBase::Boot, ms }
-    }
-
-    pub fn unix(ms: i64) -> Self {
-        Self { base: TimeBase::Unix, ms }
-    }
-}
+use crate::sensor::Sensor;
+use crate::time::Stamp;
+use crate::value::Value;
 
 #[derive(Clone, Copy, Debug)]
 struct Row {

@@ -3,19 +3,19 @@
 //! Nearly all sensor output is: 21.37 is 2137 at scale 2, and integers compress where the bits of a
 //! float do not.
 
-use crate::domain::model::reading::Value;
+use crate::value::Value;
 
 /// Decimal places tried before a float counts as binary noise.
-pub const SCALE_MAX: u8 = 9;
+pub(super) const SCALE_MAX: u8 = 9;
 /// 2^51: up to here the rounding below is right. Integers beyond are nothing a sensor measures.
 const EXACT_MAX: f64 = 2_251_799_813_685_248.0;
 
 /// Powers of ten, by scale.
-pub const POWERS: [f64; SCALE_MAX as usize + 1] =
+pub(super) const POWERS: [f64; SCALE_MAX as usize + 1] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
 
 /// The smallest scale at which every value is a whole number, with those numbers in `ints`.
-pub fn decimals(
+pub(super) fn decimals(
     values: &[Value],
     ints: &mut Vec<i64>,
     exact: impl Fn(&Value, f64) -> Option<i64>,
@@ -29,13 +29,13 @@ pub fn decimals(
 }
 
 /// A decimal that divides back to the very same bits (so not −0, not NaN), or none.
-pub fn as_decimal64(value: f64, power: f64) -> Option<i64> {
+pub(super) fn as_decimal64(value: f64, power: f64) -> Option<i64> {
     let (whole, int) = rounded(value * power);
     (whole.abs() <= EXACT_MAX && (whole / power).to_bits() == value.to_bits()).then_some(int)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "narrowing back to the type it came from")]
-pub fn as_decimal32(value: f32, power: f64) -> Option<i64> {
+pub(super) fn as_decimal32(value: f32, power: f64) -> Option<i64> {
     let (whole, int) = rounded(f64::from(value) * power);
     let back = (whole / power) as f32;
     (whole.abs() <= EXACT_MAX && back.to_bits() == value.to_bits()).then_some(int)

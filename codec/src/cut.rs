@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::segment::{Column, Section, Segment, Turn, weight};
-use crate::domain::model::reading::TimeBase;
+use crate::segment::{Column, Section, Segment, Turn, weight};
+use crate::time::TimeBase;
 
 impl Segment {
     /// The readings at these places in sequence order.
@@ -83,9 +83,11 @@ impl Column {
 mod tests {
     use proptest::prelude::*;
 
-    use crate::domain::codec::segment::{Segment, SegmentError};
-    use crate::domain::model::batch::{Lane, StoredSegment};
-    use crate::domain::model::reading::{Stamp, Value};
+    use crate::lane::Lane;
+    use crate::segment::{Segment, SegmentError};
+    use crate::stored_segment::StoredSegment;
+    use crate::time::Stamp;
+    use crate::value::Value;
 
     /// Sensor, whether it states its own time, and the value of each of three channels it may have.
     type Row = (u32, bool, [Option<Value>; 3]);

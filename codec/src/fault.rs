@@ -1,0 +1,104 @@
+//! What can be wrong with what a port delivers, and how often it was.
+
+use serde::{Deserialize, Serialize};
+
+/// Where in the pipeline a fault stands, and so which equation it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Bytes that are no frame.
+    Framing,
+    /// A frame that gives no reading.
+    Decode,
+    /// Worth counting, but nothing of ours: the sensor lost or restarted something.
+    Notice,
+}
+
+macro_rules! faults {
+    ($($name:ident $stage:ident $reason:literal $doc:literal,)+) => {
+        /// Everything that can be wrong with what a port delivers.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Fault { $(#[doc = $doc] $name,)+ }
+
+        impl Fault {
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// The label in metrics, logs and `/status`.
+            pub fn reason(self) -> &'static str {
+                match self { $(Self::$name => $reason),+ }
+            }
+
+            /// What it means, for a person.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => $doc),+ }
+            }
+
+            pub fn stage(self) -> Stage {
+                match self { $(Self::$name => Stage::$stage),+ }
+            }
+        }
+    };
+}
+
+// Stored by position: append only.
+faults! {
+    Cobs Framing "cobs" "the frame's byte stuffing is broken",
+    Crc Framing "crc" "the frame's checksum does not match",
+    TooLong Framing "too_long" "the frame or line is longer than allowed",
+    TooShort Framing "too_short" "the frame is too short to be one",
+    Version Framing "version" "the frame has a version this program does not know",
+    Malformed Framing "malformed" "the frame's checksum fits but its content does not parse",
+    NotUtf8 Framing "not_utf8" "the line is not UTF-8 text",
+    Unparsable Decode "unparsable" "the line does not parse in the configured format",
+    NoValue Decode "no_value" "the frame or line carries no value",
+    UnknownChannel Decode "unknown_channel" "the sample names a channel that no hello has described since the port was opened",
+    TooMany Decode "too_many" "more sensors or channels than a port may have",
+    Time Decode "time" "the line's time field is missing or no date; is `time_unit` right?",
+    SequenceGap Notice "sequence_gap" "sequence numbers are missing: the sensor or the line lost frames",
+    SensorRestart Notice "sensor_restart" "the sensor's clock or sequence started again",
+}
+
+/// Counts by fault.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultCounts(Vec<u64>);
+
+impl FaultCounts {
+    pub fn add(&mut self, fault: Fault, count: u64) {
+        let at = fault as usize;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, 0);
+        }
+        // A sensor may claim any gap; the count stays a number.
+        self.0[at] = self.0[at].saturating_add(count);
+    }
+
+    pub fn get(&self, fault: Fault) -> u64 {
+        self.0.get(fault as usize).copied().unwrap_or(0)
+    }
+
+    pub fn total(&self, stage: Stage) -> u64 {
+        self.seen().filter(|(fault, _)| fault.stage() == stage).map(|(_, count)| count).sum()
+    }
+
+    /// The faults that occurred, with their counts.
+    pub fn seen(&self) -> impl Iterator<Item = (Fault, u64)> {
+        Fault::ALL.iter().map(|fault| (*fault, self.get(*fault))).filter(|(_, count)| *count > 0)
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        for (fault, count) in other.seen() {
+            self.add(fault, count);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_distinct() {
+        let reasons: std::collections::BTreeSet<_> =
+            Fault::ALL.iter().map(|fault| fault.reason()).collect();
+        assert_eq!(reasons.len(), Fault::ALL.len());
+    }
+}

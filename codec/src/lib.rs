@@ -1,0 +1,40 @@
+//! The readings of an outstation, as they are kept and as they travel.
+//!
+//! No I/O, no clock, no threads: bytes in, values out, and back.
+
+#![forbid(unsafe_code)]
+
+// What was observed, and when.
+mod sensor;
+mod time;
+mod value;
+
+mod readings;
+
+// Many readings in few bytes.
+mod body;
+mod cut;
+mod segment;
+
+// What travels.
+mod batch;
+mod event;
+mod fault;
+mod lane;
+mod loss;
+mod stored_segment;
+
+pub use batch::{Batch, BatchId, Dated};
+pub use body::{TEXT_MAX, VERSION};
+pub use event::{EpochReason, PublishedEvent, ToldEvent};
+pub use fault::{Fault, FaultCounts, Stage};
+pub use lane::Lane;
+pub use loss::Loss;
+pub use readings::Readings;
+pub use segment::{
+    CELLS_MAX, READINGS_MAX, ReadingView, Segment, SegmentError, TEXT_BYTES_PER_CELL, weight,
+};
+pub use sensor::{CHANNELS_MAX, Channel, NAME_MAX, SENSORS_MAX, Sensor};
+pub use stored_segment::StoredSegment;
+pub use time::{Anchor, CLOCK_SET_AFTER_MS, Moment, Stamp, TimeBase};
+pub use value::{Value, ValueType};

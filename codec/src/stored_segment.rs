@@ -1,0 +1,72 @@
+//! A segment with its numbers and its checksum, as the log keeps it and as it travels.
+
+use serde::{Deserialize, Serialize};
+
+use crate::lane::Lane;
+use crate::segment::{Segment, SegmentError};
+
+/// A committed segment, as it stands in the log and as it travels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredSegment {
+    pub first_seq: u64,
+    pub count: u32,
+    pub lane: Lane,
+    /// The number of the boot that times on the boot base count from.
+    pub boot: u32,
+    /// See [`StoredSegment::checksum`].
+    pub crc: u32,
+    pub body: Vec<u8>,
+}
+
+impl StoredSegment {
+    /// Closes a body with its checksum.
+    pub fn sealed(first_seq: u64, count: u32, lane: Lane, boot: u32, body: Vec<u8>) -> Self {
+        let mut segment = Self { first_seq, count, lane, boot, crc: 0, body };
+        segment.crc = segment.checksum();
+        segment
+    }
+
+    pub fn last_seq(&self) -> u64 {
+        self.first_seq.saturating_add(u64::from(self.count)).saturating_sub(1)
+    }
+
+    /// CRC-32 over everything else: first number, count, lane, boot (little endian), body.
+    pub fn checksum(&self) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&self.first_seq.to_le_bytes());
+        hasher.update(&self.count.to_le_bytes());
+        hasher.update(&[self.lane as u8]);
+        hasher.update(&self.boot.to_le_bytes());
+        hasher.update(&self.body);
+        hasher.finalize()
+    }
+
+    /// Whether it is what was written.
+    pub fn is_sound(&self) -> bool {
+        self.count > 0 && self.checksum() == self.crc
+    }
+
+    /// The sensors it refers to, ascending; none if it is damaged.
+    pub fn sensors(&self) -> Vec<u32> {
+        Segment::sensors(&self.body, self.count as usize).unwrap_or_default()
+    }
+
+    pub fn decode(&self) -> Result<Segment, SegmentError> {
+        if !self.is_sound() {
+            return Err(SegmentError::Malformed);
+        }
+        Segment::decode(&self.body, self.count as usize)
+    }
+
+    /// Those of its readings whose numbers are in `first..=last`; fails if it has none of them.
+    pub fn cut(&self, first: u64, last: u64) -> Result<Self, SegmentError> {
+        let (first, last) = (first.max(self.first_seq), last.min(self.last_seq()));
+        if first > last {
+            return Err(SegmentError::Empty);
+        }
+        let place = |seq: u64| usize::try_from(seq - self.first_seq).unwrap_or(usize::MAX);
+        let mut part = self.decode()?.part(place(first)..place(last) + 1);
+        let count = u32::try_from(part.len()).unwrap_or(u32::MAX);
+        Ok(Self::sealed(first, count, self.lane, self.boot, part.encode()))
+    }
+}
