@@ -7,7 +7,7 @@ use std::path::Path;
 use outstation_codec::StoredSegment;
 
 use super::carve::{self, Carving};
-use super::salvage;
+use super::reconstruct;
 use crate::domain::model::interval_set::IntervalSet;
 use crate::event_log::inspect::Meaning;
 use crate::event_log::state::aggregates::Aggregates;
@@ -33,7 +33,7 @@ impl Remains {
         }
         let carving = carve::carve(files.log(), &files.journal())
             .map_err(|source| files.failed("read the damaged log", source))?;
-        let aggregates = salvage::replay(&carving);
+        let aggregates = reconstruct::replay(&carving);
         Ok(Self { carving, aggregates })
     }
 
@@ -43,7 +43,7 @@ impl Remains {
     }
 
     pub fn events(&self) -> usize {
-        salvage::events(&self.carving).count()
+        reconstruct::events(&self.carving).count()
     }
 
     pub fn snapshots(&self) -> usize {
@@ -53,10 +53,10 @@ impl Remains {
     /// Visits every segment in order, then what is left of others in quarantine, until told to stop.
     pub fn for_each(&mut self, mut visit: impl FnMut(&StoredSegment, Meaning<'_>) -> bool) {
         let mut numbers = IntervalSet::default();
-        for found in salvage::segments(&self.carving) {
+        for found in reconstruct::segments(&self.carving) {
             let Some(new) = self.carving.segment(&found) else { continue };
             numbers.insert(new.segment.first_seq, new.segment.last_seq());
-            salvage::introduce(&new.segment, &mut self.aggregates);
+            reconstruct::introduce(&new.segment, &mut self.aggregates);
             let Aggregates { registry, boots, .. } = &self.aggregates;
             if !visit(&new.segment, Meaning { registry, boots }) {
                 return;
@@ -67,7 +67,7 @@ impl Remains {
             for (first, last) in numbers.missing(segment.first_seq, segment.last_seq()) {
                 let Ok(part) = segment.cut(first, last) else { continue };
                 numbers.insert(first, last);
-                salvage::introduce(&part, &mut self.aggregates);
+                reconstruct::introduce(&part, &mut self.aggregates);
                 let Aggregates { registry, boots, .. } = &self.aggregates;
                 if !visit(&part, Meaning { registry, boots }) {
                     return;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::carve::Carving;
 use super::carved::Carved;
-use super::salvage::introduce;
+use super::reconstruct::introduce;
 use outstation_codec::PublishedEvent;
 
 use crate::domain::model::event::Stream;

@@ -9,14 +9,13 @@
 //! their places, which can be interrupted and taken up again at any step. Until then the damaged log
 //! is not touched.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 
-use outstation_codec::{Channel, Loss, PublishedEvent, Sensor, StoredSegment};
+use outstation_codec::{Loss, PublishedEvent};
 
 use super::carve::{self, Carving};
-use super::carved::Found;
+use super::reconstruct::{UNKNOWN_PORT, history, introduce, replay, segments};
 use super::rescue::rescue_quarantine;
 use crate::clock::Clock;
 use crate::domain::model::event::{Event, Stream};
@@ -27,8 +26,6 @@ use crate::event_log::store::commit::Commit;
 use crate::event_log::store::database::Database;
 use crate::event_log::store::error::{Result, StorageError};
 use crate::event_log::store::files::{self, Files};
-use crate::event_log::store::rows::EventRow;
-use crate::event_log::store::rows::History;
 use crate::telemetry::error_chain;
 use crate::telemetry::events::{LogSalvaged, Report};
 
@@ -36,8 +33,6 @@ use crate::telemetry::events::{LogSalvaged, Report};
 const CHUNK: usize = 64;
 /// A log with this for its identity has been salvaged and not been opened since.
 pub(crate) const IDENTITY: &[u8] = b"salvaged";
-/// The port that readings count for whose port the books have lost.
-const UNKNOWN_PORT: &str = "salvaged";
 
 /// Puts the log aside and what could be read of it in its place. Returns the numbers that are lost.
 pub(crate) fn salvage(
@@ -129,76 +124,6 @@ fn write(path: &Path, carving: &Carving, sinks: &[String]) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// The events that were found, once per place in their stream: the most credible comes first.
-pub(crate) fn events(carving: &Carving) -> impl Iterator<Item = EventRow> + '_ {
-    let mut last = None;
-    let once = carving.events().filter(move |carved| {
-        let place = Some((carved.row.stream.clone(), carved.row.version));
-        std::mem::replace(&mut last, place.clone()) != place
-    });
-    once.map(|carved| carved.row)
-}
-
-/// What was kept for people, and the events that may still have to be told.
-fn history(carving: &Carving) -> impl Iterator<Item = EventRow> + '_ {
-    events(carving).filter(|row| row.position.is_some() || !row.stream.has_aggregate())
-}
-
-/// Each aggregate from its best snapshot and the unbroken run of events behind it. What cannot be
-/// decoded is worth nothing, and what is known without it is kept.
-pub(crate) fn replay(carving: &Carving) -> Aggregates {
-    let mut aggregates = Aggregates::default();
-    let mut streams = BTreeMap::<Stream, Vec<EventRow>>::new();
-    for stream in carving.snapshots().keys() {
-        streams.entry(stream.clone()).or_default();
-    }
-    for row in events(carving) {
-        aggregates.skip_to_position(row.position.unwrap_or(0));
-        streams.entry(row.stream.clone()).or_default().push(row);
-    }
-    for (stream, mut events) in streams {
-        let snapshot = carving.snapshots().get(&stream).map(|carved| carved.row.clone());
-        let last = events.last().map_or(0, |row| row.version);
-        let mut version = snapshot.as_ref().map_or(0, |row| row.version);
-        events.retain(|row| row.version > version);
-        let unbroken = events.iter().take_while(|row| {
-            version += 1;
-            row.version == version
-        });
-        events.truncate(unbroken.count());
-        let version = events
-            .last()
-            .or(None)
-            .map_or_else(|| snapshot.as_ref().map_or(0, |row| row.version), |row| row.version);
-        if stream.has_aggregate() {
-            let before = aggregates.clone();
-            if aggregates.replay(&stream, History { snapshot, events }).is_err() {
-                aggregates = before;
-            }
-        }
-        aggregates.skip_to(&stream, version.max(last));
-    }
-    aggregates.skip_told();
-    aggregates
-}
-
-/// Every number once. Pages that were freed still hold what left the log, and merged segments overlap
-/// those they were made of: the longest that begins first is taken. But what is certain to have been
-/// committed goes before what may be of a commit that a power cut ended, whose numbers were given out
-/// again.
-pub(crate) fn segments(carving: &Carving) -> impl Iterator<Item = Found> + '_ {
-    let mut found = carving.segments().filter(|found| found.count > 0).peekable();
-    std::iter::from_fn(move || {
-        let mut best = found.next()?;
-        while let Some(next) = found.next_if(|next| next.first_seq <= best.last_seq()) {
-            if next.rank.certainty() < best.rank.certainty() {
-                best = next;
-            }
-        }
-        Some(best)
-    })
-}
-
 /// Copies every sound segment that some sink is still owed. Returns the numbers it copied.
 fn copy_segments(
     database: &mut Database,
@@ -224,42 +149,6 @@ fn copy_segments(
     }
     database.commit(&commit)?;
     Ok(kept)
-}
-
-/// Sees to it that the sensors and the boot of a segment mean something, if only a number.
-pub(crate) fn introduce(new: &StoredSegment, aggregates: &mut Aggregates) {
-    let boot = new.boot;
-    if aggregates.boots.get(boot).is_none() {
-        aggregates.boots.apply_started(boot, String::new());
-    }
-    let unknown =
-        |id: &u32| aggregates.registry.sensor(*id).is_none_or(|sensor| sensor.port.is_empty());
-    if !new.sensors().iter().any(unknown) {
-        return;
-    }
-    let Ok(segment) = new.decode() else { return };
-    for (id, kinds) in segment.channel_kinds() {
-        if aggregates
-            .registry
-            .sensor(id)
-            .is_some_and(|sensor| sensor.port != UNKNOWN_PORT && !sensor.port.is_empty())
-        {
-            continue;
-        }
-        let known = aggregates.registry.sensor(id).map_or(&[][..], |sensor| &sensor.channels);
-        let mut channels = known.to_vec();
-        for (channel, kind) in kinds {
-            let unnamed =
-                |number| Channel { name: format!("channel-{number}"), unit: String::new(), kind };
-            while channels.len() <= usize::from(channel) {
-                channels.push(unnamed(channels.len()));
-            }
-            let widest = channels[usize::from(channel)].kind.max(kind);
-            channels[usize::from(channel)].kind = widest;
-        }
-        let sensor = Sensor { port: UNKNOWN_PORT.into(), name: format!("sensor-{id}"), channels };
-        aggregates.registry.apply(id, sensor);
-    }
 }
 
 /// Brings the books into line with what was kept: every number up to the highest known is delivered,

@@ -1,0 +1,121 @@
+//! What the rows found in a damaged log say together: each event and each number once, and the
+//! aggregates that follow from them.
+
+use std::collections::BTreeMap;
+
+use outstation_codec::{Channel, Sensor, StoredSegment};
+
+use super::carve::Carving;
+use super::carved::Found;
+use crate::domain::model::event::Stream;
+use crate::event_log::state::aggregates::Aggregates;
+use crate::event_log::store::rows::{EventRow, History};
+
+/// The port that readings count for whose port the books have lost.
+pub(crate) const UNKNOWN_PORT: &str = "salvaged";
+
+/// The events that were found, once per place in their stream: the most credible comes first.
+pub(crate) fn events(carving: &Carving) -> impl Iterator<Item = EventRow> + '_ {
+    let mut last = None;
+    let once = carving.events().filter(move |carved| {
+        let place = Some((carved.row.stream.clone(), carved.row.version));
+        std::mem::replace(&mut last, place.clone()) != place
+    });
+    once.map(|carved| carved.row)
+}
+
+/// What was kept for people, and the events that may still have to be told.
+pub(crate) fn history(carving: &Carving) -> impl Iterator<Item = EventRow> + '_ {
+    events(carving).filter(|row| row.position.is_some() || !row.stream.has_aggregate())
+}
+
+/// Each aggregate from its best snapshot and the unbroken run of events behind it. What cannot be
+/// decoded is worth nothing, and what is known without it is kept.
+pub(crate) fn replay(carving: &Carving) -> Aggregates {
+    let mut aggregates = Aggregates::default();
+    let mut streams = BTreeMap::<Stream, Vec<EventRow>>::new();
+    for stream in carving.snapshots().keys() {
+        streams.entry(stream.clone()).or_default();
+    }
+    for row in events(carving) {
+        aggregates.skip_to_position(row.position.unwrap_or(0));
+        streams.entry(row.stream.clone()).or_default().push(row);
+    }
+    for (stream, mut events) in streams {
+        let snapshot = carving.snapshots().get(&stream).map(|carved| carved.row.clone());
+        let last = events.last().map_or(0, |row| row.version);
+        let mut version = snapshot.as_ref().map_or(0, |row| row.version);
+        events.retain(|row| row.version > version);
+        let unbroken = events.iter().take_while(|row| {
+            version += 1;
+            row.version == version
+        });
+        events.truncate(unbroken.count());
+        let version = events
+            .last()
+            .or(None)
+            .map_or_else(|| snapshot.as_ref().map_or(0, |row| row.version), |row| row.version);
+        if stream.has_aggregate() {
+            let before = aggregates.clone();
+            if aggregates.replay(&stream, History { snapshot, events }).is_err() {
+                aggregates = before;
+            }
+        }
+        aggregates.skip_to(&stream, version.max(last));
+    }
+    aggregates.skip_told();
+    aggregates
+}
+
+/// Every number once. Pages that were freed still hold what left the log, and merged segments overlap
+/// those they were made of: the longest that begins first is taken. But what is certain to have been
+/// committed goes before what may be of a commit that a power cut ended, whose numbers were given out
+/// again.
+pub(crate) fn segments(carving: &Carving) -> impl Iterator<Item = Found> + '_ {
+    let mut found = carving.segments().filter(|found| found.count > 0).peekable();
+    std::iter::from_fn(move || {
+        let mut best = found.next()?;
+        while let Some(next) = found.next_if(|next| next.first_seq <= best.last_seq()) {
+            if next.rank.certainty() < best.rank.certainty() {
+                best = next;
+            }
+        }
+        Some(best)
+    })
+}
+
+/// Sees to it that the sensors and the boot of a segment mean something, if only a number.
+pub(crate) fn introduce(new: &StoredSegment, aggregates: &mut Aggregates) {
+    let boot = new.boot;
+    if aggregates.boots.get(boot).is_none() {
+        aggregates.boots.apply_started(boot, String::new());
+    }
+    let unknown =
+        |id: &u32| aggregates.registry.sensor(*id).is_none_or(|sensor| sensor.port.is_empty());
+    if !new.sensors().iter().any(unknown) {
+        return;
+    }
+    let Ok(segment) = new.decode() else { return };
+    for (id, kinds) in segment.channel_kinds() {
+        if aggregates
+            .registry
+            .sensor(id)
+            .is_some_and(|sensor| sensor.port != UNKNOWN_PORT && !sensor.port.is_empty())
+        {
+            continue;
+        }
+        let known = aggregates.registry.sensor(id).map_or(&[][..], |sensor| &sensor.channels);
+        let mut channels = known.to_vec();
+        for (channel, kind) in kinds {
+            let unnamed =
+                |number| Channel { name: format!("channel-{number}"), unit: String::new(), kind };
+            while channels.len() <= usize::from(channel) {
+                channels.push(unnamed(channels.len()));
+            }
+            let widest = channels[usize::from(channel)].kind.max(kind);
+            channels[usize::from(channel)].kind = widest;
+        }
+        let sensor = Sensor { port: UNKNOWN_PORT.into(), name: format!("sensor-{id}"), channels };
+        aggregates.registry.apply(id, sensor);
+    }
+}
