@@ -57,7 +57,7 @@ enum Wish {
 impl App {
     /// Starts everything, backwards along the flow: log, local port, uploads, ports.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, AppError> {
-        let device = device::id(&config.device)?;
+        let device = device::id(config.device.id.as_deref())?;
         Started { version: env!("CARGO_PKG_VERSION"), device: &device }.report();
         let mut supervisor = Supervisor::new(clock.clone());
         let (mut parts, board) = Parts::begin(&mut supervisor, &config, &device, clock)?;

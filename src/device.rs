@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use crate::config;
-
 const MACHINE_ID: &str = "/etc/machine-id";
 
 #[derive(Debug, thiserror::Error)]
@@ -12,11 +10,11 @@ pub struct DeviceError {
     source: std::io::Error,
 }
 
-/// The device id. The machine id itself is confidential (machine-id(5)), so what is derived from
+/// The device id: the configured one, or one that is derived. The machine id itself is confidential (machine-id(5)), so what is derived from
 /// it is a hash bound to this program, short enough to read out over a telephone.
-pub fn id(config: &config::Device) -> Result<String, DeviceError> {
-    match &config.id {
-        Some(id) => Ok(id.clone()),
+pub fn id(configured: Option<&str>) -> Result<String, DeviceError> {
+    match configured {
+        Some(id) => Ok(id.to_owned()),
         None => derived(Path::new(MACHINE_ID)).map_err(|source| DeviceError { source }),
     }
 }
@@ -41,8 +39,7 @@ mod tests {
 
     #[test]
     fn a_configured_id_wins() {
-        let config = config::Device { id: Some("pump-7".into()) };
-        assert_eq!(id(&config).expect("configured"), "pump-7");
+        assert_eq!(id(Some("pump-7")).expect("configured"), "pump-7");
     }
 
     #[test]

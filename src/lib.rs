@@ -46,6 +46,7 @@ pub mod control;
 pub mod credentials;
 pub mod device;
 pub mod discovery;
+pub mod error_chain;
 pub mod supervisor;
 pub mod telemetry;
 

@@ -10,7 +10,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use outstation::cli::{self, Cli, CliError};
-use outstation::telemetry::{self, error_chain};
+use outstation::error_chain::error_chain;
+use outstation::telemetry;
 
 /// sysexits(3): the command line is wrong.
 const USAGE: u8 = 64;

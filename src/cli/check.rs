@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use super::log::FlashArgs;
 use super::{CONFIG_PATH, CliError, complain, say};
 use crate::config::Config;
+use crate::error_chain::error_chain;
 use crate::http;
-use crate::telemetry::error_chain;
 use crate::upload::sinks;
 
 #[derive(Debug, clap::Args)]

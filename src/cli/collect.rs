@@ -5,10 +5,9 @@ use std::path::PathBuf;
 
 use super::{CliError, LogFormatArg, Signals, runtime, say};
 use crate::collect::{Collector, CollectorConfig, Store};
-use crate::config::LogFilter;
 use crate::credentials::file::NamedFile;
 use crate::discovery::mdns::{Announcement, COLLECTOR};
-use crate::telemetry;
+use crate::telemetry::{self, LogFilter};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

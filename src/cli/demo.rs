@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{CliError, Signals, complain, runtime, say};
-use crate::config::{LogFilter, LogFormat};
 use crate::demo::{self, DATABASES, Glimpse, Script};
-use crate::telemetry;
+use crate::telemetry::{self, LogFilter, LogFormat};
 
 /// The collector may come back this long after the sensors fell silent: the drain waits longer.
 const LATE_RETURN_MAX: Duration = Duration::from_secs(30);

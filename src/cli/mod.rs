@@ -7,14 +7,14 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::app::AppError;
 use crate::collect::{CollectError, StoreError};
-use crate::config::{ConfigError, LogFormat};
+use crate::config::ConfigError;
 use crate::credentials::file::SetupError;
 use crate::demo::DemoError;
 use crate::device::DeviceError;
 use crate::discovery::DiscoveryError;
 use crate::discovery::mdns::MdnsError;
 use crate::inspect::InspectError;
-use crate::telemetry::TelemetryError;
+use crate::telemetry::{LogFormat, TelemetryError};
 
 mod bench;
 mod check;

@@ -8,7 +8,7 @@ use super::log::Which;
 use super::{CONFIG_PATH, CliError, complain, runtime, say};
 use crate::app;
 use crate::clock::Clock;
-use crate::config::{Config, LogFormat};
+use crate::config::Config;
 use crate::control::client::{self, ControlError};
 use crate::device;
 use crate::domain::model::quarantine::{Done, Order, Wish};
@@ -17,7 +17,7 @@ use crate::event_log::store::error::StorageError;
 use crate::event_log::{self};
 use crate::inspect::InspectError;
 use crate::inspect::quarantine::{self, Style, Wanted};
-use crate::telemetry;
+use crate::telemetry::{self, LogFormat};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -157,7 +157,7 @@ fn alone(config: &Config, socket: PathBuf, order: &Order) -> Result<Vec<Done>, C
     }
     // What opening the log finds out is news, whoever opens it.
     let _logging = telemetry::init(&"warn".parse().unwrap_or_default(), LogFormat::Text)?;
-    let log = app::log_config(config, &device::id(&config.device)?);
+    let log = app::log_config(config, &device::id(config.device.id.as_deref())?);
     let done = runtime()?.block_on(async { carry_out_alone(log, Clock::system(), order) });
     match done {
         Ok(done) => Ok(done.map_err(|declined| QuarantineError::Declined(declined.to_string()))?),

@@ -7,8 +7,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{CONFIG_PATH, CliError, LogFormatArg, Signals, check, runtime};
 use crate::app::{App, AppError};
 use crate::clock::Clock;
-use crate::config::{Config, LogFormat};
-use crate::telemetry::{self, error_chain};
+use crate::config::Config;
+use crate::error_chain::error_chain;
+use crate::telemetry::{self, LogFormat};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

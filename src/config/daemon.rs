@@ -4,10 +4,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::filter::{self, LogFilter};
 use super::kind::{Kind, Names, boolean, bytes, choice, duration, integer, name, path};
 use super::print::Printer;
 use super::section::Section;
+use crate::telemetry::{LogFilter, LogFormat};
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Device {
@@ -106,16 +106,6 @@ pub struct Telemetry {
     pub log_format: LogFormat,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// journald when systemd started us with its stderr there, otherwise text.
-    #[default]
-    Auto,
-    Journald,
-    Text,
-    Json,
-}
-
 const LOG_FORMATS: Names<LogFormat> = &[
     ("auto", LogFormat::Auto),
     ("journald", LogFormat::Journald),
@@ -126,7 +116,7 @@ const LOG_FORMATS: Names<LogFormat> = &[
 impl Telemetry {
     pub(super) fn read(from: &Section<'_>) -> Self {
         let default = Self::default();
-        let level = Kind::text(filter::ALLOWED, |text| text.parse().ok());
+        let level = Kind::text(LogFilter::ALLOWED, |text| text.parse().ok());
         Self {
             level: from.or("level", default.level, &level),
             log_format: from.or("log_format", default.log_format, &choice(LOG_FORMATS)),

@@ -14,7 +14,6 @@ mod alarm;
 mod credential;
 mod daemon;
 mod error;
-mod filter;
 mod framing;
 mod http;
 mod http_access;
@@ -44,9 +43,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub use alarm::Alarm;
-pub use daemon::{Device, Log, LogFormat, Supervisor, Telemetry};
+pub use daemon::{Device, Log, Supervisor, Telemetry};
 pub use error::{ConfigError, Problem};
-pub use filter::{LogFilter, NotAFilter};
 pub use framing::{Format, Framing, Lines, TimeKey, TimeUnit};
 pub use http::{Http, ServerTls};
 pub use http_access::{Access, is_ours};

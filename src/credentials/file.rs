@@ -164,7 +164,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::telemetry::error_chain;
+    use crate::error_chain::error_chain;
 
     fn read<T>(text: &str, as_what: impl Fn(NamedFile<'_>) -> T) -> T {
         let folder = TempDir::new().expect("a folder");

@@ -19,7 +19,6 @@ mod renewed;
 mod users;
 
 mod routes;
-mod status;
 
 pub mod fetch;
 

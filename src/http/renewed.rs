@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::credentials::SetupError;
 use crate::credentials::tls::Stamp;
-use crate::telemetry::error_chain;
+use crate::error_chain::error_chain;
 use crate::telemetry::events::{LocalPortFilesUnusable, Report};
 
 #[derive(Debug)]

@@ -8,9 +8,10 @@ use hyper::header::{
 use hyper::{Method, Response, StatusCode};
 use serde::Serialize;
 
-use super::status::Status;
 use crate::status::board::{Snapshot, StatusBoard};
+use crate::status::health::{Health, Readiness};
 use crate::status::metrics::Metrics;
+use crate::status::page::StatusPage;
 use crate::telemetry::events::Refused;
 
 const INDEX: &str = "\
@@ -46,14 +47,14 @@ fn page(path: &str, now: &Snapshot, metrics: &Metrics) -> Answer {
     match path {
         "/" => text(StatusCode::OK, TEXT, INDEX),
         "/health" => {
-            let health = now.health();
+            let health = Health::of(now);
             json(verdict(health.alive), &health)
         }
         "/ready" => {
-            let readiness = now.readiness();
+            let readiness = Readiness::of(now);
             json(verdict(readiness.ready), &readiness)
         }
-        "/status" => json(StatusCode::OK, &Status::of(now)),
+        "/status" => json(StatusCode::OK, &StatusPage::of(now)),
         "/metrics" => text(StatusCode::OK, PROMETHEUS, metrics.render(now)),
         _ => text(StatusCode::NOT_FOUND, TEXT, "there is no such page; / lists them\n"),
     }
@@ -114,7 +115,7 @@ fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answe
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::board::tests::{Site, site};
+    use crate::status::test_site::{Site, site};
     use http_body_util::BodyExt;
 
     async fn ask(site: &Site, method: Method, path: &str) -> (StatusCode, String) {

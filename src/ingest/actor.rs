@@ -328,7 +328,7 @@ impl Actor {
     }
 
     fn absent(&mut self, error: &OpenError) {
-        let detail = crate::telemetry::error_chain(error);
+        let detail = crate::error_chain::error_chain(error);
         self.lost(error.reason(), &detail);
     }
 

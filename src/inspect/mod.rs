@@ -48,7 +48,7 @@ impl Subject {
     pub fn configured(config: &Config) -> Result<Self, DeviceError> {
         Ok(Self {
             path: config.log.path.clone(),
-            device: device::id(&config.device)?,
+            device: device::id(config.device.id.as_deref())?,
             sinks: Some(config.sinks.iter().map(|sink| sink.name.clone()).collect()),
             settings: Some(config.log.clone()),
         })

@@ -11,9 +11,9 @@ use serde::Serialize;
 use super::{InspectError, Subject};
 use crate::domain::model::event::Stream;
 use crate::domain::model::interval_set::IntervalSet;
+use crate::error_chain::error_chain;
 use crate::event_log::inspect::{LogView, State, StoredStream};
 use crate::event_log::store::error::StorageError;
-use crate::telemetry::error_chain;
 
 /// Problems told one by one; further ones are counted.
 const PROBLEMS_MAX: usize = 100;

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::{NatsSink, TlsFiles};
 use crate::credentials::SetupError;
 use crate::domain::policy::breaker::Cause;
-use crate::telemetry::error_chain;
+use crate::error_chain::error_chain;
 use crate::transport::link::{Address, Io};
 use crate::transport::tls;
 use crate::upload::{Refusal, Wire};

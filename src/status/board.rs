@@ -2,18 +2,16 @@
 //!
 //! `/health`, `/ready`, `/status`, `/metrics` and systemd's status line are functions of a
 //! [`Snapshot`]. Taking one copies what is on the board and asks nobody, so no reader can hold up
-//! an actor, and a stuck actor cannot hold up a reader. How a page looks is left to `http`.
+//! an actor, and a stuck actor cannot hold up a reader.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::sync::watch;
 
-use super::health::Dependency;
 use crate::clock::Clock;
 use crate::event_log::{LogStatus, Progress};
-use crate::ingest::{PortState, PortStatus};
+use crate::ingest::PortStatus;
 use crate::supervisor::pulse::Rounds;
 use crate::upload::SinkStatus;
 
@@ -75,32 +73,7 @@ pub struct Snapshot {
     pub reload_refused: Option<Duration>,
 }
 
-/// Whether a restart would help.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Health {
-    pub alive: bool,
-    pub stuck: Vec<String>,
-}
-
-/// Whether the daemon can do its work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Readiness {
-    pub ready: bool,
-    pub dependencies: Vec<Dependency>,
-}
-
 impl Snapshot {
-    pub fn health(&self) -> Health {
-        Health { alive: self.stuck.is_empty(), stuck: self.stuck.clone() }
-    }
-
-    /// Sinks do not count: storing while upstream is away is the daemon's work, not its failure.
-    pub fn readiness(&self) -> Readiness {
-        let log = std::iter::once(log_dependency(&self.log));
-        let dependencies: Vec<_> = log.chain(self.ports.iter().map(port_dependency)).collect();
-        Readiness { ready: dependencies.iter().all(|dependency| dependency.ready), dependencies }
-    }
-
     /// What a sink has and lacks; a log that is not open yet knows of none.
     pub fn progress(&self, sink: &SinkStatus) -> Progress {
         self.log.sinks.get(&sink.name).copied().unwrap_or_default()
@@ -110,33 +83,4 @@ impl Snapshot {
     pub fn age_s(&self, at_ms: i64) -> f64 {
         (self.since_boot_ms - at_ms).max(0) as f64 / 1000.0
     }
-
-    /// What keeps the daemon from being ready.
-    pub fn missing(&self) -> Vec<String> {
-        let dependencies = self.readiness().dependencies.into_iter();
-        dependencies.filter(|dependency| !dependency.ready).map(|missing| missing.name).collect()
-    }
 }
-
-fn log_dependency(log: &LogStatus) -> Dependency {
-    let reason = match &log.trouble {
-        _ if log.accepting => "accepts readings",
-        Some(trouble) => trouble,
-        None => "not open yet",
-    };
-    Dependency::new("log", log.accepting, reason)
-}
-
-/// A port that was open once does not make the daemon unready again: an unplugged sensor is
-/// weather, and taking the board out of service would not plug it in.
-fn port_dependency(port: &PortStatus) -> Dependency {
-    let reason = match &port.state {
-        PortState::Open => "open",
-        PortState::Untried => "not tried yet",
-        PortState::Absent { reason } => reason,
-    };
-    Dependency::new(format!("port {}", port.name), port.opened_once, reason)
-}
-
-#[cfg(test)]
-pub(crate) mod tests;

@@ -1,4 +1,5 @@
-//! The page of metrics: where the value of each comes from.
+//! The page of metrics: where the value of each comes from. Their names are in
+//! `telemetry/metric_names.rs`, since events count some of them.
 //!
 //! ```text
 //!  statuses ──snapshot──▶ refresh ──┐
@@ -26,7 +27,7 @@ use crate::event_log::LogStatus;
 use crate::ingest::{PortState, PortStatus};
 use crate::telemetry::counts::Counts;
 use crate::telemetry::events::Refused;
-use crate::telemetry::metric_names::*;
+use crate::telemetry::metric_names::{self as metric, Kind, Metric, transition};
 use crate::upload::{EndpointStatus, SinkStatus};
 
 /// One daemon's metrics. Clones share them.
@@ -49,7 +50,7 @@ impl Metrics {
         let process = Process::read();
         let recorder = PrometheusBuilder::new().build_recorder();
         with_local_recorder(&recorder, || {
-            ALL.iter().for_each(describe);
+            metric::ALL.iter().for_each(describe);
             refresh(now, &process);
         });
         let has = |sink: &str| now.sinks.iter().any(|status| status.name == sink);
@@ -83,28 +84,30 @@ fn sorted(page: &str) -> String {
 /// Written by hand, because the facade's counters are whole numbers.
 fn cpu_block(process: &Process) -> String {
     let mut block = String::new();
-    if let (Some(seconds), Some(cpu)) = (process.cpu_seconds, named(CPU)) {
-        let _ = writeln!(block, "# HELP {CPU} {}\n# TYPE {CPU} counter\n{CPU} {seconds}", cpu.help);
+    if let (Some(seconds), Some(Metric { name, help, .. })) =
+        (process.cpu_seconds, named(metric::CPU))
+    {
+        let _ = writeln!(block, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {seconds}");
     }
     block
 }
 
 fn named(name: &str) -> Option<&'static Metric> {
-    ALL.iter().find(|metric| metric.name == name)
+    metric::ALL.iter().find(|metric| metric.name == name)
 }
 
 fn refresh(now: &Snapshot, process: &Process) {
-    gauge!(BUILD_INFO, "version" => now.version).set(1);
-    gauge!(UPTIME).set(now.uptime.as_secs_f64());
+    gauge!(metric::BUILD_INFO, "version" => now.version).set(1);
+    gauge!(metric::UPTIME).set(now.uptime.as_secs_f64());
     // Zero adds nothing, but shows the series before the first.
-    counter!(RECORDS_UNSAID).increment(0);
-    gauge!(DEVICE_UPTIME).set(seconds(now.since_boot_ms));
-    gauge!(CLOCK).set(seconds(now.wall_ms));
-    gauge!(CONFIG_REFUSED).set(flag(now.reload_refused.is_some()));
+    counter!(metric::RECORDS_UNSAID).increment(0);
+    gauge!(metric::DEVICE_UPTIME).set(seconds(now.since_boot_ms));
+    gauge!(metric::CLOCK).set(seconds(now.wall_ms));
+    gauge!(metric::CONFIG_REFUSED).set(flag(now.reload_refused.is_some()));
     for actor in &now.actors {
         // Zero adds nothing, but a series that starts at 1 hides the first restart from `increase`.
-        counter!(ACTOR_RESTARTS, "actor" => actor.clone()).increment(0);
-        gauge!(ACTOR_STUCK, "actor" => actor.clone()).set(flag(now.stuck.contains(actor)));
+        counter!(metric::ACTOR_RESTARTS, "actor" => actor.clone()).increment(0);
+        gauge!(metric::ACTOR_STUCK, "actor" => actor.clone()).set(flag(now.stuck.contains(actor)));
     }
     refresh_log(&now.log);
     refresh_ledger(&now.log);
@@ -113,120 +116,121 @@ fn refresh(now: &Snapshot, process: &Process) {
     // Zero adds nothing: whoever is turned away is counted there.
     Refused::ALL
         .iter()
-        .for_each(|why| counter!(HTTP_REFUSED, "reason" => why.reason()).increment(0));
+        .for_each(|why| counter!(metric::HTTP_REFUSED, "reason" => why.reason()).increment(0));
     refresh_process(now, process);
 }
 
 fn refresh_log(log: &LogStatus) {
-    gauge!(CLOCK_SET).set(flag(log.clock_set));
-    gauge!(LOG_ACCEPTING).set(flag(log.accepting));
-    gauge!(LOG_BYTES).set(log.disk.file_bytes as f64);
-    gauge!(LOG_USED).set(log.disk.used_bytes as f64);
-    gauge!(LOG_ROOM).set(log.disk.room_bytes as f64);
-    gauge!(LOG_ASIDE).set(log.disk.aside_bytes as f64);
+    gauge!(metric::CLOCK_SET).set(flag(log.clock_set));
+    gauge!(metric::LOG_ACCEPTING).set(flag(log.accepting));
+    gauge!(metric::LOG_BYTES).set(log.disk.file_bytes as f64);
+    gauge!(metric::LOG_USED).set(log.disk.used_bytes as f64);
+    gauge!(metric::LOG_ROOM).set(log.disk.room_bytes as f64);
+    gauge!(metric::LOG_ASIDE).set(log.disk.aside_bytes as f64);
     if let Some(file_system) = FileSystem::of(&log.path) {
-        gauge!(FILE_SYSTEM_FREE).set(file_system.free_bytes as f64);
-        gauge!(FILE_SYSTEM_SIZE).set(file_system.size_bytes as f64);
+        gauge!(metric::FILE_SYSTEM_FREE).set(file_system.free_bytes as f64);
+        gauge!(metric::FILE_SYSTEM_SIZE).set(file_system.size_bytes as f64);
     }
-    counter!(LOG_COMMITS).absolute(log.wear.commits);
-    counter!(LOG_SYNCS).absolute(log.wear.syncs);
-    counter!(LOG_WRITTEN).absolute(log.wear.written_bytes);
-    counter!(LOG_BODIES).absolute(log.wear.body_bytes);
-    gauge!(LOG_HEAD).set(log.head as f64);
-    gauge!(LOG_SENSORS).set(log.sensors as f64);
+    counter!(metric::LOG_COMMITS).absolute(log.wear.commits);
+    counter!(metric::LOG_SYNCS).absolute(log.wear.syncs);
+    counter!(metric::LOG_WRITTEN).absolute(log.wear.written_bytes);
+    counter!(metric::LOG_BODIES).absolute(log.wear.body_bytes);
+    gauge!(metric::LOG_HEAD).set(log.head as f64);
+    gauge!(metric::LOG_SENSORS).set(log.sensors as f64);
 }
 
 fn refresh_ledger(log: &LogStatus) {
     let ledger = &log.ledger;
-    gauge!(UNCOMMITTED).set(ledger.uncommitted as f64);
-    gauge!(PENDING).set(ledger.pending as f64);
-    gauge!(QUARANTINED).set(ledger.quarantined as f64);
-    gauge!(BALANCED).set(flag(ledger.imbalances().is_empty()));
+    gauge!(metric::UNCOMMITTED).set(ledger.uncommitted as f64);
+    gauge!(metric::PENDING).set(ledger.pending as f64);
+    gauge!(metric::QUARANTINED).set(ledger.quarantined as f64);
+    gauge!(metric::BALANCED).set(flag(ledger.imbalances().is_empty()));
     // Before the log could be read these would be 0, and the jump to what it holds look like news.
     if !log.is_opened() {
         return;
     }
-    counter!(ACCEPTED).absolute(ledger.intake.accepted);
-    counter!(STORED).absolute(ledger.stored);
-    counter!(DELIVERED).absolute(ledger.delivered);
+    counter!(metric::ACCEPTED).absolute(ledger.intake.accepted);
+    counter!(metric::STORED).absolute(ledger.stored);
+    counter!(metric::DELIVERED).absolute(ledger.delivered);
     for loss in Loss::ALL {
-        counter!(LOST, "reason" => loss.reason()).absolute(ledger.lost(loss));
+        counter!(metric::LOST, "reason" => loss.reason()).absolute(ledger.lost(loss));
     }
 }
 
 fn refresh_port(now: &Snapshot, port: &PortStatus) {
     let labels = [("port", port.name.clone())];
-    gauge!(PORT_OPEN, &labels).set(flag(port.state == PortState::Open));
-    counter!(PORT_BYTES, &labels).absolute(port.received_bytes());
-    counter!(PORT_FRAMES, &labels).absolute(port.intake.frames);
-    counter!(PORT_READINGS, &labels).absolute(port.intake.accepted);
-    counter!(PORT_RECOVERED, &labels).absolute(port.recovered);
-    counter!(PORT_UNRECORDED, &labels).absolute(port.unrecorded_bytes);
+    gauge!(metric::PORT_OPEN, &labels).set(flag(port.state == PortState::Open));
+    counter!(metric::PORT_BYTES, &labels).absolute(port.received_bytes());
+    counter!(metric::PORT_FRAMES, &labels).absolute(port.intake.frames);
+    counter!(metric::PORT_READINGS, &labels).absolute(port.intake.accepted);
+    counter!(metric::PORT_RECOVERED, &labels).absolute(port.recovered);
+    counter!(metric::PORT_UNRECORDED, &labels).absolute(port.unrecorded_bytes);
     for fault in Fault::ALL {
         let labels = [("port", port.name.clone()), ("reason", fault.reason().to_owned())];
-        counter!(PORT_FAULTS, &labels).absolute(port.intake.faults.get(*fault));
+        counter!(metric::PORT_FAULTS, &labels).absolute(port.intake.faults.get(*fault));
     }
     if let Some(at) = port.last_reading_ms {
-        gauge!(PORT_AGE, &labels).set(now.age_s(at));
+        gauge!(metric::PORT_AGE, &labels).set(now.age_s(at));
     }
 }
 
 fn refresh_sink(now: &Snapshot, sink: &SinkStatus) {
     let labels = [("sink", sink.name.clone())];
-    counter!(SINK_REQUESTS, &labels).absolute(sink.requests);
-    counter!(SINK_FAILURES, &labels).absolute(sink.failures);
-    counter!(SINK_BATCHES, &labels).absolute(sink.batches);
-    counter!(SINK_READINGS, &labels).absolute(sink.readings);
-    counter!(SINK_BYTES, &labels).absolute(sink.bytes);
+    counter!(metric::SINK_REQUESTS, &labels).absolute(sink.requests);
+    counter!(metric::SINK_FAILURES, &labels).absolute(sink.failures);
+    counter!(metric::SINK_BATCHES, &labels).absolute(sink.batches);
+    counter!(metric::SINK_READINGS, &labels).absolute(sink.readings);
+    counter!(metric::SINK_BYTES, &labels).absolute(sink.bytes);
     // Zero adds nothing: what the encodings leave out is counted where it happens.
-    counter!(SINK_OMITTED_VALUES, &labels).increment(0);
-    counter!(SINK_OMITTED_READINGS, &labels).increment(0);
+    counter!(metric::SINK_OMITTED_VALUES, &labels).increment(0);
+    counter!(metric::SINK_OMITTED_READINGS, &labels).increment(0);
     // Zero adds nothing, but a series has to be there before its first event.
-    counter!(SINK_FOUND, &labels).increment(0);
-    counter!(SINK_UNHEARD, &labels).increment(0);
-    for reason in LEFT_OUT {
-        counter!(SINK_LEFT_OUT, "sink" => sink.name.clone(), "reason" => reason).increment(0);
+    counter!(metric::SINK_FOUND, &labels).increment(0);
+    counter!(metric::SINK_UNHEARD, &labels).increment(0);
+    for reason in metric::LEFT_OUT {
+        counter!(metric::SINK_LEFT_OUT, "sink" => sink.name.clone(), "reason" => reason)
+            .increment(0);
     }
     let progress = now.progress(sink);
-    gauge!(SINK_PENDING, &labels).set(progress.pending as f64);
-    gauge!(SINK_OLDEST, &labels).set(progress.oldest_ms.map_or(0.0, |at| now.age_s(at)));
-    gauge!(SINK_BACKLOG, &labels).set(progress.backlog as f64);
-    counter!(SINK_SKIPPED, &labels).absolute(progress.skipped);
-    gauge!(SINK_QUARANTINED, &labels).set(progress.quarantined as f64);
-    counter!(SINK_REFUSED, &labels).absolute(progress.refused);
-    gauge!(SINK_UNTOLD, &labels).set(progress.untold as f64);
+    gauge!(metric::SINK_PENDING, &labels).set(progress.pending as f64);
+    gauge!(metric::SINK_OLDEST, &labels).set(progress.oldest_ms.map_or(0.0, |at| now.age_s(at)));
+    gauge!(metric::SINK_BACKLOG, &labels).set(progress.backlog as f64);
+    counter!(metric::SINK_SKIPPED, &labels).absolute(progress.skipped);
+    gauge!(metric::SINK_QUARANTINED, &labels).set(progress.quarantined as f64);
+    counter!(metric::SINK_REFUSED, &labels).absolute(progress.refused);
+    gauge!(metric::SINK_UNTOLD, &labels).set(progress.untold as f64);
     if let Some(at) = sink.last_delivery_ms {
-        gauge!(SINK_AGE, &labels).set(now.age_s(at));
+        gauge!(metric::SINK_AGE, &labels).set(now.age_s(at));
     }
     for state in State::NAMES {
         let labels = [("sink", sink.name.clone()), ("state", state.to_owned())];
-        gauge!(SINK_BREAKER, &labels).set(flag(sink.breaker.name() == state));
+        gauge!(metric::SINK_BREAKER, &labels).set(flag(sink.breaker.name() == state));
     }
-    counter!(SINK_EVENTS_REFUSED, &labels).absolute(sink.events_refused);
+    counter!(metric::SINK_EVENTS_REFUSED, &labels).absolute(sink.events_refused);
     for held in Held::ALL {
         let labels = [("sink", sink.name.clone()), ("reason", held.name().to_owned())];
-        gauge!(SINK_HELD, &labels).set(flag(sink.held == Some(held)));
+        gauge!(metric::SINK_HELD, &labels).set(flag(sink.held == Some(held)));
     }
     if let Some(account) = &sink.account {
-        gauge!(SINK_BUDGET, &labels).set(account.budget.bytes as f64);
-        gauge!(SINK_SPENT, &labels).set(account.spent as f64);
-        gauge!(SINK_FORECAST, &labels).set(account.forecast as f64);
+        gauge!(metric::SINK_BUDGET, &labels).set(account.budget.bytes as f64);
+        gauge!(metric::SINK_SPENT, &labels).set(account.spent as f64);
+        gauge!(metric::SINK_FORECAST, &labels).set(account.forecast as f64);
     }
     for cause in Cause::ALL {
         let labels = [("sink", sink.name.clone()), ("cause", cause.name().to_owned())];
-        gauge!(SINK_CAUSE, &labels).set(flag(sink.breaker.cause() == Some(cause)));
+        gauge!(metric::SINK_CAUSE, &labels).set(flag(sink.breaker.cause() == Some(cause)));
     }
     sink.endpoints.iter().for_each(|endpoint| refresh_endpoint(sink, endpoint));
 }
 
 fn refresh_endpoint(sink: &SinkStatus, endpoint: &EndpointStatus) {
     let own = [("sink", sink.name.clone()), ("endpoint", endpoint.label.clone())];
-    counter!(ENDPOINT_REQUESTS, &own).absolute(endpoint.requests);
-    counter!(ENDPOINT_FAILURES, &own).absolute(endpoint.failures);
+    counter!(metric::ENDPOINT_REQUESTS, &own).absolute(endpoint.requests);
+    counter!(metric::ENDPOINT_FAILURES, &own).absolute(endpoint.failures);
     for state in State::NAMES {
         let [sink, endpoint_] = own.clone();
         let labels = [sink, endpoint_, ("state", state.to_owned())];
-        gauge!(ENDPOINT_BREAKER, &labels).set(flag(endpoint.breaker.name() == state));
+        gauge!(metric::ENDPOINT_BREAKER, &labels).set(flag(endpoint.breaker.name() == state));
     }
     // Zero adds nothing, but shows the series before its first move.
     let (until, attempt) = (Duration::ZERO, 0);
@@ -236,21 +240,21 @@ fn refresh_endpoint(sink: &SinkStatus, endpoint: &EndpointStatus) {
     });
     for to in moves.chain([State::Closed { failures: 0 }]) {
         let labels = transition(&sink.name, &endpoint.label, &to);
-        counter!(BREAKER_TRANSITIONS, &labels).increment(0);
+        counter!(metric::BREAKER_TRANSITIONS, &labels).increment(0);
     }
 }
 
 fn refresh_process(now: &Snapshot, process: &Process) {
     if let Some(bytes) = process.resident_bytes {
-        gauge!(RESIDENT).set(bytes as f64);
+        gauge!(metric::RESIDENT).set(bytes as f64);
     }
     if let Some(open) = process.open_fds {
-        gauge!(OPEN_FDS).set(open as f64);
+        gauge!(metric::OPEN_FDS).set(open as f64);
     }
     if let Some(since_boot) = process.started_seconds {
         // Whole seconds: the two clocks are not read at the same instant.
         let booted = seconds(now.wall_ms - now.since_boot_ms);
-        gauge!(START_TIME).set((booted + since_boot).round());
+        gauge!(metric::START_TIME).set((booted + since_boot).round());
     }
 }
 

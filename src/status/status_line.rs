@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::board::{Snapshot, StatusBoard};
+use super::health::Readiness;
 use crate::domain::policy::breaker::Cause;
 use crate::ingest::PortState;
 
@@ -62,9 +63,11 @@ impl Seen {
     }
 
     fn line(&self, now: &Snapshot) -> String {
-        let mut line = match now.missing() {
-            missing if missing.is_empty() => "ready".to_owned(),
-            missing => format!("not ready: {}", missing.join(", ")),
+        let readiness = Readiness::of(now);
+        let missing: Vec<&str> = readiness.missing().map(|missing| &*missing.name).collect();
+        let mut line = match missing.is_empty() {
+            true => "ready".to_owned(),
+            false => format!("not ready: {}", missing.join(", ")),
         };
         // Writing into memory does not fail.
         if !now.stuck.is_empty() {
@@ -100,7 +103,7 @@ fn age(now: &Snapshot, since: Duration) -> humantime::FormattedDuration {
 mod tests {
     use super::*;
     use crate::domain::policy::breaker::State;
-    use crate::status::board::tests::site;
+    use crate::status::test_site::site;
 
     #[tokio::test(start_paused = true)]
     async fn the_line_says_how_much_comes_what_waits_and_since_when_nothing_leaves() {

@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use crate::clock::Clock;
 use crate::domain::policy::restart::RestartBudget;
-use crate::telemetry::error_chain;
+use crate::error_chain::error_chain;
 use crate::telemetry::events::{ActorCrashed, ActorDropped, ActorStuck, Report, StageLate};
 
 pub mod notify;

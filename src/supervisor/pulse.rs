@@ -9,8 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::status::health::is_stuck;
-
 /// One actor's end.
 #[derive(Clone, Debug)]
 pub struct Pulse {
@@ -76,6 +74,12 @@ impl Rounds {
     }
 }
 
+/// Whether an actor that answered the round `answered` is stuck, given the round that is being called.
+/// One round of grace: an answer may simply not have been due yet.
+fn is_stuck(called: u64, answered: u64) -> bool {
+    answered + 1 < called
+}
+
 impl Pulse {
     /// A pulse that nobody takes, for actors run without a supervisor.
     pub fn unwatched() -> Self {
@@ -86,6 +90,15 @@ impl Pulse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_actor_has_one_round_of_grace() {
+        assert!(!is_stuck(0, 0));
+        assert!(!is_stuck(1, 0));
+        assert!(is_stuck(2, 0));
+        assert!(!is_stuck(7, 6));
+        assert!(is_stuck(7, 5));
+    }
 
     #[tokio::test]
     async fn an_actor_that_does_not_answer_is_named() {

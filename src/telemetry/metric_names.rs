@@ -1,5 +1,7 @@
-//! The name, the kind and the meaning of every metric there is, and the labels that events and the page
-//! share. What each shows is said where the page is put together, in `status/metrics.rs`.
+//! Every metric there is: its name, its kind and what it means.
+//!
+//! Events count some of them where something happens; the rest is read from what the stages report when
+//! the page is asked for (`status/metrics.rs`). `tests/tidy` sees to it that the README lists them all.
 
 use crate::domain::policy::breaker::{Cause, State};
 

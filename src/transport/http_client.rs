@@ -31,7 +31,7 @@ use crate::clock::Clock;
 use crate::credentials::SetupError;
 use crate::domain::model::endpoint::without_query;
 use crate::domain::policy::breaker::Cause;
-use crate::telemetry::error_chain;
+use crate::error_chain::error_chain;
 use crate::telemetry::events::{Report, TlsFilesUnusable};
 use crate::upload::{Refusal, Wire};
 

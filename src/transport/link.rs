@@ -13,7 +13,7 @@ use crate::config::TlsFiles;
 use crate::credentials::SetupError;
 pub(crate) use crate::credentials::tls::Io;
 use crate::domain::policy::breaker::Cause;
-use crate::telemetry::error_chain;
+use crate::error_chain::error_chain;
 use crate::upload::{Refusal, Wire};
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ pub(crate) use crate::credentials::tls::{ClientConfig, connect};
 pub(crate) use crate::credentials::tls::{Stamp, client_config};
 use crate::domain::model::boots::rfc3339;
 use crate::domain::policy::breaker::Cause;
-use crate::telemetry::error_chain;
+use crate::error_chain::error_chain;
 use crate::upload::Refusal;
 
 impl From<SetupError> for Refusal {

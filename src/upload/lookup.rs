@@ -16,9 +16,9 @@ use crate::discovery::srv::{Found, Resolver};
 use crate::domain::model::endpoint::Endpoint;
 use crate::domain::policy::backoff::Backoff;
 use crate::domain::policy::breaker::State;
+use crate::error_chain::error_chain;
 use crate::supervisor::Stop;
 use crate::supervisor::pulse::Pulse;
-use crate::telemetry::error_chain;
 use crate::telemetry::events::{EndpointsFound, EndpointsUnknown, Report};
 
 /// However short a record may live, the name server is not asked more often; however long, it is asked

@@ -21,12 +21,12 @@ use crate::clock::Clock;
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::model::interval_set::IntervalSet;
 use crate::domain::model::ledger::Intake;
+use crate::error_chain::error_chain;
 use crate::event_log::state::aggregates::Aggregates;
 use crate::event_log::store::commit::Commit;
 use crate::event_log::store::database::Database;
 use crate::event_log::store::error::{Result, StorageError};
 use crate::event_log::store::files::{self, Files};
-use crate::telemetry::error_chain;
 use crate::telemetry::events::{LogSalvaged, Report};
 
 /// Segments of one transaction of the new log.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::telemetry::error_chain;
+use crate::error_chain::error_chain;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {

@@ -68,7 +68,7 @@ async fn killed() -> Files {
 async fn account(folder: &Path, what: &str) -> BTreeSet<u64> {
     let rig = match Rig::try_start(config(folder, &["a"])) {
         Ok(rig) => rig,
-        Err(error) => panic!("{what}: {}", crate::telemetry::error_chain(&error)),
+        Err(error) => panic!("{what}: {}", crate::error_chain::error_chain(&error)),
     };
     let offered: BTreeSet<u64> = rig
         .drain("a")

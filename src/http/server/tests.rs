@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::clock::Clock;
-use crate::status::board::tests::{Site, site};
+use crate::status::test_site::{Site, site};
 use crate::supervisor::{Stage, Supervisor};
 
 /// A server at work; it ends with its task set.
@@ -198,7 +198,7 @@ async fn an_address_in_use_is_said_with_the_next_step() {
     );
     assert_eq!(error.to_string(), expected);
     assert_eq!(
-        crate::telemetry::error_chain(&error),
+        crate::error_chain::error_chain(&error),
         format!("{expected}: Address already in use (os error 98)")
     );
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::domain::policy::breaker::State;
-use crate::status::board::tests::{Site, site};
+use crate::status::test_site::{Site, site};
 use crate::telemetry::events::{ActorCrashed, BreakerMoved, Report};
 
 fn page(site: &Site) -> String {
@@ -39,13 +39,13 @@ async fn every_metric_is_on_the_page_with_its_help_and_its_kind() {
     site.sink.send_modify(|sink| sink.last_delivery_ms = Some(0));
     site.log.send_modify(|log| log.path = "/tmp/log.db".into());
     let page = page(&site);
-    for metric in ALL {
+    for metric in metric::ALL {
         assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"));
         let kind = format!("{:?}", metric.kind).to_lowercase();
         let head = format!("# HELP {0} {1}\n# TYPE {0} {kind}\n{0}", metric.name, metric.help);
         assert!(page.contains(&head), "{head} is not in\n{page}");
     }
-    assert_eq!(page.matches("# HELP").count(), ALL.len());
+    assert_eq!(page.matches("# HELP").count(), metric::ALL.len());
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn exactly_one_breaker_state_is_1_and_follows_the_breaker() {
 async fn what_a_reload_removed_or_began_anew_leaves_nothing_behind() {
     let (site, metrics) = (site(), Metrics::default());
     with_local_recorder(&metrics.counts, || {
-        counter!(SINK_FOUND, "sink" => "cloud").increment(7);
+        counter!(metric::SINK_FOUND, "sink" => "cloud").increment(7);
     });
     let mut now = site.board.snapshot();
     let found = "outstation_sink_found_readings_total{sink=\"cloud\"} 7\n";

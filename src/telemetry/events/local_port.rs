@@ -6,7 +6,8 @@ use tracing::{error, info, warn};
 
 use super::Report;
 use super::kinds;
-use crate::telemetry::error_chain;
+use crate::error_chain::error_chain;
+use crate::telemetry::metric_names::HTTP_REFUSED;
 
 #[derive(Debug)]
 pub struct LocalPortOpened {
@@ -133,8 +134,7 @@ impl Refused {
     }
 
     pub fn count(self) {
-        metrics::counter!(crate::telemetry::metric_names::HTTP_REFUSED, "reason" => self.reason())
-            .increment(1);
+        metrics::counter!(HTTP_REFUSED, "reason" => self.reason()).increment(1);
     }
 }
 

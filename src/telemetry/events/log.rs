@@ -6,7 +6,7 @@ use tracing::{error, info, warn};
 
 use super::Report;
 use super::kinds;
-use crate::telemetry::error_chain;
+use crate::error_chain::error_chain;
 
 #[derive(Debug)]
 pub struct LogOpened<'a> {
@@ -214,6 +214,23 @@ impl Report for LogUnreadable<'_> {
             path = %self.path.display(),
             reason = error_chain(self.error),
             "log cannot be read; delivery waits, recording goes on"
+        );
+    }
+}
+
+/// The ports' tails have them, as far as they could be kept.
+#[derive(Debug)]
+pub struct ReadingsUnsaved {
+    pub count: u64,
+}
+
+impl Report for ReadingsUnsaved {
+    fn report(&self) {
+        error!(
+            message_id = kinds::READINGS_UNSAVED,
+            count = self.count,
+            "readings not stored: the log ended and could not be written; the next start takes them up \
+             from the crash tail, unless the device reboots before"
         );
     }
 }

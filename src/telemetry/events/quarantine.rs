@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 use super::Report;
 use super::kinds;
 use crate::domain::model::quarantine::{Done, Wish};
-use crate::telemetry::error_chain;
+use crate::error_chain::error_chain;
 
 /// Nothing is lost: they are kept, and nothing waits for them.
 #[derive(Debug)]

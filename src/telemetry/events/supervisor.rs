@@ -6,6 +6,7 @@ use tracing::{error, info, warn};
 
 use super::Report;
 use super::kinds;
+use crate::telemetry::metric_names::ACTOR_RESTARTS;
 
 #[derive(Debug)]
 pub struct Started<'a> {
@@ -48,8 +49,7 @@ pub struct ActorCrashed<'a> {
 
 impl Report for ActorCrashed<'_> {
     fn report(&self) {
-        metrics::counter!(crate::telemetry::metric_names::ACTOR_RESTARTS, "actor" => self.actor.to_owned())
-            .increment(1);
+        metrics::counter!(ACTOR_RESTARTS, "actor" => self.actor.to_owned()).increment(1);
         match self.restart_in {
             Some(wait) => error!(
                 message_id = kinds::ACTOR_CRASHED,

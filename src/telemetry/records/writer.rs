@@ -189,7 +189,7 @@ impl State {
             self.waiting.push_back(Waiting::Record { bytes, since });
             return;
         }
-        metrics::counter!(metric_names::RECORDS_UNSAID).increment(1);
+        ::metrics::counter!(metric_names::RECORDS_UNSAID).increment(1);
         let error = u64::from(record.level == Level::ERROR);
         if let Some(Waiting::Gap { count, errors, .. }) = self.waiting.back_mut() {
             *count += 1;

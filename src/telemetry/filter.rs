@@ -14,16 +14,17 @@ pub struct LogFilter {
     targets: Targets,
 }
 
-pub(super) const ALLOWED: &str = "a level (off, error, warn, info, debug or trace), then any number of \
-                                  \",target=level\", such as \"info,outstation::upload=debug\"";
-
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a log filter; allowed: {ALLOWED}")]
+#[error("not a log filter; allowed: {}", LogFilter::ALLOWED)]
 pub struct NotAFilter;
 
 impl LogFilter {
+    /// What may be written, for error messages.
+    pub const ALLOWED: &str = "a level (off, error, warn, info, debug or trace), then any number of \
+                               \",target=level\", such as \"info,outstation::upload=debug\"";
+
     /// Warnings and errors only, for commands whose output is for people.
     #[must_use]
     pub fn warnings() -> Self {

@@ -8,17 +8,17 @@ use std::collections::BTreeMap;
 use outstation_codec::{FaultCounts, Lane, Loss};
 use serde::Serialize;
 
+use super::board::Snapshot;
 use crate::domain::model::endpoint::without_query;
 use crate::domain::model::ledger::Ledger;
 use crate::domain::policy::breaker::Cause;
 use crate::domain::policy::budget::{Account, Held};
 use crate::event_log::LogStatus;
 use crate::ingest::{PortState, PortStatus};
-use crate::status::board::Snapshot;
 use crate::upload::{EndpointStatus, SinkStatus};
 
 #[derive(Debug, Serialize)]
-pub(super) struct Status<'a> {
+pub(crate) struct StatusPage<'a> {
     device: &'a str,
     version: &'a str,
     uptime_s: f64,
@@ -33,8 +33,8 @@ pub(super) struct Status<'a> {
     ledger: Books,
 }
 
-impl<'a> Status<'a> {
-    pub(super) fn of(now: &'a Snapshot) -> Self {
+impl<'a> StatusPage<'a> {
+    pub(crate) fn of(now: &'a Snapshot) -> Self {
         Self {
             device: &now.device,
             version: now.version,
@@ -306,11 +306,11 @@ fn seconds(duration: std::time::Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::board::tests::{Site, site};
+    use crate::status::test_site::{Site, site};
     use serde_json::{Value, json};
 
     fn status(site: &Site) -> Value {
-        serde_json::to_value(Status::of(&site.board.snapshot())).expect("it is JSON")
+        serde_json::to_value(StatusPage::of(&site.board.snapshot())).expect("it is JSON")
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,14 +1,20 @@
-//! A board with one port and one sink, and what is read off it.
+//! A board with one port and one sink, for the tests of what is read off it.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
 
 use outstation_codec::Fault;
 
-use super::*;
+use super::board::{Configured, StatusBoard};
+use crate::clock::Clock;
 use crate::domain::model::ledger::{Intake, Ledger};
 use crate::domain::policy::breaker::{Cause, State};
 use crate::domain::policy::budget::{Account, Budget, Period};
-use crate::event_log::Owed;
+use crate::event_log::{LogStatus, Owed, Progress};
+use crate::ingest::{PortState, PortStatus};
 use crate::supervisor::Supervisor;
-use crate::upload::EndpointStatus;
+use crate::upload::{EndpointStatus, SinkStatus};
 
 /// A daemon at work, and the sending ends with which a test changes it.
 #[derive(Debug)]
@@ -152,54 +158,4 @@ impl Site {
             sink.endpoints[0].last_error.clone_from(&sink.last_error);
         });
     }
-}
-
-fn unready(site: &Site) -> Vec<(String, String)> {
-    let readiness = site.board.snapshot().readiness();
-    let missing = readiness.dependencies.into_iter().filter(|dependency| !dependency.ready);
-    let missing: Vec<_> = missing.map(|missing| (missing.name, missing.reason)).collect();
-    assert_eq!(readiness.ready, missing.is_empty());
-    missing
-}
-
-fn named(name: &str, reason: &str) -> [(String, String); 1] {
-    [(name.to_owned(), reason.to_owned())]
-}
-
-#[tokio::test]
-async fn a_log_that_does_not_accept_makes_unready_and_says_why() {
-    let site = site();
-    assert_eq!(unready(&site), []);
-    site.log.send_modify(|log| {
-        (log.accepting, log.trouble) = (false, Some("failed to commit: disk full".into()));
-    });
-    assert_eq!(unready(&site), named("log", "failed to commit: disk full"));
-    site.log.send_replace(LogStatus::default());
-    assert_eq!(unready(&site), named("log", "not open yet"));
-}
-
-#[tokio::test]
-async fn a_port_must_have_been_open_once_and_may_be_gone_later() {
-    let site = site();
-    site.port.send_modify(|port| (port.state, port.opened_once) = (PortState::Untried, false));
-    assert_eq!(unready(&site), named("port mcu", "not tried yet"));
-    site.unplug();
-    assert_eq!(unready(&site), named("port mcu", "`/dev/ttyUSB0` is gone; is it unplugged?"));
-    site.port.send_modify(|port| port.opened_once = true);
-    assert_eq!(unready(&site), []);
-}
-
-#[tokio::test]
-async fn a_sink_that_is_away_does_not_make_unready() {
-    let site = site();
-    site.take_link_down();
-    assert_eq!(unready(&site), []);
-}
-
-#[tokio::test]
-async fn a_stuck_actor_is_bad_health_and_named() {
-    let mut snapshot = site().board.snapshot();
-    assert_eq!(snapshot.health(), Health { alive: true, stuck: vec![] });
-    snapshot.stuck = vec!["log".into()];
-    assert_eq!(snapshot.health(), Health { alive: false, stuck: vec!["log".into()] });
 }
