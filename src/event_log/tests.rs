@@ -9,6 +9,7 @@ mod merging;
 mod model;
 mod opening;
 mod orders;
+mod parts;
 mod plans;
 mod quarantine;
 mod replays;

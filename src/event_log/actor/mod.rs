@@ -22,4 +22,6 @@ mod waiting;
 
 pub use alone::carry_out_alone;
 pub use log_actor::LogActor;
+#[cfg(test)]
+pub(super) use open_segments::OpenSegments;
 pub use run::run;
