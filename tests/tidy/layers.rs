@@ -1,8 +1,8 @@
-//! Who may know whom, and how long a file may be.
+//! Who may know whom, and where the methods of a type stand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{assert_none, offenders, sources};
+use crate::{assert_none, code, offenders, sources};
 
 /// A folder for each optional sink.
 const SINKS: [&str; 4] = ["src/sink_http", "src/sink_mqtt", "src/sink_nats", "src/sink_prometheus"];
@@ -164,19 +164,45 @@ fn every_file_says_what_it_is_for() {
 }
 
 #[test]
-fn folders_are_three_deep_and_files_are_short() {
-    let mut found = Vec::new();
-    for (path, text) in sources("src") {
-        let depth = path.matches('/').count();
-        if depth > 3 && !is_test(&path) {
-            found.push(format!("{path} is {depth} deep"));
+fn folders_are_three_deep() {
+    let files = sources("src").into_iter().map(|(path, _)| path);
+    let deep: Vec<String> =
+        files.filter(|path| path.matches('/').count() > 3 && !is_test(path)).collect();
+    assert_none(&deep, "a reader finds any behaviour in two hops");
+}
+
+#[test]
+fn a_type_has_its_methods_in_two_files_at_most() {
+    let mut homes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (path, text) in sources("src").into_iter().chain(sources("codec/src")) {
+        if is_test(&path) {
+            continue;
         }
-        let lines = text.lines().take_while(|line| *line != "#[cfg(test)]").count();
-        if lines > 400 && !is_test(&path) {
-            found.push(format!("{path} has {lines} lines"));
+        // Types of different rooms may share a name.
+        let room = path.split('/').take(3).collect::<Vec<_>>()[..2].join("/");
+        for name in code(&text).filter_map(inherent_impl) {
+            homes.entry(format!("{room}: {name}")).or_default().insert(path.clone());
         }
     }
-    assert_none(&found, "a reader finds any behaviour in two hops, in a file of readable size");
+    let spread: Vec<String> = homes
+        .into_iter()
+        .filter(|(_, files)| files.len() > 2)
+        .map(|(name, files)| format!("{name} in {files:?}"))
+        .collect();
+    assert_none(&spread, "a type that owns its state has its methods where the state is");
+}
+
+/// The type of a line that begins an `impl` block without a trait.
+fn inherent_impl(line: &str) -> Option<&str> {
+    let block = line.strip_prefix("impl")?.strip_suffix(" {")?;
+    if block.contains(" for ") {
+        return None;
+    }
+    let named = match block.strip_prefix('<') {
+        Some(generic) => generic.split_once("> ")?.1,
+        None => block.trim_start(),
+    };
+    named.split('<').next()
 }
 
 fn is_test(path: &str) -> bool {
