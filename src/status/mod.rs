@@ -8,12 +8,12 @@
 //! `http`, and to whom systemd's status line goes to `supervisor`.
 
 pub mod board;
-
 pub mod health;
 pub mod metrics;
 pub(crate) mod page;
 pub mod status_line;
 
+mod exposition;
 mod file_system;
 mod process;
 

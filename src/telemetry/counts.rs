@@ -1,13 +1,11 @@
-//! What events count: a recorder that keeps counters, and hands them on to the one of a page.
+//! What events count: a recorder that keeps counters, for whoever shows them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use metrics::atomics::AtomicU64;
-use metrics::{
-    Counter, Gauge, Histogram, Key, KeyName, Level, Metadata, Recorder, SharedString, Unit,
-};
+use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
 /// As events count, in whole numbers. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -16,16 +14,10 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Hands on all but those of sinks that are no more.
-    pub(crate) fn tell(&self, recorder: &impl Recorder, has: impl Fn(&str) -> bool) {
-        let metadata = Metadata::new(module_path!(), Level::INFO, None);
-        for (key, counter) in &*self.counters() {
-            let mut sinks = key.labels().filter(|label| label.key() == "sink");
-            if sinks.all(|label| has(label.value())) {
-                let told = recorder.register_counter(key, &metadata);
-                told.absolute(counter.load(Ordering::Relaxed));
-            }
-        }
+    /// All of them, and how far each has come.
+    pub(crate) fn read(&self) -> Vec<(Key, u64)> {
+        let counters = self.counters();
+        counters.iter().map(|(key, count)| (key.clone(), count.load(Ordering::Relaxed))).collect()
     }
 
     fn counters(&self) -> MutexGuard<'_, BTreeMap<Key, Arc<AtomicU64>>> {

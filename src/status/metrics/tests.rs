@@ -4,10 +4,13 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use metrics::{counter, with_local_recorder};
+
 use super::*;
 use crate::domain::policy::breaker::State;
 use crate::status::test_site::{Site, site};
 use crate::telemetry::events::{ActorCrashed, BreakerMoved, Report};
+use crate::telemetry::metric_names::Kind;
 
 fn page(site: &Site) -> String {
     let mut now = site.board.snapshot();
@@ -82,7 +85,6 @@ async fn values_are_those_of_the_statuses() {
         assert!(page.lines().any(|found| found == line), "{line} is not in\n{page}");
     }
     let faults = |reason: &str, count: u64| {
-        // The exporter orders labels as they were given.
         let line =
             format!("outstation_port_faults_total{{port=\"mcu\",reason=\"{reason}\"}} {count}");
         assert!(page.contains(&line), "{line} is not in\n{page}");
@@ -137,8 +139,10 @@ async fn what_a_reload_removed_or_began_anew_leaves_nothing_behind() {
     let found = "outstation_sink_found_readings_total{sink=\"cloud\"} 7\n";
     assert!(metrics.render(&now).contains(found), "{}", metrics.render(&now));
     now.ports[0].last_reading_ms = None;
+    now.ports[0].intake.frames = 1;
     let page = metrics.render(&now);
     assert!(!page.contains("outstation_port_last_reading_age_seconds{"), "{page}");
+    assert!(page.contains("outstation_port_frames_total{port=\"mcu\"} 1\n"), "{page}");
     now.ports.clear();
     now.sinks.clear();
     let page = metrics.render(&now);
