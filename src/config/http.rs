@@ -6,8 +6,10 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use toml::de::DeValue;
+
 use super::credential::secret_file;
-use super::kind::{boolean, integer, listen};
+use super::kind::{Kind, Refusal, boolean, integer, listen};
 use super::network::{Network, networks};
 use super::print::Printer;
 use super::section::Section;
@@ -71,7 +73,7 @@ impl Http {
         Self {
             listen: from.or("listen", default.listen, &listen()),
             connections_max: from.or("connections_max", default.connections_max, &integer(1..=256)),
-            announce: from.or("announce", default.announce, &boolean()),
+            announce: from.or("announce", default.announce, &announce()),
             allowed_networks: from.or("allowed_networks", Vec::new(), &networks()),
             tls: identity.map(|(cert_file, key_file)| ServerTls {
                 cert_file,
@@ -104,4 +106,13 @@ impl Http {
         to.file("client_ca_file", clients, "clients show no certificate");
         to.file("users_file", self.users_file.as_deref(), "nobody is asked for a password");
     }
+}
+
+fn announce() -> Kind<bool> {
+    let Kind { allowed, read } = boolean();
+    let read = move |value: &DeValue<'_>| match read(value)? {
+        true if !cfg!(feature = "mdns") => Err(Refusal::left_out("true", "mdns")),
+        announce => Ok(announce),
+    };
+    Kind { allowed, read: Box::new(read) }
 }

@@ -23,6 +23,15 @@ pub(super) enum Refusal {
     Because(String),
 }
 
+impl Refusal {
+    /// For a value that only builds with a certain cargo feature know.
+    pub(super) fn left_out(found: &str, feature: &str) -> Self {
+        Self::Because(format!(
+            "found {found}, which this build lacks: it was made without the feature `{feature}`"
+        ))
+    }
+}
+
 impl<T: 'static> Kind<T> {
     fn new(allowed: impl Into<String>, read: impl Fn(&DeValue<'_>) -> Option<T> + 'static) -> Self {
         let read = move |value: &DeValue<'_>| read(value).ok_or(Refusal::NotAllowed);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hyper::Uri;
 
-use super::kind::{Kind, Names, Refusal, boolean, bytes, choice, duration, integer, name};
+use super::kind::{Kind, Names, Refusal, boolean, bytes, choice, duration, found, integer, name};
 use super::pace::Pace;
 use super::print::Printer;
 use super::section::Section;
@@ -248,9 +248,7 @@ fn kinds() -> Kind<KindOf> {
     Kind {
         allowed: known.allowed,
         read: Box::new(move |value| match value.as_str() {
-            Some(kind) if LEFT_OUT.contains(&kind) => Err(Refusal::Because(format!(
-                "found {kind:?}, which this build lacks: it was made without the feature `{kind}`"
-            ))),
+            Some(kind) if LEFT_OUT.contains(&kind) => Err(Refusal::left_out(&found(value), kind)),
             _ => read(value),
         }),
     }

@@ -257,14 +257,35 @@ fn an_alarm_without_a_port_or_a_condition_that_holds_together_is_refused() {
 }
 
 #[test]
-fn a_service_is_looked_up_in_the_dns_or_on_the_local_network_and_nowhere_below_it() {
+fn a_service_is_looked_up_in_the_dns() {
     let with = |url: &str| sink(&format!("url = {url:?}"));
-    for good in ["srv:_x._tcp.a.example.com", "srv:_x._tcp.a.local", "mdns:_x._tcp.local"] {
+    for good in ["srv:_x._tcp.a.example.com", "srv:_x._tcp.a.local"] {
         parse(&with(good));
     }
+    assert!(problems(&with("srv:x._tcp.a.local"))[0].contains("allowed: a service such as"));
+}
+
+#[cfg(feature = "mdns")]
+#[test]
+fn a_service_is_looked_up_on_the_local_network_and_nowhere_below_it() {
+    let with = |url: &str| sink(&format!("url = {url:?}"));
+    parse(&with("mdns:_x._tcp.local"));
     for bad in ["mdns:_x._tcp.a.local", "mdns:_x._tcp.example.com", "mdns:x._tcp.local"] {
         assert!(problems(&with(bad))[0].contains("allowed: a service such as"), "{bad}");
     }
+}
+
+#[cfg(not(feature = "mdns"))]
+#[test]
+fn multicast_dns_is_refused_by_a_build_without_it() {
+    let asking = "[http]\nannounce = true\n".to_owned() + &sink("url = \"mdns:_x._tcp.local\"");
+    let lacks = "which this build lacks: it was made without the feature `mdns`";
+    let expected = [
+        format!("line 2: http.announce: found true, {lacks}"),
+        format!("line 6: sink[0].url: found \"mdns:_x._tcp.local\", {lacks}"),
+    ];
+    assert_eq!(problems(&asking), expected);
+    parse(&("[http]\nannounce = false\n".to_owned() + &sink("url = \"srv:_x._tcp.a.local\"")));
 }
 
 #[test]

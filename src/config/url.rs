@@ -106,6 +106,9 @@ fn addresses(scheme: Scheme) -> Kind<Addresses> {
                 list.iter().map(|item| url(item.get_ref(), scheme)).collect::<Result<_, _>>();
             urls.map(Addresses::Fixed)
         }
+        (_, Some(text)) if text.starts_with(MDNS) && !cfg!(feature = "mdns") => {
+            Err(Refusal::left_out(&found(value), "mdns"))
+        }
         (_, Some(text)) if text.starts_with(SRV) || text.starts_with(MDNS) => {
             discovered(text, scheme).map(Addresses::Discovered)
         }

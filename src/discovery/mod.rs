@@ -17,7 +17,7 @@ pub mod file_sd;
 pub mod mdns;
 pub mod srv;
 
-use mdns::{Browser, METRICS, METRICS_TLS, MdnsError, Service};
+use mdns::{Browser, METRICS, METRICS_TLS, MdnsError, Service, has_network};
 
 /// Of a device id, as in the configuration.
 const DEVICE_BYTES_MAX: usize = 64;
@@ -26,8 +26,6 @@ const DEVICE_BYTES_MAX: usize = 64;
 pub enum DiscoveryError {
     #[error(transparent)]
     Mdns(#[from] MdnsError),
-    #[error("failed to list the network interfaces")]
-    Interfaces(#[source] std::io::Error),
     #[error("this machine has no network to ask on; `ip address` shows its interfaces")]
     NoNetwork,
     #[error("failed to {operation} `{}`", .path.display())]
@@ -128,11 +126,6 @@ async fn listen(mut browser: Browser, heard: &mut Vec<Service>) -> MdnsError {
     }
 }
 
-fn has_network() -> Result<bool, DiscoveryError> {
-    let interfaces = if_addrs::get_if_addrs().map_err(DiscoveryError::Interfaces)?;
-    Ok(interfaces.iter().any(|interface| !interface.is_loopback()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +133,14 @@ mod tests {
     fn service(texts: &[(&str, &str)]) -> Service {
         let texts = texts.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned()));
         Service { address: [10, 0, 0, 7].into(), port: 9437, texts: texts.collect() }
+    }
+
+    #[cfg(not(feature = "mdns"))]
+    #[tokio::test]
+    async fn looking_for_boards_fails_in_a_build_without_multicast_dns() {
+        let error = outstations(Duration::ZERO).await.expect_err("there is nothing to ask with");
+        let message = "this build lacks multicast DNS: it was made without the feature `mdns`";
+        assert_eq!(error.to_string(), message);
     }
 
     #[test]

@@ -80,6 +80,7 @@ fn a_collector_is_found_by_srv_records_and_the_next_one_takes_over_from_one_that
     assert!(said.contains(found), "{said}");
 }
 
+#[cfg(feature = "mdns")]
 #[test]
 fn a_collector_that_announces_itself_is_found_on_the_local_network() {
     if !has("ip", "iproute2") {

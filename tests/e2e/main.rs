@@ -48,7 +48,7 @@ mod reload;
 #[cfg(feature = "prometheus")]
 mod remote_write;
 mod restart;
-#[cfg(feature = "prometheus")]
+#[cfg(all(feature = "mdns", feature = "prometheus"))]
 mod scrape;
 mod several;
 mod storage;

@@ -32,18 +32,6 @@ async fn what_is_announced_is_found_and_is_gone_when_it_says_goodbye() {
 }
 
 #[test]
-fn a_path_that_is_none_is_passed_over() {
-    let of = |path: &str| {
-        let texts = [("path".to_owned(), path.to_owned())].into();
-        Service { address: Ipv4Addr::LOCALHOST.into(), port: 1, texts }.path().map(str::to_owned)
-    };
-    assert_eq!(of("/metrics").as_deref(), Some("/metrics"));
-    for path in ["", "metrics", "/a b", "/a#b", "/\u{e9}"] {
-        assert_eq!(of(path), None, "{path}");
-    }
-}
-
-#[test]
 fn a_name_is_cut_to_what_a_label_holds() {
     assert_eq!(label("pump-7"), "pump-7");
     assert_eq!(label(&"x".repeat(64)).len(), 63);

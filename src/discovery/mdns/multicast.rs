@@ -1,5 +1,5 @@
-//! Services on the local network, by multicast DNS (RFC 6762, RFC 6763). The only place that knows
-//! the library; it has a thread of its own and asks seldom once something is found.
+//! Multicast DNS by the library `mdns-sd`, and the only place that knows it. The library has a thread of
+//! its own and asks seldom once something is found.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -7,12 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use mdns_sd::{IfKind, ResolvedService, ServiceDaemon, ServiceEvent, ServiceInfo};
 
-/// What `outstation collect --announce` answers to.
-pub const COLLECTOR: &str = "_outstation-collect._tcp.local";
-/// What anything that Prometheus can scrape answers to, as registered with IANA.
-pub const METRICS: &str = "_prometheus-http._tcp.local";
-/// The same with TLS, as tools for Prometheus know it.
-pub const METRICS_TLS: &str = "_prometheus-https._tcp.local";
+use super::service::Service;
+
 /// Ours is longer than the 15 characters that IANA registers.
 const SERVICE_NAME_MAX: u8 = 30;
 /// The library looks for new interfaces this often; a board rarely grows one.
@@ -30,22 +26,8 @@ pub enum MdnsError {
     Daemon(#[from] mdns_sd::Error),
     #[error("multicast DNS ended")]
     Ended,
-}
-
-/// One service.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Service {
-    pub address: IpAddr,
-    pub port: u16,
-    /// What it says of itself in its TXT record.
-    pub texts: BTreeMap<String, String>,
-}
-
-impl Service {
-    /// Where it says it is; what is no path is passed over.
-    pub fn path(&self) -> Option<&str> {
-        self.texts.get("path").map(String::as_str).filter(|path| is_path(path))
-    }
+    #[error("failed to list the network interfaces")]
+    Interfaces(#[source] std::io::Error),
 }
 
 /// The library's thread and sockets, which end with it. Nothing waits for that.
@@ -167,6 +149,12 @@ impl Announcement {
     }
 }
 
+/// Whether this machine can reach another one.
+pub fn has_network() -> Result<bool, MdnsError> {
+    let interfaces = if_addrs::get_if_addrs().map_err(MdnsError::Interfaces)?;
+    Ok(interfaces.iter().any(|interface| !interface.is_loopback()))
+}
+
 /// As much of a name as a DNS label holds.
 fn label(name: &str) -> &str {
     let end = (0..=name.len().min(INSTANCE_BYTES_MAX)).rev().find(|at| name.is_char_boundary(*at));
@@ -185,10 +173,6 @@ fn best(resolved: &ResolvedService) -> Option<IpAddr> {
         IpAddr::V6(address) => !address.is_unicast_link_local(),
     };
     addresses.filter(usable).min()
-}
-
-fn is_path(path: &str) -> bool {
-    path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
 }
 
 #[cfg(test)]

@@ -1,0 +1,41 @@
+//! What a build without the feature `mdns` has in place of multicast DNS. Nothing starts, so what would
+//! follow cannot be reached.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use super::service::Service;
+
+#[derive(Debug, thiserror::Error)]
+#[error("this build lacks multicast DNS: it was made without the feature `mdns`")]
+pub struct MdnsError;
+
+#[derive(Debug)]
+pub struct Browser(Infallible);
+
+impl Browser {
+    pub fn start(_: &str) -> Result<Self, MdnsError> {
+        Err(MdnsError)
+    }
+
+    pub async fn changed(&mut self) -> Result<Vec<Service>, MdnsError> {
+        match self.0 {}
+    }
+}
+
+#[derive(Debug)]
+pub struct Announcement(Infallible);
+
+impl Announcement {
+    pub fn start(_: &str, _: &str, _: SocketAddr, _: &[(&str, &str)]) -> Result<Self, MdnsError> {
+        Err(MdnsError)
+    }
+
+    pub async fn end(self) {
+        match self.0 {}
+    }
+}
+
+pub fn has_network() -> Result<bool, MdnsError> {
+    Err(MdnsError)
+}
