@@ -3,7 +3,7 @@
 //! A part whose section reads the same is left alone: it keeps its file descriptor, its connection and
 //! what it holds. One that differs in anything ends and begins again.
 
-use super::start::{HTTP, port_actor, sink_actors};
+use super::actors::{HTTP, port_actor, sink_actors};
 use crate::config::{Config, Port};
 use crate::discovery::announce::ANNOUNCE;
 use crate::domain::policy::alarm::Rule;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
 
-use super::parts::Parts;
+use super::actors::{HTTP, port_actor, sink_actors};
 use crate::clock::Clock;
 use crate::config::{Addresses, Config, Port, Sink};
 use crate::control::server::{self as control_server, Control};
@@ -13,12 +13,12 @@ use crate::domain::model::endpoint::Endpoint;
 use crate::domain::policy::alarm::Rule;
 use crate::domain::policy::breaker::Policy;
 use crate::event_log::actor::LogActor;
-use crate::event_log::settings::{LogConfig, SinkRules};
+use crate::event_log::settings::LogConfig;
 use crate::event_log::store::error::StorageError;
 use crate::event_log::{self, Limits, LogHandle};
 use crate::http::LocalPort;
-use crate::ingest::PortStatus;
 use crate::ingest::actor::{self as ingest, Ingest};
+use crate::ingest::{PortStatus, tail};
 use crate::status::board::StatusBoard;
 use crate::status::metrics::Metrics;
 use crate::supervisor::{Place, Stage, Supervisor};
@@ -30,29 +30,12 @@ use crate::upload::uploader::actor::Upload;
 use crate::upload::uploader::recall;
 use crate::upload::{SinkStatus, Wire, sinks, stack};
 
-/// The actor of the local port.
-pub(super) const HTTP: &str = "http";
-
-/// The actor of a port.
-pub(super) fn port_actor(name: &str) -> String {
-    format!("port {name}")
-}
-
-/// The actors of a sink, of which it may have only the first.
-pub(super) fn sink_actors(name: &str) -> [String; 2] {
-    [format!("sink {name}"), format!("endpoints {name}")]
-}
-
-/// What the log is told of the configuration.
-pub fn log_config(config: &Config, device: &str) -> LogConfig {
-    let quarantined = |sink: &Sink| (sink.name.clone(), sink.quarantine_readings);
-    let hash = crc32fast::hash(config.to_toml().as_bytes());
-    LogConfig {
-        quarantine_readings: config.sinks.iter().map(quarantined).collect(),
-        sinks: config.sinks.iter().map(rules).collect(),
-        generation: (hash, env!("CARGO_PKG_VERSION")),
-        ..LogConfig::new(&config.log, device)
-    }
+/// What every port and sink is started with.
+#[derive(Clone, Debug)]
+pub(super) struct Common {
+    pub(super) device: String,
+    pub(super) clock: Clock,
+    pub(super) log: LogHandle,
 }
 
 /// The log is opened here first, so that one that is not ours to use is an error at start.
@@ -77,12 +60,6 @@ pub(super) fn log(
         event_log::actor::run(first, config, clock, mailbox, pulse)
     });
     Ok(handle)
-}
-
-/// What the log holds to for a sink.
-fn rules(sink: &Sink) -> SinkRules {
-    let (name, lanes) = (sink.name.clone(), sink.pace.lanes);
-    SinkRules { name, told: sink.events, best_effort: sink.best_effort, lanes }
 }
 
 /// A local port that cannot be had yet must not keep readings from being recorded.
@@ -128,13 +105,14 @@ pub(super) fn control(supervisor: &mut Supervisor, config: &Config, log: &LogHan
     });
 }
 
+/// The actors of a sink.
 pub(super) fn upload(
     supervisor: &mut Supervisor,
-    parts: &Parts,
+    common: &Common,
     sink: &Sink,
     status: watch::Sender<SinkStatus>,
 ) {
-    let Parts { log, device, clock, .. } = parts;
+    let Common { log, device, clock } = common;
     let (limits, wire, timeout) = (limits(sink), Wire::default(), sink.timeout);
     let context = Context {
         device: device.clone(),
@@ -145,11 +123,11 @@ pub(super) fn upload(
         appender: log.appender(),
         recoveries: Recoveries::default(),
     };
-    let common = sinks::Context::new(clock.clone(), log.status());
+    let shared = sinks::Context::new(clock.clone(), log.status());
     let connect = {
         let (sink, wire) = (sink.clone(), wire.clone());
         move |endpoint: &Endpoint, breaker| {
-            stack::at_endpoint(sinks::at(endpoint, &sink, &wire, &common), breaker, timeout)
+            stack::at_endpoint(sinks::at(endpoint, &sink, &wire, &shared), breaker, timeout)
         }
     };
     let known = start_registry(supervisor, sink, &status);
@@ -212,15 +190,17 @@ fn limits(sink: &Sink) -> Limits {
     Limits { readings_max, bytes_max: sink.batch_bytes }
 }
 
+/// The actor of a port, which keeps its tail at `tail`.
 pub(super) fn port(
     supervisor: &mut Supervisor,
-    parts: &Parts,
+    common: &Common,
     config: &Port,
     alarms: Vec<Rule>,
+    tail: tail::Place,
     status: watch::Sender<PortStatus>,
 ) {
-    let (appender, log) = (parts.log.appender(), parts.log.status());
-    let (config, tail, clock) = (config.clone(), parts.tail(&config.name), parts.clock.clone());
+    let (appender, log) = (common.log.appender(), common.log.status());
+    let (config, clock) = (config.clone(), common.clock.clone());
     supervisor.start(Stage::Ports, port_actor(&config.name), Place::Here, move |pulse, stop| {
         ingest::run(Ingest {
             config: config.clone(),

@@ -4,30 +4,11 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::refusal::Refusal;
 use super::stats::DeviceStats;
+use super::tally::Tally;
 use crate::domain::model::interval_set::IntervalSet;
 
 /// Each costs about 2 KiB of statistics; names are the sender's to invent, memory is ours.
 const DEVICES_MAX: usize = 16_384;
-
-/// What was received in one epoch of a device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Tally {
-    /// Sequence numbers.
-    pub(super) readings: IntervalSet,
-    pub(super) repeats: u64,
-    /// The first number of the epoch: those before it came under an earlier one, if they came.
-    pub(super) begins: u64,
-    /// Positions.
-    pub(super) events: IntervalSet,
-    pub(super) event_repeats: u64,
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        let (readings, events) = (IntervalSet::default(), IntervalSet::default());
-        Self { readings, repeats: 0, begins: 1, events, event_repeats: 0 }
-    }
-}
 
 /// An account, as of a transaction.
 #[derive(Debug)]

@@ -10,16 +10,13 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::decode::{self, Malformed};
 use super::intake::{Happened, Intake};
-use super::lines::{ClockState, parse_time};
+use super::limits::{
+    EVENT_BYTES_MAX, Malformed, check_device, check_event_name, check_position, check_seq,
+};
+use super::line_time::{ClockState, parse_time};
 use super::refusal::Refusal;
 use crate::domain::model::event_line::EventLine;
-
-/// The description of a sensor with as many channels and as long names as there can be fits.
-pub(super) const DATA_BYTES_MAX: usize = 256 << 10;
-/// The longest name of a stream or kind.
-pub(super) const NAME_BYTES_MAX: usize = 128;
 
 /// The kind that says where the numbers of an epoch begin.
 const EPOCH_BEGAN: &str = "epoch_began";
@@ -29,14 +26,14 @@ pub(super) fn of_batch(batch: &Batch, intake: &mut Intake<'_>) -> Result<(), Ref
     if batch.events.is_empty() {
         return Ok(());
     }
-    let mut memory = vec![0; DATA_BYTES_MAX];
+    let mut memory = vec![0; EVENT_BYTES_MAX];
     for told in &batch.events {
         let line = EventLine::of(batch, told);
         let mut left = memory.as_mut_slice();
         // Memory takes every value as long as there is some left.
         serde_json::to_writer(&mut left, &line.facts)
             .map_err(|_| Malformed::LongEvent { position: told.position })?;
-        let length = DATA_BYTES_MAX - left.len();
+        let length = EVENT_BYTES_MAX - left.len();
         let data = std::str::from_utf8(&memory[..length]).expect("JSON is UTF-8");
         let (time_ms, clock_set) = batch.date(Moment { boot: told.boot, ms: told.at_ms });
         let begins = match &told.event {
@@ -80,12 +77,12 @@ struct Line<'a> {
 /// Stores the event that a line tells.
 pub(super) fn of_line(line: u64, text: &[u8], intake: &mut Intake<'_>) -> Result<(), Refusal> {
     // Before anything of it is held in memory value by value.
-    if text.len() > DATA_BYTES_MAX {
+    if text.len() > EVENT_BYTES_MAX {
         return Err(Malformed::LongEventLine { line }.into());
     }
     let said: Line<'_> =
         serde_json::from_slice(text).map_err(|source| Malformed::Line { line, source })?;
-    decode::check_device(&said.device)?;
+    check_device(&said.device)?;
     let time_ms = parse_time(&said.time).ok_or(Malformed::Time { line })?;
     let number = |name: &str| said.data.get(name).and_then(Value::as_u64);
     let of_this_epoch = said.kind == EPOCH_BEGAN && number("began") == Some(said.epoch);
@@ -105,13 +102,8 @@ pub(super) fn of_line(line: u64, text: &[u8], intake: &mut Intake<'_>) -> Result
 }
 
 fn put(event: Happened<'_>, intake: &mut Intake<'_>) -> Result<(), Refusal> {
-    decode::check_position(event.position)?;
-    [event.stream, event.kind].into_iter().try_for_each(check_name)?;
-    event.begins.map_or(Ok(()), decode::check_seq)?;
+    check_position(event.position)?;
+    [event.stream, event.kind].into_iter().try_for_each(check_event_name)?;
+    event.begins.map_or(Ok(()), check_seq)?;
     intake.event(&event)
-}
-
-fn check_name(name: &str) -> Result<(), Malformed> {
-    let fits = (1..=NAME_BYTES_MAX).contains(&name.len());
-    fits.then_some(()).ok_or(Malformed::EventName)
 }

@@ -5,21 +5,20 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::io::{BufRead, Read};
-use std::time::UNIX_EPOCH;
 
 use outstation_codec::{CHANNELS_MAX, TEXT_MAX, Value};
 use serde::Deserialize;
 use serde::de::{self, MapAccess, Visitor};
 
-use super::decode::{self, Cells, Malformed, READINGS_MAX};
+use super::cells::{Cells, key};
 use super::events;
 use super::intake::Intake;
+use super::limits::{LINE_BYTES_MAX, Malformed, READINGS_MAX, check_device, check_name, check_seq};
+use super::line_time::{ClockState, parse_time};
 use super::refusal::Refusal;
 
 /// The most bytes of an upload after decompression.
 const BYTES_MAX: usize = 64 << 20;
-/// 256 channels with the longest texts still fit.
-pub(super) const LINE_BYTES_MAX: usize = 2 << 20;
 
 /// What a line says of a reading; what else it says is for others.
 #[derive(Deserialize)]
@@ -39,14 +38,7 @@ struct Line<'a> {
     clock: ClockState,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum ClockState {
-    #[default]
-    Set,
-    Unset,
-}
-
+/// Hands over what each line tells.
 pub(super) fn feed(body: impl BufRead, intake: &mut Intake<'_>) -> Result<(), Refusal> {
     let mut body = body.take(BYTES_MAX as u64 + 1);
     let (mut bytes, mut cells) = (Vec::new(), Cells::default());
@@ -55,7 +47,7 @@ pub(super) fn feed(body: impl BufRead, intake: &mut Intake<'_>) -> Result<(), Re
         let mut one = body.by_ref().take(LINE_BYTES_MAX as u64 + 1);
         one.read_until(b'\n', &mut bytes).map_err(Malformed::Compression)?;
         if body.limit() == 0 {
-            return Err(decode::too_large(BYTES_MAX));
+            return Err(Refusal::inflated(BYTES_MAX));
         }
         check_line(line, &bytes)?;
         match bytes.trim_ascii() {
@@ -86,23 +78,18 @@ fn store(
         Err(_) if events::is_event(text) => return events::of_line(line, text, intake),
         Err(source) => return Err(Malformed::Line { line, source }.into()),
     };
-    decode::check_device(&said.device)?;
-    decode::check_seq(said.seq)?;
-    [&said.port, &said.sensor].into_iter().try_for_each(|name| decode::check_name(name))?;
+    check_device(&said.device)?;
+    check_seq(said.seq)?;
+    [&said.port, &said.sensor].into_iter().try_for_each(|name| check_name(name))?;
     let time_ms = parse_time(&said.time).ok_or(Malformed::Time { line })?;
     intake.device(&said.device, said.epoch)?;
     let sensor = intake.sensor(&said.port, &said.sensor, None)?;
     cells.clear();
     for (name, value) in &said.values.0 {
-        cells.push(&decode::key(name), value.as_ref());
+        cells.push(&key(name), value.as_ref());
     }
     let clock_set = said.clock == ClockState::Set;
     intake.reading(said.seq, sensor, time_ms, clock_set, cells.finish())
-}
-
-pub(super) fn parse_time(text: &str) -> Option<i64> {
-    let time = humantime::parse_rfc3339(text).ok()?;
-    i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()
 }
 
 /// The values by channel, as they came.
@@ -126,7 +113,7 @@ impl<'de> Visitor<'de> for ValuesVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut values = Vec::new();
         while let Some((Name(name), Scalar(value))) = map.next_entry()? {
-            decode::check_name(&name).map_err(de::Error::custom)?;
+            check_name(&name).map_err(de::Error::custom)?;
             if values.len() == CHANNELS_MAX {
                 return Err(de::Error::custom(Malformed::Channels));
             }

@@ -4,9 +4,10 @@ use std::io::Read;
 
 use outstation_codec::{Batch, CHANNELS_MAX, Dated, Sensor, StoredSegment};
 
-use super::decode::{self, Cells, Malformed, READINGS_MAX};
+use super::cells::{Cells, key};
 use super::events;
 use super::intake::Intake;
+use super::limits::{Malformed, READINGS_MAX, check_device, check_name, check_seq};
 use super::refusal::Refusal;
 
 /// The most bytes of a batch. It stands in memory whole, and what it lists may take twenty-five
@@ -17,7 +18,7 @@ const LIST_MAX: usize = 65_536;
 
 pub(super) fn feed(body: impl Read, intake: &mut Intake<'_>) -> Result<(), Refusal> {
     let batch = parse(&read(body)?)?;
-    decode::check_device(&batch.device)?;
+    check_device(&batch.device)?;
     check_segments(&batch.segments)?;
     intake.device(&batch.device, batch.epoch)?;
     events::of_batch(&batch, intake)?;
@@ -39,7 +40,7 @@ fn read(body: impl Read) -> Result<Vec<u8>, Refusal> {
     let mut reader = body.take(BYTES_MAX as u64 + 1);
     reader.read_to_end(&mut bytes).map_err(Malformed::Compression)?;
     if bytes.len() > BYTES_MAX {
-        return Err(decode::too_large(BYTES_MAX));
+        return Err(Refusal::inflated(BYTES_MAX));
     }
     Ok(bytes)
 }
@@ -63,11 +64,11 @@ fn parse(bytes: &[u8]) -> Result<Batch, Malformed> {
 fn check_segments(segments: &[StoredSegment]) -> Result<(), Malformed> {
     let (mut next, mut readings) = (1, 0);
     for segment in segments {
-        decode::check_seq(segment.first_seq)?;
+        check_seq(segment.first_seq)?;
         if segment.count == 0 || segment.first_seq < next {
             return Err(Malformed::Order(segment.first_seq));
         }
-        decode::check_seq(segment.last_seq())?;
+        check_seq(segment.last_seq())?;
         next = segment.last_seq() + 1;
         readings += u64::from(segment.count);
     }
@@ -95,7 +96,7 @@ impl Sensors {
         let known = sensors.iter().map(|(number, sensor)| {
             check_sensor(sensor)?;
             let row = intake.sensor(&sensor.port, &sensor.name, Some(&sensor.channels))?;
-            let keys = sensor.channels.iter().map(|channel| decode::key(&channel.name)).collect();
+            let keys = sensor.channels.iter().map(|channel| key(&channel.name)).collect();
             Ok(KnownSensor { number: *number, row, keys })
         });
         Ok(Self { known: known.collect::<Result<_, Refusal>>()?, at: 0 })
@@ -114,7 +115,7 @@ fn check_sensor(sensor: &Sensor) -> Result<(), Malformed> {
         return Err(Malformed::Channels);
     }
     let channels = sensor.channels.iter().map(|channel| channel.name.as_str());
-    channels.chain([sensor.port.as_str(), sensor.name.as_str()]).try_for_each(decode::check_name)
+    channels.chain([sensor.port.as_str(), sensor.name.as_str()]).try_for_each(check_name)
 }
 
 fn store(

@@ -8,8 +8,8 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::decode::{Encoding, Upload};
 use super::refusal::Refusal;
+use super::upload::{Encoding, Upload};
 
 const BODY_BYTES_MAX: usize = 16 << 20;
 /// All bodies that are in memory at once, or 64 connections could hold a gigabyte.

@@ -8,7 +8,7 @@ use std::error::Error;
 use hyper::StatusCode;
 use tokio::task::JoinError;
 
-use super::decode::Malformed;
+use super::limits::Malformed;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
@@ -42,6 +42,11 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// The body grew beyond its bound when it was decompressed.
+    pub(super) fn inflated(bytes_max: usize) -> Self {
+        Self::TooLarge { what: "decompressed body", bytes_max }
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Self::Token => StatusCode::UNAUTHORIZED,

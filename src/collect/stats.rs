@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::account::Tally;
+use super::tally::Tally;
 
 /// Gaps listed per device: enough to see a pattern, little enough to read.
 const GAPS_MAX: usize = 100;

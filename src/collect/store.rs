@@ -17,10 +17,11 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::spawn_blocking;
 
 use super::account::{self, AccountRow};
-use super::decode::{self, Upload};
+use super::decode;
 use super::intake::{Intake, Receipt};
 use super::refusal::Refusal;
 use super::stats::{DeviceStats, Stats};
+use super::upload::Upload;
 
 /// "OUTC": tells this database from the log of a daemon, and from anybody else's.
 const APPLICATION_ID: i64 = 0x4F55_5443;

@@ -1,5 +1,6 @@
 //! The collector over real sockets: what it takes, what it refuses, what it remembers.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 

@@ -20,13 +20,16 @@ use crate::supervisor::notify::Notifier;
 use crate::supervisor::{Supervisor, SupervisorError};
 use crate::telemetry::events::{ReadingsUnsaved, Report, Started, Stopped};
 
+mod actors;
 mod change;
+mod log_settings;
 mod parts;
 mod start;
+mod statuses;
 mod tails;
 
+pub use log_settings::log_config;
 use parts::Parts;
-pub use start::log_config;
 
 /// Why the daemon does not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
