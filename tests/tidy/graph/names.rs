@@ -127,7 +127,13 @@ impl Sources {
     fn known(&self, at: usize, path: &[String], under_way: &mut Vec<(usize, Path)>) -> Found {
         let (module, (first, rest)) = (&self.modules[at], path.split_first().expect("a name"));
         let mut found = Found::default();
-        for binding in module.names.get(first).into_iter().flatten() {
+        let bindings = module.names.get(first).into_iter().flatten();
+        // `mod run; pub use run::run;`: on the way to something else the name is the module.
+        let is_module = bindings.clone().any(|binding| matches!(binding, Binding::Module(_)));
+        let passes = |binding: &&Binding| {
+            rest.is_empty() || !is_module || matches!(binding, Binding::Module(_))
+        };
+        for binding in bindings.filter(passes) {
             found.is_there = true;
             match binding {
                 Binding::Item => {

@@ -78,6 +78,18 @@ fn a_map_that_holds_what_its_children_import_is_in_a_circle_with_them() {
 }
 
 #[test]
+fn a_function_that_bears_the_name_of_its_module_is_found_in_it() {
+    let files = [
+        ("lib.rs", "mod room; mod user;"),
+        ("room/mod.rs", "mod run; pub use run::run;"),
+        ("room/run.rs", "pub fn run() {}"),
+        ("user.rs", "use crate::room; fn f() { room::run() }"),
+    ];
+    let expected = ["room/mod.rs -> room/run.rs: run::run", "user.rs -> room/run.rs: room::run"];
+    assert_eq!(read(&files), expected);
+}
+
+#[test]
 fn a_path_that_is_written_out_counts_as_an_import() {
     let files = [
         ("lib.rs", "mod a; mod b;"),
