@@ -60,3 +60,7 @@ pub mod status;
 pub mod bench;
 pub mod collect;
 pub mod demo;
+
+// What tests of several modules stand on.
+#[cfg(test)]
+mod test_kit;

@@ -9,8 +9,8 @@ use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use outstation_codec::{
-    Anchor, Batch, Channel, EpochReason, Fault, FaultCounts, Lane, Loss, PublishedEvent, Segment,
-    Sensor, Stamp, StoredSegment, ToldEvent, Value, ValueType,
+    Anchor, Batch, EpochReason, Fault, FaultCounts, Loss, PublishedEvent, Sensor, Stamp,
+    StoredSegment, ToldEvent, Value, ValueType,
 };
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,6 +22,7 @@ use tokio::time::timeout;
 use bytes::Bytes;
 
 use super::*;
+use crate::test_kit::batches;
 
 const PACKED: &str = "application/vnd.outstation.packed";
 const LINES: &str = "application/x-ndjson";
@@ -126,25 +127,20 @@ fn line(seq: u64) -> Json {
 }
 
 fn segment(first_seq: u64, count: u32) -> StoredSegment {
-    let mut segment = Segment::default();
-    for row in 0..i64::from(count) {
-        let cells = [(0, Value::F64(20.5)), (1, Value::Bool(true))];
-        segment.push(3, Stamp::boot(1_250 + row), cells.into_iter());
-    }
-    StoredSegment::sealed(first_seq, count, Lane::Live, 0, segment.encode())
+    let values = vec![Value::F64(20.5), Value::Bool(true)];
+    let row = |row| (3, Stamp::boot(1_250 + row), values.clone());
+    batches::segment_of(first_seq, (0..i64::from(count)).map(row))
 }
 
 fn batch(segments: Vec<StoredSegment>) -> Batch {
-    let channel = |name: &str, kind| Channel { name: name.into(), unit: String::new(), kind };
-    let channels = vec![channel("temperature", ValueType::F64), channel("ok", ValueType::Bool)];
+    let channels = [("temperature", ValueType::F64), ("ok", ValueType::Bool)];
+    let sensor = Sensor { port: "mcu".into(), ..batches::sensor("t1", &channels) };
     Batch {
         device: "pump-7".into(),
         epoch: 5,
-        lane: Lane::Live,
-        sensors: vec![(3, Sensor { port: "mcu".into(), name: "t1".into(), channels })],
+        sensors: vec![(3, sensor)],
         boots: vec![(0, Some(Anchor { boot_at_ms: BOOT_AT_MS, set: true }))],
-        segments,
-        events: vec![],
+        ..batches::batch(vec![], segments)
     }
 }
 

@@ -1,27 +1,22 @@
 //! The socket as any program of this user may use it.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::server::{Control, run};
 use crate::clock::Clock;
-use crate::event_log::actor::LogActor;
-use crate::event_log::settings::{Intervals, LogConfig, SinkRules};
-use crate::event_log::{LogHandle, channel};
 use crate::supervisor::pulse::{Pulse, Rounds};
 use crate::supervisor::{Stage, Supervisor};
+use crate::test_kit::log::{TestLog, settings};
 
 /// A log and its control socket.
 struct Rig {
     folder: tempfile::TempDir,
     rounds: Rounds,
-    log: LogHandle,
+    log: TestLog,
     _running: JoinSet<()>,
     _supervisor: Supervisor,
 }
@@ -29,25 +24,8 @@ struct Rig {
 impl Rig {
     fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let second = Duration::from_secs(1);
-        let config = LogConfig {
-            device: "d".into(),
-            path: folder.path().join("log.db"),
-            commit_interval: Intervals { alarm: second, live: second, backfill: second },
-            commit_readings: 100,
-            bytes_max: 8 << 20,
-            quarantine_readings: [("a".to_owned(), 10)].into(),
-            retain_delivered: false,
-            generation: (7, "test"),
-            sinks: vec![SinkRules::waited_for("a", false)],
-        };
         let clock = Clock::simulated("boot", 0);
-        let actor = LogActor::open(config, clock.clone()).expect("opens");
-        let (log, mailbox) = channel();
-        let mut running = JoinSet::new();
-        running.spawn(async move {
-            actor.run(Arc::new(Mutex::new(mailbox)), Pulse::unwatched()).await.expect("no error");
-        });
+        let log = TestLog::start(settings(folder.path(), &["a"]), clock.clone());
         let supervisor = Supervisor::new(clock);
         let rounds = Rounds::default();
         let control = Control {
@@ -56,6 +34,7 @@ impl Rig {
             stop: supervisor.stop_of(Stage::Uploads),
             pulse: rounds.register("control"),
         };
+        let mut running = JoinSet::new();
         running.spawn(async move { run(control).await.expect("no error") });
         Self { folder, rounds, log, _running: running, _supervisor: supervisor }
     }

@@ -117,27 +117,17 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use outstation_codec::{Channel, Segment, Sensor, Stamp, StoredSegment};
+    use outstation_codec::Stamp;
 
     use super::*;
+    use crate::test_kit::batches::{batch, segment, sensor};
 
     #[test]
     fn a_whole_number_of_a_float_channel_is_written_as_a_float_and_a_count_as_a_count() {
-        let channel = |name: &str, kind| Channel { name: name.into(), unit: String::new(), kind };
-        let channels = vec![channel("t", ValueType::F64), channel("n", ValueType::Int)];
-        let mut segment = Segment::default();
-        for value in [Value::F64(20.5), Value::Int(20)] {
-            segment.push(0, Stamp::unix(0), [(0, value), (1, Value::Int(7))].into_iter());
-        }
-        let batch = Batch {
-            device: "d".into(),
-            epoch: 1,
-            lane: Lane::Live,
-            sensors: vec![(0, Sensor { port: "p".into(), name: "s".into(), channels })],
-            boots: vec![(0, None)],
-            segments: vec![StoredSegment::sealed(1, 2, Lane::Live, 0, segment.encode())],
-            events: vec![],
-        };
+        let sensor = sensor("s", &[("t", ValueType::F64), ("n", ValueType::Int)]);
+        let rows = [Value::F64(20.5), Value::Int(20)];
+        let rows = rows.map(|value| (Stamp::unix(0), vec![value, Value::Int(7)]));
+        let batch = batch(vec![sensor], vec![segment(1, rows)]);
         let lines = String::from_utf8(encode(&batch).expect("sound")).expect("text");
         assert!(!lines.contains("lane"), "what is live is the usual: {lines}");
         let drained = Batch { lane: Lane::Backfill, ..batch };

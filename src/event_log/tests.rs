@@ -14,23 +14,22 @@ mod plans;
 mod quarantine;
 mod replays;
 
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use outstation_codec::{Batch, Channel, Dated, Lane, Loss, Sensor, Stamp, Value, ValueType};
-use tokio::sync::Mutex;
-use tokio::task::JoinSet;
 
 use super::actor::LogActor;
 use super::settings::{LogConfig, SinkRules};
 use super::store::error::StorageError;
 use super::*;
 use crate::clock::Clock;
-use crate::config::Log;
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::model::ledger::Intake;
-use crate::supervisor::pulse::Pulse;
+use crate::supervisor::pulse::{Pulse, Rounds};
+use crate::test_kit::log::{TestLog, settings};
 
 const NOW: i64 = 1_800_000_000_000;
 const SECOND: Duration = Duration::from_secs(1);
@@ -39,24 +38,18 @@ const ALL: Ask =
     Ask { lanes: LANES, limits: Limits { readings_max: u64::MAX, bytes_max: usize::MAX } };
 
 fn config(folder: &Path, sinks: &[&str]) -> LogConfig {
-    let log = Log {
-        path: folder.join("log.db"),
-        commit_readings: 100,
-        max_bytes: 8 << 20,
-        ..Log::default()
-    };
-    LogConfig {
-        quarantine_readings: sinks.iter().map(|sink| ((*sink).to_owned(), 1000)).collect(),
-        sinks: sinks.iter().map(|sink| SinkRules::waited_for(sink, true)).collect(),
-        generation: (7, "test"),
-        ..LogConfig::new(&log, "d")
-    }
+    LogConfig { commit_readings: 100, ..settings(folder, sinks) }
 }
 
-/// A running log; dropping the handle ends it after a last commit.
-struct Rig {
-    handle: LogHandle,
-    running: JoinSet<Result<(), StorageError>>,
+/// A log with what these tests do to it.
+struct Rig(TestLog);
+
+impl Deref for Rig {
+    type Target = TestLog;
+
+    fn deref(&self) -> &TestLog {
+        &self.0
+    }
 }
 
 impl Rig {
@@ -65,11 +58,14 @@ impl Rig {
     }
 
     fn try_start(config: LogConfig) -> Result<Self, StorageError> {
-        let actor = LogActor::open(config, Clock::simulated("boot", NOW))?;
+        TestLog::try_start(config, Clock::simulated("boot", NOW)).map(Self)
+    }
+
+    /// One of sink `a` whose progress the rounds show.
+    fn watched(folder: &Path, clock: Clock, rounds: &Rounds) -> Self {
         let (handle, mailbox) = channel();
-        let mut running = JoinSet::new();
-        running.spawn(actor.run(Arc::new(Mutex::new(mailbox)), Pulse::unwatched()));
-        Ok(Self { handle, running })
+        let actor = LogActor::open(config(folder, &["a"]), clock).expect("the log opens");
+        Self(TestLog::run(actor, handle, mailbox, rounds.register("log")))
     }
 
     /// Readings with the values 0, 1, 2 …
@@ -85,15 +81,7 @@ impl Rig {
     }
 
     async fn append_to(&self, lane: Lane, values: impl Iterator<Item = Value>) {
-        let channels = vec![Channel { name: "t".into(), unit: "Cel".into(), kind: ValueType::Int }];
-        let sensor = Arc::new(Sensor { port: "p".into(), name: "s".into(), channels });
-        let mut append = Append { port: "p".into(), lane, ..Append::default() };
-        for (number, value) in (0..).zip(values) {
-            append.readings.push(&sensor, Stamp::boot(number), [(0, value)]);
-        }
-        append.intake.accepted = append.readings.len() as u64;
-        append.intake.frames = append.intake.accepted;
-        self.handle.appender().place().await.expect("open").send(append);
+        self.0.append(lane, values).await;
     }
 
     /// Everything the sink is owed, as (number, value), by number, acknowledged.
@@ -136,19 +124,12 @@ impl Rig {
         self.handle.reader(sink).acknowledge(receipt).await.expect("open");
     }
 
-    /// Ends it as a shutdown does, and gives its last word.
     async fn end(self) -> LogStatus {
-        let Self { handle, mut running } = self;
-        let status = handle.status();
-        drop(handle);
-        running.join_next().await.expect("running").expect("no panic").expect("no error");
-        let last = status.borrow();
-        last.clone()
+        self.0.end().await
     }
 
-    /// Ends it as a kill does: between any two things it awaits.
-    async fn kill(mut self) {
-        self.running.shutdown().await;
+    async fn kill(self) {
+        self.0.kill().await;
     }
 }
 

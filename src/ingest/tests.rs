@@ -1,13 +1,13 @@
 //! A port beside a log that takes nothing: the port must stay alive, and lose nothing it need not.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use outstation_codec::{Channel, Lane, ValueType};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
+
+use outstation_codec::{Lane, ValueType};
 
 use super::actor::{Ingest, run};
 use super::*;
@@ -15,11 +15,12 @@ use crate::clock::Clock;
 use crate::config::{Format, Framing, LineSettings, Lines, Port};
 use crate::demo::pty::Pty;
 use crate::domain::policy::alarm::When;
-use crate::event_log::actor::LogActor;
 use crate::event_log::settings::{Intervals, LogConfig};
 use crate::event_log::{self, Append, LogStatus};
 use crate::supervisor::pulse::{Pulse, Rounds};
 use crate::supervisor::{Stage, Supervisor};
+use crate::test_kit::batches::sensor;
+use crate::test_kit::log::{TestLog, settings};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -69,7 +70,7 @@ async fn a_port_that_vanishes_while_the_log_is_stuck_still_answers_rounds() {
 struct Rig {
     folder: tempfile::TempDir,
     pty: Pty,
-    log: event_log::LogHandle,
+    log: TestLog,
     status: watch::Sender<PortStatus>,
     supervisor: Supervisor,
     running: JoinSet<()>,
@@ -78,28 +79,12 @@ struct Rig {
 impl Rig {
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let config = LogConfig {
-            device: "d".into(),
-            path: folder.path().join("log.db"),
-            commit_interval: Intervals { alarm: HOUR, live: HOUR, backfill: HOUR },
-            commit_readings: 10_000,
-            bytes_max: 8 << 20,
-            quarantine_readings: BTreeMap::new(),
-            retain_delivered: false,
-            generation: (7, "test"),
-            sinks: Vec::new(),
-        };
-        let mut actor = LogActor::open(config, Clock::system()).expect("the log opens");
-        let (log, mailbox) = event_log::channel();
-        actor.publish(&mailbox);
-        let mut running = JoinSet::new();
-        running.spawn(async {
-            let run = actor.run(Arc::new(Mutex::new(mailbox)), Pulse::unwatched());
-            run.await.expect("no error");
-        });
+        let commit_interval = Intervals { alarm: HOUR, live: HOUR, backfill: HOUR };
+        let settings = LogConfig { commit_interval, ..settings(folder.path(), &[]) };
+        let log = TestLog::start(settings, Clock::system());
         let status = watch::Sender::new(PortStatus::new("p", "p"));
         let (pty, supervisor) = (Pty::open().expect("a pty"), Supervisor::new(Clock::system()));
-        Self { folder, pty, log, status, supervisor, running }
+        Self { folder, pty, log, status, supervisor, running: JoinSet::new() }
     }
 
     fn tail(&self) -> tail::Place {
@@ -177,10 +162,7 @@ async fn a_port_that_crashes_takes_up_what_it_had_read_and_not_handed_over() {
 
 #[test]
 fn an_alarm_is_urgent_and_takes_along_what_follows_of_its_own_sensor() {
-    let sensor = |name: &str| {
-        let channel = Channel { name: "t".into(), unit: String::new(), kind: ValueType::Int };
-        Arc::new(Sensor { port: "p".into(), name: name.into(), channels: vec![channel] })
-    };
+    let sensor = |name| Arc::new(sensor(name, &[("t", ValueType::Int)]));
     let limits = (Some(10.0), None, 0.0, None);
     let (above, below, hysteresis, change) = limits;
     let when = When::Number { above, below, hysteresis, change };
@@ -204,7 +186,7 @@ fn an_alarm_is_urgent_and_takes_along_what_follows_of_its_own_sensor() {
 
 #[test]
 fn the_read_that_fills_the_outbox_still_fits() {
-    let sensor = Arc::new(Sensor { port: "p".into(), name: "s".into(), channels: Vec::new() });
+    let sensor = Arc::new(sensor("s", &[]));
     let mut out = Outbox::default();
     while !out.is_full() {
         out.push(&sensor, Stamp::boot(0), [(0, Value::Int(1))].into_iter());
@@ -219,7 +201,7 @@ fn the_read_that_fills_the_outbox_still_fits() {
 
 #[test]
 fn long_texts_fill_the_outbox_sooner() {
-    let sensor = Arc::new(Sensor { port: "p".into(), name: "s".into(), channels: Vec::new() });
+    let sensor = Arc::new(sensor("s", &[]));
     let mut out = Outbox::default();
     let text = Value::Text("x".repeat(4096).into());
     while !out.is_full() {

@@ -2,10 +2,11 @@
 
 use std::io::Read as _;
 
-use outstation_codec::{Channel, Lane, Segment, Sensor, Stamp, StoredSegment, Value, ValueType};
+use outstation_codec::{Channel, Sensor, Stamp, Value, ValueType};
 
 use super::*;
 use crate::bench::w1::{SENSORS, Samples};
+use crate::test_kit::batches;
 
 /// As many seconds of W1, a commit each.
 fn w1(seconds: u64) -> Batch {
@@ -16,23 +17,16 @@ fn w1(seconds: u64) -> Batch {
         channels: vec![Channel { name: "value".into(), unit: "Cel".into(), kind: ValueType::F64 }],
     };
     let segment = |second| {
-        let mut segment = Segment::default();
-        for sample in samples.by_ref().take(1000) {
+        let rows = samples.by_ref().take(1000).map(|sample| {
             let number = u32::try_from(sample.sensor).expect("ten");
             let stamp = Stamp::unix(i64::try_from(sample.ts).expect("a date"));
-            segment.push(number, stamp, [(0, Value::F64(sample.value))].into_iter());
-        }
-        StoredSegment::sealed(second * 1000 + 1, 1000, Lane::Live, 0, segment.encode())
+            (number, stamp, vec![Value::F64(sample.value)])
+        });
+        batches::segment_of(second * 1000 + 1, rows)
     };
-    Batch {
-        device: "pump-7".into(),
-        epoch: 0x1234_5678_9abc,
-        lane: Lane::Live,
-        sensors: (0..).zip((0..SENSORS).map(sensor)).collect(),
-        boots: vec![(0, None)],
-        segments: (0..seconds).map(segment).collect(),
-        events: vec![],
-    }
+    let batch =
+        batches::batch((0..SENSORS).map(sensor).collect(), (0..seconds).map(segment).collect());
+    Batch { device: "pump-7".into(), epoch: 0x1234_5678_9abc, ..batch }
 }
 
 fn sink(encoding: Encoding, compression: Compression) -> HttpSink {

@@ -157,12 +157,11 @@ fn write_bare(out: &mut Vec<u8>, value: &Value) {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use outstation_codec::{
-        Channel, Lane, PublishedEvent, Segment, Sensor, Stamp, StoredSegment, ToldEvent, ValueType,
-    };
+    use outstation_codec::{Stamp, ValueType};
 
     use super::*;
     use crate::config::Config;
+    use crate::test_kit::batches::{self, events as told, segment, sensor};
 
     pub(crate) fn config(rest: &str) -> MqttSink {
         let text = format!("[[sink]]\nname = \"s\"\nkind = \"mqtt\"\nurl = \"mqtt://h\"\n{rest}");
@@ -175,34 +174,16 @@ pub(super) mod tests {
 
     /// Readings `first..first + count` with two channels, and as many events.
     pub(crate) fn batch(first: u64, count: u32, events: u64) -> Batch {
-        let channel = |name: &str, kind| Channel { name: name.into(), unit: String::new(), kind };
-        let channels = vec![channel("t/in", ValueType::F64), channel("ok", ValueType::Text)];
-        let mut segment = Segment::default();
-        for index in 0..count {
-            let cells = [(0, Value::F64(20.5 + f64::from(index))), (1, Value::Text("yes".into()))];
-            segment.push(0, Stamp::unix(0), cells.into_iter());
-        }
-        let event = PublishedEvent::PortOpened;
-        let told = |position| ToldEvent {
-            position,
-            stream: "port/p".into(),
-            boot: 0,
-            at_ms: 0,
-            event: event.clone(),
+        let sensor = sensor("s+1", &[("t/in", ValueType::F64), ("ok", ValueType::Text)]);
+        let row = |index| {
+            let values = vec![Value::F64(20.5 + f64::from(index)), Value::Text("yes".into())];
+            (Stamp::unix(0), values)
         };
         let segments = match count {
             0 => vec![],
-            _ => vec![StoredSegment::sealed(first, count, Lane::Live, 0, segment.encode())],
+            _ => vec![segment(first, (0..count).map(row))],
         };
-        Batch {
-            device: "d".into(),
-            epoch: 9,
-            lane: Lane::Live,
-            sensors: vec![(0, Sensor { port: "p".into(), name: "s+1".into(), channels })],
-            boots: vec![(0, None)],
-            segments,
-            events: (1..=events).map(told).collect(),
-        }
+        Batch { epoch: 9, events: told(events), ..batches::batch(vec![sensor], segments) }
     }
 
     fn said(batch: &Batch, config: &MqttSink) -> Vec<(Told, String, String)> {

@@ -208,17 +208,11 @@ mod tests {
     use outstation_codec::{Lane, StoredSegment};
 
     use super::*;
+    use crate::test_kit::batches;
 
     fn batch(first_seq: u64) -> Batch {
-        Batch {
-            device: "pump-7".into(),
-            epoch: 0xab,
-            lane: Lane::Live,
-            sensors: vec![],
-            boots: vec![],
-            segments: vec![StoredSegment::sealed(first_seq, 10, Lane::Live, 0, vec![])],
-            events: vec![],
-        }
+        let segments = vec![StoredSegment::sealed(first_seq, 10, Lane::Live, 0, vec![])];
+        Batch { device: "pump-7".into(), epoch: 0xab, ..batches::batch(vec![], segments) }
     }
 
     #[test]

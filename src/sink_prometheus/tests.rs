@@ -3,13 +3,12 @@
 
 use std::sync::Arc;
 
-use outstation_codec::{
-    Anchor, Channel, Lane, Segment, Sensor, Stamp, StoredSegment, Value, ValueType,
-};
+use outstation_codec::{Anchor, Stamp, Value, ValueType};
 use tower::ServiceExt;
 
 use super::*;
 use crate::config::Config as Configuration;
+use crate::test_kit::batches;
 use crate::upload::Offer;
 use crate::upload::sinks::at;
 
@@ -25,21 +24,10 @@ fn sink(clock: &Clock) -> crate::upload::AnySink {
 }
 
 fn batch(stamps: &[Stamp], value: &Value, anchor: Option<Anchor>) -> Offer {
-    let channels = vec![Channel { name: "t".into(), unit: String::new(), kind: ValueType::F64 }];
-    let mut segment = Segment::default();
-    for stamp in stamps {
-        segment.push(0, *stamp, [(0, value.clone())].into_iter());
-    }
-    let count = u32::try_from(stamps.len()).expect("few");
-    Offer(Arc::new(Batch {
-        device: "d".into(),
-        epoch: 1,
-        lane: Lane::Live,
-        sensors: vec![(0, Sensor { port: "p".into(), name: "s".into(), channels })],
-        boots: vec![(0, anchor)],
-        segments: vec![StoredSegment::sealed(1, count, Lane::Live, 0, segment.encode())],
-        events: vec![],
-    }))
+    let rows = stamps.iter().map(|stamp| (*stamp, vec![value.clone()]));
+    let sensors = vec![batches::sensor("s", &[("t", ValueType::F64)])];
+    let batch = batches::batch(sensors, vec![batches::segment(1, rows)]);
+    Offer(Arc::new(Batch { boots: vec![(0, anchor)], ..batch }))
 }
 
 #[tokio::test(start_paused = true)]

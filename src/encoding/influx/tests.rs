@@ -1,10 +1,11 @@
 //! Invariants checked: a line says what the reading says, with types that last; whatever a name or a
 //! text holds, it stays where it belongs; what cannot be said is counted.
 
-use outstation_codec::{Anchor, Lane, Segment, Sensor, Stamp, StoredSegment};
+use outstation_codec::{Anchor, Sensor, Stamp};
 use proptest::prelude::*;
 
 use super::*;
+use crate::test_kit::batches;
 
 const MS: i64 = 1_767_225_600_123;
 
@@ -16,31 +17,14 @@ fn dialect() -> Dialect {
     }
 }
 
-fn channel(name: &str, kind: ValueType) -> Channel {
-    Channel { name: name.into(), unit: String::new(), kind }
-}
-
 fn sensor(port: &str, name: &str, channels: &[(&str, ValueType)]) -> Sensor {
-    let channels = channels.iter().map(|(name, kind)| channel(name, *kind)).collect();
-    Sensor { port: port.into(), name: name.into(), channels }
+    Sensor { port: port.into(), ..batches::sensor(name, channels) }
 }
 
 /// A batch of one sensor, numbered from `first_seq`.
 fn batch(sensor: Sensor, first_seq: u64, rows: &[(Stamp, Vec<Value>)]) -> Batch {
-    let mut segment = Segment::default();
-    for (stamp, values) in rows {
-        segment.push(0, *stamp, (0..).zip(values.iter().cloned()));
-    }
-    let count = u32::try_from(rows.len()).expect("a few");
-    Batch {
-        device: "pump-7".into(),
-        epoch: 1,
-        lane: Lane::Live,
-        sensors: vec![(0, sensor)],
-        boots: vec![(0, None)],
-        segments: vec![StoredSegment::sealed(first_seq, count, Lane::Live, 0, segment.encode())],
-        events: vec![],
-    }
+    let segment = batches::segment(first_seq, rows.iter().cloned());
+    Batch { device: "pump-7".into(), ..batches::batch(vec![sensor], vec![segment]) }
 }
 
 fn lines(batch: &Batch, dialect: &Dialect) -> (Vec<String>, Omitted) {

@@ -235,13 +235,8 @@ async fn a_sink_that_was_away_is_owed_what_is_left_and_nothing_twice() {
 async fn setting_the_clock_dates_what_was_read_before_it_was_set() {
     let folder = folder();
     let clock = Clock::simulated("boot", 5_000); // January 1970
-    let actor =
-        LogActor::open(config(folder.path(), &["a"]), clock.clone()).expect("the log opens");
-    let (handle, mailbox) = channel();
-    let mut running = JoinSet::new();
     let rounds = crate::supervisor::pulse::Rounds::default();
-    running.spawn(actor.run(Arc::new(Mutex::new(mailbox)), rounds.register("log")));
-    let rig = Rig { handle, running };
+    let rig = Rig::watched(folder.path(), clock.clone(), &rounds);
     let dates = async || {
         let batch = rig.handle.reader("a").next(ALL).await.expect("open").expect("pending");
         let mut dates = Vec::new();

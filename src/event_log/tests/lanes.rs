@@ -116,11 +116,7 @@ async fn readings_of_another_boot_are_old_however_long_they_were_waited_for() {
     rig.commits(Lane::Live, 3).await;
     rig.end().await;
     let clock = Clock::simulated("another boot", NOW);
-    let actor = LogActor::open(config(folder.path(), &["a"]), clock).expect("the log opens");
-    let (handle, mailbox) = channel();
-    let mut running = JoinSet::new();
-    running.spawn(actor.run(Arc::new(Mutex::new(mailbox)), Pulse::unwatched()));
-    let rig = Rig { handle, running };
+    let rig = Rig(TestLog::start(config(folder.path(), &["a"]), clock));
     rig.commits(Lane::Live, 1).await;
     assert_eq!(rig.take("a", LANES).await, Some((Lane::Live, vec![(31, 40)])));
     assert_eq!(rig.take("a", LANES).await, Some((Lane::Backfill, vec![(1, 30)])));
@@ -136,11 +132,7 @@ async fn how_long_the_oldest_reading_waits_is_known_over_a_boot() {
     rig.end().await;
     // An hour later by clocks that were set both times, the device has just booted.
     let clock = Clock::simulated("another boot", NOW + 3_600_000);
-    let actor = LogActor::open(config(folder.path(), &["a"]), clock).expect("the log opens");
-    let (handle, mailbox) = channel();
-    let mut running = JoinSet::new();
-    running.spawn(actor.run(Arc::new(Mutex::new(mailbox)), Pulse::unwatched()));
-    let rig = Rig { handle, running };
+    let rig = Rig(TestLog::start(config(folder.path(), &["a"]), clock));
     rig.commits(Lane::Live, 1).await;
     assert_eq!(rig.progress("a").oldest_ms, Some(arrived - 3_600_000));
     assert_eq!(rig.take("a", LANES).await, Some((Lane::Live, vec![(21, 30)])));

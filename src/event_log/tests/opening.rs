@@ -268,13 +268,8 @@ async fn damage_that_shows_while_running_is_salvaged_without_losing_what_is_in_m
 #[tokio::test(start_paused = true)]
 async fn a_log_deleted_under_a_running_daemon_is_written_again() {
     let folder = folder();
-    let (handle, mailbox) = channel();
-    let actor = LogActor::open(config(folder.path(), &["a"]), Clock::simulated("boot", NOW));
     let rounds = crate::supervisor::pulse::Rounds::default();
-    let mut running = JoinSet::new();
-    let pulse = rounds.register("log");
-    running.spawn(actor.expect("the log opens").run(Arc::new(Mutex::new(mailbox)), pulse));
-    let rig = Rig { handle, running };
+    let rig = Rig::watched(folder.path(), Clock::simulated("boot", NOW), &rounds);
     rig.store_thirty().await;
     let epoch = rig.handle.status().borrow().epoch;
     for (name, _) in files_of(folder.path()) {

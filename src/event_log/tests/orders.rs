@@ -45,9 +45,7 @@ fn store(actor: &mut LogActor, mailbox: &Mailbox, readings: i64) {
 }
 
 fn running((actor, handle, mailbox): (LogActor, LogHandle, Mailbox)) -> Rig {
-    let mut running = JoinSet::new();
-    running.spawn(actor.run(Arc::new(Mutex::new(mailbox)), Pulse::unwatched()));
-    Rig { handle, running }
+    Rig(TestLog::run(actor, handle, mailbox, Pulse::unwatched()))
 }
 
 #[tokio::test(start_paused = true)]

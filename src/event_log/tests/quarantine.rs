@@ -476,11 +476,8 @@ async fn what_is_refused_for_years_takes_no_more_memory_than_what_is_kept() {
 fn the_table_follows_any_changes() {
     let folder = folder();
     let mut database = Database::open(&folder.path().join("log.db"), 1).expect("opens");
-    let mut segment = outstation_codec::Segment::default();
-    for number in 0..50 {
-        segment.push(0, Stamp::boot(number), std::iter::once((0, Value::Int(number))));
-    }
-    let whole = StoredSegment::sealed(1, 50, Lane::Live, 0, segment.encode());
+    let rows = (0..50).map(|number| (Stamp::boot(number), vec![Value::Int(number)]));
+    let whole = crate::test_kit::batches::segment(1, rows);
     let row = |sink: &str, first, last| QuarantineRow {
         sink: sink.to_owned(),
         segment: whole.cut(first, last).expect("a part"),

@@ -1,10 +1,11 @@
 //! Invariants checked: what is encoded, another implementation of protobuf and Snappy reads back as
 //! the readings that were put in, in an order that Prometheus keeps.
 
-use outstation_codec::{Anchor, Channel, Lane, Segment, Sensor, Stamp, StoredSegment, ValueType};
+use outstation_codec::{Anchor, Lane, Segment, Stamp, StoredSegment, ValueType};
 use prost::Message;
 
 use super::*;
+use crate::test_kit::batches;
 
 /// `prometheus/prompb/remote.proto` and `types.proto`, as far as version 1.0 has it.
 #[derive(Clone, PartialEq, Message)]
@@ -43,26 +44,11 @@ fn decoded(body: &[u8]) -> Vec<TimeSeries> {
 }
 
 fn batch(kinds: &[ValueType], readings: &[(i64, &[Value])]) -> Batch {
-    let channel = |(number, kind): (usize, &ValueType)| Channel {
-        name: format!("c{number}"),
-        unit: String::new(),
-        kind: *kind,
-    };
-    let channels = kinds.iter().enumerate().map(channel).collect();
-    let mut segment = Segment::default();
-    for (time_ms, values) in readings {
-        segment.push(0, Stamp::unix(*time_ms), (0..).zip(values.iter().cloned()));
-    }
-    let count = u32::try_from(readings.len()).expect("few");
-    Batch {
-        device: "d".into(),
-        epoch: 1,
-        lane: Lane::Live,
-        sensors: vec![(0, Sensor { port: "p".into(), name: "s".into(), channels })],
-        boots: vec![(0, None)],
-        segments: vec![StoredSegment::sealed(1, count, Lane::Live, 0, segment.encode())],
-        events: vec![],
-    }
+    let names = ["c0", "c1", "c2", "c3"];
+    let channels: Vec<_> = names.into_iter().zip(kinds.iter().copied()).collect();
+    assert_eq!(channels.len(), kinds.len(), "there are names enough");
+    let rows = readings.iter().map(|(time_ms, values)| (Stamp::unix(*time_ms), values.to_vec()));
+    batches::batch(vec![batches::sensor("s", &channels)], vec![batches::segment(1, rows)])
 }
 
 fn samples(batch: &Batch) -> Samples {

@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use outstation_codec::{Batch, Lane};
 use tokio::sync::watch;
 use tokio::time::{Instant, advance};
 use tower::{Service, ServiceExt};
@@ -17,6 +16,7 @@ use crate::clock::Clock;
 use crate::domain::model::endpoint::Endpoint;
 use crate::domain::policy::breaker::{Cause, Policy, State};
 use crate::event_log::{self, Mailbox};
+use crate::test_kit::batches::batch;
 use crate::upload::{Attempt, Offer, Receipt, Refusal, Rejection, SinkStatus};
 
 const LIMIT: Duration = Duration::from_secs(5);
@@ -195,16 +195,7 @@ impl Rig {
 }
 
 fn offer() -> Offer {
-    let batch = Batch {
-        device: "d".into(),
-        epoch: 1,
-        lane: Lane::Live,
-        sensors: vec![],
-        boots: vec![],
-        segments: vec![],
-        events: vec![],
-    };
-    Offer(Arc::new(batch))
+    Offer(Arc::new(batch(vec![], vec![])))
 }
 
 pub(in crate::upload) fn accepted() -> Answer {

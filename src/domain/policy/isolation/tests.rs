@@ -2,45 +2,28 @@
 
 use std::collections::BTreeSet;
 
-use outstation_codec::{Channel, Lane, PublishedEvent, Segment, Sensor, Stamp, Value, ValueType};
+use outstation_codec::{Stamp, Value};
 use proptest::prelude::*;
 
 use super::*;
+use crate::test_kit::batches;
 
 /// Segments of so many readings each, numbered from 1 on; every reading's value is its number.
 fn batch(counts: &[u32], events: u64) -> Batch {
-    let channels = vec![Channel { name: "t".into(), unit: "".into(), kind: ValueType::Int }];
-    let sensor =
-        |name: &str| Sensor { port: "p".into(), name: name.into(), channels: channels.clone() };
     let mut next = 1;
     let segments = counts.iter().map(|count| {
-        let mut segment = Segment::default();
-        for row in 0..*count {
-            // Two sensors, so that a segment has more than one section.
-            let id = u32::from(row >= count / 3);
-            let value = Value::Int(i64::try_from(next).expect("small") + i64::from(row));
-            segment.push(id, Stamp::boot(i64::from(row)), [(0, value)].into_iter());
-        }
         let first = next;
         next += u64::from(*count);
-        StoredSegment::sealed(first, *count, Lane::Live, 0, segment.encode())
+        // Two sensors, so that a segment has more than one section.
+        let row = |row: u32| {
+            let number = i64::try_from(first + u64::from(row)).expect("small");
+            (u32::from(row >= count / 3), Stamp::boot(i64::from(row)), vec![Value::Int(number)])
+        };
+        batches::segment_of(first, (0..*count).map(row))
     });
-    let event = |position| ToldEvent {
-        position,
-        stream: "port/p".into(),
-        boot: 0,
-        at_ms: 0,
-        event: PublishedEvent::PortOpened,
-    };
-    Batch {
-        device: "d".into(),
-        epoch: 1,
-        lane: Lane::Live,
-        sensors: vec![(0, sensor("a")), (1, sensor("b"))],
-        boots: vec![(0, None)],
-        segments: segments.collect(),
-        events: (1..=events).map(event).collect(),
-    }
+    let segments = segments.collect();
+    let sensors = ["a", "b"].map(batches::thermometer).to_vec();
+    Batch { events: batches::events(events), ..batches::batch(sensors, segments) }
 }
 
 /// The numbers of a batch's readings, each checked against its value.

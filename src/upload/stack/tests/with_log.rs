@@ -1,24 +1,21 @@
 //! The stack with its real actor and a real log, from one process to the next.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use outstation_codec::{Channel, PublishedEvent, Sensor, Stamp, Value, ValueType};
+use outstation_codec::{Lane, PublishedEvent, Value};
 use tempfile::TempDir;
-use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use super::*;
 use crate::config::Pace;
 use crate::domain::model::event::{Event, Stream};
-use crate::domain::model::ledger::Intake;
 use crate::domain::policy::lanes::LanePolicy;
-use crate::event_log::actor::LogActor;
+use crate::event_log::Limits;
 use crate::event_log::inspect::LogView;
-use crate::event_log::settings::{Intervals, LogConfig, SinkRules};
-use crate::event_log::{Append, Limits, LogHandle};
+use crate::event_log::settings::{LogConfig, SinkRules};
 use crate::supervisor::pulse::Pulse;
 use crate::supervisor::{Stage, Supervisor};
+use crate::test_kit::log::{TestLog, settings};
 use crate::upload::uploader::actor::Upload;
 use crate::upload::uploader::recall;
 
@@ -26,41 +23,21 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// One process: a log, an uploader, and the sink it meets.
 struct Process {
-    handle: LogHandle,
     supervisor: Supervisor,
     status: watch::Receiver<SinkStatus>,
     sink: Scripted,
-    log: JoinSet<()>,
+    log: TestLog,
     upload: JoinSet<()>,
 }
 
 impl Process {
     fn start(folder: &Path, clock: &Clock, retries: u32, answers: Vec<Answer>) -> Self {
-        let config = LogConfig {
-            device: "d".into(),
-            path: folder.join("log.db"),
-            commit_interval: Intervals { alarm: Duration::ZERO, live: SECOND, backfill: SECOND },
-            commit_readings: 100,
-            bytes_max: 8 << 20,
-            retain_delivered: false,
-            generation: (7, "test"),
-            quarantine_readings: BTreeMap::new(),
-            sinks: vec![SinkRules::waited_for("s", false)],
-        };
-        let mut actor = LogActor::open(config.clone(), clock.clone()).expect("the log opens");
-        let (handle, mailbox) = event_log::channel();
-        actor.publish(&mailbox);
-        let (clock, mailbox) = (clock.clone(), Arc::new(Mutex::new(mailbox)));
-        let (mut log, mut upload) = (JoinSet::new(), JoinSet::new());
-        let log_clock = clock.clone();
-        log.spawn(async move {
-            let pulse = Pulse::unwatched();
-            event_log::actor::run(Some(actor), config, log_clock, mailbox, pulse)
-                .await
-                .expect("the log ends well");
-        });
+        let rules = SinkRules::waited_for("s", false);
+        let settings = LogConfig { sinks: vec![rules], ..settings(folder, &["s"]) };
+        let log = TestLog::start(settings, clock.clone());
+        let (clock, mut upload) = (clock.clone(), JoinSet::new());
         let (sender, status) = watch::channel(SinkStatus::new("s", "http://a"));
-        let context = breakers(sender.clone(), handle.appender(), clock.clone());
+        let context = breakers(sender.clone(), log.appender(), clock.clone());
         let sink = Scripted::default();
         sink.turn_to(answers);
         let sinks = BTreeMap::from([("a".to_owned(), sink.clone())]);
@@ -71,8 +48,8 @@ impl Process {
         let running = Upload {
             sink: "s".into(),
             stack: stack(endpoints.clone(), retries, None, &Wire::default()),
-            reader: handle.reader("s"),
-            appender: handle.appender(),
+            reader: log.reader("s"),
+            appender: log.appender(),
             limits: Limits { readings_max: 100, bytes_max: 1 << 20 },
             pace: Pace { lanes, budget: None, quiet_hours: None, rate_max: None },
             wire: Wire::default(),
@@ -84,19 +61,11 @@ impl Process {
         upload.spawn(async move {
             let Ok(()) = recall::run(running, endpoints).await;
         });
-        Self { handle, supervisor, status, sink, log, upload }
+        Self { supervisor, status, sink, log, upload }
     }
 
     async fn append(&self, count: i64) {
-        let channels = vec![Channel { name: "t".into(), unit: "Cel".into(), kind: ValueType::Int }];
-        let sensor = Arc::new(Sensor { port: "p".into(), name: "s".into(), channels });
-        let mut append = Append { port: "p".into(), ..Append::default() };
-        for number in 0..count {
-            append.readings.push(&sensor, Stamp::boot(number), [(0, Value::Int(number))]);
-        }
-        let count = append.readings.len() as u64;
-        append.intake = Intake { accepted: count, frames: count, ..Intake::default() };
-        self.handle.appender().place().await.expect("open").send(append);
+        self.log.append(Lane::Live, (0..count).map(Value::Int)).await;
     }
 
     async fn breaker(&self, name: &str) {
@@ -107,12 +76,12 @@ impl Process {
     }
 
     fn delivered_and_pending(&self) -> (u64, u64) {
-        let progress = self.handle.status().borrow().sinks["s"];
+        let progress = self.log.status().borrow().sinks["s"];
         (progress.delivered, progress.pending)
     }
 
     async fn delivered(&self, count: u64) {
-        let mut log = self.handle.status();
+        let mut log = self.log.status();
         let there = log.wait_for(|log| log.sinks["s"].delivered == count);
         let waited = tokio::time::timeout(DAY, there).await;
         drop(waited.unwrap_or_else(|_| panic!("not {count} in a day")).expect("running"));
@@ -120,13 +89,13 @@ impl Process {
 
     /// As a crash ends it: between any two things it awaits, once what was noted is committed.
     async fn crash(mut self) {
-        let mut log = self.handle.status();
+        let mut log = self.log.status();
         let commits = log.borrow_and_update().wear.commits;
         drop(
             tokio::time::timeout(SECOND / 2, log.wait_for(|log| log.wear.commits > commits)).await,
         );
         self.upload.shutdown().await;
-        self.log.shutdown().await;
+        self.log.kill().await;
     }
 }
 

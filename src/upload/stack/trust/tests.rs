@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::future::ready;
 
-use outstation_codec::{Lane, Segment, Stamp, StoredSegment, Value};
+use outstation_codec::{Stamp, Value};
 
 use super::*;
+use crate::test_kit::batches::{batch, segment};
 use crate::upload::Rejection;
 
 /// Takes batches whose readings it all knows, and notes what it was asked.
@@ -68,21 +69,9 @@ impl Rig {
 }
 
 fn offer(first: u64, last: u64) -> Offer {
-    let mut segment = Segment::default();
-    let count = u32::try_from(last + 1 - first).expect("small");
-    for row in 0..i64::from(count) {
-        segment.push(0, Stamp::boot(row), [(0, Value::Int(row))].into_iter());
-    }
-    let segment = StoredSegment::sealed(first, count, Lane::Live, 0, segment.encode());
-    Offer(Arc::new(Batch {
-        device: "d".into(),
-        epoch: 1,
-        lane: Lane::Live,
-        sensors: vec![],
-        boots: vec![],
-        segments: vec![segment],
-        events: vec![],
-    }))
+    let count = i64::try_from(last + 1 - first).expect("small");
+    let rows = (0..count).map(|row| (Stamp::boot(row), vec![Value::Int(row)]));
+    Offer(Arc::new(batch(vec![], vec![segment(first, rows)])))
 }
 
 fn is_misconfigured(result: &Result<Receipt, Refusal>) -> bool {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll};
 
-use outstation_codec::{Channel, Lane, PublishedEvent, Sensor, Stamp, Value, ValueType};
+use outstation_codec::{Lane, PublishedEvent, Sensor, Stamp, Value};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -19,10 +19,11 @@ use crate::domain::model::event::Stream;
 use crate::domain::policy::breaker::{Cause, Policy};
 use crate::domain::policy::budget::{Budget, Held, Period};
 use crate::domain::policy::lanes::{LanePolicy, Order};
-use crate::event_log::actor::LogActor;
-use crate::event_log::settings::{Intervals, LogConfig, SinkRules};
-use crate::event_log::{Append, LogHandle, Progress, channel};
+use crate::event_log::settings::LogConfig;
+use crate::event_log::{Append, Progress};
 use crate::supervisor::{Stage, Supervisor};
+use crate::test_kit::batches::thermometer;
+use crate::test_kit::log::{TestLog, settings};
 use crate::upload::AnySink;
 use crate::upload::stack;
 use crate::upload::stack::breaker::{Context as Breakers, Recoveries};
@@ -196,24 +197,14 @@ fn pace() -> Pace {
 }
 
 fn log_config(folder: &Path) -> LogConfig {
-    LogConfig {
-        device: "d".into(),
-        path: folder.join("log.db"),
-        commit_interval: Intervals { alarm: Duration::ZERO, live: SECOND, backfill: SECOND },
-        commit_readings: 16_384,
-        bytes_max: 64 << 20,
-        retain_delivered: false,
-        generation: (7, "test"),
-        quarantine_readings: [("s".to_owned(), 1000)].into(),
-        sinks: vec![SinkRules::waited_for("s", true)],
-    }
+    LogConfig { bytes_max: 64 << 20, ..settings(folder, &["s"]) }
 }
 
 /// A log, a server and the uploader between them.
 struct Rig {
     folder: TempDir,
     clock: Clock,
-    log: LogHandle,
+    log: TestLog,
     server: Server,
     wire: Wire,
     status: watch::Sender<SinkStatus>,
@@ -230,13 +221,7 @@ impl Rig {
 
     fn on(folder: TempDir, pace: Pace, wall_ms: i64) -> Self {
         let clock = Clock::simulated("boot", wall_ms);
-        let actor = LogActor::open(log_config(folder.path()), clock.clone()).expect("opens");
-        let (log, mailbox) = channel();
-        let mut running = JoinSet::new();
-        running.spawn(async move {
-            let mailbox = Arc::new(tokio::sync::Mutex::new(mailbox));
-            actor.run(mailbox, Pulse::unwatched()).await.expect("no error");
-        });
+        let log = TestLog::start(log_config(folder.path()), clock.clone());
         let wire = Wire::default();
         let server = Server::new(&wire);
         let (status, supervisor) =
@@ -272,11 +257,11 @@ impl Rig {
             stop: supervisor.stop_of(Stage::Uploads),
             pulse: Pulse::unwatched(),
         };
+        let mut running = JoinSet::new();
         running.spawn(async move {
             let Ok(()) = run(upload).await;
         });
-        let channels = vec![Channel { name: "t".into(), unit: "Cel".into(), kind: ValueType::Int }];
-        let sensor = Arc::new(Sensor { port: "p".into(), name: "s".into(), channels });
+        let sensor = Arc::new(thermometer("s"));
         let supervisor = Some(supervisor);
         Self { folder, clock, log, server, wire, status, supervisor, running, sensor, next_id: 0 }
     }
@@ -333,10 +318,10 @@ impl Rig {
     async fn end(mut self) -> TempDir {
         drop(self.supervisor.take());
         let Self { folder, log, mut running, .. } = self;
-        drop(log);
         while let Some(ended) = running.join_next().await {
             ended.expect("no panic");
         }
+        log.end().await;
         folder
     }
 }
