@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::model::ledger::Intake;
 use crate::domain::model::quarantine::{Done, Order};
+use crate::domain::model::refusal_reason::RefusalReason;
 use crate::domain::policy::breaker::SavedBreaker;
 use crate::domain::policy::budget::Spent;
 
@@ -89,8 +90,7 @@ impl Received {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     pub segment: StoredSegment,
-    /// As the server said it.
-    pub reason: String,
+    pub reason: RefusalReason,
 }
 
 /// What the log remembers of a sink for its uploader.

@@ -14,6 +14,7 @@ pub mod interval_set;
 pub mod ledger;
 pub mod quarantine;
 pub mod reading_class;
+pub mod refusal_reason;
 
 // Where it goes.
 pub mod endpoint;

@@ -6,9 +6,6 @@
 
 use outstation_codec::{Batch, StoredSegment, ToldEvent};
 
-/// The most of a server's words that are kept, in bytes.
-const REASON_BYTES_MAX: usize = 256;
-
 /// What a refused batch comes apart into.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Divided {
@@ -78,15 +75,6 @@ pub fn sample(batch: &Batch, rng: &mut fastrand::Rng) -> Option<Batch> {
     let seq = segment.first_seq + u64::from(rng.u32(..segment.count.max(1)));
     let one = segment.cut(seq, seq).ok()?;
     Some(Batch { segments: vec![one], ..like(batch) })
-}
-
-/// The server's reason, no longer than is kept.
-pub fn reason(detail: &str) -> String {
-    let mut end = detail.len().min(REASON_BYTES_MAX);
-    while !detail.is_char_boundary(end) {
-        end -= 1;
-    }
-    detail[..end].to_owned()
 }
 
 fn divide_segment(mut batch: Batch) -> Divided {

@@ -32,8 +32,6 @@ use crate::event_log::store::error::StorageError;
 use crate::event_log::store::rows::QuarantineRow;
 use crate::telemetry::events::quarantine::Why;
 
-/// Of what a server says, so much is kept with each copy.
-const REASON_BYTES_MAX: usize = 512;
 /// Copies may take this part of the room for readings and events.
 const SHARE_OF_ROOM: u64 = 8;
 /// Runs of discarded readings that are remembered by their numbers.
@@ -135,7 +133,7 @@ impl Copies {
         let segment = &refused.segment;
         let (first, last) = (segment.first_seq, segment.last_seq());
         let gone = state.aggregates.quarantine(sink).discarded.within(first, last);
-        let reason = shortened(&refused.reason);
+        let reason = String::from(refused.reason.clone());
         self.news.refused(sink, first, last, &reason);
         let event = PublishedEvent::Refused { first, last, reason: reason.clone() };
         state.record(Stream::quarantine(sink), event);
@@ -304,11 +302,4 @@ pub(crate) fn forget_discarded(
 
 fn count(runs: &[(u64, u64)]) -> u64 {
     runs.iter().map(|(first, last)| last - first + 1).sum()
-}
-
-/// The beginning of what a server said, whole characters.
-fn shortened(reason: &str) -> String {
-    let end =
-        (0..=REASON_BYTES_MAX.min(reason.len())).rev().find(|at| reason.is_char_boundary(*at));
-    reason[..end.unwrap_or(0)].to_owned()
 }

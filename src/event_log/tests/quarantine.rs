@@ -53,7 +53,7 @@ impl Rig {
 
     pub(super) async fn refuse(&self, sink: &str, segment: &StoredSegment, first: u64, last: u64) {
         let segment = segment.cut(first, last).expect("a part of it");
-        let reason = format!("422: no such tag ({first})");
+        let reason = format!("422: no such tag ({first})").into();
         let refused = Refused { segment, reason };
         self.handle.reader(sink).quarantine(refused).await.expect("open");
     }

@@ -10,6 +10,7 @@ use tower::Service;
 
 use super::actor::{Actor, Woken, body_bytes};
 use crate::domain::model::event::Stream;
+use crate::domain::model::refusal_reason::RefusalReason;
 use crate::domain::policy::batch_size::Limits;
 use crate::domain::policy::breaker::Cause;
 use crate::domain::policy::isolation::{self, Divided};
@@ -143,7 +144,7 @@ where
         detail: &str,
     ) -> Result<(), LogClosed> {
         self.schedule.sent(lane, u64::from(segment.count));
-        let reason = isolation::reason(detail);
+        let reason = RefusalReason::from(detail);
         self.upload.reader.quarantine(Refused { segment, reason }).await
     }
 

@@ -153,14 +153,6 @@ fn a_sample_is_one_reading_of_the_batch_and_any() {
     assert_eq!(sample(&batch(&[], 1), &mut rng), None);
 }
 
-#[test]
-fn a_reason_is_cut_between_letters() {
-    assert_eq!(reason("no"), "no");
-    let long = "ä".repeat(500);
-    assert_eq!(reason(&long), "ä".repeat(128));
-    assert_eq!(reason(&format!("x{long}")).len(), 255);
-}
-
 proptest! {
     #[test]
     fn exactly_the_bad_ones_are_refused_and_everything_else_arrives_in_order(
