@@ -32,7 +32,7 @@ impl LogActor {
 
     /// Sees to a commit of what is in no hurry.
     pub(super) fn settle(&mut self) {
-        self.schedule.settle_within(self.state.config.commit_interval.settle());
+        self.schedule.settle_within(self.state.config().commit_interval.settle());
     }
 
     /// The same for changes of the quarantine, if there are any.
@@ -51,7 +51,7 @@ impl LogActor {
         last: bool,
     ) -> Result<(), StorageError> {
         let settling = self.schedule.begin() || last;
-        let is_due = self.state.aggregates.is_due(settling) || !self.copies.is_settled();
+        let is_due = self.state.aggregates().is_due(settling) || !self.copies.is_settled();
         if self.segments.is_empty() && !is_due {
             if settling {
                 // An earlier commit took along what was waiting; without this, the time stays due.
@@ -141,7 +141,7 @@ impl LogActor {
         segments: Vec<NewSegment>,
         settling: bool,
     ) -> Result<(), StorageError> {
-        let aggregates = &self.state.aggregates;
+        let aggregates = self.state.aggregates();
         let (events, snapshots) = aggregates.due(settling)?;
         let commit = Commit {
             remove,
@@ -149,7 +149,7 @@ impl LogActor {
             snapshots,
             events,
             copies: self.copies.staged(),
-            told: aggregates.told_before(&self.state.config.told()),
+            told: aggregates.told_before(&self.state.config().told()),
             boot: self.state.boot(),
         };
         self.storage.commit(&commit)?;
@@ -199,7 +199,7 @@ impl LogActor {
         &mut self,
         open: impl FnOnce(&Files, &[String], &str) -> Result<Opened, StorageError>,
     ) -> Result<(), StorageError> {
-        let (sinks, boot_id) = (self.state.config.names(), self.state.clock().boot_id().to_owned());
+        let (sinks, boot_id) = (self.state.config().names(), self.state.clock().boot_id().to_owned());
         let (aggregates, next_seq, news, copied) = self.storage.replace(|files| {
             let Opened { database, aggregates, next_seq, news, copied } =
                 open(files, &sinks, &boot_id)?;

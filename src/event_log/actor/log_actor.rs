@@ -160,7 +160,7 @@ impl LogActor {
     }
 
     fn is_filled(&self) -> bool {
-        self.segments.is_filled(self.state.config.commit_readings)
+        self.segments.is_filled(self.state.config().commit_readings)
     }
 
     /// Takes what a port hands over.
@@ -185,9 +185,9 @@ impl LogActor {
         if self.is_failing() {
             self.segments.keep_newest(&mut self.state);
         } else if self.storage.health().is_tight() {
-            self.segments.part(self.state.config.commit_readings);
+            self.segments.part(self.state.config().commit_readings);
         }
-        let intervals = self.state.config.commit_interval;
+        let intervals = self.state.config().commit_interval;
         if alarming {
             self.schedule_within(intervals.alarm);
         } else if pressing {
@@ -209,7 +209,7 @@ impl LogActor {
                     Ok(next) => next,
                 };
                 if next.wrote_off {
-                    self.schedule_within(self.state.config.commit_interval.live);
+                    self.schedule_within(self.state.config().commit_interval.live);
                 }
                 if next.wrote_off || next.mark_moved {
                     self.publish(mailbox);
@@ -233,7 +233,7 @@ impl LogActor {
                 }
             }
             Request::Recall { sink, answer } => {
-                let aggregates = &self.state.aggregates;
+                let aggregates = self.state.aggregates();
                 let breakers = aggregates.breakers.get(&sink).cloned().unwrap_or_default();
                 let budget = aggregates.budgets.get(&sink).copied();
                 let _ = answer.send(Recalled { breakers, budget });
@@ -272,7 +272,7 @@ impl LogActor {
             self.take(append);
         }
         self.retention.set_bytes_max(settings.bytes_max);
-        self.state.config = settings;
+        self.state.reconfigure(settings);
         self.offers.forget_marks();
         self.enter_generation();
         let adjusted = self.welcome_sinks();
@@ -291,7 +291,7 @@ impl LogActor {
 
     fn enter_generation(&mut self) {
         if self.state.enter_generation() {
-            self.schedule_within(self.state.config.commit_interval.live);
+            self.schedule_within(self.state.config().commit_interval.live);
         }
     }
 
@@ -313,7 +313,7 @@ impl LogActor {
 
     fn anchor_clock(&mut self) {
         if self.state.anchor_clock() {
-            self.schedule_within(self.state.config.commit_interval.live);
+            self.schedule_within(self.state.config().commit_interval.live);
         }
     }
 
@@ -330,7 +330,7 @@ impl LogActor {
 
     /// Tells how the log stands.
     pub fn publish(&mut self, mailbox: &Mailbox) {
-        let sinks = self.state.config.names().into_iter();
+        let sinks = self.state.config().names().into_iter();
         let sinks = sinks.map(|sink| (sink.clone(), self.progress(&sink))).collect();
         let (state, storage, database) = (&self.state, &self.storage, self.storage.database());
         let trouble = storage.health().trouble().map(|trouble| trouble.advice.clone());
@@ -348,9 +348,9 @@ impl LogActor {
                 room_bytes: self.retention.room(),
             },
             wear: storage.wear(),
-            sensors: state.aggregates.registry.len(),
+            sensors: state.aggregates().registry.len(),
             clock_set: state.is_clock_set(),
-            ports: state.aggregates.books.ports.clone(),
+            ports: state.aggregates().books.ports.clone(),
             stored_bytes: state.stored_bytes().clone(),
             found_bytes: state.found_bytes().clone(),
             sinks,
@@ -361,13 +361,13 @@ impl LogActor {
     fn progress(&mut self, sink: &str) -> Progress {
         let (state, database) = (&self.state, self.storage.database());
         let Due { mut owed, mut backlog, oldest_ms } = self.offers.due(database, state, sink);
-        let replayed = state.aggregates.quarantine(sink).replayed.count();
+        let replayed = state.aggregates().quarantine(sink).replayed.count();
         owed.backfill |= replayed > 0;
         backlog += replayed;
-        let is_told = state.config.rules(sink).is_some_and(|rules| rules.told);
-        let told = state.aggregates.delivery(sink).told;
+        let is_told = state.config().rules(sink).is_some_and(|rules| rules.told);
+        let told = state.aggregates().delivery(sink).told;
         let untold = if is_told { state.committed_position().saturating_sub(told) } else { 0 };
-        let all = state.aggregates.progress(sink, state.head());
+        let all = state.aggregates().progress(sink, state.head());
         Progress { owed, backlog, oldest_ms, untold, ..all }
     }
 }

@@ -82,7 +82,7 @@ impl OpenSegments {
     pub(crate) fn take(&mut self, lane: Lane, readings: &mut Readings, state: &mut LogState) {
         let mut mappings = Vec::with_capacity(readings.sensors().len());
         for sensor in readings.sensors() {
-            let (mapping, news) = state.aggregates.registry.locate(sensor);
+            let (mapping, news) = state.aggregates().registry.locate(sensor);
             if mapping.channels.contains(&None) && self.crowded.insert(mapping.id) {
                 SensorCrowded { port: &sensor.port, sensor: &sensor.name }.report();
             }
@@ -111,14 +111,14 @@ impl OpenSegments {
     /// Gives up the oldest readings when there are more than memory may hold, and counts them as overflow
     /// of the ports they came from.
     pub(crate) fn keep_newest(&mut self, state: &mut LogState) {
-        let readings_max = state.config.commit_readings;
+        let readings_max = state.config().commit_readings;
         self.part(readings_max);
         while self.is_filled(readings_max) {
             let Some(block) = self.give_up() else { return };
             let mut count = 0;
             for (sensor, overflow) in block.segment.counts() {
                 count += overflow;
-                let port = state.aggregates.registry.sensor(sensor).map(|sensor| &sensor.port);
+                let port = state.aggregates().registry.sensor(sensor).map(|sensor| &sensor.port);
                 let port = port.cloned().unwrap_or_default();
                 let intake = Intake { overflow, ..Intake::default() };
                 state.record(Stream::ledger(), Event::TookIn { port, intake });

@@ -145,7 +145,7 @@ impl Offers {
     /// The last numbers before and of what sinks were offered or have, and before what is fresh. Nobody
     /// owns a part of what lies between two of them.
     pub(crate) fn ends(&self, state: &LogState) -> BTreeSet<u64> {
-        let had = state.aggregates.deliveries.values();
+        let had = state.aggregates().deliveries.values();
         let had = had.flat_map(|delivery| delivery.readings.intervals());
         let ranges = self.offered.values().flatten().chain(had);
         let marks = self.marks.values().map(|marks| marks.live);
@@ -203,7 +203,7 @@ fn search_copies(
     sink: &str,
     limits: Limits,
 ) -> Result<Search, StorageError> {
-    let replayed = &state.aggregates.quarantine(sink).replayed;
+    let replayed = &state.aggregates().quarantine(sink).replayed;
     let mut replay = replays::read(database, sink, replayed, limits)?;
     // What is on its way into the table is not missing there.
     if !copies.is_settled() {
@@ -233,8 +233,8 @@ fn search_stored(view: &View<'_>, lane: Lane, limits: Limits) -> Result<Search, 
 fn write_off(state: &mut LogState, (first, last): Hole) {
     SegmentDamaged { first, last }.report();
     // Of all sinks: what those that are waited for have is lost to the others all the same.
-    let settled = state.aggregates.settled_by_all(&state.config.names());
-    for (first, last) in state.aggregates.books.owed(&settled, first, last) {
+    let settled = state.aggregates().settled_by_all(&state.config().names());
+    for (first, last) in state.aggregates().books.owed(&settled, first, last) {
         state.record(Stream::ledger(), PublishedEvent::Lost { loss: Loss::Damaged, first, last });
     }
 }
@@ -246,8 +246,8 @@ fn untold(
     sink: &str,
     limits: Limits,
 ) -> Result<Vec<ToldEvent>, StorageError> {
-    let delivery = state.aggregates.delivery(sink);
-    let is_told = state.config.rules(sink).is_some_and(|rules| rules.told);
+    let delivery = state.aggregates().delivery(sink);
+    let is_told = state.config().rules(sink).is_some_and(|rules| rules.told);
     if !is_told || delivery.told >= state.committed_position() {
         return Ok(Vec::new());
     }
@@ -258,7 +258,7 @@ fn untold(
         bytes <= limits.bytes_max
     });
     rows.truncate(fits.count().max(1));
-    let first_owed = state.aggregates.closed(sink).first_gap(1);
+    let first_owed = state.aggregates().closed(sink).first_gap(1);
     let rows = rows.into_iter().map(|row| {
         let mut event = row.published()?;
         // What this sink has under an earlier epoch does not come again under this one.
@@ -288,11 +288,11 @@ fn batch(
     let of_segments = segments.iter().map(|segment| segment.boot);
     let boots: BTreeSet<u32> =
         of_segments.chain(events.iter().flat_map(ToldEvent::boots)).collect();
-    let aggregates = &state.aggregates;
+    let aggregates = state.aggregates();
     let described = |id: u32| Some((id, aggregates.registry.sensor(id)?.clone()));
     let anchor = |boot: u32| (boot, aggregates.boots.get(boot).and_then(|boot| boot.anchor));
     Batch {
-        device: state.config.device.clone(),
+        device: state.config().device.clone(),
         epoch,
         lane,
         sensors: sensors.into_iter().filter_map(described).collect(),

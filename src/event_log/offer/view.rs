@@ -103,10 +103,10 @@ impl<'a> View<'a> {
         sink: &str,
         marks: Marks,
     ) -> Result<Option<Self>, StorageError> {
-        let Some(policy) = state.config.rules(sink).map(|rules| rules.lanes) else {
+        let Some(policy) = state.config().rules(sink).map(|rules| rules.lanes) else {
             return Ok(None);
         };
-        let (closed, end) = (state.aggregates.closed(sink), state.next_seq());
+        let (closed, end) = (state.aggregates().closed(sink), state.next_seq());
         let mut view = Self { database, state, policy, closed, end, marks };
         view.move_marks()?;
         Ok(Some(view))

@@ -93,7 +93,7 @@ impl Copies {
     /// they do not know of is of no use. `copied` is what the table holds.
     pub(crate) fn reconcile(&mut self, state: &mut LogState, copied: &Copied) {
         self.bytes = copied.bytes;
-        let known = state.aggregates.quarantines.iter();
+        let known = state.aggregates().quarantines.iter();
         let kept: BTreeMap<String, IntervalSet> =
             known.map(|(sink, quarantine)| (sink.clone(), quarantine.kept())).collect();
         for (sink, numbers) in &kept {
@@ -114,14 +114,14 @@ impl Copies {
 
     /// Holds each sink's quarantine to the number of readings that it may have.
     pub(crate) fn keep_to_limits(&mut self, state: &mut LogState) {
-        for sink in state.config.quarantine_readings.clone().keys() {
+        for sink in state.config().quarantine_readings.clone().keys() {
             self.keep_to_limit(state, sink);
         }
     }
 
     fn keep_to_limit(&mut self, state: &mut LogState, sink: &str) {
-        let most = state.config.quarantine_readings.get(sink).copied().unwrap_or(0);
-        let quarantine = state.aggregates.quarantine(sink);
+        let most = state.config().quarantine_readings.get(sink).copied().unwrap_or(0);
+        let quarantine = state.aggregates().quarantine(sink);
         let excess = quarantine.kept().count().saturating_sub(most);
         for (first, last) in quarantine.giving_way(excess) {
             self.discard(state, sink, first, last, Why::Limit);
@@ -132,7 +132,7 @@ impl Copies {
     pub(crate) fn refuse(&mut self, state: &mut LogState, sink: &str, refused: &Refused) {
         let segment = &refused.segment;
         let (first, last) = (segment.first_seq, segment.last_seq());
-        let gone = state.aggregates.quarantine(sink).discarded.within(first, last);
+        let gone = state.aggregates().quarantine(sink).discarded.within(first, last);
         let reason = String::from(refused.reason.clone());
         self.news.refused(sink, first, last, &reason);
         let event = PublishedEvent::Refused { first, last, reason: reason.clone() };
@@ -169,7 +169,7 @@ impl Copies {
 
     /// A sink has these readings; among them may be some that it had refused before.
     pub(crate) fn accepted(&mut self, state: &mut LogState, sink: &str, first: u64, last: u64) {
-        let Quarantine { replayed, discarded, .. } = state.aggregates.quarantine(sink);
+        let Quarantine { replayed, discarded, .. } = state.aggregates().quarantine(sink);
         let refused = [replayed, discarded].map(|set| set.within(first, last)).concat();
         for (first, last) in refused {
             state.record(Stream::quarantine(sink), Event::Acknowledged { first, last });
@@ -185,7 +185,7 @@ impl Copies {
         first: u64,
         last: u64,
     ) -> u64 {
-        let held = state.aggregates.quarantine(sink).held.within(first, last);
+        let held = state.aggregates().quarantine(sink).held.within(first, last);
         for (first, last) in &held {
             let (first, last) = (*first, *last);
             state.record(Stream::quarantine(sink), PublishedEvent::Replayed { first, last });
@@ -202,7 +202,7 @@ impl Copies {
         first: u64,
         last: u64,
     ) -> u64 {
-        let quarantine = state.aggregates.quarantine(sink);
+        let quarantine = state.aggregates().quarantine(sink);
         let kept =
             [&quarantine.held, &quarantine.replayed].map(|set| set.within(first, last)).concat();
         for (first, last) in &kept {
@@ -215,7 +215,7 @@ impl Copies {
     /// size, so this is an estimate; the next commit measures what is left.
     pub(crate) fn bound(&mut self, state: &mut LogState, room: u64) {
         let (bytes, most) = (self.bytes + self.coming(), room / SHARE_OF_ROOM);
-        let sinks = state.aggregates.quarantines.iter();
+        let sinks = state.aggregates().quarantines.iter();
         let mut kept: Vec<(u64, String)> =
             sinks.map(|(sink, of)| (of.kept().count(), sink.clone())).collect();
         kept.sort_unstable();
@@ -232,7 +232,7 @@ impl Copies {
         while let Some((count, sink)) = kept.pop().filter(|_| excess > 0) {
             let share = count.min(excess);
             excess -= share;
-            for (first, last) in state.aggregates.quarantine(&sink).giving_way(share) {
+            for (first, last) in state.aggregates().quarantine(&sink).giving_way(share) {
                 self.discard(state, &sink, first, last, Why::Room);
             }
         }
@@ -270,7 +270,7 @@ pub(crate) fn forget_discarded(
     state: &mut LogState,
     database: &Database,
 ) -> Result<(), StorageError> {
-    let quarantines = &state.aggregates.quarantines;
+    let quarantines = &state.aggregates().quarantines;
     let discarded = quarantines.values().map(|quarantine| &quarantine.discarded);
     let crowded: Vec<&IntervalSet> =
         discarded.filter(|set| set.intervals().len() > DISCARDED_RUNS_MAX).collect();
@@ -286,7 +286,7 @@ pub(crate) fn forget_discarded(
     else {
         return Ok(());
     };
-    let classes = state.aggregates.books.classes(&state.counting());
+    let classes = state.aggregates().books.classes(&state.counting());
     let count = classes.refused.count_within(first, last);
     let of_sinks: Vec<(String, u64)> = quarantines
         .iter()

@@ -141,7 +141,7 @@ impl Orders {
 /// What an order is about. Nobody would take what is replayed to a sink that is not configured.
 pub(crate) fn select(state: &LogState, order: &Order) -> Result<Underway, Declined> {
     let (mut left, mut nobody) = (VecDeque::new(), None);
-    for (sink, quarantine) in &state.aggregates.quarantines {
+    for (sink, quarantine) in &state.aggregates().quarantines {
         let ranges = match order.wish {
             Wish::Replay => order.selects(sink, &quarantine.held),
             Wish::Drop => order.selects(sink, &quarantine.kept()),
@@ -149,7 +149,7 @@ pub(crate) fn select(state: &LogState, order: &Order) -> Result<Underway, Declin
         if ranges.is_empty() {
             continue;
         }
-        if order.wish == Wish::Replay && state.config.rules(sink).is_none() {
+        if order.wish == Wish::Replay && state.config().rules(sink).is_none() {
             nobody.get_or_insert(sink);
         } else {
             left.push_back((sink.clone(), VecDeque::from(ranges)));

@@ -109,7 +109,7 @@ impl Retention {
         let usage = storage.usage()?;
         // The file system refuses more than it says, as one with quotas does. What memory can hold is
         // no reason to give up what is stored.
-        let is_pressing = storage.health().is_full() && held >= state.config.commit_readings / 2;
+        let is_pressing = storage.health().is_full() && held >= state.config().commit_readings / 2;
         let available = if is_pressing { usage.file } else { storage.available(usage) };
         copies.bound(state, self.bounds.room().min(available));
         let Relief { remove_aside, evict } =
@@ -174,7 +174,7 @@ fn delivered_segments(
     database: &Database,
     state: &mut LogState,
 ) -> Result<Option<(u64, u64)>, StorageError> {
-    if state.config.retain_delivered {
+    if state.config().retain_delivered {
         return Ok(None);
     }
     let Some(last) = last_whole_before(database, state.first_needed())? else { return Ok(None) };
@@ -195,11 +195,11 @@ fn last_whole_before(database: &Database, end: u64) -> Result<Option<Head>, Stor
 
 /// These numbers leave the log. The best-effort sinks that are still owed some of them do without.
 fn leave_behind(state: &mut LogState, first: u64, last: u64) {
-    for sink in state.config.left_behind() {
-        let settled = state.aggregates.settled(&sink);
-        for (first, last) in state.aggregates.books.owed(&settled, first, last) {
+    for sink in state.config().left_behind() {
+        let settled = state.aggregates().settled(&sink);
+        for (first, last) in state.aggregates().books.owed(&settled, first, last) {
             // One that goes on without pause was said when it began.
-            if !state.aggregates.quarantine(&sink).skipped.contains(first - 1) {
+            if !state.aggregates().quarantine(&sink).skipped.contains(first - 1) {
                 ReadingsSkipped { sink: &sink, first, last }.report();
             }
             state.record(Stream::quarantine(&sink), Event::Skipped { first, last });
@@ -210,7 +210,7 @@ fn leave_behind(state: &mut LogState, first: u64, last: u64) {
 /// Records and reports what evicting a run of segments loses, given its oldest and its newest.
 fn record_eviction(state: &mut LogState, lane: Lane, oldest: Head, newest: Head) {
     let (first, last) = (oldest.first_seq, newest.last_seq());
-    let owed = state.aggregates.books.owed(&state.settled_by_waited_for(), first, last);
+    let owed = state.aggregates().books.owed(&state.settled_by_waited_for(), first, last);
     let count = owed.iter().map(|(first, last)| last - first + 1).sum();
     if count == 0 {
         leave_behind(state, first, last);
@@ -219,6 +219,6 @@ fn record_eviction(state: &mut LogState, lane: Lane, oldest: Head, newest: Head)
     let from = Moment { boot: oldest.boot, ms: oldest.first_ms };
     let to = Moment { boot: newest.boot, ms: newest.last_ms };
     state.record(Stream::ledger(), PublishedEvent::Evicted { lane, first, last, count, from, to });
-    let [from, to] = [from, to].map(|moment| state.aggregates.boots.date(moment));
+    let [from, to] = [from, to].map(|moment| state.aggregates().boots.date(moment));
     ReadingsEvicted { lane: lane.name(), first, last, count, from, to }.report();
 }

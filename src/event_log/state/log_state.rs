@@ -19,8 +19,8 @@ use crate::event_log::store::queries::Head;
 /// The log's memory of itself, durable with each commit.
 #[derive(Debug)]
 pub(crate) struct LogState {
-    pub(crate) config: LogConfig,
-    pub(crate) aggregates: Aggregates,
+    config: LogConfig,
+    aggregates: Aggregates,
     clock: Clock,
     boot: u32,
     next_seq: u64,
@@ -80,6 +80,21 @@ impl LogState {
         self.aggregates.committed(settled);
         self.committed_position = self.aggregates.position();
         self.stored_bytes = self.aggregates.books.bytes();
+    }
+
+    /// What the log holds to.
+    pub(crate) fn config(&self) -> &LogConfig {
+        &self.config
+    }
+
+    /// Holds to other settings from now on.
+    pub(crate) fn reconfigure(&mut self, config: LogConfig) {
+        self.config = config;
+    }
+
+    /// What the events recorded so far give.
+    pub(crate) fn aggregates(&self) -> &Aggregates {
+        &self.aggregates
     }
 
     pub(crate) fn clock(&self) -> &Clock {

@@ -160,7 +160,7 @@ async fn each_sink_that_refused_much_is_forgotten_the_oldest_whatever_the_others
     let (state, storage) = actor.parts();
     assert!(storage.database().oldest_seq().expect("readable") > 4000);
     forget_discarded(state, storage.database()).expect("readable");
-    let runs = |sink: &str| state.aggregates.quarantine(sink).discarded.intervals().len();
+    let runs = |sink: &str| state.aggregates().quarantine(sink).discarded.intervals().len();
     assert_eq!(runs("a"), 490);
-    assert_eq!((runs("b"), state.aggregates.quarantine("b").forgotten), (0, 1000));
+    assert_eq!((runs("b"), state.aggregates().quarantine("b").forgotten), (0, 1000));
 }

@@ -99,7 +99,7 @@ fn memory_gives_up_the_oldest_of_the_lowest_lane_and_counts_them() {
     open.keep_newest(&mut state);
     let lanes: Vec<_> = open.seal(1, 0, usize::MAX).iter().map(|new| new.segment.lane).collect();
     assert_eq!(lanes, [Lane::Alarm, Lane::Live]);
-    assert_eq!(state.aggregates.books.ports["p"].overflow, 40);
+    assert_eq!(state.aggregates().books.ports["p"].overflow, 40);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn another_boot_and_another_generation_are_recorded_once() {
     assert_eq!(state.boot(), 0);
     assert!(state.enter_generation() && !state.enter_generation());
     let clock = Clock::simulated("next boot", NOW);
-    let next = LogState::new(state.config.clone(), clock, state.aggregates.clone(), 1);
+    let next = LogState::new(state.config().clone(), clock, state.aggregates().clone(), 1);
     assert_eq!(next.boot(), 1);
 }
 
@@ -120,7 +120,7 @@ fn a_new_sink_is_owed_what_is_still_in_the_log() {
     state.committed(9, true);
     assert!(!state.welcome_sinks(1));
     assert!(state.welcome_sinks(5) && !state.welcome_sinks(5));
-    assert_eq!(state.aggregates.closed("a").intervals(), [(1, 4)]);
+    assert_eq!(state.aggregates().closed("a").intervals(), [(1, 4)]);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn the_lowest_lane_is_evicted_first_and_the_newest_segment_stays() {
     let (mut retention, mut copies) = (Retention::new(0), Copies::default());
     let excess = retention.excess(&storage, &mut state, &mut copies).expect("readable");
     assert_eq!(excess, [(101, 101), (51, 51), (1, 1)]);
-    assert_eq!(state.aggregates.books.evicted.intervals(), [(1, 150)]);
+    assert_eq!(state.aggregates().books.evicted.intervals(), [(1, 150)]);
     // Until a commit has removed them they are not chosen again.
     assert_eq!(retention.excess(&storage, &mut state, &mut copies).expect("readable"), excess);
 }
@@ -151,7 +151,7 @@ fn what_the_log_lacks_is_written_off_and_what_follows_is_offered() {
     let next = next.expect("readable");
     assert!(next.wrote_off);
     assert_eq!(next.batch.expect("something").ranges(), [(6, 10)]);
-    assert_eq!(state.aggregates.books.damaged.intervals(), [(1, 5)]);
+    assert_eq!(state.aggregates().books.damaged.intervals(), [(1, 5)]);
 }
 
 /// A sink `a` that has refused the only segment of the log.
@@ -170,7 +170,7 @@ fn a_copy_that_goes_before_it_was_written_costs_nothing() {
     assert!(copies.coming() > 0);
     assert_eq!(copies.drop_kept(&mut state, "a", 1, 5), 5);
     assert_eq!(copies.coming(), 0);
-    assert_eq!(state.aggregates.quarantine("a").discarded.intervals(), [(1, 5)]);
+    assert_eq!(state.aggregates().quarantine("a").discarded.intervals(), [(1, 5)]);
 }
 
 #[tokio::test]
@@ -190,5 +190,5 @@ async fn an_order_is_answered_when_its_last_part_is_durable() {
     let done = vec![Done { sink: "a".into(), readings: 5 }];
     assert_eq!(answered.await.expect("answered"), Ok(done));
     assert!(!orders.is_underway());
-    assert_eq!(state.aggregates.quarantine("a").replayed.intervals(), [(1, 5)]);
+    assert_eq!(state.aggregates().quarantine("a").replayed.intervals(), [(1, 5)]);
 }
