@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{CliError, LogFormatArg, Signals, runtime, say};
 use crate::collect::{Collector, CollectorConfig, Store};
-use crate::credentials::file::NamedFile;
+use crate::credentials::file::{FileKind, NamedFile};
 use crate::discovery::mdns::{Announcement, COLLECTOR};
 use crate::telemetry::{self, LogFilter};
 
@@ -31,7 +31,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let _logging = telemetry::init(&LogFilter::default(), args.log_format.into())?;
-    let token = args.token_file.as_ref().map(|path| NamedFile::secret("token", path).token());
+    let token =
+        args.token_file.as_ref().map(|path| NamedFile::secret(FileKind::Token, path).token());
     let config = CollectorConfig { listen: args.listen, token: token.transpose()? };
     let store = Store::open(args.store.as_deref())?;
     let runtime = runtime()?;

@@ -4,6 +4,7 @@
 //! while the daemon runs. A secret that everybody on the board may read is none, and is refused.
 
 use std::error::Error;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
@@ -17,22 +18,51 @@ const SECRET_BYTES_MAX: usize = 16 << 10;
 /// Who is neither the owner nor in the group may read or write. A group may: packages share keys so.
 const EVERYBODY: u32 = 0o006;
 
+/// What a file that the configuration names is to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    Certificate,
+    /// Of a certificate.
+    Key,
+    Token,
+    Password,
+    Headers,
+    /// What proves who we are to a server, in a form of its own.
+    Credentials,
+    /// Of the local port, with the hashes of their passwords.
+    Users,
+}
+
+impl fmt::Display for FileKind {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(match self {
+            Self::Certificate => "certificate",
+            Self::Key => "key",
+            Self::Token => "token",
+            Self::Password => "password",
+            Self::Headers => "headers",
+            Self::Credentials => "credentials",
+            Self::Users => "users",
+        })
+    }
+}
+
 /// Why a sink or the local port cannot be set up. `check` finds it; the daemon records meanwhile.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     #[error("`{0}` is no URL")]
     Url(String),
     #[error("failed to read the {what} file `{}`{}", .path.display(), next_step(.path, .source))]
-    Read { what: &'static str, path: PathBuf, source: io::Error },
+    Read { what: FileKind, path: PathBuf, source: io::Error },
     #[error(
         "the {what} file `{}` is open to everybody on this board (mode {mode:04o}); close it with \
          `chmod o= {}`", .path.display(), .path.display()
     )]
-    Exposed { what: &'static str, path: PathBuf, mode: u32 },
+    Exposed { what: FileKind, path: PathBuf, mode: u32 },
     #[error("the {what} file `{}` holds {holds}", .path.display())]
-    Content { what: &'static str, path: PathBuf, holds: String },
+    Content { what: FileKind, path: PathBuf, holds: String },
     #[error("line {line} of the {what} file `{}` {problem}", .path.display())]
-    Line { what: &'static str, path: PathBuf, line: usize, problem: &'static str },
+    Line { what: FileKind, path: PathBuf, line: usize, problem: &'static str },
     #[error("the key in `{}` does not fit the certificate in `{}`", .key.display(), .certificate.display())]
     Mismatch { certificate: PathBuf, key: PathBuf },
     #[error(
@@ -66,19 +96,19 @@ fn next_step(path: &Path, reason: &io::Error) -> &'static str {
 /// A file by its path, and what it is to hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NamedFile<'a> {
-    what: &'static str,
+    what: FileKind,
     path: &'a Path,
     is_secret: bool,
 }
 
 impl<'a> NamedFile<'a> {
     /// One that anybody may read.
-    pub(crate) fn open(what: &'static str, path: &'a Path) -> Self {
+    pub(crate) fn open(what: FileKind, path: &'a Path) -> Self {
         Self { what, path, is_secret: false }
     }
 
     /// One that is for its owner.
-    pub(crate) fn secret(what: &'static str, path: &'a Path) -> Self {
+    pub(crate) fn secret(what: FileKind, path: &'a Path) -> Self {
         Self { what, path, is_secret: true }
     }
 
@@ -170,7 +200,7 @@ mod tests {
         let folder = TempDir::new().expect("a folder");
         let path = folder.path().join("password");
         write_secret(&path, text);
-        as_what(NamedFile::secret("password", &path))
+        as_what(NamedFile::secret(FileKind::Password, &path))
     }
 
     #[test]
@@ -191,7 +221,8 @@ mod tests {
     #[test]
     fn a_file_without_end_is_not_read() {
         for (path, said) in [("/dev/zero", "no regular file"), ("/nowhere", "No such file")] {
-            let error = NamedFile::open("token", Path::new(path)).bytes().expect_err("unread");
+            let error =
+                NamedFile::open(FileKind::Token, Path::new(path)).bytes().expect_err("unread");
             let error = error_chain(&error);
             assert!(error.starts_with("failed to read the token file `/"), "{error}");
             assert!(error.contains(said), "{error}");
@@ -205,10 +236,12 @@ mod tests {
     #[test]
     fn a_file_that_may_not_be_read_says_how_it_may() {
         let reason = io::Error::from(io::ErrorKind::PermissionDenied);
-        let error = NamedFile::secret("token", Path::new("/etc/token")).unread(reason).to_string();
+        let error =
+            NamedFile::secret(FileKind::Token, Path::new("/etc/token")).unread(reason).to_string();
         assert!(error.contains("name it \"credential:NAME\""), "{error}");
         let reason = io::Error::from(io::ErrorKind::NotFound);
-        let error = NamedFile::secret("token", Path::new("/etc/token")).unread(reason).to_string();
+        let error =
+            NamedFile::secret(FileKind::Token, Path::new("/etc/token")).unread(reason).to_string();
         assert_eq!(error, "failed to read the token file `/etc/token`");
     }
 
@@ -221,7 +254,7 @@ mod tests {
         let with_mode = |mode| {
             let mode = std::fs::Permissions::from_mode(mode);
             std::fs::set_permissions(&path, mode).expect("set the mode");
-            NamedFile::secret("token", &path).token()
+            NamedFile::secret(FileKind::Token, &path).token()
         };
         for mode in [0o400, 0o600, 0o640, 0o660, 0o601] {
             assert_eq!(with_mode(mode).expect("closed"), "battery-staple", "{mode:o}");
@@ -235,6 +268,9 @@ mod tests {
             );
             assert_eq!(error, expected);
         }
-        assert!(NamedFile::open("certificate", &path).text().is_ok(), "certificates are public");
+        assert!(
+            NamedFile::open(FileKind::Certificate, &path).text().is_ok(),
+            "certificates are public"
+        );
     }
 }

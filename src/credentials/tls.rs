@@ -12,7 +12,7 @@ pub(crate) use rustls::{ClientConfig, ServerConfig};
 use rustls::{InconsistentKeys, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::file::{NamedFile, SetupError};
+use super::file::{FileKind, NamedFile, SetupError};
 use crate::config::TlsFiles;
 
 /// What bytes travel on: TCP, or TLS above it.
@@ -100,7 +100,7 @@ fn unknown(error: VerifierBuilderError) -> SetupError {
 
 /// The authorities of one file and no others.
 fn roots(path: &Path) -> Result<RootCertStore, SetupError> {
-    let (file, mut roots) = (NamedFile::open("certificate", path), RootCertStore::empty());
+    let (file, mut roots) = (NamedFile::open(FileKind::Certificate, path), RootCertStore::empty());
     for certificate in certificates(path)? {
         let useless = |_| file.holds("a certificate that is none of an authority");
         roots.add(certificate).map_err(useless)?;
@@ -109,7 +109,7 @@ fn roots(path: &Path) -> Result<RootCertStore, SetupError> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SetupError> {
-    let file = NamedFile::open("certificate", path);
+    let file = NamedFile::open(FileKind::Certificate, path);
     let pem = file.bytes()?;
     let found = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
     // The cause is not shown here and below: it might quote the file.
@@ -121,7 +121,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SetupError>
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, SetupError> {
-    let file = NamedFile::secret("key", path);
+    let file = NamedFile::secret(FileKind::Key, path);
     let no_key = "no private key in PEM (one with a passphrase cannot be used)";
     PrivateKeyDer::from_pem_slice(&file.bytes()?).map_err(|_| file.holds(no_key))
 }

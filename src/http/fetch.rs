@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::config::TlsFiles;
 use crate::credentials::SetupError;
-use crate::credentials::file::NamedFile;
+use crate::credentials::file::{FileKind, NamedFile};
 use crate::credentials::tls::{self, Io};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -80,7 +80,7 @@ async fn exchange(url: &str, proof: &Proof) -> Result<(StatusCode, Bytes), Fetch
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let mut request = Request::get(path).header(HOST, &address);
     if let Some((username, file)) = &proof.login {
-        let password = NamedFile::secret("password", file).password()?;
+        let password = NamedFile::secret(FileKind::Password, file).password()?;
         let login = BASE64_STANDARD.encode(format!("{username}:{password}"));
         request = request.header(AUTHORIZATION, format!("Basic {login}"));
     }

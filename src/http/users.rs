@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::renewed::Renewed;
 use crate::credentials::SetupError;
-use crate::credentials::file::NamedFile;
+use crate::credentials::file::{FileKind, NamedFile};
 use crate::telemetry::events::Refused;
 
 /// A site has a handful.
@@ -94,7 +94,7 @@ struct Hashes {
 
 /// All mistakes of the file.
 fn read(path: &Path) -> Result<Hashes, Vec<SetupError>> {
-    let file = NamedFile::secret("users", path);
+    let file = NamedFile::secret(FileKind::Users, path);
     let text = file.text().map_err(|error| vec![error])?;
     let (mut of, mut wrong) = (BTreeMap::new(), Vec::new());
     let lines = (1..).zip(text.lines().map(str::trim_end));

@@ -7,6 +7,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use tokio::io::AsyncReadExt;
 use tokio_serial::{
     DataBits as TtyDataBits, ErrorKind, FlowControl as TtyFlowControl, Parity as TtyParity,
@@ -143,13 +145,16 @@ fn explain(path: &Path, error: tokio_serial::Error) -> OpenError {
         ErrorKind::Io(io::ErrorKind::PermissionDenied) => permission(path, name),
         _ if !is_character_device(&meta) => OpenError::NotATty { path: name },
         ErrorKind::NoDevice => OpenError::Busy { path: name },
-        _ => match io::Error::from(error) {
-            source if source.to_string().contains("Not a typewriter") => {
-                OpenError::NotATty { path: name }
-            }
-            source => OpenError::Io { path: name, source },
-        },
+        _ if is_no_tty(path) => OpenError::NotATty { path: name },
+        _ => OpenError::Io { path: name, source: error.into() },
     }
+}
+
+/// Asks the kernel: the crate keeps only the words of its error.
+fn is_no_tty(path: &Path) -> bool {
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(path, flags, Mode::empty());
+    opened.and_then(rustix::termios::tcgetattr).err() == Some(Errno::NOTTY)
 }
 
 fn is_character_device(meta: &std::fs::Metadata) -> bool {

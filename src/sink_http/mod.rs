@@ -14,7 +14,7 @@ use crate::encoding::influx::{self, Dialect, Omitted};
 use crate::encoding::json;
 use crate::telemetry::events::{Report, ValuesOmitted};
 use crate::transport::http_client::HttpClient;
-use crate::upload::{Deliver, Receipt, Refusal, Wire};
+use crate::upload::{Class, Deliver, DeliveryError, Receipt, Refusal, Rejection, Unencoded, Wire};
 
 /// The media type of a packed batch.
 pub(crate) const PACKED: &str = "application/vnd.outstation.packed";
@@ -71,15 +71,14 @@ impl HttpSink {
 impl Deliver for HttpSink {
     async fn deliver(&self, batch: &Batch) -> Result<Receipt, Refusal> {
         let (text, omitted) = self.encode(batch)?;
-        let body = compress(text, self.compression)
-            .map_err(|error| Refusal::rejected(format!("failed to compress the batch: {error}")))?;
+        let body = compress(text, self.compression).map_err(Uncompressed)?;
         let bytes = body.len() as u64;
         match self.client.post(self.headers(batch), body).await? {
             Ok(()) => {
                 self.report(omitted);
                 Ok(Receipt { bytes })
             }
-            Err(answer) => Err(answer.into_refusal()),
+            Err(answer) => Err(answer.into()),
         }
     }
 }
@@ -89,14 +88,14 @@ impl HttpSink {
     fn encode(&self, batch: &Batch) -> Result<(Vec<u8>, Omitted), Refusal> {
         match self.encoding {
             Encoding::Packed => {
-                let packed = batch.to_packed().map_err(Refusal::unencoded)?;
+                let packed = batch.to_packed().map_err(Unencoded::new)?;
                 Ok((packed, Omitted::default()))
             }
             Encoding::Json => {
-                let lines = json::encode(batch).map_err(Refusal::unencoded)?;
+                let lines = json::encode(batch).map_err(Unencoded::new)?;
                 Ok((lines, Omitted::default()))
             }
-            Encoding::Influx => influx::encode(batch, &self.dialect).map_err(Refusal::unencoded),
+            Encoding::Influx => Ok(influx::encode(batch, &self.dialect).map_err(Unencoded::new)?),
         }
     }
 
@@ -149,6 +148,16 @@ fn compress(text: Vec<u8>, compression: Compression) -> io::Result<Vec<u8>> {
             encoder.finish()
         }
         Compression::Zstd => zstd::bulk::compress(&text, ZSTD_LEVEL),
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("failed to compress the batch")]
+struct Uncompressed(#[source] io::Error);
+
+impl DeliveryError for Uncompressed {
+    fn class(&self) -> Class {
+        Class::Rejected(Rejection::Content)
     }
 }
 

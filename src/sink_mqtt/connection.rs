@@ -14,12 +14,12 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::packet::{self, Hello, Incoming, Publish, Terms};
-use super::reason;
+use super::reason::{BrokerError, NO_QOS_1};
 use crate::config::{MqttSink, MqttVersion, TlsFiles};
 use crate::domain::policy::breaker::Cause;
 use crate::transport::link::Io;
-use crate::transport::tls;
-use crate::upload::Refusal;
+use crate::transport::tls::TlsFault;
+use crate::upload::{Class, DeliveryError, Refusal};
 
 /// A broker that hears nothing for one and a half times this long takes us for dead and sends our
 /// will. Most routers remember a silent connection longer.
@@ -85,7 +85,7 @@ impl Connection {
         packet::connect(version, hello, &mut connection.out);
         connection.terms = connection.taken_in().await?;
         if !connection.terms.acknowledges {
-            return Err(reason::connection(version, 0x9B));
+            return Err(BrokerError::Connection { version, code: NO_QOS_1 }.into());
         }
         if let Some(seconds) = connection.terms.keep_alive_s {
             connection.ping_interval = ping_interval(seconds);
@@ -103,9 +103,9 @@ impl Connection {
                 None => {}
                 Some(Incoming::Connected(terms)) => return Ok(terms),
                 Some(Incoming::Refused(code)) => {
-                    return Err(reason::connection(self.version, code));
+                    return Err(BrokerError::Connection { version: self.version, code }.into());
                 }
-                Some(Incoming::Ended(code)) => return Err(reason::ended(code)),
+                Some(Incoming::Ended(code)) => return Err(BrokerError::of_end(code).into()),
                 Some(_) => return Err(self.confused()),
             }
         }
@@ -141,7 +141,7 @@ impl Connection {
         match packet::read(self.version, &mut self.input) {
             Ok(Some(Incoming::Ended(code))) if self.sound => {
                 self.sound = false;
-                Err(reason::ended(code))
+                Err(BrokerError::of_end(code).into())
             }
             Ok(Some(Incoming::Connected(_) | Incoming::Refused(_))) if self.sound => {
                 Err(self.confused())
@@ -153,7 +153,7 @@ impl Connection {
 
     fn confused(&mut self) -> Refusal {
         self.sound = false;
-        link_down(packet::Malformed.to_string())
+        packet::Malformed.into()
     }
 
     /// Sends what is in line and reads what has come, until either is done. Cancel-safe.
@@ -162,10 +162,8 @@ impl Connection {
         done.map_err(|error| {
             // In TLS 1.3 a server says what it has against our certificate after the handshake.
             let untaken = !std::mem::take(&mut self.sound);
-            let refused = if untaken { tls::refusal(&error, &self.tls) } else { None };
-            refused.unwrap_or_else(|| {
-                link_down(format!("the connection to the broker was lost: {error}"))
-            })
+            let fault = if untaken { TlsFault::behind(&error, &self.tls) } else { None };
+            fault.map_or_else(|| Lost(error).into(), Refusal::from)
         })
     }
 
@@ -275,6 +273,18 @@ impl Drop for Connection {
     }
 }
 
-pub(super) fn link_down(detail: String) -> Refusal {
-    Refusal::retry(Cause::LinkDown, detail)
+#[derive(Debug, thiserror::Error)]
+#[error("the connection to the broker was lost")]
+struct Lost(#[source] io::Error);
+
+impl DeliveryError for Lost {
+    fn class(&self) -> Class {
+        Class::retry(Cause::LinkDown)
+    }
+}
+
+impl DeliveryError for packet::Malformed {
+    fn class(&self) -> Class {
+        Class::retry(Cause::LinkDown)
+    }
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::connection::{Connection, ONLINE};
 use super::messages::{Message, Messages, Told};
 use super::packet::{Incoming, Publish};
-use super::reason;
+use super::reason::{BrokerError, NO_SUBSCRIBER};
 use crate::domain::model::interval_set::IntervalSet;
 use crate::domain::policy::breaker::Cause;
 use crate::upload::Refusal;
@@ -248,7 +248,8 @@ impl<'a> Flight<'a> {
             Err(size) => {
                 self.free.push_back(id);
                 self.states[self.next] = State::Refused;
-                self.refused(reason::too_large(topic, Some(size)));
+                let topic = topic.to_owned();
+                self.refused(BrokerError::TooLarge { topic, size: Some(size) }.into());
             }
         }
         true
@@ -258,20 +259,22 @@ impl<'a> Flight<'a> {
         if id == ANNOUNCEMENT && self.announcing {
             self.announcing = false;
             let topic = connection.status_topic().unwrap_or_default();
-            reason::message(topic, code).into_iter().for_each(|refusal| self.refused(refusal));
+            if let Some(error) = BrokerError::of_message(topic, code) {
+                self.refused(error.into());
+            }
         }
         // An acknowledgement of what is not under way says nothing.
         let Some(at) = self.under_way.remove(&id) else { return };
         self.free.push_back(id);
         let of_reading = matches!(self.messages.list[at].of, Told::Reading(_));
-        if of_reading && code == reason::NO_SUBSCRIBER {
+        if of_reading && code == NO_SUBSCRIBER {
             self.unheard = (self.unheard.0 + 1, at);
         }
-        match reason::message(self.messages.topic(&self.messages.list[at]), code) {
+        match BrokerError::of_message(self.messages.topic(&self.messages.list[at]), code) {
             None => self.states[at] = State::Taken,
-            Some(refusal) => {
+            Some(error) => {
                 self.states[at] = State::Refused;
-                self.refused(refusal);
+                self.refused(error.into());
             }
         }
     }

@@ -23,13 +23,13 @@ use self::messages::Messages;
 use self::packet::Hello;
 use crate::config::{Login, MqttSink as MqttSinkConfig, Payload};
 use crate::credentials::SetupError;
-use crate::credentials::file::NamedFile;
+use crate::credentials::file::{FileKind, NamedFile};
 use crate::domain::model::endpoint::Endpoint;
 use crate::domain::model::template::Names;
 use crate::telemetry::events::{MessagesUnheard, Report as _};
 use crate::transport::link::{Address, Io};
 use crate::transport::tls;
-use crate::upload::{Deliver, Receipt, Refusal, Wire};
+use crate::upload::{Deliver, Receipt, Refusal, Unencoded, Wire};
 
 mod connection;
 mod flight;
@@ -90,7 +90,7 @@ impl MqttSink {
 
 impl Deliver for MqttSink {
     async fn deliver(&self, batch: &Batch) -> Result<Receipt, Refusal> {
-        let messages = Messages::of(batch, &self.config).map_err(Refusal::unencoded)?;
+        let messages = Messages::of(batch, &self.config).map_err(Unencoded::new)?;
         lock(&self.session).enter(batch.epoch);
         let mut flight = Flight::new(&messages, &self.session);
         let landed = match flight.is_over() {
@@ -186,7 +186,8 @@ impl MqttSink {
 
 /// Empty without a file.
 fn password(login: &Login) -> Result<String, SetupError> {
-    let file = login.password_file.as_deref().map(|path| NamedFile::secret("password", path));
+    let file =
+        login.password_file.as_deref().map(|path| NamedFile::secret(FileKind::Password, path));
     file.map_or_else(|| Ok(String::new()), NamedFile::password)
 }
 

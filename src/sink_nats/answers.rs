@@ -1,13 +1,13 @@
 //! What a NATS server's answers mean for a batch. Pure.
 
+use std::fmt;
+
 use serde::Deserialize;
 
 use super::wire::Message;
 use crate::domain::policy::breaker::Cause;
-use crate::upload::Refusal;
-
-/// How much of a server's own words goes into our log.
-const WORDS_MAX: usize = 200;
+use crate::transport::server_words::ServerWords;
+use crate::upload::{CHECK_SETTINGS, Class, DeliveryError, Rejection};
 
 /// What JetStream says of one message.
 pub(super) type Verdict = Result<Stored, Unstored>;
@@ -24,13 +24,34 @@ pub(super) struct Stored {
 pub(super) enum Unstored {
     /// Nobody takes messages on its subject.
     NoStream,
-    Refused(Refusal),
+    Refused(StreamError),
 }
 
 impl Unstored {
     /// Whether asking again would not help.
     pub(super) fn is_final(&self) -> bool {
-        matches!(self, Self::Refused(Refusal::Rejected { .. }))
+        matches!(self, Self::Refused(error) if matches!(error.class(), Class::Rejected(_)))
+    }
+}
+
+/// What a stream has against a message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum StreamError {
+    #[error(transparent)]
+    Api(ApiError),
+    #[error(
+        "something that is no stream answers on this subject; let the stream have the subject to \
+         itself"
+    )]
+    NotAStream,
+}
+
+impl DeliveryError for StreamError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Api(error) => error.class(),
+            Self::NotAStream => Class::retry(Cause::Misconfigured),
+        }
     }
 }
 
@@ -53,7 +74,8 @@ pub(super) struct ApiError {
 }
 
 // What a person has to put right, although its `code` does not say so.
-const NOT_ENABLED: [u16; 2] = [10_039, 10_076];
+const NOT_ENABLED: u16 = 10_076;
+const NOT_ENABLED_FOR_ACCOUNT: u16 = 10_039;
 const EXPECTED_STREAM: u16 = 10_060;
 const SEALED: u16 = 10_109;
 
@@ -63,91 +85,136 @@ pub(super) fn verdict(answer: &Message<'_>) -> Verdict {
         return Err(Unstored::NoStream);
     }
     match serde_json::from_slice(answer.body) {
-        Ok(Ack { error: Some(error), .. }) => Err(Unstored::Refused(error.into_refusal())),
+        Ok(Ack { error: Some(error), .. }) => Err(Unstored::Refused(StreamError::Api(error))),
         Ok(Ack { stream, seq, error: None }) if seq > 0 && !stream.is_empty() => {
             Ok(Stored { stream, seq })
         }
-        _ => Err(Unstored::Refused(Refusal::retry(
-            Cause::Misconfigured,
-            "something that is no stream answers on this subject; let the stream have the \
-             subject to itself",
-        ))),
+        _ => Err(Unstored::Refused(StreamError::NotAStream)),
     }
 }
 
+impl fmt::Display for ApiError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (words, code) = (ServerWords::of(&self.description), self.err_code);
+        write!(to, "the stream refused a message: {words} (error {code})")?;
+        to.write_str(match code {
+            NOT_ENABLED | NOT_ENABLED_FOR_ACCOUNT => "; start nats-server with -js",
+            EXPECTED_STREAM => "; `stream` is not the one that has this subject",
+            _ => "",
+        })
+    }
+}
+
+impl std::error::Error for ApiError {}
+
 impl ApiError {
-    fn into_refusal(self) -> Refusal {
-        let words = excerpt(&self.description);
-        let detail = format!("the stream refused a message: {words} (error {})", self.err_code);
+    fn class(&self) -> Class {
         match (self.err_code, self.code) {
-            (code, _) if NOT_ENABLED.contains(&code) => Refusal::retry(
-                Cause::Misconfigured,
-                format!("{detail}; start nats-server with -js"),
-            ),
-            (EXPECTED_STREAM, _) => Refusal::retry(
-                Cause::Misconfigured,
-                format!("{detail}; `stream` is not the one that has this subject"),
-            ),
-            (SEALED, _) => Refusal::retry(Cause::Misconfigured, detail),
+            (NOT_ENABLED | NOT_ENABLED_FOR_ACCOUNT | EXPECTED_STREAM | SEALED, _) => {
+                Class::retry(Cause::Misconfigured)
+            }
             // Full, out of storage, without a leader, asked too fast: that passes.
-            (_, 429 | 500..) => Refusal::retry(Cause::ServerBusy, detail),
-            (_, 400) => Refusal::rejected(detail),
-            _ => Refusal::retry(Cause::Misconfigured, detail),
+            (_, 429 | 500..) => Class::retry(Cause::ServerBusy),
+            (_, 400) => Class::Rejected(Rejection::Content),
+            _ => Class::retry(Cause::Misconfigured),
         }
     }
 }
 
-/// What `-ERR` means. The server closes the connection after most of them.
-pub(super) fn refused(words: &str) -> Refusal {
-    let detail = format!("the server says: {}", excerpt(words));
-    let is = |known: &[&str]| {
-        let words = words.to_ascii_lowercase();
-        known.iter().any(|known| words.contains(known))
-    };
-    if is(&["authorization violation", "authentication expired", "authentication revoked"]) {
-        let remedy = "check token_file, username and password_file, or creds_file";
-        return Refusal::retry(Cause::Misconfigured, format!("{detail}; {remedy}"));
-    }
-    if is(&["permissions violation", "tls required", "invalid publish subject"]) {
-        return Refusal::retry(Cause::Misconfigured, detail);
-    }
-    if is(&["maximum payload"]) {
-        return Refusal::rejected(detail);
-    }
-    if is(&["exceeded", "slow consumer"]) {
-        return Refusal::retry(Cause::ServerBusy, detail);
-    }
-    Refusal::retry(Cause::LinkDown, detail)
+/// What a server says with `-ERR`. It closes the connection after most of them.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the server says: {words}{}", .kind.advice())]
+pub(super) struct ServerError {
+    kind: ErrorKind,
+    words: ServerWords,
 }
 
-/// A server's own words, fit for one line of our log.
-fn excerpt(words: &str) -> String {
-    let short: String = words.chars().take(WORDS_MAX).collect();
-    short.escape_debug().to_string()
+/// The errors that are told apart. The protocol has no codes for them: its words are the codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ErrorKind {
+    Login,
+    Forbidden,
+    TooLarge,
+    Overload,
+    Other,
+}
+
+impl ServerError {
+    /// The argument of `-ERR`.
+    pub(super) fn parse(words: &str) -> Self {
+        Self { kind: ErrorKind::parse(words), words: ServerWords::of(words) }
+    }
+}
+
+impl ErrorKind {
+    /// The words of the protocol, some of which a server extends.
+    const WORDS: [(&str, Self); 9] = [
+        ("authorization violation", Self::Login),
+        ("authentication expired", Self::Login),
+        ("authentication revoked", Self::Login),
+        ("permissions violation", Self::Forbidden),
+        ("tls required", Self::Forbidden),
+        ("invalid publish subject", Self::Forbidden),
+        ("maximum payload", Self::TooLarge),
+        ("exceeded", Self::Overload),
+        ("slow consumer", Self::Overload),
+    ];
+
+    fn parse(words: &str) -> Self {
+        let words = words.to_ascii_lowercase();
+        let known = Self::WORDS.into_iter().find(|(known, _)| words.contains(known));
+        known.map_or(Self::Other, |(_, kind)| kind)
+    }
+
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Login => "; check token_file, username and password_file, or creds_file",
+            _ => "",
+        }
+    }
+}
+
+impl DeliveryError for ServerError {
+    fn class(&self) -> Class {
+        match self.kind {
+            ErrorKind::Login | ErrorKind::Forbidden => Class::retry(Cause::Misconfigured),
+            ErrorKind::TooLarge => Class::Rejected(Rejection::Content),
+            ErrorKind::Overload => Class::retry(Cause::ServerBusy),
+            ErrorKind::Other => Class::retry(Cause::LinkDown),
+        }
+    }
+
+    fn remedy(&self) -> &'static str {
+        match self.kind {
+            ErrorKind::Login | ErrorKind::Forbidden => {
+                "correct this sink's credentials, or what the server lets them do"
+            }
+            _ => CHECK_SETTINGS,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upload::Rejection;
 
     fn said(body: &str) -> Verdict {
         let (subject, head, body) = ("_INBOX.x.1", &b""[..], body.as_bytes());
         verdict(&Message { subject, subscription: "1", reply: None, head, body })
     }
 
-    fn error(code: u16, err_code: u16) -> Refusal {
+    fn error(code: u16, err_code: u16) -> StreamError {
         let error = format!(r#"{{"code":{code},"err_code":{err_code},"description":"no\nway"}}"#);
         match said(&format!(r#"{{"error":{error},"stream":"T","seq":0}}"#)) {
-            Err(Unstored::Refused(refusal)) => refusal,
+            Err(Unstored::Refused(error)) => error,
             other => panic!("{other:?}"),
         }
     }
 
-    fn cause(refusal: Refusal) -> Cause {
-        match refusal {
-            Refusal::Retry { cause, .. } => cause,
-            Refusal::Rejected { detail, .. } => panic!("rejected: {detail}"),
+    fn cause(error: impl DeliveryError) -> Cause {
+        match error.class() {
+            Class::Retry { cause, .. } => cause,
+            Class::Rejected(_) => panic!("rejected: {error}"),
         }
     }
 
@@ -161,8 +228,8 @@ mod tests {
     #[test]
     fn no_other_answer_makes_a_message_stored() {
         for body in ["", "+OK", "ok", "{}", r#"{"stream":"T"}"#, r#"{"seq":7}"#, "[]", "null"] {
-            let Err(Unstored::Refused(refusal)) = said(body) else { panic!("{body}") };
-            assert_eq!(cause(refusal), Cause::Misconfigured, "{body}");
+            let Err(Unstored::Refused(error)) = said(body) else { panic!("{body}") };
+            assert_eq!(cause(error), Cause::Misconfigured, "{body}");
         }
         let head = b"NATS/1.0 503\r\n\r\n";
         let nobody = Message { subject: "s", subscription: "1", reply: None, head, body: b"" };
@@ -185,9 +252,10 @@ mod tests {
 
     #[test]
     fn a_message_that_is_too_large_for_the_stream_is_rejected_for_what_it_is() {
-        let Refusal::Rejected { what, detail } = error(400, 10_054) else { panic!("retried") };
-        assert_eq!(what, Rejection::Content, "smaller batches would not help");
-        assert_eq!(detail, "the stream refused a message: no\\nway (error 10054)");
+        let error = error(400, 10_054);
+        let content = Class::Rejected(Rejection::Content);
+        assert_eq!(error.class(), content, "smaller batches would not help");
+        assert_eq!(error.to_string(), "the stream refused a message: no\\nway (error 10054)");
     }
 
     #[test]
@@ -198,15 +266,15 @@ mod tests {
             "Permissions Violation for Publish to \"telemetry.x\"",
             "Secure Connection - TLS Required",
         ] {
-            assert_eq!(cause(refused(words)), Cause::Misconfigured, "{words}");
+            assert_eq!(cause(ServerError::parse(words)), Cause::Misconfigured, "{words}");
         }
         for words in ["maximum connections exceeded", "Slow Consumer"] {
-            assert_eq!(cause(refused(words)), Cause::ServerBusy, "{words}");
+            assert_eq!(cause(ServerError::parse(words)), Cause::ServerBusy, "{words}");
         }
         for words in ["Stale Connection", "Server Shutdown", "Authentication Timeout", ""] {
-            assert_eq!(cause(refused(words)), Cause::LinkDown, "{words}");
+            assert_eq!(cause(ServerError::parse(words)), Cause::LinkDown, "{words}");
         }
-        let payload = refused("Maximum Payload Violation");
-        assert!(matches!(payload, Refusal::Rejected { what: Rejection::Content, .. }));
+        let payload = ServerError::parse("Maximum Payload Violation");
+        assert_eq!(payload.class(), Class::Rejected(Rejection::Content));
     }
 }

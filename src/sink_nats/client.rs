@@ -10,17 +10,16 @@ use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
-use super::answers::refused;
+use super::answers::ServerError;
 use super::login::Login;
 use super::wire::{Info, Message, Nonsense, Operation, Publish, parse};
 use crate::clock::Clock;
 use crate::config::{NatsSink, TlsFiles};
 use crate::credentials::SetupError;
 use crate::domain::policy::breaker::Cause;
-use crate::error_chain::error_chain;
 use crate::transport::link::{Address, Io};
-use crate::transport::tls;
-use crate::upload::{Refusal, Wire};
+use crate::transport::tls::{self, TlsFault};
+use crate::upload::{CHECK_SETTINGS, Class, DeliveryError, Refusal, Wire};
 
 /// The port that is usual for each. A server says itself whether it demands TLS; this asks for it.
 const SCHEMES: [(&str, u16); 2] = [("nats", 4222), (ENCRYPTED, 4222)];
@@ -53,9 +52,8 @@ pub(super) enum Failure {
     Closed,
     #[error("what answers does not speak NATS")]
     Nonsense,
-    /// `-ERR`.
-    #[error("the server says: {0}")]
-    Said(String),
+    #[error(transparent)]
+    Said(ServerError),
 }
 
 impl From<Nonsense> for Failure {
@@ -73,15 +71,39 @@ impl From<SetupError> for Failure {
 impl Failure {
     /// Of a server that was shown these.
     pub(super) fn into_refusal(self, files: &TlsFiles) -> Refusal {
-        let cause = match &self {
-            Self::Refused(refusal) => return refusal.clone(),
-            Self::Said(words) => return refused(words),
-            Self::NoTls(_) | Self::NoChallenge | Self::NoHeaders => Cause::Misconfigured,
-            Self::Lost(_) | Self::Closed | Self::Nonsense => Cause::LinkDown,
-        };
         // In TLS 1.3 a server says what it has against our certificate after the handshake.
-        let lost = if let Self::Lost(error) = &self { tls::refusal(error, files) } else { None };
-        lost.unwrap_or_else(|| Refusal::retry(cause, error_chain(&self)))
+        if let Self::Lost(error) = &self {
+            if let Some(fault) = TlsFault::behind(error, files) {
+                return fault.into();
+            }
+        }
+        match self {
+            Self::Refused(refusal) => refusal,
+            failure => failure.into(),
+        }
+    }
+}
+
+impl DeliveryError for Failure {
+    fn class(&self) -> Class {
+        match self {
+            Self::Refused(refusal) => refusal.class(),
+            Self::Said(error) => error.class(),
+            Self::NoTls(_) | Self::NoChallenge | Self::NoHeaders => {
+                Class::retry(Cause::Misconfigured)
+            }
+            Self::Lost(_) | Self::Closed | Self::Nonsense => Class::retry(Cause::LinkDown),
+        }
+    }
+
+    fn remedy(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.reason().remedy(),
+            Self::Said(error) => error.remedy(),
+            Self::NoTls(_) => "let the server offer TLS, or write `nats:` in `url`",
+            Self::NoChallenge => "log in with `token_file` or `username` in place of `creds_file`",
+            _ => CHECK_SETTINGS,
+        }
     }
 }
 
@@ -299,7 +321,7 @@ impl Connection {
             self.from += used;
             match operation {
                 Operation::Message(message) => listen(&message),
-                Operation::Error(words) => return Err(Failure::Said(words.to_owned())),
+                Operation::Error(words) => return Err(Failure::Said(ServerError::parse(words))),
                 Operation::Ping => pings += 1,
                 Operation::Pong => pong = true,
                 // News of the cluster: which servers there are is configured.

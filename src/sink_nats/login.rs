@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::config::NatsSink;
 use crate::credentials::SetupError;
-use crate::credentials::file::NamedFile;
+use crate::credentials::file::{FileKind, NamedFile};
 
 /// Its part of CONNECT.
 #[derive(Serialize)]
@@ -37,9 +37,9 @@ impl Login {
         let credentials = config.creds_file.as_deref().map(Credentials::read).transpose()?;
         let (jwt, key) = credentials.map(|Credentials { jwt, key }| (jwt, key)).unzip();
         Ok(Self {
-            auth_token: secret("token", &config.token_file)?,
+            auth_token: secret(FileKind::Token, &config.token_file)?,
             user: config.username.clone(),
-            pass: secret("password", &config.password_file)?,
+            pass: secret(FileKind::Password, &config.password_file)?,
             jwt,
             sig: None,
             key,
@@ -65,7 +65,7 @@ struct Credentials {
 
 impl Credentials {
     fn read(path: &Path) -> Result<Self, SetupError> {
-        let file = NamedFile::secret("credentials", path);
+        let file = NamedFile::secret(FileKind::Credentials, path);
         let none = "no user JWT and seed of its key, as `nsc generate creds` writes them";
         Self::of(&file.text()?).ok_or_else(|| file.holds(none))
     }

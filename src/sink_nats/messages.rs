@@ -9,7 +9,7 @@ use super::wire::Publish;
 use crate::config::NatsSink;
 use crate::domain::model::event_line::EventLine;
 use crate::encoding::json::Lines;
-use crate::upload::Refusal;
+use crate::upload::{Class, DeliveryError, Refusal, Rejection, Unencoded};
 
 /// A batch as it goes over the wire.
 #[derive(Debug)]
@@ -53,14 +53,28 @@ impl Messages {
             let subject = subjects.of_sensor(dated.reading.sensor, dated.sensor);
             encoder.add(What::Reading(dated.reading.seq), subject, |body| lines.add(body, &dated));
         });
-        encoded.map_err(Refusal::unencoded)?;
+        encoded.map_err(Unencoded::new)?;
         let (longest, most) = (encoder.longest, encoder.connection.max_payload);
         if longest > most {
             // Smaller batches would not help, and the server would hang up.
-            let detail = format!("a message of {longest} bytes, where the server takes {most}");
-            return Err(Refusal::rejected(format!("{detail}; raise max_payload of nats-server")));
+            return Err(TooLong { longest, most }.into());
         }
         Ok(encoder.messages)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a message of {longest} bytes, where the server takes {most}; raise max_payload of nats-server"
+)]
+struct TooLong {
+    longest: usize,
+    most: usize,
+}
+
+impl DeliveryError for TooLong {
+    fn class(&self) -> Class {
+        Class::Rejected(Rejection::Content)
     }
 }
 

@@ -126,9 +126,9 @@ impl NatsSink {
         doubt.answered(answers.place);
         Ok(match answers.refusal {
             None => Ok(Receipt { bytes: messages.bytes.len() as u64 }),
-            Some(Unstored::Refused(refusal)) => Err(refusal),
+            Some(Unstored::Refused(error)) => Err(error.into()),
             Some(Unstored::NoStream) => {
-                Err(why_nobody_takes(connection, &subjects, self.patience).await?)
+                Err(why_nobody_takes(connection, &subjects, self.patience).await?.into())
             }
         })
     }

@@ -11,7 +11,7 @@ use super::client::{Connection, DELIVERIES, Failure};
 use super::wire::Message;
 use crate::domain::model::boots::rfc3339;
 use crate::domain::policy::breaker::Cause;
-use crate::upload::Refusal;
+use crate::upload::{CHECK_SETTINGS, Class, DeliveryError};
 
 /// More ids are not read back: about 10 MB on the wire.
 const IDS_MAX: u64 = 65_536;
@@ -23,13 +23,45 @@ struct Names {
     streams: Option<Vec<String>>,
 }
 
+/// Why messages on a subject are stored nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoStream {
+    #[error("the server has no JetStream for this account; start nats-server with -js")]
+    NoJetStream,
+    #[error(
+        "no stream takes `{subject}`; create one: nats stream add TELEMETRY --subjects '{subject}' \
+         --defaults"
+    )]
+    Missing { subject: String },
+    /// Of a cluster that is choosing a leader for it.
+    #[error("stream `{stream}` has `{subject}` but takes no messages now")]
+    NoLeader { stream: String, subject: String },
+}
+
+impl DeliveryError for NoStream {
+    fn class(&self) -> Class {
+        Class::retry(match self {
+            Self::NoJetStream | Self::Missing { .. } => Cause::Misconfigured,
+            Self::NoLeader { .. } => Cause::ServerBusy,
+        })
+    }
+
+    fn remedy(&self) -> &'static str {
+        match self {
+            Self::NoJetStream => "start nats-server with -js",
+            Self::Missing { .. } => "create the stream, or correct `subject`",
+            Self::NoLeader { .. } => CHECK_SETTINGS,
+        }
+    }
+}
+
 /// The stream that takes messages on a subject, as far as the server says within `patience`. Fails
 /// with what explains that there is none.
 pub(super) async fn stream_of(
     connection: &mut Connection,
     subject: &str,
     patience: Duration,
-) -> Result<Result<String, Refusal>, Failure> {
+) -> Result<Result<String, NoStream>, Failure> {
     let question = json!({ "subject": subject }).to_string();
     let asked = connection.ask("$JS.API.STREAM.NAMES", question.as_bytes(), |_| {});
     match timeout(patience, asked).await {
@@ -40,19 +72,10 @@ pub(super) async fn stream_of(
     }
 }
 
-fn named(subject: &str, answer: Option<&[u8]>) -> Result<String, Refusal> {
-    let misconfigured = |detail| Refusal::retry(Cause::Misconfigured, detail);
+fn named(subject: &str, answer: Option<&[u8]>) -> Result<String, NoStream> {
     let names: Option<Names> = answer.and_then(|answer| serde_json::from_slice(answer).ok());
-    let Some(names) = names else {
-        let none = "the server has no JetStream for this account; start nats-server with -js";
-        return Err(misconfigured(none.to_owned()));
-    };
-    names.streams.unwrap_or_default().into_iter().next().ok_or_else(|| {
-        misconfigured(format!(
-            "no stream takes `{subject}`; create one: nats stream add TELEMETRY \
-             --subjects '{subject}' --defaults"
-        ))
-    })
+    let first = names.ok_or(NoStream::NoJetStream)?.streams.unwrap_or_default().into_iter().next();
+    first.ok_or_else(|| NoStream::Missing { subject: subject.to_owned() })
 }
 
 /// Why nobody takes messages on a subject, and what to do about it.
@@ -60,17 +83,11 @@ pub(super) async fn why_nobody_takes(
     connection: &mut Connection,
     subject: &str,
     patience: Duration,
-) -> Result<Refusal, Failure> {
-    Ok(stream_of(connection, subject, patience).await?.map_or_else(
-        |refusal| refusal,
-        // Of a cluster that is choosing a leader for it.
-        |stream| {
-            Refusal::retry(
-                Cause::ServerBusy,
-                format!("stream `{stream}` has `{subject}` but takes no messages now"),
-            )
-        },
-    ))
+) -> Result<NoStream, Failure> {
+    Ok(match stream_of(connection, subject, patience).await? {
+        Ok(stream) => NoStream::NoLeader { stream, subject: subject.to_owned() },
+        Err(missing) => missing,
+    })
 }
 
 /// From where on a stream is read back.
@@ -199,8 +216,11 @@ mod tests {
 
     fn refused(answer: Option<&str>) -> (Cause, String) {
         match named("telemetry.pump-7", answer.map(str::as_bytes)) {
-            Err(Refusal::Retry { cause, detail, .. }) => (cause, detail),
-            other => panic!("{other:?}"),
+            Err(error) => match error.class() {
+                Class::Retry { cause, .. } => (cause, error.to_string()),
+                Class::Rejected(_) => panic!("rejected: {error}"),
+            },
+            Ok(stream) => panic!("{stream}"),
         }
     }
 

@@ -36,7 +36,9 @@ use crate::domain::policy::lanes::Order;
 use crate::telemetry::events::{ReadingsFound, Report, ValuesLeftOut};
 use crate::transport::http_client::{HttpClient, Unsuccessful};
 use crate::upload::sinks::Context;
-use crate::upload::{Deliver, Receipt, Refusal, Rejection, Wire};
+use crate::upload::{
+    Class, Deliver, DeliveryError, Reason, Receipt, Refusal, Rejection, Unencoded, Wire,
+};
 
 mod doubt;
 mod labels;
@@ -102,7 +104,7 @@ impl PrometheusSink {
 /// How one request ended, as far as it did.
 enum Outcome {
     Stored,
-    Objected { objection: Objection, detail: String },
+    Objected { objection: Objection, reason: Reason },
 }
 
 impl Deliver for PrometheusSink {
@@ -112,7 +114,7 @@ impl Deliver for PrometheusSink {
             let samples = self.samples(batch)?;
             self.dated(batch, &samples)?;
             if let Some(known) = self.horizon.about(&samples) {
-                return Err(rejected_for_time(known.all && samples.is_whole(batch), known.detail));
+                return Err(rejected_for_time(known.all && samples.is_whole(batch), known.reason));
             }
             if samples.is_empty() {
                 return Ok(self.accepted(batch, &samples, bytes));
@@ -125,8 +127,8 @@ impl Deliver for PrometheusSink {
                 Outcome::Objected { objection, .. }
                     if objection.may_be_of_a_repeat()
                         && self.repeats.are_among(&self.client, &samples).await? => {}
-                Outcome::Objected { objection, detail } => {
-                    return Err(self.rejected(batch, &samples, objection, detail).await);
+                Outcome::Objected { objection, reason } => {
+                    return Err(self.rejected(batch, &samples, objection, reason).await);
                 }
             }
         }
@@ -135,7 +137,7 @@ impl Deliver for PrometheusSink {
 
 impl PrometheusSink {
     fn samples(&self, batch: &Batch) -> Result<Samples, Refusal> {
-        Samples::of(batch, &self.config, &self.repeats.doubt.there()).map_err(Refusal::unencoded)
+        Ok(Samples::of(batch, &self.config, &self.repeats.doubt.there()).map_err(Unencoded::new)?)
     }
 
     /// Undated readings would be filed under 1970. They wait while there is hope for a date.
@@ -144,19 +146,13 @@ impl PrometheusSink {
             return Ok(());
         }
         if !self.clock.anchor().set {
-            let detail = "the clock of this device is not set, so its readings have no date yet: \
-                          they wait for it (is there a time server it can reach?)"
-                .to_owned();
-            return Err(Refusal::retry(Cause::Misconfigured, detail));
+            return Err(Undated::ClockUnset.into());
         }
         if !self.dating.is_over() {
-            let detail = "the clock was set just now, and readings are being dated".to_owned();
-            return Err(Refusal::retry(Cause::Misconfigured, detail));
+            return Err(Undated::Dating.into());
         }
-        let detail = "these readings have no date: the device ran without ever setting its clock \
-                      when they were taken"
-            .to_owned();
-        Err(rejected_for_time(samples.undated == batch.readings(), detail))
+        let all = samples.undated == batch.readings();
+        Err(rejected_for_time(all, Reason::new(Undated::ForEver)))
     }
 
     async fn write(&self, samples: &Samples, body: Vec<u8>) -> Result<Outcome, Refusal> {
@@ -172,7 +168,7 @@ impl PrometheusSink {
             self.repeats.doubt.forget(&samples.readings);
         }
         match objection {
-            Some(objection) => Ok(Outcome::Objected { objection, detail: answer.detail }),
+            Some(objection) => Ok(Outcome::Objected { objection, reason: Reason::new(answer) }),
             None => Err(refused(answer)),
         }
     }
@@ -190,14 +186,14 @@ impl PrometheusSink {
         batch: &Batch,
         samples: &Samples,
         objection: Objection,
-        detail: String,
+        reason: Reason,
     ) -> Refusal {
         let probe = Probe { client: &self.client };
         let labels = encoded(&labels::of_probe(&self.config, &batch.device));
         let now_ms = self.clock.wall_ms();
         let past = match objection {
             Objection::OutOfBounds => {
-                self.horizon.learn(probe, &labels, samples, now_ms, &detail).await
+                self.horizon.learn(probe, &labels, samples, now_ms, &reason).await
             }
             Objection::TooOld => is_all_too_old(probe, &labels, samples, now_ms).await,
             Objection::OutOfOrder | Objection::Duplicate => {
@@ -205,7 +201,7 @@ impl PrometheusSink {
             }
         };
         match past {
-            Ok(past) => rejected_for_time(past && samples.is_whole(batch), detail),
+            Ok(past) => rejected_for_time(past && samples.is_whole(batch), reason),
             Err(refusal) => refusal,
         }
     }
@@ -215,15 +211,47 @@ impl PrometheusSink {
 fn refused(answer: Unsuccessful) -> Refusal {
     match answer.status {
         // Receivers that store what is good of a request say so about the rest of it.
-        StatusCode::CONFLICT => Refusal::rejected(answer.detail),
-        _ => answer.into_refusal(),
+        StatusCode::CONFLICT => {
+            Refusal::Rejected { what: Rejection::Content, reason: Reason::new(answer) }
+        }
+        _ => answer.into(),
     }
 }
 
 /// `all`: the same is true of each reading in the batch.
-fn rejected_for_time(all: bool, detail: String) -> Refusal {
+fn rejected_for_time(all: bool, reason: Reason) -> Refusal {
     let what = if all { Rejection::Time } else { Rejection::Content };
-    Refusal::Rejected { what, detail }
+    Refusal::Rejected { what, reason }
+}
+
+/// Why readings that have no date are not sent.
+#[derive(Debug, thiserror::Error)]
+enum Undated {
+    #[error(
+        "the clock of this device is not set, so its readings have no date yet: they wait for it (is \
+         there a time server it can reach?)"
+    )]
+    ClockUnset,
+    #[error("the clock was set just now, and readings are being dated")]
+    Dating,
+    #[error(
+        "these readings have no date: the device ran without ever setting its clock when they were \
+         taken"
+    )]
+    ForEver,
+}
+
+impl DeliveryError for Undated {
+    fn class(&self) -> Class {
+        match self {
+            Self::ClockUnset | Self::Dating => Class::retry(Cause::Misconfigured),
+            Self::ForEver => Class::Rejected(Rejection::Time),
+        }
+    }
+
+    fn remedy(&self) -> &'static str {
+        "set the board's clock, and see that it can reach a time server"
+    }
 }
 
 impl Dating {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::probe::{Guard, Probe};
 use super::samples::Samples;
-use crate::upload::Refusal;
+use crate::upload::{Reason, Refusal};
 
 /// What a server found to be past may be welcome later: it may have been set up anew.
 const AGE_MAX: Duration = Duration::from_secs(60);
@@ -26,7 +26,7 @@ pub(super) struct Horizon(Mutex<Option<Known>>);
 struct Known {
     until_ms: i64,
     learned: Instant,
-    detail: String,
+    reason: Reason,
 }
 
 /// What is known about some samples without asking.
@@ -34,8 +34,7 @@ struct Known {
 pub(super) struct Past {
     /// Or only some.
     pub(super) all: bool,
-    /// As the server said it.
-    pub(super) detail: String,
+    pub(super) reason: Reason,
 }
 
 impl Horizon {
@@ -45,7 +44,7 @@ impl Horizon {
         let known = known.filter(|known| known.learned.elapsed() < AGE_MAX)?;
         let is_past = |time: i64| time <= known.until_ms;
         let all = samples.times().all(is_past);
-        samples.times().any(is_past).then_some(Past { all, detail: known.detail })
+        samples.times().any(is_past).then_some(Past { all, reason: known.reason })
     }
 
     /// Finds out which of these times are out of bounds, with the series of our own that `labels`
@@ -56,7 +55,7 @@ impl Horizon {
         labels: &[u8],
         samples: &Samples,
         now_ms: i64,
-        detail: &str,
+        reason: &Reason,
     ) -> Result<bool, Refusal> {
         let mut times: Vec<i64> = samples.times().filter(|time| *time <= now_ms).collect();
         times.sort_unstable();
@@ -72,7 +71,7 @@ impl Horizon {
             asked = (past + later) / 2;
         }
         let Some(until_ms) = past.checked_sub(1).map(|at| times[at]) else { return Ok(false) };
-        let known = Known { until_ms, learned: Instant::now(), detail: detail.to_owned() };
+        let known = Known { until_ms, learned: Instant::now(), reason: reason.clone() };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
         Ok(samples.times().all(|time| time <= until_ms))
     }

@@ -57,8 +57,7 @@ impl Objection {
     /// Said in other words, it may be meant otherwise: other servers store what is good of a request
     /// that they refuse.
     pub(super) fn in_answer(answer: &Unsuccessful) -> Option<Self> {
-        let (_, said) = answer.detail.split_once(": ")?;
-        match said {
+        match answer.said.as_str() {
             "out of order sample" => Some(Self::OutOfOrder),
             "out of bounds" => Some(Self::OutOfBounds),
             "too old sample" => Some(Self::TooOld),
@@ -145,7 +144,7 @@ impl Probe<'_> {
             Ok(()) => Ok(Ok(())),
             Err(answer) => match Objection::in_answer(&answer) {
                 Some(objection) => Ok(Err(objection)),
-                None => Err(answer.into_refusal()),
+                None => Err(answer.into()),
             },
         }
     }

@@ -15,7 +15,7 @@ use crate::domain::policy::breaker::Cause;
 use crate::domain::policy::budget::{Account, Held};
 use crate::event_log::LogStatus;
 use crate::ingest::{PortState, PortStatus};
-use crate::upload::{EndpointStatus, SinkStatus};
+use crate::upload::{EndpointStatus, Reason, SinkStatus};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct StatusPage<'a> {
@@ -145,7 +145,7 @@ struct Sink<'a> {
     breaker: &'static str,
     cause: Option<&'static str>,
     retry_in_s: Option<f64>,
-    last_error: Option<&'a str>,
+    last_error: Option<String>,
     requests: u64,
     failures: u64,
     batches: u64,
@@ -180,7 +180,7 @@ impl<'a> Sink<'a> {
             breaker: sink.breaker.name(),
             cause: sink.breaker.cause().map(Cause::name),
             retry_in_s: sink.retry_at.map(|at| seconds(at.saturating_sub(now.uptime))),
-            last_error: sink.last_error.as_deref(),
+            last_error: sink.last_error.as_ref().map(Reason::to_string),
             requests: sink.requests,
             failures: sink.failures,
             batches: sink.batches,
@@ -211,7 +211,7 @@ struct Endpoint<'a> {
     breaker: &'static str,
     cause: Option<&'static str>,
     retry_in_s: Option<f64>,
-    last_error: Option<&'a str>,
+    last_error: Option<String>,
     requests: u64,
     failures: u64,
 }
@@ -225,7 +225,7 @@ impl<'a> Endpoint<'a> {
             breaker: endpoint.breaker.name(),
             cause: endpoint.breaker.cause().map(Cause::name),
             retry_in_s: retry_at.map(|at| seconds(at.saturating_sub(now.uptime))),
-            last_error: endpoint.last_error.as_deref(),
+            last_error: endpoint.last_error.as_ref().map(Reason::to_string),
             requests: endpoint.requests,
             failures: endpoint.failures,
         }

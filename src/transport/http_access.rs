@@ -9,7 +9,7 @@ use hyper::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::{Access, is_ours};
 use crate::credentials::SetupError;
-use crate::credentials::file::NamedFile;
+use crate::credentials::file::{FileKind, NamedFile};
 
 const HEADERS_MAX: usize = 32;
 
@@ -48,7 +48,7 @@ impl Credentials {
     }
 
     fn add_token(&mut self, path: &Path) -> Result<(), SetupError> {
-        let file = NamedFile::secret("token", path);
+        let file = NamedFile::secret(FileKind::Token, path);
         let token = file.token()?;
         let usable = token.bytes().all(|byte| byte.is_ascii_graphic());
         let value = usable.then(|| HeaderValue::from_str(&format!("Bearer {token}")).ok());
@@ -58,7 +58,7 @@ impl Credentials {
     }
 
     fn add_password(&mut self, name: &str, path: &Path) -> Result<(), SetupError> {
-        let file = NamedFile::secret("password", path);
+        let file = NamedFile::secret(FileKind::Password, path);
         let password = file.password()?;
         let encoded = STANDARD.encode(format!("{name}:{password}"));
         let value = HeaderValue::from_str(&format!("Basic {encoded}"));
@@ -75,7 +75,7 @@ impl Credentials {
     }
 
     fn add_headers(&mut self, path: &Path) -> Result<(), SetupError> {
-        let file = NamedFile::secret("headers", path);
+        let file = NamedFile::secret(FileKind::Headers, path);
         let text = file.text()?;
         let written = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
         let lines = (1..).zip(text.lines()).filter(|(_, line)| written(line));

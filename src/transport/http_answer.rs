@@ -1,5 +1,6 @@
 //! What an answer that is no success means, and what of it is said.
 
+use std::fmt;
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -7,23 +8,23 @@ use hyper::header::{DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 use outstation_codec::CLOCK_SET_AFTER_MS;
 
 use super::http_access::Credentials;
+use super::server_words::ServerWords;
 use crate::domain::model::endpoint::without_query;
 use crate::domain::policy::breaker::Cause;
-use crate::upload::{Refusal, Rejection};
+use crate::upload::{CHECK_SETTINGS, Class, DeliveryError, Rejection};
 
-/// How much of a text from a server is said, in characters.
-const SAID_MAX: usize = 200;
 /// A wait above this is no different from this one: whoever asks for it means "never".
 const AFTER_MAX_S: u64 = 1 << 31;
 
 /// An answer that is no success.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the server answered {status}{}", Rest(self))]
 pub(crate) struct Unsuccessful {
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// `Retry-After`.
-    pub after: Option<Duration>,
-    /// Status, the first line of the body and what to do, fit for our log.
-    pub detail: String,
+    pub(crate) after: Option<Duration>,
+    /// The first line of the body; of a redirect, the place it points to.
+    pub(crate) said: ServerWords,
 }
 
 /// What an answer says, once as much of it was read as is taken in.
@@ -37,21 +38,54 @@ pub(crate) struct Heard<'a> {
 impl Unsuccessful {
     pub(crate) fn of(heard: Heard<'_>, credentials: &Credentials, wall_ms: i64) -> Self {
         let Heard { status, headers, body } = heard;
-        let reason = match status.is_redirection() {
-            true => points_to(headers, credentials),
-            false => excerpt(body, credentials) + advice(status).unwrap_or_default(),
+        let said = match status.is_redirection() {
+            true => points_to(headers),
+            false => first_line(body),
         };
-        let after = retry_after(headers, wall_ms);
-        Self { status, after, detail: format!("the server answered {status}{reason}") }
+        // A server that echoes what it was sent must not put our secrets into our log.
+        let said = ServerWords::of(&credentials.scrub(&said));
+        Self { status, after: retry_after(headers, wall_ms), said }
+    }
+}
+
+/// What the status means where the protocol says nothing else.
+impl DeliveryError for Unsuccessful {
+    fn class(&self) -> Class {
+        match meaning(self.status) {
+            Meaning::Rejected(what) => Class::Rejected(what),
+            Meaning::Later => Class::Retry { cause: Cause::ServerBusy, after: self.after },
+            Meaning::Never => Class::retry(Cause::Misconfigured),
+        }
     }
 
-    /// What the status means where the protocol says nothing else.
-    pub(crate) fn into_refusal(self) -> Refusal {
-        let Self { status, after, detail } = self;
-        match meaning(status) {
-            Meaning::Rejected(what) => Refusal::Rejected { what, detail },
-            Meaning::Later => Refusal::Retry { cause: Cause::ServerBusy, after, detail },
-            Meaning::Never => Refusal::retry(Cause::Misconfigured, detail),
+    fn remedy(&self) -> &'static str {
+        match self.status.as_u16() {
+            401 | 403 | 407 => {
+                "put a token that the server accepts into the file that `token_file` names; it is \
+                 read anew for each request"
+            }
+            404 | 405 | 410 => "correct the path of `url`",
+            301..=303 | 307 | 308 => "if it may go there, write that address as `url`",
+            _ => CHECK_SETTINGS,
+        }
+    }
+}
+
+/// What stands behind the status.
+struct Rest<'a>(&'a Unsuccessful);
+
+impl fmt::Display for Rest<'_> {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Unsuccessful { status, said, .. } = self.0;
+        match (said.as_str(), status.is_redirection()) {
+            ("", true) => Ok(()),
+            (place, true) => write!(
+                to,
+                " and points to `{place}`; redirects are not followed: if that is the right place, let \
+                 `url` name it"
+            ),
+            ("", false) => to.write_str(advice(*status)),
+            (line, false) => write!(to, ": {line}{}", advice(*status)),
         }
     }
 }
@@ -82,8 +116,8 @@ fn meaning(status: StatusCode) -> Meaning {
 }
 
 /// What to change.
-fn advice(status: StatusCode) -> Option<&'static str> {
-    Some(match status.as_u16() {
+fn advice(status: StatusCode) -> &'static str {
+    match status.as_u16() {
         401 => "; is what `token_file`, `password_file` or `headers_file` holds right?",
         403 => "; may these credentials write here?",
         404 | 410 => "; is the path of `url` right?",
@@ -93,42 +127,28 @@ fn advice(status: StatusCode) -> Option<&'static str> {
         414 | 431 => "; are `url` and `headers` too long for it?",
         426 => "; should `url` begin with https:?",
         407 | 511 => "; the network wants a login before it lets anything through",
-        _ => return None,
-    })
+        _ => "",
+    }
 }
 
 /// Where a redirect leads, without what may be secret there.
-fn points_to(headers: &HeaderMap, credentials: &Credentials) -> String {
+fn points_to(headers: &HeaderMap) -> String {
     let Some(place) = headers.get(LOCATION) else { return String::new() };
     let place = String::from_utf8_lossy(place.as_bytes()).into_owned();
     let place = without_query(&place);
-    let place = match place.split_once("//") {
+    match place.split_once("//") {
         Some((scheme, rest)) => {
             let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
             let host = host.rsplit('@').next().unwrap_or_default();
             format!("{scheme}//{host}{path}")
         }
         None => place.to_owned(),
-    };
-    format!(
-        " and points to `{}`; redirects are not followed: if that is the right place, let `url` \
-         name it",
-        said(&place, credentials)
-    )
+    }
 }
 
-/// The first line of an answer.
-fn excerpt(body: &[u8], credentials: &Credentials) -> String {
+fn first_line(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
-    let line = said(text.lines().next().unwrap_or_default().trim(), credentials);
-    if line.is_empty() { line } else { format!(": {line}") }
-}
-
-/// What a server said, fit for one line of our log. One that echoes what it was sent must not put our
-/// secrets there.
-fn said(text: &str, credentials: &Credentials) -> String {
-    let short: String = credentials.scrub(text).chars().take(SAID_MAX).collect();
-    short.escape_debug().to_string()
+    text.lines().next().unwrap_or_default().trim().to_owned()
 }
 
 /// `Retry-After`, as seconds or as a date. A date is compared with the server's own, because the
@@ -228,21 +248,36 @@ mod tests {
     }
 
     #[test]
+    fn each_status_of_a_misconfiguration_has_its_own_remedy() {
+        for (status, remedy) in [
+            (401, "`token_file`"),
+            (403, "`token_file`"),
+            (404, "the path of `url`"),
+            (302, "that address as `url`"),
+            (418, "check `url`"),
+            (426, "check `url`"),
+        ] {
+            let answer = heard(status, &[], "401: no certificate?");
+            assert!(answer.remedy().contains(remedy), "{status}: {}", answer.remedy());
+        }
+    }
+
+    #[test]
     fn a_redirect_says_where_it_leads_without_what_may_be_secret() {
         let place = "https://me:hunter2@new.example.com:8443/v2/readings?token=hunter2#hunter2";
-        let said = heard(308, &[("location", place)], "hunter2").detail;
+        let said = heard(308, &[("location", place)], "hunter2").to_string();
         assert!(said.contains("`https://new.example.com:8443/v2/readings`; redirects"), "{said}");
         assert!(!said.contains("hunter2"), "{said}");
-        assert!(heard(302, &[("location", "/login?x")], "").detail.contains("`/login`"));
-        assert_eq!(heard(304, &[], "x").detail, "the server answered 304 Not Modified");
+        assert!(heard(302, &[("location", "/login?x")], "").to_string().contains("`/login`"));
+        assert_eq!(heard(304, &[], "x").to_string(), "the server answered 304 Not Modified");
     }
 
     #[test]
     fn what_a_server_says_fits_one_line() {
         let body = format!("a\u{1b}[2J\u{7}{}\nsecond", "b".repeat(1000));
-        let said = heard(500, &[], &body).detail;
+        let said = heard(500, &[], &body).to_string();
         assert!(said.starts_with("the server answered 500 Internal Server Error: a\\u{1b}[2J"));
         assert!(said.len() < 300 && !said.contains("second") && !said.contains('\u{1b}'), "{said}");
-        assert!(heard(401, &[], "").detail.ends_with("`headers_file` holds right?"));
+        assert!(heard(401, &[], "").to_string().ends_with("`headers_file` holds right?"));
     }
 }

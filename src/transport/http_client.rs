@@ -8,7 +8,8 @@
 //! Only the status decides. What a server writes into its body, or calls it, is read within bounds and
 //! means nothing: batches are accepted whole or not at all.
 
-use std::error::Error as _;
+use std::error::Error;
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,14 +27,14 @@ use tokio::time::timeout;
 use super::http_access::Credentials;
 use super::http_answer::Heard;
 use super::http_wire::{Metered, is_premature};
-use super::tls::{self, Stamp};
+use super::tls::{self, Stamp, TlsFault};
 use crate::clock::Clock;
 use crate::credentials::SetupError;
 use crate::domain::model::endpoint::without_query;
 use crate::domain::policy::breaker::Cause;
 use crate::error_chain::error_chain;
 use crate::telemetry::events::{Report, TlsFilesUnusable};
-use crate::upload::{Refusal, Wire};
+use crate::upload::{Class, DeliveryError, Refusal, Wire};
 
 pub(crate) use super::http_answer::Unsuccessful;
 pub(crate) use crate::config::Access;
@@ -83,12 +84,12 @@ impl HttpClient {
         let credentials = Credentials::read(&self.access)?;
         let request = self.request(headers, &credentials, body)?;
         let pool = self.pool()?;
-        let response = pool.request(request).await.map_err(|error| self.refused_by_link(&error))?;
+        let response = pool.request(request).await.map_err(|error| self.unanswered(error))?;
         if !response.status().is_success() {
             return Ok(Err(self.unsuccessful(response, &credentials).await));
         }
         if is_premature(&response) {
-            return Err(accepted_unread(response.status()));
+            return Err(AcceptedUnread(response.status()).into());
         }
         // Read to the end, so that the connection can be used again; its content is no matter, and
         // a body that never ends does not take the acceptance back.
@@ -168,18 +169,12 @@ impl HttpClient {
         Unsuccessful::of(heard, credentials, self.clock.wall_ms())
     }
 
-    /// No answer at all. A certificate that is not accepted is a person's business, the rest weather.
-    fn refused_by_link(&self, error: &ClientError) -> Refusal {
-        if let Some(refusal) = tls::refusal(error, &self.access.tls) {
-            return refusal;
+    /// A certificate that is not accepted is a person's business, the rest weather.
+    fn unanswered(&self, error: ClientError) -> Refusal {
+        match TlsFault::behind(&error, &self.access.tls) {
+            Some(fault) => fault.into(),
+            None => NoAnswer(error).into(),
         }
-        // The outermost says no more than that it is the client's.
-        let said = error.source().map_or_else(|| error.to_string(), error_chain);
-        let detail = match error.is_connect() {
-            true => format!("failed to connect: {said}"),
-            false => format!("there was no answer: {said}"),
-        };
-        Refusal::retry(Cause::LinkDown, detail)
     }
 }
 
@@ -194,11 +189,40 @@ async fn beginning(mut body: Incoming) -> Vec<u8> {
     begin
 }
 
-fn accepted_unread(status: StatusCode) -> Refusal {
-    let detail = format!(
-        "the server answered {status} before it was sent the whole request, which accepts nothing"
-    );
-    Refusal::retry(Cause::ServerBusy, detail)
+/// No answer at all.
+#[derive(Debug)]
+struct NoAnswer(ClientError);
+
+impl fmt::Display for NoAnswer {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(match self.0.is_connect() {
+            true => "failed to connect",
+            false => "there was no answer",
+        })
+    }
+}
+
+impl Error for NoAnswer {
+    /// The outermost error of the client says no more than that it is the client's.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(self.0.source().unwrap_or(&self.0))
+    }
+}
+
+impl DeliveryError for NoAnswer {
+    fn class(&self) -> Class {
+        Class::retry(Cause::LinkDown)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the server answered {0} before it was sent the whole request, which accepts nothing")]
+struct AcceptedUnread(StatusCode);
+
+impl DeliveryError for AcceptedUnread {
+    fn class(&self) -> Class {
+        Class::retry(Cause::ServerBusy)
+    }
 }
 
 #[cfg(test)]

@@ -8,13 +8,12 @@ use hyper::Uri;
 use tokio::net::TcpStream;
 
 use super::metered::MeteredStream;
-use super::tls;
+use super::tls::{self, TlsFault};
 use crate::config::TlsFiles;
 use crate::credentials::SetupError;
 pub(crate) use crate::credentials::tls::Io;
 use crate::domain::policy::breaker::Cause;
-use crate::error_chain::error_chain;
-use crate::upload::{Refusal, Wire};
+use crate::upload::{Class, DeliveryError, Refusal, Wire};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
@@ -36,10 +35,7 @@ impl Address {
     }
 
     pub(crate) async fn dial(&self, wire: &Wire) -> Result<MeteredStream, Refusal> {
-        let failed = |error: io::Error| {
-            let detail = format!("failed to connect to `{self}`: {}", error_chain(&error));
-            Refusal::retry(Cause::LinkDown, detail)
-        };
+        let failed = |source| LinkError::Connect { address: self.to_string(), source };
         let tcp = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(failed)?;
         tcp.set_nodelay(true).map_err(failed)?;
         Ok(MeteredStream::new(tcp, wire.clone()))
@@ -53,14 +49,28 @@ impl Address {
         files: &TlsFiles,
     ) -> Result<Box<dyn Io>, Refusal> {
         let agreed = tls::connect(io, &self.host, config)?.await;
-        let failed = |error: io::Error| {
-            let detail = format!("failed to agree on TLS with `{self}`: {}", error_chain(&error));
-            Refusal::retry(Cause::LinkDown, detail)
-        };
         match agreed {
             Ok(encrypted) => Ok(Box::new(encrypted)),
-            Err(error) => Err(tls::refusal(&error, files).unwrap_or_else(|| failed(error))),
+            Err(source) => Err(match TlsFault::behind(&source, files) {
+                Some(fault) => fault.into(),
+                None => LinkError::Encrypt { address: self.to_string(), source }.into(),
+            }),
         }
+    }
+}
+
+/// Why a connection to a server did not come about, where nobody is to blame.
+#[derive(Debug, thiserror::Error)]
+enum LinkError {
+    #[error("failed to connect to `{address}`")]
+    Connect { address: String, source: io::Error },
+    #[error("failed to agree on TLS with `{address}`")]
+    Encrypt { address: String, source: io::Error },
+}
+
+impl DeliveryError for LinkError {
+    fn class(&self) -> Class {
+        Class::retry(Cause::LinkDown)
     }
 }
 

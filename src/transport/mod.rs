@@ -7,5 +7,6 @@ pub mod http_wire;
 #[cfg(any(feature = "mqtt", feature = "nats"))]
 pub mod link;
 pub mod metered;
-pub mod remedy;
+pub mod server_words;
+mod setup;
 pub mod tls;

@@ -1,6 +1,7 @@
 //! TLS of every sink: what to do when it fails.
 
 use std::error::Error;
+use std::fmt;
 use std::time::Duration;
 
 use rustls::pki_types::UnixTime;
@@ -8,26 +9,178 @@ use rustls::{AlertDescription, CertificateError};
 
 use crate::clock::Clock;
 use crate::config::TlsFiles;
-use crate::credentials::SetupError;
 #[cfg(any(feature = "mqtt", feature = "nats"))]
 pub(crate) use crate::credentials::tls::{ClientConfig, connect};
 pub(crate) use crate::credentials::tls::{Stamp, client_config};
 use crate::domain::model::boots::rfc3339;
 use crate::domain::policy::breaker::Cause;
-use crate::error_chain::error_chain;
-use crate::upload::Refusal;
+use crate::upload::{CHECK_SETTINGS, Class, DeliveryError};
 
-impl From<SetupError> for Refusal {
-    fn from(error: SetupError) -> Self {
-        Self::retry(Cause::Misconfigured, error_chain(&error))
+/// What TLS has against a connection. Most of it is a person's business, where other failures of a
+/// connection are weather.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsFault {
+    /// The clock of the board, in Unix milliseconds, is before the certificate's first moment.
+    #[error(
+        "the certificate of the server is not valid{}; the board's clock shows {}: is it set?",
+        Moment("before", *.not_before), rfc3339(*.board_ms)
+    )]
+    NotValidYet { not_before: Option<UnixTime>, board_ms: i64 },
+    #[error(
+        "the certificate of the server expired{}; the board's clock shows {}: if that is right, the \
+         server needs a new one", Moment("at", *.not_after), rfc3339(*.board_ms)
+    )]
+    Expired { not_after: Option<UnixTime>, board_ms: i64 },
+    #[error(
+        "the certificate of the server is not signed by an authority that the built-in Mozilla roots \
+         know; name the certificate of its authority in `ca_file`"
+    )]
+    UnknownToMozilla,
+    #[error(
+        "the certificate of the server is not signed by an authority in `ca_file`; is it the right \
+         file?"
+    )]
+    UnknownToCaFile,
+    #[error("the certificate of the server is for another name than the one in `url`")]
+    OtherName,
+    #[error(
+        "the certificate of the server is not for `{wanted}`, as in `url`, but for {}",
+        .names.join(", ")
+    )]
+    OtherNames { wanted: String, names: Vec<String> },
+    #[error(
+        "the server wants to see a certificate of ours ({0:?}); set `cert_file` and `key_file`"
+    )]
+    NoCertificate(AlertDescription),
+    #[error("the server refuses our certificate as expired; renew `cert_file`")]
+    OwnExpired,
+    #[error(
+        "the server refuses our certificate ({0:?}); is `cert_file` from an authority it knows?"
+    )]
+    OwnRefused(AlertDescription),
+    #[error(
+        "what answers does not speak TLS; should `url` have another port, or a scheme without TLS? \
+         ({0})"
+    )]
+    NotTls(rustls::Error),
+    /// It says itself that it is in trouble.
+    #[error(transparent)]
+    ServerTrouble(rustls::Error),
+    /// Mangled on its way, which heals by itself.
+    #[error(transparent)]
+    Mangled(rustls::Error),
+    #[error(transparent)]
+    Other(rustls::Error),
+}
+
+impl TlsFault {
+    /// What a connection that failed has to do with TLS, if anything; the server was shown `files`.
+    pub(crate) fn behind(error: &(dyn Error + 'static), files: &TlsFiles) -> Option<Self> {
+        Some(Self::of(error_in(error)?, files, Clock::system().wall_ms()))
+    }
+
+    fn of(error: &rustls::Error, files: &TlsFiles, wall_ms: i64) -> Self {
+        let known = match error {
+            rustls::Error::InvalidCertificate(reason) => {
+                Self::of_certificate(reason, files, wall_ms)
+            }
+            rustls::Error::AlertReceived(AlertDescription::InternalError) => {
+                Some(Self::ServerTrouble(error.clone()))
+            }
+            rustls::Error::AlertReceived(alert) => Self::of_alert(*alert, files),
+            rustls::Error::InvalidMessage(_) => Some(Self::NotTls(error.clone())),
+            rustls::Error::DecryptError => Some(Self::Mangled(error.clone())),
+            _ => None,
+        };
+        known.unwrap_or_else(|| Self::Other(error.clone()))
+    }
+
+    /// What we have against the server's certificate.
+    fn of_certificate(reason: &CertificateError, files: &TlsFiles, wall_ms: i64) -> Option<Self> {
+        use CertificateError as E;
+        Some(match reason {
+            E::NotValidYet => Self::NotValidYet { not_before: None, board_ms: wall_ms },
+            E::NotValidYetContext { time, not_before } => {
+                Self::NotValidYet { not_before: Some(*not_before), board_ms: millis(*time) }
+            }
+            E::Expired => Self::Expired { not_after: None, board_ms: wall_ms },
+            E::ExpiredContext { time, not_after } => {
+                Self::Expired { not_after: Some(*not_after), board_ms: millis(*time) }
+            }
+            // The latter, when an authority was made anew under its old name.
+            E::UnknownIssuer | E::BadSignature => match files.ca_file {
+                Some(_) => Self::UnknownToCaFile,
+                None => Self::UnknownToMozilla,
+            },
+            E::NotValidForName => Self::OtherName,
+            E::NotValidForNameContext { expected, presented } => Self::OtherNames {
+                wanted: expected.to_str().into_owned(),
+                names: presented.clone(),
+            },
+            _ => return None,
+        })
+    }
+
+    /// What the server has against us.
+    fn of_alert(alert: AlertDescription, files: &TlsFiles) -> Option<Self> {
+        use AlertDescription as A;
+        let shown = files.identity.is_some();
+        Some(match alert {
+            A::CertificateRequired => Self::NoCertificate(alert),
+            A::HandshakeFailure | A::BadCertificate | A::CertificateUnknown | A::AccessDenied
+                if !shown =>
+            {
+                Self::NoCertificate(alert)
+            }
+            A::CertificateExpired => Self::OwnExpired,
+            A::UnknownCA
+            | A::BadCertificate
+            | A::CertificateUnknown
+            | A::AccessDenied
+            | A::CertificateRevoked
+            | A::UnsupportedCertificate
+            | A::DecryptError
+                if shown =>
+            {
+                Self::OwnRefused(alert)
+            }
+            _ => return None,
+        })
     }
 }
 
-/// What a connection that failed has to do with TLS, if anything: most of it is a person's business,
-/// where the rest is weather.
-pub(crate) fn refusal(error: &(dyn Error + 'static), files: &TlsFiles) -> Option<Refusal> {
-    let (cause, detail) = explain(error_in(error)?, files, Clock::system().wall_ms());
-    Some(Refusal::retry(cause, detail))
+impl DeliveryError for TlsFault {
+    fn class(&self) -> Class {
+        Class::retry(match self {
+            Self::ServerTrouble(_) => Cause::ServerBusy,
+            Self::Mangled(_) => Cause::LinkDown,
+            _ => Cause::Misconfigured,
+        })
+    }
+
+    fn remedy(&self) -> &'static str {
+        match self {
+            Self::NotValidYet { .. } => {
+                "the board's clock is behind: set it, and see that it can reach a time server"
+            }
+            Self::Expired { .. } => {
+                "have the server's certificate renewed, or set the board's clock if it is ahead"
+            }
+            Self::OtherName | Self::OtherNames { .. } => {
+                "use the host name in `url` that the server's certificate is made out to"
+            }
+            Self::NoCertificate(_) | Self::OwnExpired | Self::OwnRefused(_) => {
+                "let `cert_file` and `key_file` name a certificate that the server accepts"
+            }
+            Self::NotTls(_) => "correct the scheme or the port of `url`",
+            Self::UnknownToMozilla
+            | Self::UnknownToCaFile
+            | Self::Other(rustls::Error::InvalidCertificate(_)) => {
+                "name the authority that signed the server's certificate in `ca_file`"
+            }
+            Self::ServerTrouble(_) | Self::Mangled(_) | Self::Other(_) => CHECK_SETTINGS,
+        }
+    }
 }
 
 /// The TLS error among the causes of an error, if one is to blame.
@@ -39,106 +192,16 @@ fn error_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     error.downcast_ref().or_else(|| within(wrapped)).or_else(|| within(error.source()))
 }
 
-/// Who has to do something about it, and what.
-fn explain(error: &rustls::Error, files: &TlsFiles, wall_ms: i64) -> (Cause, String) {
-    let said = error_chain(error);
-    match error {
-        rustls::Error::InvalidCertificate(reason) => {
-            (Cause::Misconfigured, certificate(reason, files, wall_ms).unwrap_or(said))
+/// A preposition and a moment, if it is known.
+struct Moment(&'static str, Option<UnixTime>);
+
+impl fmt::Display for Moment {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            Some(time) => write!(to, " {} {}", self.0, rfc3339(millis(time))),
+            None => Ok(()),
         }
-        rustls::Error::AlertReceived(AlertDescription::InternalError) => (Cause::ServerBusy, said),
-        rustls::Error::AlertReceived(alert) => {
-            (Cause::Misconfigured, refused(*alert, files).unwrap_or(said))
-        }
-        rustls::Error::InvalidMessage(_) => {
-            let hint = "what answers does not speak TLS; should `url` have another port, or a \
-                        scheme without TLS";
-            (Cause::Misconfigured, format!("{hint}? ({said})"))
-        }
-        // Mangled on its way, which heals by itself.
-        rustls::Error::DecryptError => (Cause::LinkDown, said),
-        _ => (Cause::Misconfigured, said),
     }
-}
-
-fn certificate(reason: &CertificateError, files: &TlsFiles, wall_ms: i64) -> Option<String> {
-    use CertificateError as E;
-    let whose = "the certificate of the server";
-    Some(match reason {
-        E::NotValidYet => not_valid_yet("", wall_ms),
-        E::NotValidYetContext { time, not_before } => {
-            not_valid_yet(&format!(" before {}", date(*not_before)), millis(*time))
-        }
-        E::Expired => expired("", wall_ms),
-        E::ExpiredContext { time, not_after } => {
-            expired(&format!(" at {}", date(*not_after)), millis(*time))
-        }
-        // The latter, when an authority was made anew under its old name.
-        E::UnknownIssuer | E::BadSignature if files.ca_file.is_some() => {
-            format!("{whose} is not signed by an authority in `ca_file`; is it the right file?")
-        }
-        E::UnknownIssuer | E::BadSignature => format!(
-            "{whose} is not signed by an authority that the built-in Mozilla roots know; name the \
-             certificate of its authority in `ca_file`"
-        ),
-        E::NotValidForName => format!("{whose} is for another name than the one in `url`"),
-        E::NotValidForNameContext { expected, presented } => format!(
-            "{whose} is not for `{}`, as in `url`, but for {}",
-            expected.to_str(),
-            presented.join(", ")
-        ),
-        _ => return None,
-    })
-}
-
-fn not_valid_yet(before: &str, board_ms: i64) -> String {
-    format!(
-        "the certificate of the server is not valid{before}; the board's clock shows {}: is it set?",
-        rfc3339(board_ms)
-    )
-}
-
-fn expired(at: &str, board_ms: i64) -> String {
-    format!(
-        "the certificate of the server expired{at}; the board's clock shows {}: if that is right, \
-         the server needs a new one",
-        rfc3339(board_ms)
-    )
-}
-
-/// What a server has against us.
-fn refused(alert: AlertDescription, files: &TlsFiles) -> Option<String> {
-    use AlertDescription as A;
-    match alert {
-        A::CertificateRequired => {}
-        A::HandshakeFailure | A::BadCertificate | A::CertificateUnknown | A::AccessDenied
-            if files.identity.is_none() => {}
-        A::CertificateExpired => {
-            return Some("the server refuses our certificate as expired; renew `cert_file`".into());
-        }
-        A::UnknownCA
-        | A::BadCertificate
-        | A::CertificateUnknown
-        | A::AccessDenied
-        | A::CertificateRevoked
-        | A::UnsupportedCertificate
-        | A::DecryptError
-            if files.identity.is_some() =>
-        {
-            return Some(format!(
-                "the server refuses our certificate ({alert:?}); is `cert_file` from an authority it \
-                 knows?"
-            ));
-        }
-        _ => return None,
-    }
-    Some(format!(
-        "the server wants to see a certificate of ours ({alert:?}); set `cert_file` and `key_file`"
-    ))
-}
-
-fn date(time: UnixTime) -> String {
-    rfc3339(millis(time)).to_string()
 }
 
 fn millis(time: UnixTime) -> i64 {

@@ -22,6 +22,7 @@ pub(crate) mod wire;
 
 pub(crate) use offer::Deliver;
 pub use offer::{AnySink, Attempt, Offer, Receipt};
-pub use refusal::{Refusal, Rejection};
+pub(crate) use refusal::{CHECK_SETTINGS, Unencoded};
+pub use refusal::{Class, DeliveryError, Reason, Refusal, Rejection};
 pub use status::{EndpointStatus, SinkStatus};
 pub use wire::Wire;

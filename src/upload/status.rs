@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::refusal::{Class, DeliveryError, Reason};
 use crate::domain::model::endpoint::Endpoint;
 use crate::domain::policy::breaker::{Cause, State};
 use crate::domain::policy::budget::{Account, Held};
@@ -17,7 +18,7 @@ pub struct SinkStatus {
     pub breaker: State,
     /// When an open breaker will ask again, on the clock's `now`.
     pub retry_at: Option<Duration>,
-    pub last_error: Option<String>,
+    pub last_error: Option<Reason>,
     pub requests: u64,
     pub failures: u64,
     pub batches: u64,
@@ -42,12 +43,20 @@ pub struct EndpointStatus {
     pub label: String,
     pub priority: u16,
     pub breaker: State,
-    pub last_error: Option<String>,
+    pub last_error: Option<Reason>,
     pub requests: u64,
     pub failures: u64,
 }
 
-const NO_ENDPOINT: &str = "no endpoint is known";
+#[derive(Debug, thiserror::Error)]
+#[error("no endpoint is known")]
+struct NoEndpoint;
+
+impl DeliveryError for NoEndpoint {
+    fn class(&self) -> Class {
+        Class::retry(Cause::LinkDown)
+    }
+}
 
 impl SinkStatus {
     pub fn new(name: &str, url: &str) -> Self {
@@ -86,8 +95,8 @@ impl SinkStatus {
         }
         self.endpoints.sort_by_key(|endpoint| endpoint.priority);
         if endpoints.is_empty() {
-            self.last_error = Some(NO_ENDPOINT.to_owned());
-        } else if self.last_error.as_deref() == Some(NO_ENDPOINT) {
+            self.last_error = Some(Reason::new(NoEndpoint));
+        } else if self.last_error.as_ref().is_some_and(Reason::is::<NoEndpoint>) {
             self.last_error = None;
         }
         self.sum_up();
@@ -145,7 +154,7 @@ mod tests {
         let mut status = SinkStatus::new("s", "u");
         status.list(&[]);
         assert_eq!((status.breaker.name(), status.retry_at), ("open", None));
-        assert_eq!(status.last_error.as_deref(), Some("no endpoint is known"));
+        assert_eq!(status.last_error, Some("no endpoint is known".into()));
         status.list(&[endpoint(0, "http://a")]);
         assert_eq!(status.last_error, None);
     }

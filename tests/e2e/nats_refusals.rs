@@ -74,14 +74,14 @@ fn offer(to: &Bare, offer: Offer) -> Result<Receipt, Refusal> {
 
 fn retried(result: Result<Receipt, Refusal>) -> (Cause, String) {
     match result {
-        Err(Refusal::Retry { cause, detail, .. }) => (cause, detail),
+        Err(Refusal::Retry { cause, reason, .. }) => (cause, reason.to_string()),
         other => panic!("{other:?}"),
     }
 }
 
 fn rejected(result: Result<Receipt, Refusal>) -> String {
     match result {
-        Err(Refusal::Rejected { what: Rejection::Content, detail }) => detail,
+        Err(Refusal::Rejected { what: Rejection::Content, reason }) => reason.to_string(),
         other => panic!("{other:?}"),
     }
 }

@@ -124,11 +124,11 @@ impl Process {
             refused.offers += 1;
             match self.offer(part).await {
                 Ok(()) => {}
-                Err(Refusal::Rejected { what, detail })
+                Err(Refusal::Rejected { what, reason })
                     if what == Rejection::Time || part.len() == 1 =>
                 {
                     refused.readings.extend(part.iter().map(|(seq, ..)| *seq));
-                    refused.reasons.push(detail);
+                    refused.reasons.push(reason.to_string());
                 }
                 Err(Refusal::Rejected { .. }) => {
                     let (left, right) = part.split_at(part.len() / 2);

@@ -199,7 +199,8 @@ impl LogActor {
         &mut self,
         open: impl FnOnce(&Files, &[String], &str) -> Result<Opened, StorageError>,
     ) -> Result<(), StorageError> {
-        let (sinks, boot_id) = (self.state.config().names(), self.state.clock().boot_id().to_owned());
+        let (sinks, boot_id) =
+            (self.state.config().names(), self.state.clock().boot_id().to_owned());
         let (aggregates, next_seq, news, copied) = self.storage.replace(|files| {
             let Opened { database, aggregates, next_seq, news, copied } =
                 open(files, &sinks, &boot_id)?;

@@ -296,9 +296,10 @@ async fn a_message_above_the_brokers_size_is_not_sent_and_named() {
     let (mut connection, _broker) =
         connect(MqttVersion::V5, false, &[0x27, 0, 0, 0, 50], false).await;
     let landed = Flight::new(&list, &session).run(&mut connection, true).await;
-    let Err(Refusal::Rejected { what: Rejection::Content, detail }) = landed else {
+    let Err(Refusal::Rejected { what: Rejection::Content, reason }) = landed else {
         panic!("{landed:?}")
     };
+    let detail = reason.to_string();
     assert!(detail.contains("bytes to `outstation/d/p/s_1`"), "{detail}");
 }
 

@@ -173,8 +173,9 @@ async fn an_acceptance_before_the_request_was_read_accepts_nothing() {
     })
     .await;
     let answered = post(&url, BODY).await;
-    let Err(Refusal::Retry { cause, detail, .. }) = answered else { panic!("{answered:?}") };
+    let Err(Refusal::Retry { cause, reason, .. }) = answered else { panic!("{answered:?}") };
     assert_eq!(cause, Cause::ServerBusy);
+    let detail = reason.to_string();
     assert!(detail.contains("before it was sent the whole request"), "{detail}");
     // The same size, once it was read.
     assert_eq!(
@@ -252,7 +253,7 @@ async fn secrets_and_headers_go_along_and_the_protocol_s_own_stay() {
     let mut own = HeaderMap::new();
     own.insert("x-site", HeaderValue::from_static("ours"));
     let answered = client.post(own, b"body".to_vec()).await.expect("an answer");
-    let detail = answered.expect_err("401").detail;
+    let detail = answered.expect_err("401").to_string();
     assert!(detail.contains("not [secret] !") && detail.contains("headers_file"), "{detail}");
     let head = heads.recv().await.expect("a head");
     assert!(head.contains("x-api-key: k3y\r\n") && head.contains("x-site: ours\r\n"), "{head}");

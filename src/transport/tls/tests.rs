@@ -16,7 +16,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::config::Access;
+use crate::credentials::SetupError;
 use crate::credentials::file::write_secret;
+use crate::domain::policy::breaker::Cause;
 use crate::transport::http_client::HttpClient;
 use crate::upload::{Refusal, Wire};
 
@@ -126,7 +128,7 @@ fn client(url: &str, tls: TlsFiles) -> HttpClient {
 async fn refused(url: &str, files: TlsFiles) -> (Cause, String) {
     let client = client(url, files);
     match client.post(HeaderMap::new(), b"x".to_vec()).await {
-        Err(Refusal::Retry { cause, detail, .. }) => (cause, detail),
+        Err(Refusal::Retry { cause, reason, .. }) => (cause, reason.to_string()),
         other => panic!("{other:?}"),
     }
 }
@@ -168,6 +170,30 @@ async fn each_fault_of_a_certificate_says_what_to_change() {
     assert!(detail.contains("set `cert_file` and `key_file`"), "{detail}");
 }
 
+#[test]
+fn each_fault_has_its_own_class_and_remedy() {
+    use rustls::{AlertDescription as A, CertificateError as C, Error as E};
+
+    let busy = Class::retry(Cause::ServerBusy);
+    let link_down = Class::retry(Cause::LinkDown);
+    let misconfigured = Class::retry(Cause::Misconfigured);
+    for (error, class, remedy) in [
+        (E::InvalidCertificate(C::NotValidYet), misconfigured, "the board's clock is behind"),
+        (E::InvalidCertificate(C::Expired), misconfigured, "renewed"),
+        (E::InvalidCertificate(C::UnknownIssuer), misconfigured, "`ca_file`"),
+        (E::InvalidCertificate(C::BadEncoding), misconfigured, "`ca_file`"),
+        (E::InvalidCertificate(C::NotValidForName), misconfigured, "host name in `url`"),
+        (E::AlertReceived(A::CertificateRequired), misconfigured, "`cert_file`"),
+        (E::AlertReceived(A::ProtocolVersion), misconfigured, "check `url`"),
+        (E::AlertReceived(A::InternalError), busy, "check `url`"),
+        (E::DecryptError, link_down, "check `url`"),
+    ] {
+        let fault = TlsFault::of(&error, &TlsFiles::default(), 0);
+        assert_eq!(fault.class(), class, "{fault}");
+        assert!(fault.remedy().contains(remedy), "{fault}: {}", fault.remedy());
+    }
+}
+
 #[tokio::test]
 async fn a_server_without_tls_is_named_as_such() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
@@ -198,9 +224,10 @@ async fn a_sink_with_a_protocol_of_its_own_is_told_what_to_change_too() {
         let plain = address.dial(&Wire::default()).await.expect("a server");
         let config = client_config(&files).expect("sound");
         let agreed = address.encrypt(plain, config, &files).await;
-        let Some(Refusal::Retry { cause: Cause::Misconfigured, detail, .. }) = agreed.err() else {
+        let Some(Refusal::Retry { cause: Cause::Misconfigured, reason, .. }) = agreed.err() else {
             panic!("it is no misconfiguration")
         };
+        let detail = reason.to_string();
         assert!(detail.contains(said), "{detail}");
     }
 }

@@ -24,8 +24,9 @@ use crate::domain::policy::breaker::{
 };
 use crate::event_log::Appender;
 use crate::telemetry::events::{BreakerMoved, BreakerRecalled, Report, SinkMisconfigured};
-use crate::transport::remedy;
-use crate::upload::{Attempt, EndpointStatus, Offer, Receipt, Refusal, SinkStatus};
+use crate::upload::{
+    Attempt, CHECK_SETTINGS, EndpointStatus, Offer, Reason, Receipt, Refusal, SinkStatus,
+};
 
 /// What all breakers of one sink share.
 #[derive(Clone, Debug)]
@@ -129,7 +130,7 @@ impl SharedBreaker {
         let mut inner = self.lock();
         let before = inner.breaker.state();
         let leave = inner.breaker.ask(self.context.clock.now());
-        self.moved(before, &inner.breaker, "");
+        self.moved(before, &inner.breaker, None);
         leave
     }
 
@@ -144,7 +145,7 @@ impl SharedBreaker {
                 breaker.failed(now, pass, *cause, *after, rng);
             }
         }
-        let error = result.as_ref().err().map(ToString::to_string);
+        let error = result.as_ref().err().map(Refusal::reason).cloned();
         self.context.status.send_modify(|status| {
             status.requests += 1;
             status.failures += u64::from(error.is_some());
@@ -155,14 +156,14 @@ impl SharedBreaker {
                 endpoint.last_error.clone_from(&error);
             }
         });
-        self.moved(before, &inner.breaker, &error.unwrap_or_default());
+        self.moved(before, &inner.breaker, error.as_ref());
     }
 
     fn cancelled(&self, pass: Pass) {
         let mut inner = self.lock();
         let before = inner.breaker.state();
         inner.breaker.cancelled(pass);
-        self.moved(before, &inner.breaker, "");
+        self.moved(before, &inner.breaker, None);
     }
 
     /// This endpoint's part of the status; none, if it is not listed any more.
@@ -179,7 +180,8 @@ impl SharedBreaker {
         });
     }
 
-    fn moved(&self, before: State, breaker: &Breaker, detail: &str) {
+    /// `why`: the refusal that moved it, if it was one.
+    fn moved(&self, before: State, breaker: &Breaker, why: Option<&Reason>) {
         let after = breaker.state();
         if before == after {
             return;
@@ -195,10 +197,12 @@ impl SharedBreaker {
         if after.is_closed() {
             self.context.recoveries.0.fetch_add(1, Ordering::Relaxed);
         }
-        self.tell(before, after, detail);
+        self.tell(before, after, why);
     }
 
-    fn tell(&self, before: State, after: State, detail: &str) {
+    fn tell(&self, before: State, after: State, why: Option<&Reason>) {
+        let detail = why.map(Reason::to_string).unwrap_or_default();
+        let detail = detail.as_str();
         let (sink, endpoint) = (self.context.sink.as_str(), &*self.address);
         let (label, spared) = self.neighbourhood();
         let retry_in = after.until().map(|at| at.saturating_sub(self.context.clock.now()));
@@ -217,7 +221,8 @@ impl SharedBreaker {
         if !opened {
             moved.report();
         } else if before.cause() != Some(Cause::Misconfigured) {
-            SinkMisconfigured { sink, endpoint, detail, remedy: remedy::of(detail) }.report();
+            let remedy = why.map_or(CHECK_SETTINGS, Reason::remedy);
+            SinkMisconfigured { sink, endpoint, detail, remedy }.report();
         }
     }
 

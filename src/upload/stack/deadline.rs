@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tower::Service;
 
 use crate::domain::policy::breaker::Cause;
-use crate::upload::{Attempt, Offer, Receipt, Refusal};
+use crate::upload::{Attempt, Class, DeliveryError, Offer, Receipt, Refusal};
 
 /// Ends an attempt that takes too long.
 #[derive(Clone, Debug)]
@@ -37,13 +37,18 @@ where
 
     fn call(&mut self, offer: Offer) -> Self::Future {
         let (attempt, limit) = (self.inner.call(offer), self.limit);
-        Box::pin(
-            async move { timeout(limit, attempt).await.unwrap_or_else(|_| Err(too_late(limit))) },
-        )
+        Box::pin(async move {
+            timeout(limit, attempt).await.unwrap_or_else(|_| Err(TooLate(limit).into()))
+        })
     }
 }
 
-fn too_late(limit: Duration) -> Refusal {
-    let detail = format!("no answer within {}", humantime::format_duration(limit));
-    Refusal::retry(Cause::LinkDown, detail)
+#[derive(Debug, thiserror::Error)]
+#[error("no answer within {}", humantime::format_duration(*.0))]
+struct TooLate(Duration);
+
+impl DeliveryError for TooLate {
+    fn class(&self) -> Class {
+        Class::retry(Cause::LinkDown)
+    }
 }

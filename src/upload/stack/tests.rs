@@ -203,16 +203,16 @@ pub(in crate::upload) fn accepted() -> Answer {
 }
 
 pub(in crate::upload) fn down() -> Answer {
-    Err(Refusal::Retry { cause: Cause::LinkDown, after: None, detail: "down".into() })
+    Err(Refusal::Retry { cause: Cause::LinkDown, after: None, reason: "down".into() })
 }
 
 fn busy_for(seconds: u64) -> Answer {
     let after = Some(Duration::from_secs(seconds));
-    Err(Refusal::Retry { cause: Cause::ServerBusy, after, detail: "busy".into() })
+    Err(Refusal::Retry { cause: Cause::ServerBusy, after, reason: "busy".into() })
 }
 
 fn rejected() -> Answer {
-    Err(Refusal::Rejected { what: Rejection::Content, detail: "no".into() })
+    Err(Refusal::Rejected { what: Rejection::Content, reason: "no".into() })
 }
 
 #[tokio::test(start_paused = true)]

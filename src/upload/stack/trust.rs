@@ -16,7 +16,7 @@ use tower::{Service, ServiceExt};
 use crate::domain::policy::breaker::Cause;
 use crate::domain::policy::isolation;
 use crate::domain::policy::trust::Trust;
-use crate::upload::{Attempt, Offer, Receipt, Refusal, Rejection};
+use crate::upload::{Attempt, Class, DeliveryError, Offer, Reason, Receipt, Refusal, Rejection};
 
 /// Only small batches are kept to ask with again: their memory is held for as long as the sink runs.
 const KNOWN_GOOD_BYTES_MAX: usize = 4096;
@@ -80,11 +80,11 @@ where
             Ok(_) => self.lock().accepted(&offer),
             // Events do not count: there are servers that know readings only. Nor do readings that came
             // too late: that is an outage, and no fault of the settings.
-            Err(Refusal::Rejected { what, detail })
+            Err(Refusal::Rejected { what, reason })
                 if *what != Rejection::Time && offer.0.readings() == 1 =>
             {
                 self.lock().trust.refused();
-                self.settle_doubt(&offer, Some(detail)).await?;
+                self.settle_doubt(&offer, Some(reason)).await?;
             }
             Err(_) => {}
         }
@@ -93,12 +93,16 @@ where
 
     /// Fails if the server is doubted and does not take what it should; `refused`: what it has
     /// against this offer.
-    async fn settle_doubt(&mut self, offer: &Offer, refused: Option<&str>) -> Result<(), Refusal> {
+    async fn settle_doubt(
+        &mut self,
+        offer: &Offer,
+        refused: Option<&Reason>,
+    ) -> Result<(), Refusal> {
         loop {
             let Some(question) = self.lock().question(&offer.0) else { return Ok(()) };
             if question.0.ranges() == offer.0.ranges() {
                 // There is nothing else to ask with.
-                return refused.map_or(Ok(()), |detail| Err(misconfigured(detail)));
+                return refused.map_or(Ok(()), |said| Err(NearlyAllRefused(said.clone()).into()));
             }
             match self.inner.ready().await?.call(question.clone()).await {
                 Ok(_) => {
@@ -111,19 +115,26 @@ where
                 Err(Refusal::Rejected { .. }) if self.lock().known_good.take().is_some() => {}
                 // It looked at the time of what it was asked, so it knows what it is sent.
                 Err(Refusal::Rejected { what: Rejection::Time, .. }) => return Ok(()),
-                Err(Refusal::Rejected { detail, .. }) => return Err(misconfigured(&detail)),
+                Err(Refusal::Rejected { reason, .. }) => {
+                    return Err(NearlyAllRefused(reason).into());
+                }
                 Err(retry) => return Err(retry),
             }
         }
     }
 }
 
-fn misconfigured(detail: &str) -> Refusal {
-    let detail = format!(
-        "nearly everything is refused, so nothing more is put aside; is this the right server, and \
-         does it know this encoding? it says: {detail}"
-    );
-    Refusal::retry(Cause::Misconfigured, detail)
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "nearly everything is refused, so nothing more is put aside; is this the right server, and does \
+     it know this encoding? it says: {0}"
+)]
+struct NearlyAllRefused(Reason);
+
+impl DeliveryError for NearlyAllRefused {
+    fn class(&self) -> Class {
+        Class::retry(Cause::Misconfigured)
+    }
 }
 
 impl<S> Service<Offer> for Trusting<S>

@@ -16,7 +16,7 @@ use crate::domain::policy::breaker::Cause;
 use crate::domain::policy::isolation::{self, Divided};
 use crate::event_log::{LogClosed, Received, Refused};
 use crate::telemetry::events::{EventRefused, Report};
-use crate::upload::{Offer, Receipt, Refusal, Rejection};
+use crate::upload::{Offer, Reason, Receipt, Refusal, Rejection};
 
 /// How long a stop waits for the request under way.
 const STOP_GRACE: Duration = Duration::from_secs(1);
@@ -47,16 +47,16 @@ where
                 }
                 self.accepted(&batch, receipt).await?;
             }
-            Err(Refusal::Rejected { what, detail }) => {
+            Err(Refusal::Rejected { what, reason }) => {
                 // With events in it they may be why; the division shows.
                 if what == Rejection::TooLarge && batch.events.is_empty() {
                     self.size.too_large(sent);
                 }
                 let batch = Arc::unwrap_or_clone(batch);
                 if what == Rejection::Time {
-                    self.outdated(batch, &detail).await?;
+                    self.outdated(batch, &reason).await?;
                 } else {
-                    self.rejected(batch, &detail).await?;
+                    self.rejected(batch, &reason).await?;
                 }
             }
             // The breaker has heard of it. The log knows what is pending better than we do by the
@@ -112,7 +112,7 @@ where
         Ok(())
     }
 
-    async fn rejected(&mut self, batch: Batch, detail: &str) -> Result<(), LogClosed> {
+    async fn rejected(&mut self, batch: Batch, reason: &Reason) -> Result<(), LogClosed> {
         let lane = batch.lane;
         match isolation::divide(batch) {
             Divided::Halves(left, right) => {
@@ -120,19 +120,19 @@ where
                 self.leftovers.push(left);
                 Ok(())
             }
-            Divided::Readings(segment) => self.quarantine(lane, segment, detail).await,
-            Divided::Event(event) => self.give_up(&event, detail).await,
+            Divided::Readings(segment) => self.quarantine(lane, segment, reason).await,
+            Divided::Event(event) => self.give_up(&event, reason).await,
             Divided::Nothing => Ok(()),
         }
     }
 
     /// Every reading of it is refused for its time: to divide it would only ask the same again.
-    async fn outdated(&mut self, batch: Batch, detail: &str) -> Result<(), LogClosed> {
+    async fn outdated(&mut self, batch: Batch, reason: &Reason) -> Result<(), LogClosed> {
         for segment in batch.segments {
-            self.quarantine(batch.lane, segment, detail).await?;
+            self.quarantine(batch.lane, segment, reason).await?;
         }
         for event in &batch.events {
-            self.give_up(event, detail).await?;
+            self.give_up(event, reason).await?;
         }
         Ok(())
     }
@@ -141,17 +141,18 @@ where
         &mut self,
         lane: Lane,
         segment: StoredSegment,
-        detail: &str,
+        reason: &Reason,
     ) -> Result<(), LogClosed> {
         self.schedule.sent(lane, u64::from(segment.count));
-        let reason = RefusalReason::from(detail);
+        let reason = RefusalReason::from(reason.to_string());
         self.upload.reader.quarantine(Refused { segment, reason }).await
     }
 
     /// History that a server does not want must not keep it from the rest.
-    async fn give_up(&mut self, event: &ToldEvent, detail: &str) -> Result<(), LogClosed> {
+    async fn give_up(&mut self, event: &ToldEvent, reason: &Reason) -> Result<(), LogClosed> {
         let (sink, kind) = (self.upload.sink.as_str(), event.event.kind());
-        EventRefused { sink, event: kind, position: event.position, detail }.report();
+        let detail = reason.to_string();
+        EventRefused { sink, event: kind, position: event.position, detail: &detail }.report();
         self.upload.status.send_modify(|status| status.events_refused += 1);
         let told = Received { readings: Vec::new(), events: Some(event.position) };
         self.upload.reader.acknowledge(told).await

@@ -68,7 +68,7 @@ async fn an_offer_that_fails_goes_to_the_next_endpoint_at_once() {
 async fn a_misconfigured_endpoint_does_not_keep_an_offer_from_the_next() {
     let mut rig = rig(&[(0, "a"), (1, "b")]);
     let (cause, after) = (Cause::Misconfigured, Some(30 * SECOND));
-    rig.sink("a").turn_to([Err(Refusal::Retry { cause, after, detail: "401".into() })]);
+    rig.sink("a").turn_to([Err(Refusal::Retry { cause, after, reason: "401".into() })]);
     send(&mut rig, 3).await;
     assert_eq!((calls(&rig), state(&rig, "a"), rig.breaker()), ([1, 3, 0], "open", "closed"));
 }
@@ -135,7 +135,7 @@ async fn while_all_are_open_it_pends_until_the_first_wait_is_over() {
     let mut rig = rig(&[(0, "a"), (1, "b")]);
     let busy = |seconds| {
         let (cause, after) = (Cause::ServerBusy, Some(SECOND * seconds));
-        [Err(Refusal::Retry { cause, after, detail: "busy".into() })]
+        [Err(Refusal::Retry { cause, after, reason: "busy".into() })]
     };
     rig.sink("a").turn_to(busy(600));
     rig.sink("b").turn_to(busy(60));
@@ -154,7 +154,7 @@ async fn without_an_endpoint_it_pends_and_says_so_until_there_is_one() {
     let mut rig = rig(&[]);
     timeout(3600 * SECOND, rig.stack.ready()).await.expect_err("nobody to send to");
     assert_eq!(rig.breaker(), "open");
-    assert_eq!(rig.status.borrow().last_error.as_deref(), Some("no endpoint is known"));
+    assert_eq!(rig.status.borrow().last_error, Some("no endpoint is known".into()));
     let list = rig.list.clone();
     let sent = async {
         tokio::time::sleep(SECOND).await;

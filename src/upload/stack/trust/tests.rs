@@ -37,7 +37,7 @@ impl Service<Offer> for Server {
         };
         ready(match what == Rejection::Content && (first..=last).all(|seq| takes.contains(&seq)) {
             true => Ok(Receipt { bytes: 1 }),
-            false => Err(Refusal::Rejected { what, detail: "no".into() }),
+            false => Err(Refusal::Rejected { what, reason: "no".into() }),
         })
     }
 }

@@ -56,12 +56,12 @@ impl Reply {
     }
 
     fn rejects(what: Rejection) -> Self {
-        Self::refuses(Refusal::Rejected { what, detail: "no".into() })
+        Self::refuses(Refusal::Rejected { what, reason: "no".into() })
     }
 
     fn down() -> Self {
-        let detail = "connection refused".into();
-        Self::refuses(Refusal::Retry { cause: Cause::LinkDown, after: None, detail })
+        let reason = "connection refused".into();
+        Self::refuses(Refusal::Retry { cause: Cause::LinkDown, after: None, reason })
     }
 }
 
@@ -394,7 +394,7 @@ async fn a_server_that_refuses_everything_stops_the_sink_instead_of_filling_the_
     {
         let status = rig.status.borrow();
         assert_eq!(status.breaker.cause(), Some(Cause::Misconfigured));
-        let error = status.last_error.as_deref().expect("said");
+        let error = status.last_error.as_ref().expect("said").to_string();
         assert!(error.contains("nearly everything is refused"), "{error}");
     }
     let asked = rig.server.requests();

@@ -62,7 +62,7 @@ fn reply(weather: Weather, asked: &Asked, rng: &mut fastrand::Rng) -> Reply {
         Weather::Busy => Reply::refuses(Refusal::Retry {
             cause: Cause::ServerBusy,
             after: rng.bool().then(|| Duration::from_secs(rng.u64(1..120))),
-            detail: "503".into(),
+            reason: "503".into(),
         }),
         Weather::Lossy if rng.bool() && !is_poisonous(asked) => {
             Reply { after: latency, takes: true, says: None }

@@ -30,8 +30,8 @@ async fn a_minute_of(trouble: impl Fn() -> Reply + Send + 'static) -> Duration {
 #[tokio::test(start_paused = true)]
 async fn a_server_that_was_busy_for_a_minute_has_everything_seconds_later() {
     let busy = || {
-        let detail = "503".into();
-        Reply::refuses(Refusal::Retry { cause: Cause::ServerBusy, after: None, detail })
+        let reason = "503".into();
+        Reply::refuses(Refusal::Retry { cause: Cause::ServerBusy, after: None, reason })
     };
     let late = a_minute_of(busy).await;
     assert!(late <= 12 * SECOND, "{late:?}");

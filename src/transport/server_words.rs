@@ -1,0 +1,29 @@
+//! What a server writes for people to read.
+
+use std::fmt;
+
+/// A server's own words, fit for one line of our log: bounded, and without control characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ServerWords(String);
+
+impl ServerWords {
+    /// Together with a status in front of it, that much stays within a
+    /// [`RefusalReason`](crate::domain::model::refusal_reason::RefusalReason).
+    const CHARS_MAX: usize = 200;
+
+    /// Keeps the beginning.
+    pub(crate) fn of(text: &str) -> Self {
+        let short: String = text.chars().take(Self::CHARS_MAX).collect();
+        Self(short.escape_debug().to_string())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ServerWords {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(&self.0)
+    }
+}
