@@ -29,7 +29,7 @@ fn readings(count: i64) -> Readings {
     let sensor = Arc::new(Sensor { port: "p".into(), name: "s".into(), channels });
     let mut readings = Readings::default();
     for number in 0..count {
-        readings.push(&sensor, Stamp::boot(number), [(0, Value::Int(number))].into_iter());
+        readings.push(&sensor, Stamp::boot(number), [(0, Value::Int(number))]);
     }
     readings
 }
