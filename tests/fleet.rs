@@ -272,25 +272,25 @@ fn outage(length: Duration, server: Server, promise: &Promise) {
 }
 
 #[test]
-fn after_ten_seconds_the_peak_is_a_tenth_above_normal_and_all_are_back_within_eight() {
+fn after_ten_seconds_all_are_back_within_eight_at_a_tenth_above_normal() {
     let promise = Promise { peak_most: 1.1, within: 8 * SECOND, control_factor: 1.5 };
     outage(10 * SECOND, Server::Well, &promise);
 }
 
 #[test]
-fn after_a_minute_the_peak_is_a_tenth_above_normal_and_all_are_back_within_eight_seconds() {
+fn after_a_minute_all_are_back_within_eight_seconds_at_a_tenth_above_normal() {
     let promise = Promise { peak_most: 1.1, within: 8 * SECOND, control_factor: 1.5 };
     outage(60 * SECOND, Server::Well, &promise);
 }
 
 #[test]
-fn after_half_an_hour_the_peak_is_a_tenth_above_normal_and_all_are_back_within_the_longest_wait() {
+fn after_half_an_hour_all_are_back_within_the_longest_wait_at_a_tenth_above_normal() {
     let promise = Promise { peak_most: 1.1, within: 905 * SECOND, control_factor: 1.5 };
     outage(1800 * SECOND, Server::Well, &promise);
 }
 
 #[test]
-fn after_half_a_day_the_peak_is_a_tenth_above_normal_and_all_are_back_within_the_longest_wait() {
+fn after_half_a_day_all_are_back_within_the_longest_wait_at_a_tenth_above_normal() {
     let promise = Promise { peak_most: 1.1, within: 905 * SECOND, control_factor: 3.0 };
     outage(43_200 * SECOND, Server::Well, &promise);
 }

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledgement_of_version_5_brings_its_reason_even_one_that_rumqttc_does_not_know() {
+    fn an_acknowledgement_of_version_5_brings_its_reason_even_one_unknown_to_rumqttc() {
         let acknowledged = |reason| Ok(Some(Incoming::Acknowledged { id: 7, reason }));
         assert_eq!(incoming(V5, &[0x40, 2, 0, 7]), acknowledged(0));
         assert_eq!(incoming(V5, &[0x40, 3, 0, 7, 0x95]), acknowledged(0x95));
@@ -310,13 +310,18 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..40), five: bool) {
+        fn no_bytes_make_it_panic(
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..40),
+            five: bool,
+        ) {
             let mut from = BytesMut::from(&bytes[..]);
             while let Ok(Some(_)) = read(if five { V5 } else { V3_1_1 }, &mut from) {}
         }
 
         #[test]
-        fn no_terms_make_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..40)) {
+        fn no_terms_make_it_panic(
+            bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..40),
+        ) {
             let length = u8::try_from(bytes.len() + 2).expect("short");
             drop(incoming(V5, &[&[0x20, length, 1, 0][..], &bytes].concat()));
         }

@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reply_subject_of_either_form_says_when_a_message_was_stored_and_how_many_follow() {
+    fn a_reply_subject_of_either_form_says_when_it_was_stored_and_how_many_follow() {
         let said = |reply| {
             let (subject, head, body) = ("s", &b""[..], &b""[..]);
             delivered(&Message { subject, subscription: "2", reply, head, body })

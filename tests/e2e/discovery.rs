@@ -55,7 +55,7 @@ fn sink(url: &str) -> String {
 }
 
 #[test]
-fn a_collector_is_found_by_srv_records_and_the_next_one_takes_over_from_one_that_is_down() {
+fn a_collector_is_found_by_srv_records_and_another_takes_over_from_one_that_is_down() {
     if !has("dnsmasq", "dnsmasq-base") {
         return;
     }

@@ -114,7 +114,7 @@ fn what_line_protocol_cannot_say_is_left_out_and_counted() {
 }
 
 #[test]
-fn a_channel_that_turns_out_to_be_a_float_is_taken_where_integers_are_sent_as_floats() {
+fn a_channel_that_turns_out_a_float_is_taken_where_integers_are_sent_as_floats() {
     let site = Site::new();
     let Some(influxdb) = InfluxDb::start(&site, false) else { return };
     influxdb.query("", "CREATE DATABASE site");

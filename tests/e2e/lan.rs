@@ -229,7 +229,7 @@ fn check_names_every_file_that_is_wrong_and_what_is_hardly_meant() {
 }
 
 #[test]
-fn addresses_of_other_networks_are_turned_away_and_counted_and_the_board_itself_is_not() {
+fn addresses_of_other_networks_are_turned_away_and_counted_and_the_board_is_not() {
     let Some(neighbour) = lan_address() else { return };
     let from = |networks: &str| {
         let site = Site::listening("0.0.0.0:0");

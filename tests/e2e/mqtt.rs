@@ -184,7 +184,7 @@ fn a_wrong_password_is_a_misconfiguration_until_the_file_is_mended() {
 
 /// Version 5 says so; from version 3.1.1 the broker takes it and throws it away.
 #[test]
-fn a_topic_we_may_not_publish_to_is_a_misconfiguration_and_nothing_counts_as_delivered() {
+fn a_topic_we_may_not_publish_to_is_a_misconfiguration_and_nothing_is_delivered() {
     let site = Site::new();
     let acl = site.write("acl", "topic readwrite outstation/site/status\ntopic read #\n");
     let lines = format!("allow_anonymous true\nacl_file {}\n", acl.display());

@@ -160,7 +160,7 @@ fn forgetful(site: &Site) -> NatsServer {
 }
 
 #[test]
-fn an_acknowledgement_that_is_lost_makes_no_double_when_the_stream_has_forgotten_the_ids() {
+fn a_lost_acknowledgement_makes_no_double_when_the_stream_has_forgotten_the_ids() {
     if !installed() {
         return;
     }

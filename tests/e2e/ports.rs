@@ -181,7 +181,7 @@ fn a_port_that_is_absent_at_the_start_is_opened_when_it_appears() {
 }
 
 #[test]
-fn a_device_that_is_unplugged_goes_on_when_it_is_back_and_its_neighbour_never_notices() {
+fn an_unplugged_device_goes_on_when_it_is_back_and_its_neighbour_never_notices() {
     let site = Site::new();
     let (mut mcu, mut calm) = (site.plug("mcu"), site.plug("text"));
     let collector = Collector::start(&site);

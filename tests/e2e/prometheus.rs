@@ -152,7 +152,7 @@ fn a_daemon_killed_in_the_middle_of_a_backlog_sends_the_rest_and_nothing_twice()
 }
 
 #[test]
-fn a_reading_that_goes_back_in_time_is_quarantined_alone_and_nothing_waits_behind_it() {
+fn a_reading_back_in_time_is_quarantined_alone_and_nothing_waits_behind_it() {
     let Some(tsdb) = Tsdb::prometheus() else { return };
     let site = Site::new();
     let mut line = site.plug("text");

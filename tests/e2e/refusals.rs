@@ -100,7 +100,7 @@ fn a_redirect_is_not_followed_and_the_token_goes_nowhere_else() {
 }
 
 #[test]
-fn a_server_that_rejects_everything_stops_the_sink_and_costs_few_readings_and_requests() {
+fn a_server_that_rejects_everything_stops_the_sink_after_few_readings_and_requests() {
     let site = Site::new();
     let upstream = Upstream::start([answer("400 Bad Request", "", "what is this?\nsecond line")]);
     let mut line = site.plug("text");

@@ -138,7 +138,7 @@ fn a_sink_is_changed_under_load_and_every_reading_arrives_once() {
 }
 
 #[test]
-fn a_sink_that_was_removed_is_not_waited_for_and_one_that_comes_is_owed_what_is_there() {
+fn a_removed_sink_is_not_waited_for_and_one_that_comes_is_owed_what_is_there() {
     let site = Site::new();
     let collector = Collector::start(&site);
     let mut line = site.plug("text");

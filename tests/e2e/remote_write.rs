@@ -195,7 +195,7 @@ async fn a_batch_whose_answer_was_lost_is_there_once_however_it_is_offered_again
 }
 
 #[tokio::test]
-async fn a_reading_that_goes_back_in_a_batch_that_was_lost_on_the_way_is_not_taken_for_delivered() {
+async fn what_goes_back_in_a_batch_lost_on_the_way_is_not_taken_for_delivered() {
     let Some(tsdb) = Tsdb::prometheus() else { return };
     let proxy = Upstream::start([Act::Forward(tsdb.address.clone())]);
     let mut process = Process::start(&write_url(&proxy.address));

@@ -144,7 +144,7 @@ fn away() -> Act {
 }
 
 #[test]
-fn a_disk_that_another_program_fills_costs_nothing_while_the_server_takes_what_comes() {
+fn a_disk_filled_by_another_program_costs_nothing_while_the_server_takes_readings() {
     let site = Site::with_log(LOG);
     let Some(disk) = Disk::tmpfs(&site, 6) else { return };
     let collector = Collector::start(&site);

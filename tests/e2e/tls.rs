@@ -130,7 +130,7 @@ fn a_server_that_asks_who_we_are_is_shown_our_certificate() {
 }
 
 #[test]
-fn a_server_that_asks_who_we_are_in_vain_is_a_misconfiguration_that_says_what_to_set() {
+fn a_server_that_asks_who_we_are_in_vain_is_a_misconfiguration_with_its_remedy() {
     let site = Site::new();
     let collector = Collector::start(&site);
     let front = front_for(&collector.address, Some(&authority()), 2000);

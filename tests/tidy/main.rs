@@ -8,6 +8,7 @@ mod claims;
 mod graph;
 mod journal;
 mod layers;
+mod names;
 mod shipped;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");

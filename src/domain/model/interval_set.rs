@@ -197,7 +197,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn behaves_like_a_plain_set(inserts in prop::collection::vec((1u64..200, 0u64..20), 0..60)) {
+        fn behaves_like_a_plain_set(
+            inserts in prop::collection::vec((1u64..200, 0u64..20), 0..60),
+        ) {
             let (mut set, mut plain) = (IntervalSet::default(), BTreeSet::new());
             for (first, length) in inserts {
                 let new = (first..=first + length).filter(|seq| plain.insert(*seq)).count();

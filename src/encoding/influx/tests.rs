@@ -107,7 +107,7 @@ fn the_measurement_follows_its_template() {
 }
 
 #[test]
-fn readings_of_one_millisecond_are_points_of_their_own_unless_milliseconds_are_asked_for() {
+fn readings_of_one_millisecond_are_points_of_their_own_at_finer_precisions_alone() {
     let rows: Vec<_> = (0..3).map(|n| (Stamp::unix(MS), vec![Value::Int(n)])).collect();
     let batch = batch(sensor("p", "s", &[("n", ValueType::Int)]), 2_999_999, &rows);
     let times = |dialect: &Dialect| -> Vec<String> {

@@ -59,7 +59,7 @@ async fn what_was_acknowledged_is_not_offered_again_and_what_was_not_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kill_loses_nothing_that_was_stored_and_repeats_at_most_the_last_acknowledgement() {
+async fn a_kill_loses_nothing_stored_and_repeats_at_most_the_last_acknowledgement() {
     let folder = folder();
     let rig = Rig::start(folder.path(), &["a"]);
     rig.append(10).await;

@@ -230,7 +230,7 @@ async fn to_a_broker_that_forgot_the_session_nothing_is_a_repeat() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_refused_for_itself_holds_up_no_other_and_only_it_is_offered_again() {
+async fn a_message_refused_for_itself_holds_up_no_other_and_alone_is_offered_again() {
     let (list, session) = (messages(1, 5), Mutex::default());
     let (mut connection, mut broker) = connect(MqttVersion::V5, false, &[], false).await;
     let mut flight = Flight::new(&list, &session);
@@ -407,7 +407,7 @@ async fn suffer(session: &Mutex<Session>, fate: &Fate) -> (Vec<u64>, Vec<u64>) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn whatever_connections_are_lost_no_acknowledged_message_is_sent_again_and_all_arrive(
+    fn whatever_connections_are_lost_all_arrive_and_none_acknowledged_is_sent_again(
         fates in proptest::collection::vec(fate(), 1..6),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -306,7 +306,7 @@ async fn the_server_s_own_wait_is_honoured() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_offer_is_given_up_when_its_breaker_opens_so_that_a_probe_carries_what_is_urgent_then() {
+async fn an_offer_gives_way_when_its_breaker_opens_and_a_probe_carries_what_is_urgent() {
     let mut rig = Rig::new(10, [down()]);
     assert_eq!(rig.send().await, down());
     assert_eq!((rig.calls(), rig.breaker()), (3, "open"));

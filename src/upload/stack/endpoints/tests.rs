@@ -74,7 +74,7 @@ async fn a_misconfigured_endpoint_does_not_keep_an_offer_from_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_is_open_is_passed_over_and_probed_with_a_real_request_when_its_wait_is_over() {
+async fn one_that_is_open_is_passed_over_and_probed_with_a_real_request_after_its_wait() {
     let mut rig = rig(&[(0, "a"), (1, "b")]);
     rig.sink("a").turn_to([down()]);
     wear_out(&mut rig, "a").await;

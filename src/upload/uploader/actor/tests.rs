@@ -349,7 +349,7 @@ async fn a_rejected_reading_is_quarantined_and_nothing_waits_behind_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fresh_readings_and_alarms_do_not_wait_while_a_backlog_is_searched_for_what_is_bad() {
+async fn fresh_readings_and_alarms_do_not_wait_while_a_backlog_is_searched_for_bad_ones() {
     let mut rig = Rig::new(pace());
     rig.server.replies(|_| Reply::down());
     rig.append(20_000, 0).await;
@@ -379,7 +379,7 @@ async fn fresh_readings_and_alarms_do_not_wait_while_a_backlog_is_searched_for_w
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_refuses_everything_stops_the_sink_instead_of_filling_the_quarantine() {
+async fn a_server_that_refuses_everything_stops_the_sink_and_fills_no_quarantine() {
     let mut rig = Rig::new(pace());
     rig.server.replies(|_| Reply::rejects(Rejection::Content));
     rig.append(5000, 0).await;
