@@ -1,6 +1,7 @@
 //! A real Mosquitto, and a real subscriber with a persistent session.
 
 use std::fs::File;
+use std::fs::Metadata;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -70,9 +71,11 @@ impl Broker {
 
     /// Waits until it has saved what it knows now, its sessions among that.
     pub(crate) fn saved(&self) {
-        // A save ends when a new file takes the place of the old one.
+        // A save ends when a new file takes the place of the old one. Two saves on end give the second
+        // file the inode of the one before the first, so the time of its renaming counts as well.
         let store = self.config.with_file_name("broker").join("mosquitto.db");
-        let file = || std::fs::metadata(&store).map_or(0, |metadata| metadata.ino());
+        let renamed = |of: Metadata| format!("{} {} {}", of.ino(), of.ctime(), of.ctime_nsec());
+        let file = || std::fs::metadata(&store).map_or(String::new(), renamed);
         let before = file();
         self.process.signal(Signal::USR1);
         eventually("mosquitto saved", file, |file| *file != before);
