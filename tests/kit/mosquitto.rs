@@ -1,7 +1,6 @@
 //! A real Mosquitto, and a real subscriber with a persistent session.
 
-use std::fs::File;
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
