@@ -26,8 +26,7 @@ use super::upload::Upload;
 /// "OUTC": tells this database from the log of a daemon, and from anybody else's.
 const APPLICATION_ID: i64 = 0x4F55_5443;
 /// Each brings a collection to the next version, counted from 1.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("sql/0001_initial.sql"), include_str!("sql/0002_events.sql")];
+pub(super) const MIGRATIONS: &[&str] = &[include_str!("sql/0001_initial.sql")];
 /// A person's shell may hold the file for a moment.
 const BUSY_MAX: Duration = Duration::from_secs(5);
 
@@ -62,7 +61,7 @@ impl Store {
         // Closing moves the journal into the file, and a file that is refused must not be touched.
         let untouched = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
         connection.set_db_config(untouched, true).map_err(failed)?;
-        if !prepare(&connection).map_err(failed)? {
+        if !prepare(&connection, MIGRATIONS).map_err(failed)? {
             return Err(StoreError::Foreign { path: shown.to_owned() });
         }
         connection.set_db_config(untouched, false).map_err(failed)?;
@@ -96,26 +95,26 @@ impl Store {
 }
 
 /// Makes the schema or brings it up to date; says whether the file is ours.
-fn prepare(connection: &Connection) -> rusqlite::Result<bool> {
+pub(super) fn prepare(connection: &Connection, migrations: &[&str]) -> rusqlite::Result<bool> {
     connection.busy_timeout(BUSY_MAX)?;
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let tables = "SELECT count(*) FROM sqlite_schema";
     let tables: i64 = connection.query_row(tables, [], |row| row.get(0))?;
     let version = usize::try_from(pragma("user_version")?).unwrap_or(usize::MAX);
     let ours = pragma("application_id")? == APPLICATION_ID;
-    let done = match (1..=MIGRATIONS.len()).contains(&version) {
+    let done = match (1..=migrations.len()).contains(&version) {
         true if ours => version,
         _ if tables == 0 => 0,
         _ => return Ok(false),
     };
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    if done < MIGRATIONS.len() {
+    if done < migrations.len() {
         connection.execute_batch(&format!(
             "BEGIN IMMEDIATE; {} PRAGMA application_id = {APPLICATION_ID}; \
              PRAGMA user_version = {}; COMMIT;",
-            MIGRATIONS[done..].concat(),
-            MIGRATIONS.len()
+            migrations[done..].concat(),
+            migrations.len()
         ))?;
     }
     Ok(true)

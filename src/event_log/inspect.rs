@@ -428,11 +428,11 @@ mod tests {
             connection.pragma_update(None, name, value).expect("set");
         };
         drop(database::Database::open(&path, 7).expect("makes a log"));
-        pragma("user_version", 1);
-        assert!(matches!(LogView::open(&path), Err(StorageError::Older { found: 1, .. })));
+        pragma("user_version", 0);
+        assert!(matches!(LogView::open(&path), Err(StorageError::Older { found: 0, .. })));
         pragma("user_version", 99);
         assert!(matches!(LogView::open(&path), Err(StorageError::Newer { found: 99, .. })));
-        pragma("user_version", 3);
+        pragma("user_version", schema::FORMAT.into());
         pragma("application_id", 1);
         assert!(matches!(LogView::open(&path), Err(StorageError::Foreign { .. })));
     }

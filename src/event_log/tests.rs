@@ -1,8 +1,8 @@
 //! The log as its users meet it: on tokio's stepped clock, on a real SQLite file.
 
+mod aggregates;
 mod basics;
 mod bounds;
-mod formats;
 mod lanes;
 mod lanes_model;
 mod merging;

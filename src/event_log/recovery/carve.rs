@@ -173,8 +173,8 @@ impl Finds {
 
     /// Keeps a row, or of a segment its number.
     fn note(&mut self, source: Source, sighting: Sighting) -> Option<u64> {
-        let Sighting { row, place, is_checked, overflow, .. } = sighting;
-        let rank = Rank::new(is_checked, source, place.image);
+        let Sighting { row, place, overflow, .. } = sighting;
+        let rank = Rank::new(source, place.image);
         overflow.into_iter().for_each(|image| self.settled.set(image));
         match row {
             Row::Meta(row) => {
@@ -185,10 +185,8 @@ impl Finds {
                 }
             }
             Row::Snapshot(row) => {
-                let credit = |snapshot: &Carved<SnapshotRow>| {
-                    let Carved { row, rank } = snapshot;
-                    (!rank.is_unchecked, row.version, Reverse(*rank))
-                };
+                let credit =
+                    |snapshot: &Carved<SnapshotRow>| (snapshot.row.version, Reverse(snapshot.rank));
                 let stream = row.stream.clone();
                 let new = Carved { row, rank };
                 let best = self.snapshots.entry(stream).or_insert_with(|| new.clone());
@@ -219,10 +217,7 @@ impl Finds {
 
     /// Whether the journal says that it belongs to another log than the database file.
     fn are_of_two_logs(&self) -> bool {
-        let epoch = |source| {
-            let meta = self.metas.get(&source).filter(|meta| !meta.rank.is_unchecked);
-            meta.map(|meta| meta.row.epoch)
-        };
+        let epoch = |source| self.metas.get(&source).map(|meta| meta.row.epoch);
         let stored = epoch(Source::Database);
         let logged = epoch(Source::Journal).or(epoch(Source::Stray));
         stored.is_some() && logged.is_some() && stored != logged
@@ -278,7 +273,7 @@ impl Segments<'_> {
         let effort = if finds.settled.has(image) { Effort::Named } else { Effort::All };
         each_row(images, image, effort, &mut |sighting| {
             let Row::Segment(new) = &sighting.row else { return };
-            let rank = Rank::new(sighting.is_checked, source, image);
+            let rank = Rank::new(source, image);
             let found = Found::new(new, rank, sighting.place);
             let key = (found.first_seq, Reverse(found.count), found.crc);
             if self.last.is_some_and(|last| key <= last) {

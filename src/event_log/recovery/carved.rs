@@ -1,38 +1,26 @@
-//! What a record has to look like to be a row of ours, in any format version, and how far a row that
-//! was found can be relied on.
+//! What a record has to look like to be a row of ours, and how far a row that was found can be relied
+//! on.
 
 use outstation_codec::{Lane, Moment, StoredSegment};
 
 use super::frames::Source;
 use super::images::Image;
 use super::pages::{Class, Tree, Value};
-use crate::domain::model::event::{Event, Stream};
+use crate::domain::model::event::Stream;
 use crate::event_log::store::commit::NewSegment;
 use crate::event_log::store::rows::{EventRow, MetaRow, QuarantineRow, SnapshotRow};
-
-/// Columns that the migration to version 2 added have this format by default.
-const FORMAT_UNCHECKED: u32 = 1;
 
 /// Which of two rows that contradict each other is to be believed: the lesser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank {
-    /// It is from format version 1 and has no checksum: a flipped bit goes unseen.
-    pub(crate) is_unchecked: bool,
     pub(crate) source: Source,
     /// The later the image, the smaller.
     age: u32,
 }
 
 impl Rank {
-    pub(crate) fn new(is_checked: bool, source: Source, image: Image) -> Self {
-        Self { is_unchecked: !is_checked, source, age: u32::MAX - image }
-    }
-}
-
-impl Rank {
-    /// Without the age, which says nothing about rows of different places.
-    pub(crate) fn certainty(&self) -> (bool, Source) {
-        (self.is_unchecked, self.source)
+    pub(crate) fn new(source: Source, image: Image) -> Self {
+        Self { source, age: u32::MAX - image }
     }
 }
 
@@ -83,27 +71,24 @@ pub(crate) enum Row {
     Quarantined(QuarantineRow),
 }
 
-/// Whether these can be the columns of a row of ours, and if so, whether it has a checksum.
-pub(crate) fn has_checksum(tree: Tree, columns: &[Class]) -> Option<bool> {
+/// Whether these can be the columns of a row of ours.
+pub(crate) fn can_be_ours(tree: Tree, columns: &[Class]) -> bool {
     use Class::{Blob, Int, Null, Text};
-    match (tree, columns) {
+    matches!(
+        (tree, columns),
         (
             Tree::Table,
             [Null, Int, Int, Int, Int, Int, Int, Blob]
-            | [Null, Int, Int, Blob, Int]
-            | [Text, Int, Int, Int, Int, Int, Int, Int, Text, Blob, Int],
-        )
-        | (
+                | [Null, Int, Int, Blob, Int]
+                | [Text, Int, Int, Int, Int, Int, Int, Int, Text, Blob, Int],
+        ) | (
             Tree::Index,
             [Text, Int, Int, Int, Text, Blob, Null | Int, Int] | [Text, Int, Blob, Int],
-        ) => Some(true),
-        (Tree::Table, [Null, Int])
-        | (Tree::Index, [Text, Int, Int, Int, Text, Blob] | [Text, Int, Blob]) => Some(false),
-        _ => None,
-    }
+        )
+    )
 }
 
-/// Reads a row, if its checksum holds or it is of a time when there was none.
+/// Reads a row, if its checksum holds.
 pub(crate) fn decode(tree: Tree, rowid: u64, columns: &[Value<'_>]) -> Option<Row> {
     match tree {
         Tree::Table => segment(rowid, columns)
@@ -179,69 +164,48 @@ fn quarantined(columns: &[Value<'_>]) -> Option<Row> {
 
 fn meta(rowid: u64, columns: &[Value<'_>]) -> Option<Row> {
     use Value::{Blob, Int, Null};
-    let (row, crc) = match *columns {
-        [Null, Int(epoch), Int(format), Blob(file), Int(crc)] => {
-            let format = format.try_into().ok()?;
-            (MetaRow { epoch: epoch.try_into().ok()?, format, file: file.to_vec() }, Some(crc))
-        }
-        [Null, Int(epoch)] => {
-            let epoch = epoch.try_into().ok()?;
-            (MetaRow { epoch, format: FORMAT_UNCHECKED, file: Vec::new() }, None)
-        }
-        _ => return None,
-    };
-    let is_sound = crc.is_none_or(|crc| crc == i64::from(row.checksum()));
-    (rowid == 1 && is_sound).then_some(Row::Meta(row))
+    let [Null, Int(epoch), Int(format), Blob(file), Int(crc)] = *columns else { return None };
+    let (epoch, format) = (epoch.try_into().ok()?, format.try_into().ok()?);
+    let row = MetaRow { epoch, format, file: file.to_vec() };
+    (rowid == 1 && crc == i64::from(row.checksum())).then_some(Row::Meta(row))
 }
 
 fn event(columns: &[Value<'_>]) -> Option<Row> {
     use Value::{Blob, Int, Null, Text};
-    let (&[Text(stream), Int(version), Int(boot), Int(at_ms), Text(kind), Blob(data)], added) =
-        columns.split_first_chunk()?
+    let [
+        Text(stream),
+        Int(version),
+        Int(boot),
+        Int(at_ms),
+        Text(_),
+        Blob(data),
+        position @ (Null | Int(_)),
+        Int(crc),
+    ] = *columns
     else {
         return None;
-    };
-    let (position, crc) = match *added {
-        [] => (None, None),
-        [Null, Int(crc)] => (None, Some(crc)),
-        [Int(position), Int(crc)] => (Some(position.try_into().ok()?), Some(crc)),
-        _ => return None,
     };
     let row = EventRow {
         stream: Stream::named(stream.to_owned()),
         version: version.try_into().ok()?,
         boot: boot.try_into().ok()?,
         at_ms,
-        position,
+        position: match position {
+            Int(position) => Some(position.try_into().ok()?),
+            _ => None,
+        },
         data: data.to_vec(),
     };
-    // Of an event without a checksum at least the two accounts of what it is agree.
-    let is_sound = match crc {
-        Some(crc) => crc == i64::from(row.checksum()),
-        None => postcard::from_bytes::<Event>(data).is_ok_and(|event| event.kind() == kind),
-    };
-    is_sound.then_some(Row::Event(row))
+    (crc == i64::from(row.checksum())).then_some(Row::Event(row))
 }
 
 fn snapshot(columns: &[Value<'_>]) -> Option<Row> {
     use Value::{Blob, Int, Text};
-    let (stream, version, data, crc) = match *columns {
-        [Text(stream), Int(version), Blob(data)] => (stream, version, data, None),
-        [Text(stream), Int(version), Blob(data), Int(crc)] => (stream, version, data, Some(crc)),
-        _ => return None,
-    };
+    let [Text(stream), Int(version), Blob(data), Int(crc)] = *columns else { return None };
     let row = SnapshotRow {
         stream: Stream::named(stream.to_owned()),
         version: version.try_into().ok()?,
         data: data.to_vec(),
     };
-    let is_sound = match crc {
-        Some(crc) => crc == i64::from(row.checksum()),
-        None => has_aggregate(stream),
-    };
-    is_sound.then_some(Row::Snapshot(row))
-}
-
-fn has_aggregate(stream: &str) -> bool {
-    matches!(stream, "registry" | "clock" | "ledger") || stream.starts_with("delivery/")
+    (crc == i64::from(row.checksum())).then_some(Row::Snapshot(row))
 }

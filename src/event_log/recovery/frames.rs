@@ -49,8 +49,6 @@ pub(crate) struct Frame {
     pub(crate) horizon: u32,
     /// Nothing if it must not be used.
     pub(crate) source: Option<Source>,
-    /// Its checksum follows from the one in front of it.
-    pub(crate) is_intact: bool,
 }
 
 /// A write-ahead log, read-only.
@@ -67,6 +65,7 @@ struct Claim {
     page: u32,
     is_commit: bool,
     salts: [u32; 2],
+    /// Its checksum follows from the one in front of it.
     is_intact: bool,
 }
 
@@ -94,8 +93,7 @@ impl Journal {
         let mut frames = Vec::with_capacity(claims.len());
         let mut horizon = u32::MAX;
         for (number, (claim, source)) in (0_u32..).zip(claims.iter().zip(sources)) {
-            let Claim { page, is_intact, .. } = *claim;
-            frames.push(Frame { page, horizon: number, source, is_intact });
+            frames.push(Frame { page: claim.page, horizon: number, source });
         }
         for (frame, claim) in frames.iter_mut().zip(&claims).rev() {
             horizon = if claim.is_commit { frame.horizon } else { horizon };

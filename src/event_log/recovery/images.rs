@@ -98,12 +98,6 @@ impl Images {
         if image < self.pages { Some(Source::Database) } else { self.frame(image)?.source }
     }
 
-    /// Whether rows without a checksum may be taken from it: whether the page has one, or was all
-    /// that SQLite itself had.
-    pub(crate) fn is_trusted(&self, image: Image) -> bool {
-        image < self.pages || self.frame(image).is_some_and(|frame| frame.is_intact)
-    }
-
     pub(crate) fn is_first(&self, image: Image) -> bool {
         if image < self.pages { image == 0 } else { self.page(image) == Some(1) }
     }

@@ -134,7 +134,7 @@ impl Opened {
             return Ok(Some(EpochReason::Salvaged));
         }
         if known.is_empty() {
-            // Just made, or brought here from a format that did not know.
+            // Just made.
             self.database.identify(self.database.epoch(), file)?;
             let fresh = self.next_seq == 1 && self.aggregates.position() == 0;
             return Ok(fresh.then_some(EpochReason::Created));

@@ -76,7 +76,7 @@ pub(crate) fn segments(carving: &Carving) -> impl Iterator<Item = Found> + '_ {
     std::iter::from_fn(move || {
         let mut best = found.next()?;
         while let Some(next) = found.next_if(|next| next.first_seq <= best.last_seq()) {
-            if next.rank.certainty() < best.rank.certainty() {
+            if next.rank.source < best.rank.source {
                 best = next;
             }
         }

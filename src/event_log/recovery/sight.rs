@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::carved::{Place, Row, decode, has_checksum};
+use super::carved::{Place, Row, can_be_ours, decode};
 use super::images::{Image, Images};
 use super::pages::{Cell, Record, Tree, layout};
 
@@ -20,7 +20,6 @@ pub(crate) enum Effort {
 pub(crate) struct Sighting {
     pub(crate) row: Row,
     pub(crate) place: Place,
-    pub(crate) is_checked: bool,
     /// Bytes it takes on its page.
     pub(crate) cell: Range<usize>,
     pub(crate) overflow: Vec<Image>,
@@ -69,8 +68,7 @@ fn search(
     while at < part.end {
         let row = |tree| sight_at(images, page, image, at, tree);
         let found = row(Tree::Table).or_else(|| row(Tree::Index));
-        // Without a checksum nobody could tell a row of which a part is overwritten.
-        let found = found.filter(|sighting| sighting.is_checked && sighting.cell.end <= part.end);
+        let found = found.filter(|sighting| sighting.cell.end <= part.end);
         at = found.as_ref().map_or(at + 1, |sighting| sighting.cell.end);
         found.into_iter().for_each(&mut *see);
     }
@@ -99,8 +97,7 @@ pub(crate) fn sight(images: &Images, page: &[u8], place: Place) -> Option<Sighti
     let cell = Cell::parse(page, images.size, at, place.tree)?;
     let local = &page[cell.local.clone()];
     let record = Record::parse(local, cell.total)?;
-    let is_checked = has_checksum(place.tree, record.classes())?;
-    if !is_checked && !images.is_trusted(place.image) {
+    if !can_be_ours(place.tree, record.classes()) {
         return None;
     }
     let mut row = None;
@@ -109,5 +106,5 @@ pub(crate) fn sight(images: &Images, page: &[u8], place: Place) -> Option<Sighti
         row = columns.and_then(|columns| decode(place.tree, cell.rowid, &columns));
         row.is_some()
     })?;
-    Some(Sighting { row: row?, place, is_checked, cell: at..cell.end(), overflow })
+    Some(Sighting { row: row?, place, cell: at..cell.end(), overflow })
 }

@@ -384,7 +384,7 @@ impl Aggregates {
                 self.registry.reindex();
             }
             "clock" => self.boots = postcard::from_bytes(data)?,
-            "ledger" => self.books = grown(data)?,
+            "ledger" => self.books = postcard::from_bytes(data)?,
             "config" => self.generation = postcard::from_bytes(data)?,
             _ => self.restore_of_sink(stream, data)?,
         }
@@ -395,7 +395,7 @@ impl Aggregates {
         let Some((kind, sink)) = stream.of_sink() else { return Ok(()) };
         let sink = sink.to_owned();
         match kind {
-            "delivery" => drop(self.deliveries.insert(sink, grown(data)?)),
+            "delivery" => drop(self.deliveries.insert(sink, postcard::from_bytes(data)?)),
             "quarantine" => drop(self.quarantines.insert(sink, postcard::from_bytes(data)?)),
             "breaker" => drop(self.breakers.insert(sink, postcard::from_bytes(data)?)),
             _ => drop(self.budgets.insert(sink, postcard::from_bytes(data)?)),
@@ -429,15 +429,5 @@ impl Aggregates {
 
     fn version(&self, stream: &Stream) -> u64 {
         self.versions.get(stream).copied().unwrap_or(0)
-    }
-}
-
-/// An aggregate that a later format gave one more number: in an earlier snapshot it is zero.
-fn grown<T: serde::de::DeserializeOwned>(data: &[u8]) -> Result<T, postcard::Error> {
-    match postcard::from_bytes(data) {
-        Err(postcard::Error::DeserializeUnexpectedEnd) => {
-            postcard::from_bytes(&[data, &[0]].concat())
-        }
-        decoded => decoded,
     }
 }

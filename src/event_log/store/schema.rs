@@ -7,19 +7,18 @@ use std::path::Path;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 
-use super::error::{Result, StorageError, signed, unsigned};
+use super::error::{Result, StorageError, signed};
 use super::queries;
-use super::rows::{EventRow, MetaRow, SnapshotRow};
-use crate::domain::model::event::Stream;
+use super::rows::{MetaRow, SnapshotRow};
 
-/// One file per schema version, in order; `PRAGMA user_version` says how many were applied.
-const MIGRATIONS: &[&str] = &[
-    include_str!("sql/0001_initial.sql"),
-    include_str!("sql/0002_checked.sql"),
-    include_str!("sql/0003_quarantine.sql"),
-];
+/// What brings a log from each version of the format to the next, from an empty file on, in order;
+/// `PRAGMA user_version` says how many were applied.
+type Migrations = [&'static str];
+
+const MIGRATIONS: &Migrations = &[include_str!("sql/0001_initial.sql")];
 /// The version of the format that this program writes.
-pub(crate) const FORMAT: u32 = 3;
+pub(crate) const FORMAT: u32 = 1;
+const _: () = assert!(MIGRATIONS.len() == FORMAT as usize, "a version is a migration");
 /// "OUTS", so that `file` and we can tell this database from any other.
 const APPLICATION_ID: i64 = 0x4F55_5453;
 /// SQLite header: offset and length of the big-endian `user_version`.
@@ -40,11 +39,10 @@ pub(crate) fn refuse_newer(path: &Path) -> Result<()> {
     let Ok(()) = read else { return Ok(()) };
     let mut version = [0; 4];
     version.copy_from_slice(&header[USER_VERSION_AT..]);
-    refuse(path, u32::from_be_bytes(version))
+    refuse(path, u32::from_be_bytes(version), FORMAT)
 }
 
-fn refuse(path: &Path, found: u32) -> Result<()> {
-    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+fn refuse(path: &Path, found: u32, known: u32) -> Result<()> {
     if header_is_sqlite(path) && found > known {
         return Err(StorageError::Newer { path: path.to_owned(), found, known });
     }
@@ -78,7 +76,7 @@ pub(crate) fn admit(connection: &Connection, path: &Path) -> Result<()> {
         return Err(StorageError::Foreign { path: path.to_owned() });
     }
     let found = u32::try_from(applied).unwrap_or(u32::MAX);
-    refuse(path, found)?;
+    refuse(path, found, FORMAT)?;
     if found < FORMAT {
         return Err(StorageError::Older { path: path.to_owned(), found, known: FORMAT });
     }
@@ -95,24 +93,40 @@ fn whose(connection: &Connection) -> rusqlite::Result<(i64, i64, i64)> {
 
 /// Brings a connection just opened to the current format and settings.
 pub(crate) fn prepare(connection: &mut Connection, path: &Path, new_epoch: u64) -> Result<()> {
+    prepare_by(MIGRATIONS, connection, path, new_epoch)
+}
+
+fn prepare_by(
+    migrations: &Migrations,
+    connection: &mut Connection,
+    path: &Path,
+    new_epoch: u64,
+) -> Result<()> {
     let open = |source| StorageError::Open { path: path.to_owned(), source };
     // Closing moves the journal into the file, and a log that is refused must not be touched.
     let untouched = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
     connection.set_db_config(untouched, true).map_err(open)?;
-    migrate(connection, path, new_epoch)?;
+    migrate(migrations, connection, path, new_epoch)?;
     connection.set_db_config(untouched, false).map_err(open)?;
     configure(connection).map_err(open)
 }
 
-fn migrate(connection: &mut Connection, path: &Path, new_epoch: u64) -> Result<()> {
+/// Applies the migrations that the log does not have yet, in one transaction: all of them or none.
+fn migrate(
+    migrations: &Migrations,
+    connection: &mut Connection,
+    path: &Path,
+    new_epoch: u64,
+) -> Result<()> {
     let failed = |source| StorageError::Format { path: path.to_owned(), source };
     let (applied, owner, tables) = whose(connection).map_err(&failed)?;
     if tables > 0 && owner != APPLICATION_ID {
         return Err(StorageError::Foreign { path: path.to_owned() });
     }
-    refuse(path, u32::try_from(applied).unwrap_or(u32::MAX))?;
+    let format = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
+    refuse(path, u32::try_from(applied).unwrap_or(u32::MAX), format)?;
     let applied = usize::try_from(applied).unwrap_or(0);
-    if applied == MIGRATIONS.len() {
+    if applied == migrations.len() {
         return Ok(());
     }
     if tables == 0 {
@@ -120,53 +134,18 @@ fn migrate(connection: &mut Connection, path: &Path, new_epoch: u64) -> Result<(
         connection.pragma_update(None, "page_size", PAGE_BYTES).map_err(&failed)?;
     }
     let transaction = connection.transaction().map_err(&failed)?;
-    for migration in &MIGRATIONS[applied..] {
+    for migration in &migrations[applied..] {
         transaction.execute_batch(migration).map_err(&failed)?;
     }
-    let meta = match applied {
-        0 => {
-            transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(&failed)?;
-            MetaRow { epoch: new_epoch, format: FORMAT, file: Vec::new() }
-        }
-        1 => check_rows(&transaction).map_err(&failed)?,
-        _ => MetaRow { format: FORMAT, ..queries::meta(&transaction)? },
+    let meta = if applied == 0 {
+        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(&failed)?;
+        MetaRow { epoch: new_epoch, format, file: Vec::new() }
+    } else {
+        MetaRow { format, ..queries::meta(&transaction)? }
     };
     write_meta(&transaction, &meta).map_err(&failed)?;
-    transaction.pragma_update(None, "user_version", FORMAT).map_err(&failed)?;
+    transaction.pragma_update(None, "user_version", format).map_err(&failed)?;
     transaction.commit().map_err(&failed)
-}
-
-/// Gives the rows of version 1, which had none, their checksums and their later fields.
-fn check_rows(connection: &Connection) -> rusqlite::Result<MetaRow> {
-    let epoch: i64 = connection.query_row("SELECT epoch FROM meta", [], |row| row.get(0))?;
-    let mut select = connection.prepare("SELECT stream, version, data FROM snapshots")?;
-    let rows = select.query_map([], |row| {
-        let (stream, version) = (Stream::named(row.get(0)?), unsigned(row.get(1)?));
-        Ok(SnapshotRow { stream, version, data: row.get(2)? })
-    })?;
-    for mut row in rows.collect::<rusqlite::Result<Vec<_>>>()? {
-        if row.stream.delivery_sink().is_some() {
-            row.data.push(0); // no event was told yet
-        }
-        write_snapshot(connection, &row)?;
-    }
-    let mut select = connection.prepare("SELECT stream, version, boot, at_ms, data FROM events")?;
-    let rows = select.query_map([], |row| {
-        Ok(EventRow {
-            stream: Stream::named(row.get(0)?),
-            version: unsigned(row.get(1)?),
-            boot: row.get(2)?,
-            at_ms: row.get(3)?,
-            position: None,
-            data: row.get(4)?,
-        })
-    })?;
-    for row in rows.collect::<rusqlite::Result<Vec<_>>>()? {
-        connection
-            .prepare_cached("UPDATE events SET crc = ?3 WHERE stream = ?1 AND version = ?2")?
-            .execute(params![row.stream.as_str(), signed(row.version), row.checksum()])?;
-    }
-    Ok(MetaRow { epoch: unsigned(epoch), format: FORMAT, file: Vec::new() })
 }
 
 pub(crate) fn write_meta(connection: &Connection, row: &MetaRow) -> rusqlite::Result<()> {
@@ -201,3 +180,6 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(24);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

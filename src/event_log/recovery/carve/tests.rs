@@ -8,12 +8,11 @@ use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use outstation_codec::{Lane, Moment, PublishedEvent, StoredSegment};
+use outstation_codec::{Lane, Moment, StoredSegment};
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::model::event::Event;
 use crate::event_log::recovery::images::JournalState;
 use crate::event_log::store::error::{signed, unsigned};
 
@@ -50,49 +49,32 @@ struct Log {
     folder: TempDir,
     connection: Connection,
     random: fastrand::Rng,
-    epoch: u64,
     next_seq: u64,
     body_max: usize,
     written: BTreeSet<Key>,
 }
 
-const V1: &str = include_str!("../../store/sql/0001_initial.sql");
-const V2: &str = include_str!("../../store/sql/0002_checked.sql");
-const V3: &str = include_str!("../../store/sql/0003_quarantine.sql");
+const SCHEMA: &str = include_str!("../../store/sql/0001_initial.sql");
 
 impl Log {
     fn new(page_size: usize, body_max: usize, seed: u64) -> Self {
-        let mut log = Self::of_version_1(page_size, body_max, seed);
-        log.migrate();
-        log
-    }
-
-    fn of_version_1(page_size: usize, body_max: usize, seed: u64) -> Self {
         let folder = TempDir::new().expect("a folder");
         let connection = Connection::open(folder.path().join("log.db")).expect("opens");
         connection.pragma_update(None, "page_size", page_size as i64).expect("sets");
         connection.pragma_update(None, "journal_mode", "wal").expect("sets");
         connection.pragma_update(None, "synchronous", "off").expect("sets");
         connection.pragma_update(None, "wal_autocheckpoint", 0).expect("sets");
-        connection.execute_batch(V1).expect("creates");
+        connection.execute_batch(SCHEMA).expect("creates");
         let mut random = fastrand::Rng::with_seed(seed);
-        let epoch = random.u64(1..1 << 52);
+        let row = MetaRow { epoch: random.u64(1..1 << 52), format: 1, file: vec![7; 16] };
         connection
-            .execute("INSERT INTO meta (id, epoch) VALUES (1, ?1)", [signed(epoch)])
+            .execute(
+                "INSERT INTO meta VALUES (1, ?1, ?2, ?3, ?4)",
+                params![signed(row.epoch), row.format, row.file, row.checksum()],
+            )
             .expect("inserts");
-        let row = MetaRow { epoch, format: 1, file: Vec::new() };
         let written = BTreeSet::from([Key::of(&Row::Meta(row))]);
-        Self { folder, connection, random, epoch, next_seq: 1, body_max, written }
-    }
-
-    fn migrate(&mut self) {
-        self.connection.execute_batch(V2).expect("migrates");
-        self.connection.execute_batch(V3).expect("migrates");
-        let row = MetaRow { epoch: self.epoch, format: 2, file: vec![7; 16] };
-        self.connection
-            .execute("UPDATE meta SET file = ?1, crc = ?2", params![row.file, row.checksum()])
-            .expect("updates");
-        self.written.insert(Key::of(&Row::Meta(row)));
+        Self { folder, connection, random, next_seq: 1, body_max, written }
     }
 
     fn blob(&mut self, bytes_max: usize) -> Vec<u8> {
@@ -172,7 +154,7 @@ impl Log {
     }
 
     fn event(&mut self, stream: &str, version: u64) {
-        let mut row = EventRow {
+        let row = EventRow {
             stream: Stream::named(stream.into()),
             version,
             boot: self.random.u32(1..300),
@@ -180,54 +162,32 @@ impl Log {
             position: self.random.bool().then(|| self.random.u64(1..1 << 30)),
             data: self.blob(self.body_max.min(3000)),
         };
-        if self.is_version_1() {
-            let reason = self.random.u64(..).to_string();
-            row.data = postcard::to_stdvec(&Event::from(PublishedEvent::PortLost { reason }))
-                .expect("encodes");
-            row.position = None;
-            self.connection
-                .execute(
-                    "INSERT INTO events VALUES (?1, ?2, ?3, ?4, 'port_lost', ?5)",
-                    params![stream, signed(version), row.boot, row.at_ms, row.data],
-                )
-                .expect("inserts");
-        } else {
-            self.connection
-                .execute(
-                    "INSERT INTO events VALUES (?1, ?2, ?3, ?4, 'any', ?5, ?6, ?7)",
-                    params![
-                        stream,
-                        signed(version),
-                        row.boot,
-                        row.at_ms,
-                        row.data,
-                        row.position.map(signed),
-                        row.checksum()
-                    ],
-                )
-                .expect("inserts");
-        }
+        self.connection
+            .execute(
+                "INSERT INTO events VALUES (?1, ?2, ?3, ?4, 'any', ?5, ?6, ?7)",
+                params![
+                    stream,
+                    signed(version),
+                    row.boot,
+                    row.at_ms,
+                    row.data,
+                    row.position.map(signed),
+                    row.checksum()
+                ],
+            )
+            .expect("inserts");
         self.written.insert(Key::of(&Row::Event(row)));
     }
 
     fn snapshot(&mut self, stream: &str, version: u64) {
         let data = self.blob(self.body_max);
         let row = SnapshotRow { stream: Stream::named(stream.into()), version, data };
-        if self.is_version_1() {
-            self.connection
-                .execute(
-                    "INSERT OR REPLACE INTO snapshots VALUES (?1, ?2, ?3)",
-                    params![stream, signed(version), row.data],
-                )
-                .expect("inserts");
-        } else {
-            self.connection
-                .execute(
-                    "INSERT OR REPLACE INTO snapshots VALUES (?1, ?2, ?3, ?4)",
-                    params![stream, signed(version), row.data, row.checksum()],
-                )
-                .expect("inserts");
-        }
+        self.connection
+            .execute(
+                "INSERT OR REPLACE INTO snapshots VALUES (?1, ?2, ?3, ?4)",
+                params![stream, signed(version), row.data, row.checksum()],
+            )
+            .expect("inserts");
         self.connection
             .execute(
                 "DELETE FROM events WHERE stream = ?1 AND version <= ?2",
@@ -243,10 +203,8 @@ impl Log {
             self.connection.execute_batch("BEGIN").expect("begins");
             let segments = self.random.usize(1..8);
             self.segments(segments);
-            if !self.is_version_1() {
-                let copies = self.random.usize(..3);
-                self.copies(copies);
-            }
+            let copies = self.random.usize(..3);
+            self.copies(copies);
             for stream in ["ledger", "clock", "port/ttyUSB0", "delivery/a sink with a long name"] {
                 self.event(stream, at + round + 1);
                 if !stream.starts_with("port/") && self.random.u8(..16) == 0 {
@@ -274,10 +232,6 @@ impl Log {
         assert_eq!(busy, 0);
     }
 
-    fn is_version_1(&self) -> bool {
-        self.connection.prepare("SELECT crc FROM events").is_err()
-    }
-
     /// The files as a power failure would leave them now.
     fn files(&self) -> Files {
         let database = fs::read(self.folder.path().join("log.db")).expect("reads");
@@ -287,7 +241,7 @@ impl Log {
 
     /// What SQL says is in it.
     fn rows(&self) -> BTreeSet<Key> {
-        let (connection, v1) = (&self.connection, self.is_version_1());
+        let connection = &self.connection;
         let mut found = BTreeSet::new();
         let query = "SELECT first_seq, count, lane, boot, crc, body FROM segments";
         query_each(connection, query, |row| {
@@ -298,9 +252,8 @@ impl Log {
             found.insert(Key::Segment(first_seq, count, segment.checksum()));
             Ok(())
         });
-        let position = if v1 { "NULL" } else { "position" };
-        let query = format!("SELECT stream, version, boot, at_ms, data, {position} FROM events");
-        query_each(connection, &query, |row| {
+        let query = "SELECT stream, version, boot, at_ms, data, position FROM events";
+        query_each(connection, query, |row| {
             found.insert(Key::of(&Row::Event(EventRow {
                 stream: Stream::named(row.get(0)?),
                 version: unsigned(row.get(1)?),
@@ -320,15 +273,11 @@ impl Log {
             })));
             Ok(())
         });
-        if !v1 {
-            let query = "SELECT sink, first_seq, crc FROM quarantine";
-            query_each(connection, query, |row| {
-                found.insert(Key::Quarantined(row.get(0)?, unsigned(row.get(1)?), row.get(2)?));
-                Ok(())
-            });
-        }
-        let format = if v1 { "1, x''" } else { "format, file" };
-        query_each(connection, &format!("SELECT epoch, {format} FROM meta"), |row| {
+        query_each(connection, "SELECT sink, first_seq, crc FROM quarantine", |row| {
+            found.insert(Key::Quarantined(row.get(0)?, unsigned(row.get(1)?), row.get(2)?));
+            Ok(())
+        });
+        query_each(connection, "SELECT epoch, format, file FROM meta", |row| {
             let (epoch, format) = (unsigned(row.get(0)?), row.get(1)?);
             found.insert(Key::of(&Row::Meta(MetaRow { epoch, format, file: row.get(2)? })));
             Ok(())
@@ -493,22 +442,6 @@ fn an_undamaged_log_is_carved_completely() {
             assert_holds(&keys(&carving), &expected, &log.written);
         }
     }
-}
-
-#[test]
-fn rows_from_before_there_were_checksums_are_told_from_others() {
-    let mut log = Log::of_version_1(4096, 3000, 1);
-    log.commits(100, 0);
-    let carving = log.files().carve();
-    assert_holds(&keys(&carving), &log.rows(), &log.written);
-    assert!(carving.events().all(|event| event.rank.is_unchecked));
-    assert!(carving.meta().is_some_and(|meta| meta.rank.is_unchecked));
-    log.migrate();
-    log.commits(100, 100);
-    let carving = log.files().carve();
-    assert_holds(&keys(&carving), &log.rows(), &log.written);
-    assert!(carving.events().all(|event| event.rank.is_unchecked == (event.row.version <= 100)));
-    assert!(carving.meta().is_some_and(|meta| !meta.rank.is_unchecked && meta.row.format == 2));
 }
 
 #[test]
