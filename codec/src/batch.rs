@@ -10,15 +10,19 @@ use serde::{Deserialize, Serialize};
 use crate::event::ToldEvent;
 use crate::lane::Lane;
 use crate::segment::{ReadingView, SegmentError};
-use crate::sensor::Sensor;
+use crate::sensor::{Channel, Sensor};
 use crate::stored_segment::StoredSegment;
 use crate::time::{Anchor, Moment, Stamp, TimeBase};
+use crate::value::Value;
 
 /// What a sink is offered at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
+    /// The id of the device.
     pub device: String,
+    /// The life of its log that all numbers here belong to.
     pub epoch: u64,
+    /// The lane of all its segments.
     pub lane: Lane,
     /// The sensors the segments refer to, by number.
     pub sensors: Vec<(u32, Sensor)>,
@@ -30,15 +34,40 @@ pub struct Batch {
     pub events: Vec<ToldEvent>,
 }
 
+/// Why bytes are no packed batch.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PackedError {
+    /// They end too early, or say what a batch cannot.
+    #[error("failed to read the batch")]
+    Batch(#[source] postcard::Error),
+    /// They are a batch and so many more.
+    #[error("{0} bytes follow the batch")]
+    Trailing(usize),
+}
+
 /// A reading with everything it refers to.
 #[derive(Debug)]
 pub struct Dated<'a> {
+    /// Number, stamp and values.
     pub reading: ReadingView<'a>,
+    /// The sensor that it is of.
     pub sensor: &'a Sensor,
     /// Unix milliseconds; without an anchor, the time since boot.
     pub time_ms: i64,
     /// Whether the device knew the date.
     pub clock_set: bool,
+}
+
+impl<'a> Dated<'a> {
+    /// Its values, each with the channel it is of. A value of a channel that the sensor does not
+    /// describe is left out: nothing would say what it means.
+    pub fn values(&self) -> impl Iterator<Item = (&'a Channel, &'a Value)> {
+        let channels = &self.sensor.channels;
+        let described = |(channel, value): &(u16, &'a Value)| {
+            Some((channels.get(usize::from(*channel))?, *value))
+        };
+        self.reading.cells.iter().filter_map(described)
+    }
 }
 
 /// The idempotency key of a batch: the same readings always have the same one.
@@ -52,10 +81,12 @@ impl fmt::Display for BatchId {
 }
 
 impl Batch {
+    /// The lowest sequence number; 0 if there are no readings.
     pub fn first_seq(&self) -> u64 {
         self.segments.first().map_or(0, |segment| segment.first_seq)
     }
 
+    /// The highest sequence number; 0 if there are no readings.
     pub fn last_seq(&self) -> u64 {
         self.segments.last().map_or(0, StoredSegment::last_seq)
     }
@@ -65,17 +96,21 @@ impl Batch {
         let mut ranges: Vec<(u64, u64)> = Vec::new();
         for segment in &self.segments {
             match ranges.last_mut() {
-                Some((_, last)) if *last + 1 == segment.first_seq => *last = segment.last_seq(),
+                Some((_, last)) if last.checked_add(1) == Some(segment.first_seq) => {
+                    *last = segment.last_seq();
+                }
                 _ => ranges.push((segment.first_seq, segment.last_seq())),
             }
         }
         ranges
     }
 
+    /// How many readings its segments announce.
     pub fn readings(&self) -> u64 {
         self.segments.iter().map(|segment| u64::from(segment.count)).sum()
     }
 
+    /// Its idempotency key.
     pub fn id(&self) -> BatchId {
         let (first, last) = (self.first_seq(), self.last_seq());
         let mut id = format!("{}-{:x}-{first}-{last}", self.device, self.epoch);
@@ -93,8 +128,20 @@ impl Batch {
         BatchId(id)
     }
 
+    /// The batch as bytes. A batch in memory always has a packed form; the error is postcard's.
     pub fn to_packed(&self) -> Result<Vec<u8>, postcard::Error> {
         postcard::to_stdvec(self)
+    }
+
+    /// Reads what [`Batch::to_packed`] gives, all of `bytes`: a second batch behind the first would
+    /// go unseen.
+    ///
+    /// The bytes may be anything. Each takes less than 100 bytes of memory, and a list that announces
+    /// more than it holds takes 1 MiB before that is noticed. Segments are taken as they are; they are
+    /// checked when they are decoded.
+    pub fn from_packed(bytes: &[u8]) -> Result<Self, PackedError> {
+        let (batch, rest) = postcard::take_from_bytes(bytes).map_err(PackedError::Batch)?;
+        if rest.is_empty() { Ok(batch) } else { Err(PackedError::Trailing(rest.len())) }
     }
 
     /// Visits every reading in order. Fails before the first visit of a segment that is damaged.

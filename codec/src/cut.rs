@@ -9,46 +9,43 @@ use std::ops::Range;
 use crate::segment::{Column, Section, Segment, Turn, weight};
 use crate::time::TimeBase;
 
-impl Segment {
-    /// The readings at these places in sequence order.
-    #[must_use]
-    pub fn part(&self, places: Range<usize>) -> Segment {
-        let (turns, rows) = self.turns_within(&places);
-        let mut part = Segment::default();
-        for section in self.filled() {
-            let Some(rows) = rows.get(&(section.sensor, section.base)) else { continue };
-            let section = section.part(rows);
-            part.count += section.times.len();
-            let values = section.columns.iter().flat_map(|column| &column.values);
-            part.cells += values.map(weight).sum::<usize>();
-            part.sections.push(section);
-        }
-        if !turns.is_sorted_by(|turn, next| turn.section() < next.section()) {
-            part.turns = turns;
-        }
-        part
+/// The readings of a segment at these places in sequence order.
+pub(crate) fn part(segment: &Segment, places: &Range<usize>) -> Segment {
+    let (turns, rows) = turns_within(segment, places);
+    let mut part = Segment::default();
+    for section in segment.filled() {
+        let Some(rows) = rows.get(&(section.sensor, section.base)) else { continue };
+        let section = section.part(rows);
+        part.count += section.times.len();
+        let values = section.columns.iter().flat_map(|column| &column.values);
+        part.cells += values.map(weight).sum::<usize>();
+        part.sections.push(section);
     }
+    if !turns.is_sorted_by(|turn, next| turn.section() < next.section()) {
+        part.turns = turns;
+    }
+    part
+}
 
-    /// The turns that visit these places, and the rows of each section that they visit: consecutive
-    /// ones, because the places are.
-    fn turns_within(&self, places: &Range<usize>) -> (Vec<Turn>, Rows) {
-        let (mut turns, mut rows, mut visited) = (Vec::new(), Rows::new(), Rows::new());
-        let mut start = 0;
-        for turn in self.turns().iter() {
-            let end = start + turn.rows;
-            let (first, last) = (start.max(places.start), end.min(places.end));
-            let known = visited.entry(turn.section()).or_insert(0..0);
-            let row = known.end;
-            known.end += turn.rows;
-            if first < last {
-                turns.push(Turn { rows: last - first, ..*turn });
-                let own = row + (first - start)..row + (last - start);
-                rows.entry(turn.section()).or_insert(own.start..own.start).end = own.end;
-            }
-            start = end;
+/// The turns that visit these places, and the rows of each section that they visit: consecutive
+/// ones, because the places are.
+fn turns_within(segment: &Segment, places: &Range<usize>) -> (Vec<Turn>, Rows) {
+    let (mut turns, mut rows, mut visited) = (Vec::new(), Rows::new(), Rows::new());
+    let mut start = 0;
+    for turn in segment.turns().iter() {
+        let end = start + turn.rows;
+        let (first, last) = (start.max(places.start), end.min(places.end));
+        let known = visited.entry(turn.section()).or_insert(0..0);
+        let row = known.end;
+        known.end += turn.rows;
+        if first < last {
+            turns.push(Turn { rows: last - first, ..*turn });
+            let own = row + (first - start)..row + (last - start);
+            rows.entry(turn.section()).or_insert(own.start..own.start).end = own.end;
         }
-        (turns, rows)
+        start = end;
     }
+    (turns, rows)
 }
 
 /// By section: sensor and time base.

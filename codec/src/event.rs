@@ -13,15 +13,24 @@ use crate::time::{Anchor, Moment};
 /// An operational event on its way upstream. (device, epoch, position) names it for ever.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToldEvent {
+    /// Its number among the published events of its epoch, from 1.
     pub position: u64,
+    /// What it is about, such as `port/mcu`.
     pub stream: String,
+    /// The boot in which it happened.
     pub boot: u32,
     /// Milliseconds since that boot.
     pub at_ms: i64,
+    /// What happened.
     pub event: PublishedEvent,
 }
 
 impl ToldEvent {
+    /// When it happened.
+    pub fn at(&self) -> Moment {
+        Moment { boot: self.boot, ms: self.at_ms }
+    }
+
     /// The boots that date it and what it says.
     pub fn boots(&self) -> impl Iterator<Item = u32> {
         let span = match &self.event {
@@ -34,34 +43,39 @@ impl ToldEvent {
 
 /// An operational fact that an operator far away should know of. Each is of a stream, named first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the sentence of a variant names its fields")]
 pub enum PublishedEvent {
-    /// `registry`: sensor `id` is now described so.
+    /// `registry`: sensor number `id` is now described by `sensor`.
     SensorDescribed { id: u32, sensor: Sensor },
-    /// `clock`: the device booted.
+    /// `clock`: the device booted; `boot` counts from 0, `id` is the kernel's boot id.
     BootStarted { boot: u32, id: String },
-    /// `clock`: the wall clock was read, set or stepped.
+    /// `clock`: the wall clock was read, set or stepped; from here on `anchor` dates that boot.
     ClockAnchored { boot: u32, anchor: Anchor },
-    /// `ledger`: stored readings were lost.
+    /// `ledger`: the stored readings `first` to `last` were lost.
     Lost { loss: Loss, first: u64, last: u64 },
-    /// `ledger`: the log was full; `count` readings of this range that some sink still lacked are gone.
+    /// `ledger`: the log was full; `count` of the readings `first` to `last`, which some sink still
+    /// lacked, are gone. The first and the last of them arrived at `from` and `to`.
     Evicted { lane: Lane, first: u64, last: u64, count: u64, from: Moment, to: Moment },
     /// `port/<name>`: the port delivers bytes.
     PortOpened,
-    /// `port/<name>`: the port is gone or cannot be opened.
+    /// `port/<name>`: the port is gone or cannot be opened, for this `reason`.
     PortLost { reason: String },
-    /// `port/<name>`: what could not be framed or decoded since the last such event.
+    /// `port/<name>`: what could not be framed or decoded since the last such event, as `faults`.
     FramesLost { faults: FaultCounts },
-    /// `sink/<name>`: the breaker moved.
+    /// `sink/<name>`: the breaker moved `to` a state, for a `cause`; none, if that is empty.
     BreakerMoved { to: String, cause: String },
-    /// `config`: the daemon started under another configuration or version than before.
+    /// `config`: the daemon goes on under another configuration or `version` than before; `digest` is
+    /// the CRC-32 of the configuration, and a `generation` is counted for each change.
     ConfigApplied { generation: u32, digest: u32, version: String },
-    /// `log`: from here on, numbers belong to this life of the log; `from` is the first it may offer.
+    /// `log`: from here on, numbers belong to this `epoch`; `from` is the first that it may offer.
     EpochBegan { epoch: u64, from: u64, reason: EpochReason },
-    /// `quarantine/<sink>`: the sink will never take these readings; they are kept aside.
+    /// `quarantine/<sink>`: the sink will never take the readings `first` to `last`, for the `reason`
+    /// that it gave; they are kept aside.
     Refused { first: u64, last: u64, reason: String },
-    /// `quarantine/<sink>`: a person wants them offered once more.
+    /// `quarantine/<sink>`: a person wants the readings `first` to `last` offered once more.
     Replayed { first: u64, last: u64 },
-    /// `quarantine/<sink>`: they are not kept any more, by a person's wish or for want of room.
+    /// `quarantine/<sink>`: the readings `first` to `last` are not kept any more, by a person's wish or
+    /// for want of room.
     Discarded { first: u64, last: u64 },
 }
 
@@ -101,6 +115,7 @@ pub enum EpochReason {
 }
 
 impl EpochReason {
+    /// The word for it in lines, metrics and logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Created => "created",

@@ -20,6 +20,7 @@ macro_rules! faults {
         pub enum Fault { $(#[doc = $doc] $name,)+ }
 
         impl Fault {
+            /// In the order of their counts in [`FaultCounts`].
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
             /// The label in metrics, logs and `/status`.
@@ -32,6 +33,7 @@ macro_rules! faults {
                 match self { $(Self::$name => $doc),+ }
             }
 
+            /// Where in the pipeline it stands.
             pub fn stage(self) -> Stage {
                 match self { $(Self::$name => Stage::$stage),+ }
             }
@@ -62,6 +64,7 @@ faults! {
 pub struct FaultCounts(Vec<u64>);
 
 impl FaultCounts {
+    /// Counts a fault `count` times more.
     pub fn add(&mut self, fault: Fault, count: u64) {
         let at = fault as usize;
         if self.0.len() <= at {
@@ -71,10 +74,12 @@ impl FaultCounts {
         self.0[at] = self.0[at].saturating_add(count);
     }
 
+    /// How often a fault occurred.
     pub fn get(&self, fault: Fault) -> u64 {
         self.0.get(fault as usize).copied().unwrap_or(0)
     }
 
+    /// How many faults of a stage occurred.
     pub fn total(&self, stage: Stage) -> u64 {
         self.seen().filter(|(fault, _)| fault.stage() == stage).map(|(_, count)| count).sum()
     }
@@ -84,6 +89,7 @@ impl FaultCounts {
         Fault::ALL.iter().map(|fault| (*fault, self.get(*fault))).filter(|(_, count)| *count > 0)
     }
 
+    /// Adds the counts of `other`.
     pub fn merge(&mut self, other: &Self) {
         for (fault, count) in other.seen() {
             self.add(fault, count);

@@ -6,9 +6,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Lane {
+    /// What cannot wait.
     Alarm,
+    /// Readings as they come.
     #[default]
     Live,
+    /// What the device has caught up on.
     Backfill,
 }
 
@@ -19,6 +22,7 @@ impl Lane {
     /// In the order in which they have to go when there is no room.
     pub const LOWEST_FIRST: [Self; 3] = [Self::Backfill, Self::Live, Self::Alarm];
 
+    /// The word for it in configuration, lines and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Alarm => "alarm",

@@ -1,7 +1,12 @@
-//! The readings of an outstation, as they are kept and as they travel.
+//! What a receiver of an outstation decodes, and what its log stores.
 //!
-//! No I/O, no clock, no threads: bytes in, values out, and back.
-
+//! ```text
+//!  readings ─push▶ Segment ─encode▶ body ─sealed▶ StoredSegment ─┐
+//!                     ▲                               │          ├▶ Batch ◀═▶ packed bytes
+//!  Dated ◀─for_each───┴───────────────decode──────────┘  events ─┘
+//! ```
+//!
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 // What was observed, and when.
@@ -24,7 +29,7 @@ mod lane;
 mod loss;
 mod stored_segment;
 
-pub use batch::{Batch, BatchId, Dated};
+pub use batch::{Batch, BatchId, Dated, PackedError};
 pub use body::{TEXT_MAX, VERSION};
 pub use event::{EpochReason, PublishedEvent, ToldEvent};
 pub use fault::{Fault, FaultCounts, Stage};

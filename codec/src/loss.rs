@@ -16,8 +16,10 @@ pub enum Loss {
 }
 
 impl Loss {
+    /// All reasons.
     pub const ALL: [Self; 4] = [Self::Overflow, Self::Evicted, Self::Damaged, Self::Refused];
 
+    /// The label in metrics, logs and `/status`.
     pub fn reason(self) -> &'static str {
         match self {
             Self::Overflow => "overflow",

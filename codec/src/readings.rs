@@ -23,14 +23,17 @@ pub struct Readings {
 }
 
 impl Readings {
+    /// How many there are.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
+    /// The sensors, in the order in which they were first seen.
     pub fn sensors(&self) -> &[Arc<Sensor>] {
         &self.sensors
     }

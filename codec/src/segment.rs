@@ -27,12 +27,16 @@ pub const CELLS_MAX: usize = 16 * READINGS_MAX;
 /// So many bytes of text weigh as much as one value.
 pub const TEXT_BYTES_PER_CELL: usize = 16;
 
+/// Why bytes are no segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SegmentError {
+    /// A later program wrote it.
     #[error("segment version {0} is not known to this program")]
     Version(u8),
+    /// There is no body, or nothing of it was asked for.
     #[error("segment is empty")]
     Empty,
+    /// The checksum is wrong, or no encoder wrote this, or it refers to what is not described.
     #[error("segment does not hold what it announces")]
     Malformed,
 }
@@ -77,18 +81,23 @@ pub struct Segment {
 /// One reading as a receiver sees it.
 #[derive(Debug)]
 pub struct ReadingView<'a> {
+    /// Its sequence number.
     pub seq: u64,
+    /// The number of its sensor.
     pub sensor: u32,
+    /// When it was taken.
     pub stamp: Stamp,
     /// (channel, value), in the order of the segment's columns.
     pub cells: &'a [(u16, &'a Value)],
 }
 
 impl Segment {
+    /// How many readings it holds.
     pub fn len(&self) -> usize {
         self.count
     }
 
+    /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -98,6 +107,7 @@ impl Segment {
         self.cells
     }
 
+    /// Adds one reading; `cells` are (channel, value), each channel once.
     pub fn push(&mut self, sensor: u32, stamp: Stamp, cells: impl Iterator<Item = (u16, Value)>) {
         debug_assert!(self.turns.is_empty(), "the order of a merged segment is settled");
         let section = section_of(&mut self.sections, sensor, stamp.base);
@@ -217,7 +227,8 @@ impl Segment {
                     ms: cursors[at].advance(&self.sections[at], &mut cells),
                 };
                 visit(ReadingView { seq, sensor: turn.sensor, stamp, cells: &cells });
-                seq += 1;
+                // Whoever states a number near the end of all numbers does not stop the program.
+                seq = seq.wrapping_add(1);
             }
         }
     }

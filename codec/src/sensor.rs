@@ -14,16 +14,21 @@ pub const NAME_MAX: usize = 64;
 /// One measured quantity of a sensor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Channel {
+    /// Unique within the sensor.
     pub name: String,
     /// UCUM or SI symbol as the sensor states it; empty when nobody said.
     pub unit: String,
+    /// The widest kind of value it has shown.
     pub kind: ValueType,
 }
 
 /// One thing behind a port. Channels are only ever appended, so that an index stays valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sensor {
+    /// The port it is behind.
     pub port: String,
+    /// Unique within the port.
     pub name: String,
+    /// Values name them by their place here.
     pub channels: Vec<Channel>,
 }

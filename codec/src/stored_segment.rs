@@ -2,19 +2,24 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cut;
 use crate::lane::Lane;
 use crate::segment::{Segment, SegmentError};
 
 /// A committed segment, as it stands in the log and as it travels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredSegment {
+    /// The number of its first reading.
     pub first_seq: u64,
+    /// How many readings it has, with consecutive numbers.
     pub count: u32,
+    /// The lane of all of them.
     pub lane: Lane,
     /// The number of the boot that times on the boot base count from.
     pub boot: u32,
     /// See [`StoredSegment::checksum`].
     pub crc: u32,
+    /// The readings, as [`Segment::encode`] writes them.
     pub body: Vec<u8>,
 }
 
@@ -26,6 +31,7 @@ impl StoredSegment {
         segment
     }
 
+    /// The number of its last reading.
     pub fn last_seq(&self) -> u64 {
         self.first_seq.saturating_add(u64::from(self.count)).saturating_sub(1)
     }
@@ -51,6 +57,7 @@ impl StoredSegment {
         Segment::sensors(&self.body, self.count as usize).unwrap_or_default()
     }
 
+    /// Its readings, if it is what was written.
     pub fn decode(&self) -> Result<Segment, SegmentError> {
         if !self.is_sound() {
             return Err(SegmentError::Malformed);
@@ -65,7 +72,7 @@ impl StoredSegment {
             return Err(SegmentError::Empty);
         }
         let place = |seq: u64| usize::try_from(seq - self.first_seq).unwrap_or(usize::MAX);
-        let mut part = self.decode()?.part(place(first)..place(last) + 1);
+        let mut part = cut::part(&self.decode()?, &(place(first)..place(last) + 1));
         let count = u32::try_from(part.len()).unwrap_or(u32::MAX);
         Ok(Self::sealed(first, count, self.lane, self.boot, part.encode()))
     }

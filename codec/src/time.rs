@@ -21,15 +21,19 @@ pub enum TimeBase {
 /// When a reading was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
+    /// The clock.
     pub base: TimeBase,
+    /// Milliseconds on it.
     pub ms: i64,
 }
 
 impl Stamp {
+    /// A time since this boot of the device.
     pub fn boot(ms: i64) -> Self {
         Self { base: TimeBase::Boot, ms }
     }
 
+    /// A time since 1970 UTC.
     pub fn unix(ms: i64) -> Self {
         Self { base: TimeBase::Unix, ms }
     }
@@ -38,7 +42,9 @@ impl Stamp {
 /// A moment as the log knows it: a number of a boot, and the milliseconds since that boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Moment {
+    /// The number of the boot; they count from 0.
     pub boot: u32,
+    /// Milliseconds since that boot.
     pub ms: i64,
 }
 
@@ -52,6 +58,7 @@ pub struct Anchor {
 }
 
 impl Anchor {
+    /// What two clocks showed at one moment: Unix milliseconds, and milliseconds since boot.
     pub fn new(wall_ms: i64, since_boot_ms: i64) -> Self {
         Self { boot_at_ms: wall_ms - since_boot_ms, set: wall_ms >= CLOCK_SET_AFTER_MS }
     }

@@ -9,25 +9,35 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ValueType {
+    /// True or false.
     Bool,
+    /// A whole number of 64 bits.
     Int,
+    /// A number of single precision.
     F32,
+    /// A number of double precision.
     F64,
+    /// UTF-8.
     Text,
 }
 
 /// One observed value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Value {
+    /// True or false.
     Bool(bool),
+    /// A whole number.
     Int(i64),
+    /// A number of single precision; NaN and infinities are values too.
     F32(f32),
+    /// A number of double precision; NaN and infinities are values too.
     F64(f64),
     /// Shared, because a state repeats: `ok`, `ok`, `ok`.
     Text(Arc<str>),
 }
 
 impl Value {
+    /// The kind of this one value; that of its channel may be wider.
     pub fn kind(&self) -> ValueType {
         match self {
             Self::Bool(_) => ValueType::Bool,

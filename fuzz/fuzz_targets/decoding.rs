@@ -1,8 +1,8 @@
 //! What the two targets of the serial line have in common: any bytes, in any pieces, and the books.
 
-use outstation_codec::Stage;
 use outstation::domain::model::ledger::Ledger;
 use outstation::ingest::{Decoder, Outbox};
+use outstation_codec::Stage;
 
 /// Feeds all of it in pieces of this size; with an interruption after each, if told so.
 fn feed(decoder: &mut Decoder, bytes: &[u8], piece: usize, interrupted: bool) -> Outbox {

@@ -11,7 +11,6 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use outstation_codec::{Channel, Lane, Sensor, Stamp, Value, ValueType};
 use libfuzzer_sys::fuzz_target;
 use outstation::clock::Clock;
 use outstation::config::Log;
@@ -19,6 +18,7 @@ use outstation::event_log::actor::LogActor;
 use outstation::event_log::settings::{LogConfig, SinkRules};
 use outstation::event_log::{Append, Ask, Limits, LogHandle, LogStatus, Received, channel};
 use outstation::supervisor::pulse::Pulse;
+use outstation_codec::{Channel, Lane, Sensor, Stamp, Value, ValueType};
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;

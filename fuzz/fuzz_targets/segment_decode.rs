@@ -6,14 +6,14 @@
 
 #![no_main]
 
-use outstation_codec::{Batch, Lane, Segment, StoredSegment};
 use libfuzzer_sys::fuzz_target;
+use outstation_codec::{Batch, Lane, Segment, StoredSegment};
 
 fuzz_target!(|bytes: &[u8]| {
     if let Some((count, body)) = bytes.split_first_chunk::<4>() {
         segment(u32::from_le_bytes(*count), body);
     }
-    if let Ok((batch, _)) = postcard::take_from_bytes::<Batch>(bytes) {
+    if let Ok(batch) = Batch::from_packed(bytes) {
         let mut readings = 0;
         let visited = batch.for_each(|_| readings += 1);
         assert!(visited.is_err() || readings == batch.readings());

@@ -3,9 +3,9 @@
 //! Senders may be hostile: names and numbers are checked here before anything is computed with them or
 //! stored.
 
-use outstation_codec::{CHANNELS_MAX, NAME_MAX, SegmentError};
-
 use std::io;
+
+use outstation_codec::{CHANNELS_MAX, NAME_MAX, PackedError, SegmentError};
 
 /// Segments announce readings almost for free: this bounds the time of one upload.
 pub(super) const READINGS_MAX: u64 = 1 << 20;
@@ -23,10 +23,8 @@ const DEVICE_BYTES_MAX: usize = 64;
 pub(super) enum Malformed {
     #[error("failed to decompress the body")]
     Compression(#[source] io::Error),
-    #[error("failed to read the batch")]
-    Batch(#[source] postcard::Error),
-    #[error("{0} bytes follow the batch")]
-    Trailing(usize),
+    #[error(transparent)]
+    Batch(#[from] PackedError),
     #[error("line {line} is longer than {} MiB", LINE_BYTES_MAX >> 20)]
     LongLine { line: u64 },
     #[error("failed to read line {line}")]

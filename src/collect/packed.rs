@@ -46,11 +46,7 @@ fn read(body: impl Read) -> Result<Vec<u8>, Refusal> {
 }
 
 fn parse(bytes: &[u8]) -> Result<Batch, Malformed> {
-    let (batch, rest) = postcard::take_from_bytes::<Batch>(bytes).map_err(Malformed::Batch)?;
-    // A second batch behind the first would be answered with 200 and be lost.
-    if !rest.is_empty() {
-        return Err(Malformed::Trailing(rest.len()));
-    }
+    let batch = Batch::from_packed(bytes)?;
     let Batch { segments, sensors, boots, events, .. } = &batch;
     let lists = [segments.len(), sensors.len(), boots.len(), events.len()];
     if lists.into_iter().any(|length| length > LIST_MAX) {

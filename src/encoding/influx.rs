@@ -62,8 +62,7 @@ impl Lines<'_> {
         let begin = self.out.len();
         self.start(device, dated);
         let mut separator = ' ';
-        for (channel, value) in dated.reading.cells {
-            let Some(channel) = dated.sensor.channels.get(usize::from(*channel)) else { continue };
+        for (channel, value) in dated.values() {
             let before = self.out.len();
             self.out.push(separator);
             push_field_key(&mut self.out, &channel.name);

@@ -77,8 +77,7 @@ fn write_reading(out: &mut Vec<u8>, dated: &Dated<'_>, lane: &str) -> io::Result
     out.extend_from_slice(lane.as_bytes());
     out.extend_from_slice(b",\"values\":{");
     let mut separator = "";
-    for (channel, value) in dated.reading.cells {
-        let Some(channel) = sensor.channels.get(usize::from(*channel)) else { continue };
+    for (channel, value) in dated.values() {
         write!(out, "{separator}{}:", quoted(&channel.name))?;
         match (channel.kind, value) {
             // A sensor that says `20` between `20.5` and `19.5` means a float.

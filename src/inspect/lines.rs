@@ -64,7 +64,7 @@ fn row(dated: &Dated<'_>) -> String {
     let (port, name) = (printable(&sensor.port), printable(&sensor.name));
     let mut row =
         format!("{:>8}  {}{unset}  {port}/{name}", dated.reading.seq, rfc3339(dated.time_ms));
-    for (channel, value) in values(dated) {
+    for (channel, value) in dated.values() {
         // Writing into memory does not fail.
         let _ = write!(row, "  {}={}", printable(&channel.name), printable(&text(value)));
         if !channel.unit.is_empty() {
@@ -87,22 +87,11 @@ fn records(dated: &Dated<'_>) -> String {
         quoted(&sensor.name)
     );
     let mut records = String::new();
-    for (channel, value) in values(dated) {
+    for (channel, value) in dated.values() {
         let (name, unit, value) = (quoted(&channel.name), quoted(&channel.unit), text(value));
         let _ = write!(records, "{head},{name},{},{unit}\r\n", quoted(&value));
     }
     records
-}
-
-fn values<'a>(
-    dated: &'a Dated<'_>,
-) -> impl Iterator<Item = (&'a outstation_codec::Channel, &'a Value)> {
-    let channels = &dated.sensor.channels;
-    dated
-        .reading
-        .cells
-        .iter()
-        .filter_map(|(channel, value)| Some((channels.get(usize::from(*channel))?, *value)))
 }
 
 /// Floats always as such, and exact, as in JSON; here what is no number can be said too.

@@ -8,7 +8,7 @@ use crate::{assert_none, code, offenders, sources};
 const SINKS: [&str; 4] = ["src/sink_http", "src/sink_mqtt", "src/sink_nats", "src/sink_prometheus"];
 
 #[test]
-fn the_domain_is_pure() {
+fn the_codec_and_the_domain_are_pure() {
     let words = [
         "tokio",
         "tracing",
@@ -31,10 +31,12 @@ fn the_domain_is_pure() {
         "crate::config",
         "crate::supervisor",
     ];
-    assert_none(
-        &offenders("src/domain", &words, &[]),
-        "`domain` decides; it neither waits, logs nor touches anything",
-    );
+    for folder in ["codec/src", "src/domain"] {
+        assert_none(
+            &offenders(folder, &words, &[]),
+            "codec and domain compute; they neither wait, log nor touch anything",
+        );
+    }
 }
 
 #[test]

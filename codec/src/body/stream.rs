@@ -34,6 +34,7 @@ const TEXT_BYTES_MAX: usize = 16 << 20;
 const MODELS_MAX: usize = 16;
 
 impl Segment {
+    /// The body of these readings. It takes `&mut self` for memory that it uses again.
     pub fn encode(&mut self) -> Vec<u8> {
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut encoder = Encoder::new(vec![VERSION]);
