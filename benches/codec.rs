@@ -20,8 +20,8 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use outstation::bench::w1::Lines as W1;
-use outstation::config::{Format, Lines, TimeKey, TimeUnit};
-use outstation::ingest::{Decoder, LinesDecoder, Outbox};
+use outstation::config::{Format, Framing, Lines, TimeKey, TimeUnit};
+use outstation::ingest::{Decoder, Outbox};
 use outstation_codec::{Segment, Stamp, Value};
 
 #[path = "codec/workloads.rs"]
@@ -115,7 +115,7 @@ fn parse(text: &str) {
         sequence_key: Some("seq".into()),
         line_max: 4096,
     };
-    let mut decoder = Decoder::Lines(Box::new(LinesDecoder::new("w1", &lines)));
+    let mut decoder = Decoder::new("w1", &Framing::Lines(lines));
     for chunk in text.as_bytes().chunks(4096) {
         let mut out = Outbox::default();
         decoder.feed(chunk, 0, &mut out);

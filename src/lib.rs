@@ -42,6 +42,7 @@ mod sink_prometheus;
 pub mod app;
 pub mod clock;
 pub mod config;
+pub mod console;
 pub mod control;
 pub mod credentials;
 pub mod device;

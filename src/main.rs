@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use outstation::cli::{self, Cli, CliError};
+use outstation::console;
 use outstation::error_chain::error_chain;
 use outstation::telemetry;
 
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
         Err(error) => {
             let reason = error_chain(&error);
             if !telemetry::fail(&reason) {
-                cli::complain(&format!("outstation: {reason}"));
+                console::complain(&format!("outstation: {reason}"));
             }
             code_of(&error)
         }

@@ -19,11 +19,11 @@ fn feed(decoder: &mut Decoder, bytes: &[u8], piece: usize, interrupted: bool) ->
 
 /// Whatever has come, every byte and every frame is in the books once.
 fn check(decoder: &Decoder, out: &Outbox) {
-    let (open, intake) = (decoder.open(), &out.intake);
+    let (partial, intake) = (decoder.partial(), &out.intake);
     let bytes = intake.frame_bytes + intake.fault_bytes + intake.padding_bytes;
-    assert_eq!(intake.bytes, bytes + open.bytes, "bytes = frame + fault + padding + open");
+    assert_eq!(intake.bytes, bytes + partial.bytes, "bytes = frame + fault + padding + partial");
     let frames = intake.accepted + intake.control + intake.faults.total(Stage::Decode);
-    assert_eq!(intake.frames, frames + open.frames, "frames = accepted + control + faults + open");
+    assert_eq!(intake.frames, frames + partial.frames, "frames = accepted + control + faults + partial");
 }
 
 /// The first byte says how the rest arrives.
@@ -37,9 +37,9 @@ pub(crate) fn examine(new: impl Fn() -> Decoder, bytes: &[u8]) {
     if how & 1 == 1 {
         let mut decoder = new();
         let out = feed(&mut decoder, bytes, usize::from(how >> 1), true);
-        assert_eq!(decoder.open().bytes, 0, "what was interrupted is over");
+        assert_eq!(decoder.partial().bytes, 0, "what was interrupted is over");
         let ledger = Ledger { uncommitted: out.intake.accepted, intake: out.intake, ..Ledger::default() };
-        let frames_open = decoder.open().frames;
-        assert!(frames_open > 0 || ledger.imbalances().is_empty(), "{:?}", ledger.imbalances());
+        let frames_partial = decoder.partial().frames;
+        assert!(frames_partial > 0 || ledger.imbalances().is_empty(), "{:?}", ledger.imbalances());
     }
 }

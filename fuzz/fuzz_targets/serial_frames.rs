@@ -9,8 +9,9 @@
 mod decoding;
 
 use libfuzzer_sys::fuzz_target;
-use outstation::ingest::{Decoder, PostcardDecoder};
+use outstation::config::Framing;
+use outstation::ingest::Decoder;
 
 fuzz_target!(|bytes: &[u8]| {
-    decoding::examine(|| Decoder::Postcard(Box::new(PostcardDecoder::new("p"))), bytes);
+    decoding::examine(|| Decoder::new("p", &Framing::Postcard), bytes);
 });

@@ -9,8 +9,8 @@
 mod decoding;
 
 use libfuzzer_sys::fuzz_target;
-use outstation::config::{Format, Lines, TimeKey, TimeUnit};
-use outstation::ingest::{Decoder, LinesDecoder};
+use outstation::config::{Format, Framing, Lines, TimeKey, TimeUnit};
+use outstation::ingest::Decoder;
 
 // The first byte says what lines are, the rest is for `decoding`.
 fuzz_target!(|bytes: &[u8]| {
@@ -24,12 +24,12 @@ fuzz_target!(|bytes: &[u8]| {
         }
     };
     let all = what & 0x80 != 0;
-    let lines = Lines {
+    let lines = Framing::Lines(Lines {
         format,
         sensor_key: all.then(|| "id".to_owned()),
         time: all.then(|| TimeKey { key: "ts".to_owned(), unit: TimeUnit::Milliseconds }),
         sequence_key: all.then(|| "n".to_owned()),
         line_max: 256,
-    };
-    decoding::examine(|| Decoder::Lines(Box::new(LinesDecoder::new("p", &lines))), bytes);
+    });
+    decoding::examine(|| Decoder::new("p", &lines), bytes);
 });

@@ -10,7 +10,7 @@ use super::start::{self, Common};
 use super::statuses::Statuses;
 use super::tails::Tails;
 use crate::clock::Clock;
-use crate::config::{Config, Http};
+use crate::config::{self, Config, Http};
 use crate::discovery::announce;
 use crate::event_log::LogStatus;
 use crate::event_log::settings::LogConfig;
@@ -135,7 +135,7 @@ impl Parts {
         supervisor: &mut Supervisor,
         config: Config,
     ) -> Result<Moved, SupervisorError> {
-        for warning in config.warnings() {
+        for warning in config::warnings(&config) {
             ConfigDoubtful { warning: &warning }.report();
         }
         let change = Change::between(&self.config, &config);

@@ -39,9 +39,9 @@ impl Statuses {
         let before = || watch::Sender::new(new.clone());
         let status = self.ports.entry(port.name.clone()).or_insert_with(before);
         status.send_modify(|status| {
-            let (intake, open) = (std::mem::take(&mut status.intake), status.open);
+            let (intake, partial) = (std::mem::take(&mut status.intake), status.partial);
             let (recovered, unrecorded_bytes) = (status.recovered, status.unrecorded_bytes);
-            *status = PortStatus { intake, open, recovered, unrecorded_bytes, ..new };
+            *status = PortStatus { intake, partial, recovered, unrecorded_bytes, ..new };
         });
         status.clone()
     }

@@ -93,14 +93,8 @@ impl Child {
         Ok(targets.filter_map(inode).collect())
     }
 
-    pub fn usage(&self) -> Result<Usage, super::BenchError> {
-        self.read_usage().map_err(|source| super::BenchError::System {
-            operation: "read /proc of the daemon",
-            source,
-        })
-    }
-
-    fn read_usage(&self) -> io::Result<Usage> {
+    /// What the kernel charged to it so far.
+    pub fn usage(&self) -> io::Result<Usage> {
         let proc = format!("/proc/{}", self.0.id());
         let status = std::fs::read_to_string(format!("{proc}/status"))?;
         let io = std::fs::read_to_string(format!("{proc}/io"))?;

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{CliError, complain, runtime, say};
+use super::CliError;
+use super::runtime::runtime;
 use crate::bench::machine::Machine;
 use crate::bench::storage::{self, Latency, StorageFigures};
 use crate::bench::{self, BenchError, Figures};
 use crate::clock::Clock;
+use crate::console::{complain, say};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use super::CliError;
+use super::arguments::CONFIG_PATH;
 use super::log::FlashArgs;
-use super::{CONFIG_PATH, CliError, complain, say};
-use crate::config::Config;
+use crate::config::{self, Config};
+use crate::console::{complain, say};
 use crate::error_chain::error_chain;
 use crate::http;
 use crate::upload::sinks;
@@ -28,7 +30,7 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
         // A comment, so that what is printed is still a configuration.
         say(&format!("\n# flash: {}", args.flash.at_most(config.log.commit_interval)));
     }
-    for warning in config.warnings() {
+    for warning in config::warnings(&config) {
         complain(&format!("warning: {warning}"));
     }
     let faults = faults(&config);

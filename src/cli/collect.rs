@@ -3,8 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{CliError, LogFormatArg, Signals, runtime, say};
+use super::CliError;
+use super::arguments::LogFormatArg;
+use super::runtime::{Signals, runtime};
 use crate::collect::{Collector, CollectorConfig, Store};
+use crate::console::say;
 use crate::credentials::file::{FileKind, NamedFile};
 use crate::discovery::mdns::{Announcement, COLLECTOR};
 use crate::telemetry::{self, LogFilter};

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{CliError, Signals, complain, runtime, say};
+use super::CliError;
+use super::runtime::{Signals, runtime};
+use crate::console::{complain, say};
 use crate::demo::{self, DATABASES, Glimpse, Script};
 use crate::telemetry::{self, LogFilter, LogFormat};
 

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{CliError, complain, runtime, say};
+use super::CliError;
+use super::runtime::runtime;
 use crate::clock::Clock;
+use crate::console::{complain, say};
 use crate::discovery::file_sd::{self, merge, shared_names};
 use crate::discovery::{self, Outstation};
 

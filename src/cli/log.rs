@@ -6,9 +6,12 @@ use std::time::Duration;
 use clap::Subcommand;
 use outstation_codec::CLOCK_SET_AFTER_MS;
 
-use super::{CONFIG_PATH, CliError, Signals, complain, runtime, say};
+use super::CliError;
+use super::arguments::CONFIG_PATH;
+use super::runtime::{Signals, runtime};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::console::{complain, say};
 use crate::domain::policy::wear::{Flash, Load};
 use crate::inspect::export::{self, Export};
 use crate::inspect::lines::Format;

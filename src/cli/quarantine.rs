@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
+use super::arguments::CONFIG_PATH;
 use super::log::Which;
-use super::{CONFIG_PATH, CliError, complain, runtime, say};
+use super::runtime::runtime;
+use super::{CliError, QuarantineError};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::console::{complain, say};
 use crate::control::client::{self, ControlError};
 use crate::device;
 use crate::domain::model::quarantine::{Done, Order, Wish};
@@ -91,22 +94,6 @@ impl Numbers {
         };
         numbers.iter().map(range).collect::<Option<Vec<_>>>().filter(|ranges| !ranges.is_empty())
     }
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum QuarantineError {
-    #[error(transparent)]
-    Control(#[from] ControlError),
-    #[error(
-        "the log is in use, and no daemon listens at `{}`: it is just starting, or of an earlier version; \
-         try again, or stop it first",
-        .path.display()
-    )]
-    Unheard { path: PathBuf },
-    #[error("no daemon runs, and the log cannot be opened without it: {advice}")]
-    Alone { advice: String },
-    #[error("{0}")]
-    Declined(String),
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{CONFIG_PATH, CliError, LogFormatArg, Signals, check, runtime};
+use super::arguments::{CONFIG_PATH, LogFormatArg};
+use super::runtime::{Signals, runtime};
+use super::{CliError, check};
 use crate::app::{App, AppError};
 use crate::clock::Clock;
 use crate::config::Config;

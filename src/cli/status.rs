@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use hyper::StatusCode;
 use serde_json::Value;
 
-use super::{CliError, runtime, say};
+use super::runtime::runtime;
+use super::{CliError, StatusError};
 use crate::config::TlsFiles;
-use crate::http::fetch::{self, FetchError, Proof};
+use crate::console::say;
+use crate::http::fetch::{self, Proof};
 use crate::telemetry::harmless;
 
 #[derive(Debug, clap::Args)]
@@ -48,18 +50,6 @@ impl ProofArgs {
         let tls = TlsFiles { ca_file: self.ca_file.clone(), identity };
         Proof { tls, login: self.username.clone().zip(self.password_file.clone()) }
     }
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum StatusError {
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
-    #[error("`{url}` answered {status}: {said}")]
-    Refused { url: String, status: StatusCode, said: String },
-    #[error("`{url}` answered {status}; is this the local port of an outstation?")]
-    Answer { url: String, status: StatusCode },
-    #[error("`{url}` did not answer with JSON; is this the local port of an outstation?")]
-    Json { url: String, source: serde_json::Error },
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {

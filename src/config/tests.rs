@@ -77,7 +77,7 @@ fn the_examples_of_what_ships_hold_when_put_to_use() {
     assert_eq!((config.ports.len(), config.sinks.len()), (3, 7));
     assert_eq!(config.ports[0].framing, Framing::Postcard);
     assert_eq!(config.ports[0].line, LineSettings::default());
-    assert_eq!(config.warnings(), Vec::<String>::new());
+    assert_eq!(warnings(&config), Vec::<String>::new());
 }
 
 #[test]
@@ -318,16 +318,16 @@ fn misspelt_log_filters_are_refused() {
 fn warnings_name_what_is_legal_but_hardly_meant() {
     let text = "[log]\npath = \"log.db\"\n".to_owned()
         + &sink("url = \"http://10.1.2.3/\"\ntoken_file = \"/t\"\nca_file = \"/c\"");
-    let warnings = parse(&text).warnings();
+    let said = warnings(&parse(&text));
     let starts =
         ["there is no [[port]]", "log.path `log.db`", "sink `cloud` sends its secrets to `10.1"];
-    assert_eq!(warnings.len(), 4);
-    assert!(starts.iter().zip(&warnings).all(|(start, warning)| warning.starts_with(start)));
-    assert_eq!(Config::default().warnings().len(), 2);
+    assert_eq!(said.len(), 4);
+    assert!(starts.iter().zip(&said).all(|(start, warning)| warning.starts_with(start)));
+    assert_eq!(warnings(&Config::default()).len(), 2);
     for host in ["localhost", "127.1.2.3:80", "[::1]:80"] {
         let text = sink(&format!("url = \"http://{host}/\"\ntoken_file = \"/t\""));
         assert_eq!(
-            parse(&text).warnings().len(),
+            warnings(&parse(&text)).len(),
             1,
             "{host} is loopback; only the port is missing"
         );
@@ -355,7 +355,7 @@ fn what_does_not_fit_together_at_the_local_port_is_said_at_once() {
 #[test]
 fn a_local_port_that_is_open_to_everybody_is_warned_of() {
     let warned = |keys: &str| {
-        let warnings = parse(&format!("[http]\n{keys}")).warnings();
+        let warnings = warnings(&parse(&format!("[http]\n{keys}")));
         warnings.into_iter().filter(|warning| warning.starts_with("http.")).collect::<Vec<_>>()
     };
     let open = "listen = \"[::]:9437\"\n";
@@ -381,7 +381,7 @@ fn a_local_port_that_is_open_to_everybody_is_warned_of() {
 #[test]
 fn announcing_what_cannot_be_reached_is_warned_of() {
     let warned = |http: &str| {
-        let warnings = parse(&format!("[http]\n{http}\n")).warnings();
+        let warnings = warnings(&parse(&format!("[http]\n{http}\n")));
         warnings.iter().any(|warning| warning.starts_with("http.announce has no effect"))
     };
     for listen in ["", "listen = \"off\"", "listen = \"[::1]:9437\""] {
@@ -397,7 +397,7 @@ fn alarms_that_cannot_overtake_while_a_sink_is_held_back_are_warned_of() {
                  [[alarm]]\nport = \"p\"\nchannel = \"t\"\nabove = 1.0\n";
     let warned = |alarm: &str, keys: &str| {
         let url = "url = \"http://localhost/\"";
-        let warnings = parse(&format!("{alarm}{}", sink(&format!("{url}\n{keys}")))).warnings();
+        let warnings = warnings(&parse(&format!("{alarm}{}", sink(&format!("{url}\n{keys}")))));
         warnings.iter().any(|warning| warning.contains("lets no alarm overtake"))
     };
     assert!(warned(alarm, "order = \"as_stored\"\nbudget = 100000"));

@@ -8,7 +8,8 @@ use super::sink_http::query;
 use super::{Access, Addresses, Config, Encoding, Http, Sink, SinkKind};
 use crate::domain::policy::lanes::Order;
 
-pub(super) fn of(config: &Config) -> Vec<String> {
+/// One sentence each.
+pub fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     if config.ports.is_empty() {
         warnings.push("there is no [[port]]: nothing will be read".to_owned());

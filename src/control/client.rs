@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{ANSWER_BYTES_MAX, Answer};
+use super::protocol::{ANSWER_BYTES_MAX, Answer};
 use crate::domain::model::quarantine::{Done, Order};
 
 /// A little longer than the daemon takes at most.

@@ -13,7 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{Answer, REQUEST_BYTES_MAX};
+use super::protocol::{Answer, REQUEST_BYTES_MAX};
 use crate::domain::model::quarantine::Order;
 use crate::event_log::{Curator, LogClosed};
 use crate::supervisor::Stop;

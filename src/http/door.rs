@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use hyper::header::HeaderValue;
 use tokio::net::TcpStream;
@@ -11,13 +12,15 @@ use tokio::time::{Instant, timeout};
 use super::pace::{self, Pace};
 use super::refusals::Refusals;
 use super::renewed::Renewed;
-use super::server::HEAD_TIME_MAX;
 use super::users::{self, Users};
 use crate::clock::Clock;
 use crate::config::{Http, Network, ServerTls};
 use crate::credentials::SetupError;
 use crate::credentials::tls::{self, Io, ServerConfig};
 use crate::telemetry::events::Refused;
+
+/// The time for agreeing on TLS.
+const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Door {
@@ -62,7 +65,7 @@ impl Door {
             return Ok(Box::new(stream));
         }
         let config = self.server_config().ok_or(Refused::Setup)?;
-        match timeout(HEAD_TIME_MAX, tls::accept(stream, config)).await {
+        match timeout(HANDSHAKE_TIME_MAX, tls::accept(stream, config)).await {
             Ok(Ok(encrypted)) => Ok(Box::new(encrypted)),
             Ok(Err(_)) => Err(Refused::Tls),
             Err(_) => Err(Refused::Slow),
@@ -98,7 +101,7 @@ fn read(files: &ServerTls) -> Result<ServerConfig, SetupError> {
 }
 
 /// Everything that is wrong with the files that `[http]` names.
-pub(super) fn check(http: &Http) -> Vec<SetupError> {
+pub fn check(http: &Http) -> Vec<SetupError> {
     let tls = http.tls.as_ref().and_then(|files| read(files).err());
     let users = http.users_file.as_deref().map(users::check).unwrap_or_default();
     tls.into_iter().chain(users).collect()

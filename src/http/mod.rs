@@ -22,12 +22,5 @@ mod routes;
 
 pub mod fetch;
 
+pub use door::check;
 pub use server::{HttpError, LocalPort};
-
-use crate::config::Http;
-use crate::credentials::SetupError;
-
-/// Everything that is wrong with the files that `[http]` names.
-pub fn check(http: &Http) -> Vec<SetupError> {
-    door::check(http)
-}

@@ -29,9 +29,8 @@ use crate::supervisor::Stop;
 use crate::supervisor::pulse::Pulse;
 use crate::telemetry::events::{LocalPortOpened, LocalPortRefuses, Refused, Report};
 
-/// The time for a request's head, and so for an idle connection too, and for agreeing on TLS. A head is
-/// one packet.
-pub(super) const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
+/// The time for a request's head, and so for an idle connection too. A head is one packet.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
 /// However busy a client is, it connects anew now and then.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(60);
 /// After that, the time to take the answer under way.

@@ -12,12 +12,13 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::serial::{OpenError, Port};
 use super::tail::remains::Life;
 use super::tail::{self, Chunk, Tail};
-use super::{Decoder, LinesDecoder, Outbox, PortState, PortStatus, PostcardDecoder};
+use super::{Decoder, Outbox, PortState, PortStatus};
 use crate::clock::Clock;
-use crate::config::{self, Framing};
+use crate::config;
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::policy::alarm::Rule;
 use crate::domain::policy::backoff::Backoff;
+use crate::error_chain::error_chain;
 use crate::event_log::{Append, Appender, LogClosed, LogStatus, Place};
 use crate::supervisor::Stop;
 use crate::supervisor::pulse::Pulse;
@@ -109,10 +110,7 @@ pub(super) struct Actor {
 impl Actor {
     fn new(ingest: Ingest) -> Self {
         let name = &ingest.config.name;
-        let decoder = match &ingest.config.framing {
-            Framing::Postcard => Decoder::Postcard(Box::new(PostcardDecoder::new(name))),
-            Framing::Lines(lines) => Decoder::Lines(Box::new(LinesDecoder::new(name, lines))),
-        };
+        let decoder = Decoder::new(name, &ingest.config.framing);
         let (epoch, found, opened) = {
             let log = ingest.log.borrow();
             (log.epoch, log.found_bytes.get(name).copied().unwrap_or(0), log.is_opened())
@@ -179,9 +177,9 @@ impl Actor {
 
     /// Reads the port until it is gone or we are to stop.
     async fn serve(&mut self, mut port: Port) -> Result<Left, LogClosed> {
-        if matches!(self.decoder, Decoder::Postcard(_)) {
-            // Asks the sensor to introduce itself, so that our restart costs no wait.
-            port.send(outstation_wire::DELIMITER);
+        if let Some(greeting) = self.decoder.greeting() {
+            // So that our restart costs no wait.
+            port.send(greeting);
         }
         let appender = self.ingest.appender.clone();
         let mut buffer = vec![0; READ_BYTES];
@@ -279,9 +277,9 @@ impl Actor {
     }
 
     fn take_outbox(&mut self) -> Append {
-        let open = self.decoder.open();
+        let partial = self.decoder.partial();
         let alarms = self.outbox.take_alarms();
-        let (readings, intake) = self.outbox.take(open);
+        let (readings, intake) = self.outbox.take(partial);
         self.untold.merge(&intake.faults);
         self.overflow_untold += intake.overflow;
         self.tell_unless_recent();
@@ -289,7 +287,7 @@ impl Actor {
         let unrecorded = self.tail.take_unrecorded();
         self.ingest.status.send_modify(|status| {
             status.intake.merge(&intake);
-            status.open = open;
+            status.partial = partial;
             status.unrecorded_bytes += unrecorded;
             if !readings.is_empty() || !alarms.is_empty() {
                 status.last_reading_ms = Some(now);
@@ -328,7 +326,7 @@ impl Actor {
     }
 
     fn absent(&mut self, error: &OpenError) {
-        let detail = crate::error_chain::error_chain(error);
+        let detail = error_chain(error);
         self.lost(error.reason(), &detail);
     }
 

@@ -1,6 +1,7 @@
 //! A port beside a log that takes nothing: the port must stay alive, and lose nothing it need not.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -14,7 +15,6 @@ use super::*;
 use crate::clock::Clock;
 use crate::config::{Format, Framing, LineSettings, Lines, Port};
 use crate::demo::pty::Pty;
-use crate::domain::policy::alarm::When;
 use crate::event_log::settings::{Intervals, LogConfig};
 use crate::event_log::{self, Append, LogStatus};
 use crate::supervisor::pulse::{Pulse, Rounds};
@@ -158,54 +158,4 @@ async fn a_port_that_crashes_takes_up_what_it_had_read_and_not_handed_over() {
     let status = rig.status.borrow().clone();
     assert_eq!((status.intake.bytes, status.recovered), (3000, 250));
     assert_eq!(status.intake.faults, Default::default());
-}
-
-#[test]
-fn an_alarm_is_urgent_and_takes_along_what_follows_of_its_own_sensor() {
-    let sensor = |name| Arc::new(sensor(name, &[("t", ValueType::Int)]));
-    let limits = (Some(10.0), None, 0.0, None);
-    let (above, below, hysteresis, change) = limits;
-    let when = When::Number { above, below, hysteresis, change };
-    let mut out = Outbox::watched(vec![Rule { sensor: None, channel: "t".into(), when }]);
-    let (one, other) = (sensor("one"), sensor("other"));
-    let push = |out: &mut Outbox, sensor, value| {
-        out.push(sensor, Stamp::boot(0), [(0, Value::Int(value))].into_iter());
-        (out.readings.len(), out.alarms.len(), out.is_urgent())
-    };
-    assert_eq!(push(&mut out, &one, 9), (1, 0, false));
-    assert_eq!(push(&mut out, &one, 11), (1, 1, true));
-    assert_eq!(push(&mut out, &one, 12), (1, 2, true), "so that the series keeps its order");
-    assert_eq!(push(&mut out, &other, 9), (2, 2, true));
-    assert_eq!(out.take_alarms().len(), 2);
-    assert_eq!(out.take(Open::default()).0.len(), 2);
-    assert_eq!(push(&mut out, &one, 13), (1, 0, false), "no edge");
-    assert_eq!(push(&mut out, &one, 9), (1, 1, false), "an edge, so soon after the last");
-    out.now_ms = ALARMS_APART_MS;
-    assert_eq!(push(&mut out, &other, 9), (2, 1, true));
-}
-
-#[test]
-fn the_read_that_fills_the_outbox_still_fits() {
-    let sensor = Arc::new(sensor("s", &[]));
-    let mut out = Outbox::default();
-    while !out.is_full() {
-        out.push(&sensor, Stamp::boot(0), [(0, Value::Int(1))].into_iter());
-    }
-    for _ in 0..SLACK_READINGS {
-        out.push(&sensor, Stamp::boot(0), [(0, Value::Int(1))].into_iter());
-    }
-    assert_eq!(out.intake.overflow, 0);
-    out.push(&sensor, Stamp::boot(0), [(0, Value::Int(1))].into_iter());
-    assert_eq!(out.intake.overflow, 1, "and memory has a bound");
-}
-
-#[test]
-fn long_texts_fill_the_outbox_sooner() {
-    let sensor = Arc::new(sensor("s", &[]));
-    let mut out = Outbox::default();
-    let text = Value::Text("x".repeat(4096).into());
-    while !out.is_full() {
-        out.push(&sensor, Stamp::boot(0), [(0, text.clone())].into_iter());
-    }
-    assert!(out.readings.len() < 300, "{}", out.readings.len());
 }

@@ -7,7 +7,7 @@ use super::InspectError;
 use super::lines::{Format, printable};
 use super::output::Output;
 use super::readings::{Selection, state_of};
-use crate::cli::complain;
+use crate::console::complain;
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::model::event_line::EventLine;
 use crate::event_log::inspect::{LogView, StoredEvent};

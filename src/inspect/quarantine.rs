@@ -10,7 +10,7 @@ use super::lines::{Format, Lines, printable};
 use super::output::Output;
 use super::readings::{of_segment, state_of};
 use super::{InspectError, Subject};
-use crate::cli::complain;
+use crate::console::complain;
 use crate::domain::model::boots::rfc3339;
 use crate::domain::model::interval_set::IntervalSet;
 use crate::event_log::QuarantineRow;

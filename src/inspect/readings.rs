@@ -3,7 +3,7 @@
 use outstation_codec::{Dated, Moment, SegmentError, StoredSegment, TimeBase};
 
 use super::InspectError;
-use crate::cli::complain;
+use crate::console::complain;
 use crate::domain::model::boots::Boots;
 use crate::domain::model::interval_set::IntervalSet;
 use crate::event_log::inspect::{LogView, Meaning, State};

@@ -1,7 +1,7 @@
 //! Invariants checked: what contradicts itself is refused with its key, secrets are not shown, and
 //! what is printed means the same.
 
-use crate::config::{Config, ConfigError, SinkKind};
+use crate::config::{Config, ConfigError, SinkKind, warnings};
 
 use super::*;
 
@@ -113,7 +113,7 @@ fn plain_headers_are_kept_and_those_that_are_secret_or_ours_are_refused() {
 fn an_influx_url_without_a_database_is_doubted() {
     let warnings = |url: &str| {
         let text = sink(&format!("encoding = \"influx\"\nurl = \"{url}\""));
-        Config::parse(&text, "test").expect("sound").warnings().join("\n")
+        warnings(&Config::parse(&text, "test").expect("sound")).join("\n")
     };
     assert!(warnings("http://127.0.0.1/write").contains("without db= or bucket="));
     assert!(!warnings("http://127.0.0.1/write?db=x").contains("without db="));

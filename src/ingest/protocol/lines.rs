@@ -9,8 +9,10 @@ use std::sync::Arc;
 use outstation_codec::{CHANNELS_MAX, Channel, Fault, SENSORS_MAX, Sensor, Stamp, ValueType};
 
 use super::formats::{Fields, parse_csv, parse_json, parse_key_value};
+use super::interface::Protocol;
 use crate::config::{Format, Lines};
-use crate::ingest::{Open, Outbox};
+use crate::ingest::outbox::Outbox;
+use crate::ingest::partial::Partial;
 
 #[derive(Debug)]
 struct Source {
@@ -21,7 +23,7 @@ struct Source {
 }
 
 #[derive(Debug)]
-pub struct LinesDecoder {
+pub(crate) struct LinesDecoder {
     port: String,
     config: Lines,
     /// The line so far, when a read ended inside it.
@@ -35,7 +37,7 @@ pub struct LinesDecoder {
 }
 
 impl LinesDecoder {
-    pub fn new(port: &str, config: &Lines) -> Self {
+    pub(crate) fn new(port: &str, config: &Lines) -> Self {
         let time = config.time.as_ref().map(|time| (time.key.as_str(), time.unit));
         let fields =
             Fields::new(config.sensor_key.as_deref(), time, config.sequence_key.as_deref());
@@ -50,8 +52,10 @@ impl LinesDecoder {
             last_source: 0,
         }
     }
+}
 
-    pub(crate) fn feed(&mut self, mut bytes: &[u8], at_ms: i64, out: &mut Outbox) {
+impl Protocol for LinesDecoder {
+    fn feed(&mut self, mut bytes: &[u8], at_ms: i64, out: &mut Outbox) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (head, rest) = bytes.split_at(end + 1);
             bytes = rest;
@@ -65,8 +69,8 @@ impl LinesDecoder {
         self.keep(bytes);
     }
 
-    pub(crate) fn interrupted(&mut self, out: &mut Outbox) {
-        let abandoned = self.open().bytes;
+    fn interrupted(&mut self, out: &mut Outbox) {
+        let abandoned = self.partial().bytes;
         if abandoned > 0 {
             out.misframed(Fault::TooShort, abandoned);
         }
@@ -75,14 +79,16 @@ impl LinesDecoder {
         self.sources.iter_mut().for_each(|source| source.next_sequence = None);
     }
 
-    pub(crate) fn open(&self) -> Open {
-        Open { bytes: self.partial.len() as u64 + self.skipped, frames: 0 }
+    fn partial(&self) -> Partial {
+        Partial { bytes: self.partial.len() as u64 + self.skipped, frames: 0 }
     }
 
-    pub(crate) fn half_read(&self) -> &[u8] {
+    fn half_read(&self) -> &[u8] {
         &self.partial
     }
+}
 
+impl LinesDecoder {
     /// Keeps part of a line, or once it is too long only counts it.
     fn keep(&mut self, bytes: &[u8]) {
         if self.skipped > 0 || self.partial.len() + bytes.len() > self.config.line_max {

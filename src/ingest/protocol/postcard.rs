@@ -14,8 +14,10 @@ use outstation_wire::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::interface::Protocol;
 use super::sensor_clock::SensorClock;
-use crate::ingest::{Open, Outbox};
+use crate::ingest::outbox::Outbox;
+use crate::ingest::partial::Partial;
 
 /// Samples held until the first hello. Sensors repeat it every ten seconds: this is 100 Hz.
 const HELD_MAX: usize = 1024;
@@ -34,7 +36,7 @@ struct Observation {
 /// Serialized, it is what the decoder knows; what stands half read is not part of that. Fields are
 /// a format: a change makes another version of the tail file.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct PostcardDecoder {
+pub(crate) struct PostcardDecoder {
     #[serde(skip)]
     deframer: Deframer,
     #[serde(skip)]
@@ -49,7 +51,7 @@ pub struct PostcardDecoder {
 }
 
 impl PostcardDecoder {
-    pub fn new(port: &str) -> Self {
+    pub(crate) fn new(port: &str) -> Self {
         let sensor = Sensor { port: port.into(), name: port.into(), channels: Vec::new() };
         Self {
             deframer: Deframer::new(),
@@ -62,8 +64,10 @@ impl PostcardDecoder {
             next_seq: None,
         }
     }
+}
 
-    pub(crate) fn feed(&mut self, mut bytes: &[u8], at_ms: i64, out: &mut Outbox) {
+impl Protocol for PostcardDecoder {
+    fn feed(&mut self, mut bytes: &[u8], at_ms: i64, out: &mut Outbox) {
         // The deframer lends out its frames, so it steps aside while they are acted on.
         let mut deframer = std::mem::take(&mut self.deframer);
         while let Some(received) = deframer.next(&mut bytes) {
@@ -81,7 +85,7 @@ impl PostcardDecoder {
         self.deframer = deframer;
     }
 
-    pub(crate) fn interrupted(&mut self, out: &mut Outbox) {
+    fn interrupted(&mut self, out: &mut Outbox) {
         let abandoned = self.deframer.reset();
         if abandoned > 0 {
             out.misframed(Fault::TooShort, abandoned);
@@ -95,26 +99,32 @@ impl PostcardDecoder {
         self.clock = SensorClock::default();
     }
 
-    pub(crate) fn open(&self) -> Open {
-        Open { bytes: self.deframer.pending_bytes(), frames: self.held.len() as u64 }
+    fn partial(&self) -> Partial {
+        Partial { bytes: self.deframer.pending_bytes(), frames: self.held.len() as u64 }
     }
 
-    pub(crate) fn half_read(&self) -> &[u8] {
+    fn half_read(&self) -> &[u8] {
         self.deframer.pending()
     }
 
-    pub(crate) fn knowledge(&self) -> Vec<u8> {
+    fn knowledge(&self) -> Vec<u8> {
         postcard::to_stdvec(self).unwrap_or_default()
     }
 
     /// Nothing is learned from what is no knowledge: samples then wait for the next hello.
-    pub(crate) fn learn(&mut self, knowledge: &[u8]) {
+    fn learn(&mut self, knowledge: &[u8]) {
         let known = postcard::from_bytes(knowledge).ok().filter(Self::is_sound);
         if let Some(known) = known {
             *self = known;
         }
     }
 
+    fn greeting(&self) -> Option<u8> {
+        Some(outstation_wire::DELIMITER)
+    }
+}
+
+impl PostcardDecoder {
     fn is_sound(&self) -> bool {
         let channels = self.sensor.channels.len();
         self.channels.iter().all(|(_, index)| usize::from(*index) < channels)
@@ -311,7 +321,7 @@ mod tests {
     }
 
     fn balanced(out: &mut Outbox, decoder: &PostcardDecoder) -> Readings {
-        let (readings, intake) = out.take(decoder.open());
+        let (readings, intake) = out.take(decoder.partial());
         let mut books = Books::default();
         books.took_in("mcu", &intake);
         let ledger = books.ledger(0, intake.accepted - intake.overflow, &[]);
@@ -334,7 +344,7 @@ mod tests {
         let (mut out, mut decoder) = feed(&[hello(), sample(0, 0, 8), sample(1, 100, 7)]);
         assert_eq!(balanced(&mut out, &decoder).len(), 1, "and holds up nothing else");
         decoder.interrupted(&mut out);
-        let (_, intake) = out.take(decoder.open());
+        let (_, intake) = out.take(decoder.partial());
         assert_eq!(intake.faults.get(Fault::UnknownChannel), 1);
     }
 
@@ -354,7 +364,7 @@ mod tests {
     fn samples_that_nobody_describes_are_held_in_bounded_memory_and_then_counted() {
         let chunks: Vec<_> = (0..2000).map(|seq| sample(seq, 100 * seq, 7)).collect();
         let (mut out, decoder) = feed(&chunks);
-        assert_eq!(decoder.open().frames, HELD_MAX as u64);
+        assert_eq!(decoder.partial().frames, HELD_MAX as u64);
         assert_eq!(out.intake.faults.get(Fault::UnknownChannel), 2000 - HELD_MAX as u64);
         balanced(&mut out, &decoder);
     }
@@ -375,16 +385,16 @@ mod tests {
         let (mut out, decoder) = feed(&[hello(), garbage, sample(0, 0, 7), vec![1, 2, 3]]);
         assert_eq!(out.readings.len(), 1);
         assert!(out.intake.faults.total(Stage::Framing) >= 1);
-        assert_eq!(decoder.open().bytes, 3);
+        assert_eq!(decoder.partial().bytes, 3);
         balanced(&mut out, &decoder);
     }
 
     #[test]
     fn an_interrupted_line_accounts_for_what_was_half_read() {
         let (mut out, mut decoder) = feed(&[sample(0, 0, 7), vec![1, 2, 3]]);
-        assert_eq!(decoder.open().frames, 1);
+        assert_eq!(decoder.partial().frames, 1);
         decoder.interrupted(&mut out);
-        assert_eq!(decoder.open(), Open::default());
+        assert_eq!(decoder.partial(), Partial::default());
         balanced(&mut out, &decoder);
     }
 }

@@ -9,16 +9,16 @@
 //! ```
 //!
 //! A file is only ever appended to or emptied, so that a kill at any instant leaves a sound
-//! beginning. What a file looks like is in `tail_file.rs`, what becomes of it in `remains.rs`.
+//! beginning. What a file looks like is in `file.rs`, what becomes of it in `remains.rs`.
 //!
-//! A tail that cannot be written is weather: it is said once, counted, and the port goes on.
+//! A tail that cannot be written is transient: it is said once, counted, and the port goes on.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::{Decoder, Open};
+use super::{Decoder, Partial};
 use crate::telemetry::events::{
     Report, TailDamaged, TailOutdated, TailRecordsAgain, TailUnwritten,
 };
@@ -29,7 +29,6 @@ use remains::{Found, Life, Remains};
 
 mod file;
 mod place;
-pub(super) mod recovery;
 pub(super) mod remains;
 
 /// A file is left for the other one after this long: about a commit later all in it is stored.
@@ -224,7 +223,7 @@ impl Tail {
             epoch: self.life.epoch,
             boot: self.life.boot.clone(),
             begin: position,
-            open: decoder.open().bytes,
+            open: decoder.partial().bytes,
             half_read: decoder.half_read().to_vec(),
             attempts: 0,
             knowledge: decoder.knowledge(),
@@ -240,7 +239,7 @@ impl Tail {
             file: Some(file),
             bytes,
             head_bytes: bytes,
-            from: position - decoder.open().bytes,
+            from: position - decoder.partial().bytes,
             begun_ms: at_ms,
             sealed: false,
         };
@@ -271,7 +270,7 @@ impl Tail {
     /// Empties the files if the log has all that was read and nothing stands half read.
     pub(crate) fn settle(&mut self, position: u64, decoder: &Decoder, stored: impl Fn() -> u64) {
         if self.slots.iter().all(|slot| slot.bytes == 0)
-            || decoder.open() != Open::default()
+            || decoder.partial() != Partial::default()
             || stored() < position
         {
             return;

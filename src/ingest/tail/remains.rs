@@ -140,7 +140,7 @@ impl Remains {
         for piece in self.pieces().iter().filter(|piece| !piece.owed) {
             piece.feed(decoder, &mut Outbox::default());
         }
-        if decoder.open().bytes > 0 {
+        if decoder.partial().bytes > 0 {
             // What stands half read is never on the account: the line was interrupted here.
             decoder.interrupted(&mut Outbox::default());
         }

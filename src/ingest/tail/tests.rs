@@ -8,9 +8,9 @@ use proptest::prelude::*;
 
 use super::place::{BYTES_MAX, FILE_BYTES_MIN};
 use super::*;
-use crate::config::{Format, Lines};
+use crate::config::{Format, Framing, Lines};
 use crate::domain::model::ledger::{Books, Intake};
-use crate::ingest::{LinesDecoder, Outbox, PostcardDecoder};
+use crate::ingest::Outbox;
 
 fn lines() -> Decoder {
     let config = Lines {
@@ -20,11 +20,11 @@ fn lines() -> Decoder {
         sequence_key: None,
         line_max: 100,
     };
-    Decoder::Lines(Box::new(LinesDecoder::new("p", &config)))
+    Decoder::new("p", &Framing::Lines(config))
 }
 
 fn frames() -> Decoder {
-    Decoder::Postcard(Box::new(PostcardDecoder::new("p")))
+    Decoder::new("p", &Framing::Postcard)
 }
 
 fn life() -> Life {
@@ -101,7 +101,7 @@ impl Site {
     }
 
     fn hand_over(&mut self) {
-        let (mut readings, intake) = self.outbox.take(self.decoder.open());
+        let (mut readings, intake) = self.outbox.take(self.decoder.partial());
         let mut values = Vec::new();
         readings.drain(|_, _, cells| {
             values.extend(cells.map(|(_, value)| match value {
@@ -138,7 +138,8 @@ impl Site {
         let Some(remains) = self.tail.leftover(self.position) else { return self.tail.clear() };
         self.tail.adopt(&remains, self.now_ms);
         remains.teach(&mut self.decoder);
-        self.outbox = Outbox { open: self.decoder.open(), ..Outbox::default() };
+        self.outbox = Outbox::default();
+        self.outbox.partial = self.decoder.partial();
         for piece in remains.pieces().iter().filter(|piece| piece.owed) {
             piece.feed(&mut self.decoder, &mut self.outbox);
             self.position += piece.len();

@@ -57,7 +57,7 @@ impl Rig {
     /// What a hand-over now would give has to balance.
     fn balanced(&self) {
         let mut intake = self.out.intake.clone();
-        intake.bytes -= self.decoder.open().bytes;
+        intake.bytes -= self.decoder.partial().bytes;
         let mut books = Books::default();
         books.took_in("p", &intake);
         let ledger = books.ledger(0, intake.accepted - intake.overflow, &[]);

@@ -1,8 +1,8 @@
 //! The first thing an incarnation of a port does: to take up what the one before had read and the
 //! log never got.
 
+use super::actor::{Actor, stored};
 use crate::event_log::LogClosed;
-use crate::ingest::actor::{Actor, stored};
 use crate::telemetry::events::{Report, TailGivenUp, TailRecovered};
 
 /// A tail that could not be decoded to its end so often is what kills us, and is given up: a board
@@ -26,7 +26,7 @@ impl Actor {
         self.tail.adopt(&remains, self.ingest.clock.since_boot_ms());
         remains.teach(&mut self.decoder);
         // Frames that wait for their description are in the log's account with their bytes alone.
-        self.outbox.open = self.decoder.open();
+        self.outbox.partial = self.decoder.partial();
         let before = self.accepted();
         for piece in remains.pieces().iter().filter(|piece| piece.owed) {
             if !self.room().await? {

@@ -1,0 +1,20 @@
+//! Why it cannot be found out, or written down, who is on the network.
+
+use std::path::PathBuf;
+
+use super::mdns::MdnsError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum DiscoveryError {
+    #[error(transparent)]
+    Mdns(#[from] MdnsError),
+    #[error("this machine has no network to ask on; `ip address` shows its interfaces")]
+    NoNetwork,
+    #[error("failed to {operation} `{}`", .path.display())]
+    File { operation: &'static str, path: PathBuf, source: std::io::Error },
+    #[error(
+        "`{}` is no list of Prometheus targets in JSON; remove it, or name another file",
+        .path.display()
+    )]
+    NotTargets { path: PathBuf, source: serde_json::Error },
+}
