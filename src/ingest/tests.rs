@@ -1,14 +1,13 @@
 //! A port beside a log that takes nothing: the port must stay alive, and lose nothing it need not.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
-use outstation_codec::{Lane, ValueType};
+use outstation_codec::Lane;
 
 use super::actor::{Ingest, run};
 use super::*;
@@ -19,7 +18,6 @@ use crate::event_log::settings::{Intervals, LogConfig};
 use crate::event_log::{self, Append, LogStatus};
 use crate::supervisor::pulse::{Pulse, Rounds};
 use crate::supervisor::{Stage, Supervisor};
-use crate::test_kit::batches::sensor;
 use crate::test_kit::log::{TestLog, settings};
 
 const HOUR: Duration = Duration::from_secs(3600);

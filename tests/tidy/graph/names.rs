@@ -59,6 +59,17 @@ impl Found {
     }
 }
 
+impl Binding {
+    /// Whether more names may follow this one, `name`. In `mod run; pub use run::run;` they follow the
+    /// module, and in `use thing::thing;` the crate.
+    fn leads_on(&self, name: &str) -> bool {
+        match self {
+            Self::Import(target) => target[0] != name,
+            Self::Item | Self::Module(_) => true,
+        }
+    }
+}
+
 impl Sources {
     /// Whether an import that is an edge itself brought the first name of a path.
     fn is_imported(&self, at: usize, path: &Path) -> bool {
@@ -128,12 +139,7 @@ impl Sources {
         let (module, (first, rest)) = (&self.modules[at], path.split_first().expect("a name"));
         let mut found = Found::default();
         let bindings = module.names.get(first).into_iter().flatten();
-        // `mod run; pub use run::run;`: on the way to something else the name is the module.
-        let is_module = bindings.clone().any(|binding| matches!(binding, Binding::Module(_)));
-        let passes = |binding: &&Binding| {
-            rest.is_empty() || !is_module || matches!(binding, Binding::Module(_))
-        };
-        for binding in bindings.filter(passes) {
+        for binding in bindings.filter(|binding| rest.is_empty() || binding.leads_on(first)) {
             found.is_there = true;
             match binding {
                 Binding::Item => {
@@ -186,7 +192,7 @@ impl Sources {
                     let bindings = module.names.get(name).into_iter().flatten();
                     let known = bindings.into_iter().find_map(|binding| match binding {
                         Binding::Module(below) => Some(*below),
-                        Binding::Import(target) if *target != path[..=step] => {
+                        Binding::Import(target) if binding.leads_on(name) => {
                             self.module_of(here, target)
                         }
                         _ => None,

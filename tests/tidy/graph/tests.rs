@@ -90,6 +90,13 @@ fn a_function_that_bears_the_name_of_its_module_is_found_in_it() {
 }
 
 #[test]
+fn a_function_that_bears_the_name_of_its_crate_is_no_module() {
+    let files =
+        [("lib.rs", "use thing::thing; use thing::thing::*; fn f() { thing::other(thing()) }")];
+    assert_eq!(read(&files), NONE);
+}
+
+#[test]
 fn a_path_that_is_written_out_counts_as_an_import() {
     let files = [
         ("lib.rs", "mod a; mod b;"),
