@@ -212,10 +212,14 @@ fn an_idle_daemon_sends_and_commits_nothing() {
         let status = daemon.status();
         json!([status["sinks"][0]["requests"], status["log"]["commits"]])
     };
-    // The last acknowledgement is committed ten intervals of 20 ms later. That nothing follows can
-    // only be waited for.
-    std::thread::sleep(Duration::from_secs(1));
-    let before = effort();
+    // The last acknowledgement is committed ten intervals of 20 ms later.
+    let mut before = Value::Null;
+    let rests = || {
+        std::thread::sleep(Duration::from_secs(1));
+        std::mem::replace(&mut before, effort()) == before
+    };
+    eventually("it rests", rests, |rests| *rests);
+    // That nothing follows can only be waited for.
     std::thread::sleep(Duration::from_secs(3));
     assert_eq!(effort(), before);
     daemon.stop();

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Invariant checked: whatever is killed, cut, stopped or unplugged, in the end every receiver holds
-//! exactly the readings that were accepted, each with its time and values. The seed is printed;
-//! `OUTSTATION_SEED` takes one back. `OUTSTATION_TEST_DEEP=1` makes it an hour.
+//! exactly the readings that were accepted, each with its time and values.
+//! `OUTSTATION_TEST_DEEP=1` makes it an hour.
 
 use std::ops::Range;
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use outstation::clock::Clock;
 use outstation::domain::model::boots::rfc3339;
 use serde_json::{Value, json};
 
+use crate::kit::chance::{is_deep, rng};
 use crate::kit::collector::Collector;
 use crate::kit::daemon::Daemon;
 use crate::kit::line::Line;
@@ -34,20 +35,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(600);
 
 fn length() -> Duration {
-    let is_deep = std::env::var_os("OUTSTATION_TEST_DEEP").is_some();
-    Duration::from_secs(if is_deep { 3600 } else { 30 })
+    Duration::from_secs(if is_deep() { 3600 } else { 30 })
 }
 
 #[expect(clippy::print_stdout, reason = "shown when a test fails, or with --nocapture")]
 fn note(text: &str) {
     println!("{text}");
-}
-
-fn rng() -> fastrand::Rng {
-    let given = std::env::var("OUTSTATION_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = given.unwrap_or_else(|| fastrand::u64(..));
-    note(&format!("seed {seed}"));
-    fastrand::Rng::with_seed(seed)
 }
 
 /// What becomes of one connection: most end some time, not always in good order.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use serde_json::Value;
 
+use crate::kit::chance::{is_deep, rng};
 use crate::kit::collector::Collector;
 use crate::kit::line::Line;
 use crate::kit::readings::{hello, json_lines, json_values, sample_values, samples};
@@ -20,7 +21,7 @@ use crate::kit::site::{Site, json_port, postcard_port, sink};
 use crate::kit::wait::eventually;
 
 fn rounds() -> u64 {
-    if std::env::var_os("OUTSTATION_TEST_DEEP").is_some() { 20 } else { 3 }
+    if is_deep() { 20 } else { 3 }
 }
 
 /// Between ten lines and the next: a thousand a second.
@@ -52,10 +53,7 @@ struct Life {
 /// Kills the daemon again and again, each time while its sensor speaks or just after it fell
 /// silent, and says what was sent.
 fn lives(site: &Site, pause: Duration, config: impl Fn(&Line) -> String) -> Vec<Life> {
-    let seed = fastrand::u64(..);
-    note(&format!("seed {seed}"));
-    let mut rng = fastrand::Rng::with_seed(seed);
-    let mut next = 0;
+    let (mut rng, mut next) = (rng(), 0);
     let mut life = |round: u64| {
         // One that is killed while it starts, and may just be taking up what the last one left.
         let line = site.plug("text");

@@ -38,6 +38,7 @@ pub(crate) mod proxy;
 // What all of these stand on.
 pub(crate) mod address;
 pub(crate) mod certificates;
+pub(crate) mod chance;
 pub(crate) mod files;
 pub(crate) mod http;
 pub(crate) mod need;

@@ -149,7 +149,7 @@ async fn deliver(session: &Mutex<Session>, messages: &Messages, session_present:
     got
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_batch_is_through_when_the_last_acknowledgement_is_in_and_not_before() {
     let (messages, session) = (messages(1, 3), Mutex::default());
     let (mut connection, mut broker) = connect(MqttVersion::V3_1_1, false, &[], true).await;
@@ -303,7 +303,7 @@ async fn a_message_above_the_brokers_size_is_not_sent_and_named() {
     assert!(detail.contains("bytes to `outstation/d/p/s_1`"), "{detail}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn no_more_are_under_way_than_the_broker_allows() {
     let (list, session) = (messages(1, 50), Mutex::default());
     let (mut connection, mut broker) = connect(MqttVersion::V5, false, &[0x21, 0, 7], true).await;
