@@ -40,10 +40,10 @@ pub(crate) struct Due {
     pub(crate) begun: u64,
     /// The last that the sensor had sent so long ago that the daemon must have it.
     pub(crate) overdue: u64,
-    /// The epoch, once the log had opened.
+    /// The epoch; none if no log had opened yet.
     pub(crate) epoch: Option<u64>,
-    /// Whether it must go on: nothing that was written is lost.
-    pub(crate) keeps_epoch: bool,
+    /// Whether it goes on.
+    pub(crate) continuity: Continuity,
     /// The last number that the receiver had been offered in that epoch.
     pub(crate) offered: u64,
     /// What the receiver had taken.
@@ -52,6 +52,17 @@ pub(crate) struct Due {
     pub(crate) evicted: IntervalSet,
     /// Whether the device goes on without having booted: a killed process, not a power cut.
     pub(crate) same_boot: bool,
+}
+
+/// Whether the epoch goes on after a cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Continuity {
+    /// It must: nothing that was written is lost.
+    Kept,
+    /// It must not: it cannot be proved that the numbers to come were never given out.
+    Anew,
+    #[default]
+    Either,
 }
 
 /// What came of it.
@@ -77,18 +88,16 @@ pub(crate) struct Bench {
 impl Bench {
     /// Takes the folder over. The recording's log must stand in it.
     pub(crate) fn new(recording: &Recording, file: usize) -> Self {
-        let (folder, originals) =
-            (recording.folder.path().join("log"), recording.folder.path().join("original"));
+        let (folder, originals) = (recording.folder.join("log"), recording.folder.join("original"));
         if !originals.exists() {
             fs::hard_link(folder.join("log.db"), &originals).expect("keep the file");
         }
-        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("a boot id");
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
             .build()
             .expect("a runtime");
-        let boot_id = boot_id.trim().to_owned();
+        let boot_id = recording.boot_id.clone();
         let (length, bytes_max) = (recording.length, recording.bytes_max);
         Self { folder, originals, file, length, bytes_max, boot_id, runtime }
     }
@@ -237,7 +246,14 @@ fn judge(status: &LogStatus, due: &Due) -> Result<Outcome, String> {
         format!("the last number is {head}, and {} was promised", due.promised)
     })?;
     let new_epoch = due.epoch.is_some_and(|before| before != *epoch);
-    require(!(new_epoch && due.keeps_epoch), || "a new epoch, and nothing was lost".into())?;
+    let wrong = match due.continuity {
+        Continuity::Kept if new_epoch => Some("a new epoch, and nothing was lost"),
+        Continuity::Anew if !new_epoch && due.epoch.is_some() => {
+            Some("the epoch goes on, and its next numbers may have been given out")
+        }
+        _ => None,
+    };
+    wrong.map_or(Ok(()), |wrong| Err(wrong.to_owned()))?;
     require(new_epoch || *head >= due.offered, || {
         format!("the last number is {head}, and {} was offered in this epoch", due.offered)
     })?;

@@ -1,24 +1,22 @@
-//! Where a recording is cut, and what is due there.
+//! Where a recording is cut, and what comes of it.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::BTreeSet;
 
 use fastrand::Rng;
-use outstation::domain::model::interval_set::IntervalSet;
+use serde::{Deserialize, Serialize};
 
-use crate::check::{Bench, Due, Outcome};
-use crate::medium::{Medium, Model, torn};
-use crate::record::{INTERVAL, Recording};
+use crate::check::{Bench, Outcome};
+use crate::journal::{is_cut_off, is_header, is_mark, is_sync, page_of};
+use crate::medium::{Image, Medium, Model, torn};
+use crate::record::Recording;
+use crate::story::Story;
 use crate::trace::{Step, What};
 
-/// How long a reading may be under way besides the declared interval: a port gathers for a tenth of
-/// a second, and the rest is for a daemon that is traced on a machine that is busy.
-const UNDER_WAY: Duration = Duration::from_secs(10);
 /// Complaints shown; the first says most.
 const SHOWN: usize = 5;
 
 /// The power goes when so many steps are done, and so many sectors of the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cut {
     pub(crate) steps: usize,
     pub(crate) sectors: usize,
@@ -28,7 +26,7 @@ pub(crate) struct Cut {
 }
 
 impl Cut {
-    fn new(steps: usize, model: Model) -> Self {
+    pub(crate) fn new(steps: usize, model: Model) -> Self {
         Self { steps, sectors: 0, model, same_boot: false }
     }
 }
@@ -76,117 +74,70 @@ pub(crate) fn choose(steps: &[Step], count: usize, rng: &mut Rng) -> Vec<Cut> {
         let possible = at(step, steps.get(step).map(|step| &step.what), rng);
         cuts.push(*rng.choice(&possible).expect("some cut"));
     }
-    cuts.sort_by_key(|cut| (cut.steps, cut.sectors, format!("{:?}", cut.model)));
+    in_order(cuts)
+}
+
+/// As [`cut_all`] takes them.
+pub(crate) fn in_order(mut cuts: Vec<Cut>) -> Vec<Cut> {
+    cuts.sort_by_key(|cut| (cut.steps, cut.sectors, format!("{:?}", cut.model), cut.same_boot));
     cuts.dedup();
     cuts
 }
 
-/// What is known about a recording.
-#[derive(Debug)]
-pub(crate) struct Story {
-    /// By number: which reading it is.
-    pub(crate) truth: BTreeMap<u64, u64>,
-    /// By step: the last number promised, and the epoch.
-    promised: Vec<u64>,
-    epochs: Vec<Option<u64>>,
-    /// When each life of the daemon had opened the log.
-    lives: Vec<u64>,
+/// What is cut on every run, because it went wrong once or is what a mistake would show at: around so
+/// many commits, spread over all of them, and around the beginning of each journal.
+pub(crate) fn around_commits(steps: &[Step], most: usize) -> Vec<Cut> {
+    let all = |is: fn(&What) -> bool| (0..steps.len()).filter(move |at| is(&steps[*at].what));
+    let marks: Vec<usize> = all(is_mark).collect();
+    let spread = marks.iter().copied().step_by(marks.len().div_ceil(most).max(1));
+    let firsts = all(is_header).filter_map(|at| marks.iter().copied().find(|mark| *mark > at));
+    let synced = |at: usize| all(is_sync).find(|sync| *sync > at).map(|sync| sync + 1);
+    let mut instants: Vec<usize> = Vec::new();
+    for mark in spread.chain(firsts) {
+        // Before the mark, between mark and page, before the sync, and after it.
+        instants.push(mark);
+        instants.extend(page_of(steps, mark).into_iter().flat_map(|page| [page, page + 1]));
+        instants.extend(synced(mark));
+    }
+    for header in all(is_header) {
+        instants.extend([header, header + 1]);
+        instants.extend(synced(header));
+    }
+    each_way(instants)
 }
 
-impl Story {
-    /// `before`: which reading each number was that had been promised before the first step.
-    pub(crate) fn of(recording: &Recording, before: &BTreeMap<u64, u64>) -> Self {
-        let mut head = before.keys().next_back().copied().unwrap_or(0);
-        let (mut promised, mut epochs) = (vec![head], vec![None]);
-        let (mut epoch, mut lives, mut opened) = (None, vec![], vec![]);
-        for step in &recording.steps {
-            if let What::Said(said) = &step.what {
-                head = number_after(said, "committed head=").unwrap_or(head);
-                if let Some(next) = number_after(said, " next_seq=") {
-                    epoch = number_after(said, " epoch=");
-                    lives.push(next);
-                    opened.push(step.at);
-                }
-            }
-            promised.push(head);
-            epochs.push(epoch);
-        }
-        Self { truth: truth(recording, before, &lives, head), promised, epochs, lives: opened }
-    }
-
-    pub(crate) fn due(&self, recording: &Recording, cut: &Cut) -> Due {
-        let at = cut.steps.checked_sub(1).map_or(0, |last| recording.steps[last].at);
-        let epoch = self.epochs[cut.steps];
-        let offers = recording.offers.iter().filter(|offer| offer.at <= at);
-        let (mut offered, mut received) = (0, IntervalSet::default());
-        let mut evicted = IntervalSet::default();
-        for offer in offers {
-            if let Some((first, last)) = offer.content.range() {
-                if Some(offer.content.epoch) == epoch {
-                    offered = offered.max(last);
-                }
-                if offer.accepted {
-                    received.insert(first, last);
-                }
-            }
-            for (first, last) in &offer.content.evicted {
-                evicted.insert(*first, *last);
-            }
-        }
-        let allowed = INTERVAL + UNDER_WAY;
-        let allowed = u64::try_from(allowed.as_micros()).expect("a short time");
-        let life = self.lives.iter().rev().find(|opened| **opened <= at).copied();
-        Due {
-            promised: self.promised[cut.steps],
-            begun: recording.sensor.begun.by(at),
-            overdue: life
-                .map_or(0, |life| recording.sensor.done.between(life, at.saturating_sub(allowed))),
-            epoch,
-            keeps_epoch: !matches!(cut.model, Model::Some(_)) && cut.sectors == 0,
-            offered,
-            received,
-            evicted,
-            same_boot: cut.same_boot,
-        }
-    }
+/// Before the first step, around each removal of what is in the journal, and when the log is open.
+pub(crate) fn around_opening(steps: &[Step]) -> Vec<Cut> {
+    let notable = |what: &What| match what {
+        What::Said(said) => said.contains("opened"),
+        What::SyncFolder | What::Create(_) | What::Unlink(_) => true,
+        what => is_cut_off(what),
+    };
+    let opened = steps
+        .iter()
+        .position(|step| matches!(&step.what, What::Said(said) if said.contains("log opened")));
+    let steps = steps.iter().enumerate().take(opened.map_or(steps.len(), |at| at + 1));
+    let notable = steps.filter(|(_, step)| notable(&step.what));
+    each_way(std::iter::once(0).chain(notable.flat_map(|(at, _)| [at, at + 1])))
 }
 
-/// Which reading each number is: what the receiver was offered tells, and within one life of the
-/// daemon the sensor's numbers run with ours.
-fn truth(
-    recording: &Recording,
-    before: &BTreeMap<u64, u64>,
-    lives: &[u64],
-    head: u64,
-) -> BTreeMap<u64, u64> {
-    let mut truth = before.clone();
-    for (seq, n) in recording.offers.iter().flat_map(|offer| &offer.content.readings) {
-        let known = *truth.entry(*seq).or_insert(*n);
-        assert_eq!(known, *n, "number {seq} was offered for two readings");
-    }
-    let ends = lives.iter().skip(1).copied().chain([head + 1]);
-    for (first, end) in lives.iter().copied().zip(ends) {
-        let known = truth.range(first..end).next().map(|(seq, n)| n - seq);
-        let previous = truth.range(..first).next_back().map_or(0, |(seq, n)| n - seq);
-        for seq in first..end {
-            let n = seq + known.unwrap_or(previous);
-            assert_eq!(*truth.entry(seq).or_insert(n), n, "the readings of a life have no gaps");
-        }
-    }
-    assert!(truth.values().is_sorted_by(|a, b| a < b), "readings keep their order");
-    truth
-}
-
-fn number_after(text: &str, key: &str) -> Option<u64> {
-    let rest = text.split(key).nth(1)?;
-    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+/// All that is certain at these instants: everything is there, or what was synced; the power went, or
+/// the process alone.
+fn each_way(instants: impl IntoIterator<Item = usize>) -> Vec<Cut> {
+    let instants: BTreeSet<usize> = instants.into_iter().collect();
+    let ways = |steps| {
+        let synced = |names| Cut::new(steps, Model::Synced { names });
+        let all = Cut::new(steps, Model::All);
+        [all, Cut { same_boot: true, ..all }, synced(true), synced(false)]
+    };
+    instants.into_iter().flat_map(ways).collect()
 }
 
 /// What a run of cuts came to.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) outcomes: Vec<(Cut, Outcome)>,
-    pub(crate) complaints: Vec<String>,
+    pub(crate) complaints: Vec<(Cut, String)>,
 }
 
 impl Verdict {
@@ -194,16 +145,17 @@ impl Verdict {
         self.outcomes.iter().filter(|(_, outcome)| outcome.new_epoch).count()
     }
 
-    /// Fails with what was wrong and how to see it again.
-    pub(crate) fn assert_good(&self, seed: u64) {
-        let shown: Vec<&str> = self.complaints.iter().take(SHOWN).map(String::as_str).collect();
-        assert!(
-            shown.is_empty(),
-            "{} of {} cuts broke a promise (seed {seed}):\n{}",
-            self.complaints.len(),
-            self.complaints.len() + self.outcomes.len(),
-            shown.join("\n")
-        );
+    pub(crate) fn count(&self) -> usize {
+        self.outcomes.len() + self.complaints.len()
+    }
+
+    /// What was wrong, if anything was.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let shown = self.complaints.iter().take(SHOWN).map(|(_, complaint)| complaint.as_str());
+        let shown: Vec<&str> = shown.collect();
+        let (wrong, all) = (self.complaints.len(), self.count());
+        let broken = || format!("{wrong} of {all} cuts broke a promise:\n{}", shown.join("\n"));
+        (wrong > 0).then(broken)
     }
 }
 
@@ -224,12 +176,13 @@ pub(crate) fn cut_all(
             }
         }
         done = cut.steps;
-        let due = story.due(recording, cut);
-        match bench.check(&image(&medium, recording, cut), &due, &story.truth) {
+        let image = image(&medium, recording, cut);
+        let due = story.due(recording, cut, &image);
+        match bench.check(&image, &due, &story.truth) {
             Ok(outcome) => verdict.outcomes.push((*cut, outcome)),
             Err(complaint) => {
                 let around = around(&recording.steps, cut.steps);
-                verdict.complaints.push(format!("{cut:?}: {complaint}{around}"));
+                verdict.complaints.push((*cut, format!("{cut:?}: {complaint}{around}")));
             }
         }
     }
@@ -237,7 +190,7 @@ pub(crate) fn cut_all(
 }
 
 /// What is there after a cut.
-pub(crate) fn image(medium: &Medium, recording: &Recording, cut: &Cut) -> crate::medium::Image {
+pub(crate) fn image(medium: &Medium, recording: &Recording, cut: &Cut) -> Image {
     let next = recording.steps.get(cut.steps);
     match next.and_then(|step| torn(&step.what, cut.sectors)) {
         Some(part) => {
@@ -249,13 +202,20 @@ pub(crate) fn image(medium: &Medium, recording: &Recording, cut: &Cut) -> crate:
     }
 }
 
+/// What is there after this cut alone.
+pub(crate) fn image_of(recording: &Recording, cut: &Cut) -> Image {
+    let mut medium = recording.medium();
+    recording.steps[..cut.steps].iter().for_each(|step| medium.apply(&step.what));
+    image(&medium, recording, cut)
+}
+
 /// The number that the medium gives to the file of the log.
 fn file_of_log(recording: &Recording) -> usize {
     recording.end().get("log.db").expect("a log").file
 }
 
 /// What went on there, for a person.
-fn around(steps: &[Step], at: usize) -> String {
+pub(crate) fn around(steps: &[Step], at: usize) -> String {
     let from = at.saturating_sub(6);
     let lines = steps.iter().enumerate().skip(from).take(9).map(|(number, step)| {
         let mark = if number == at { "    <- the power goes before this" } else { "" };

@@ -13,10 +13,14 @@
 //! commit promised before the cut, with its very value, or the receiver has it, or it is counted as
 //! evicted; numbers have no gaps; nothing exists that the sensor had not sent; nothing older than
 //! the declared interval is lost; the ledger balances; a number that was offered means the same
-//! reading for ever; the log goes on.
+//! reading for ever, which takes a new epoch where numbers may have been given out, and not elsewhere;
+//! the log goes on.
 //!
-//! `OUTSTATION_TEST_DEEP=1` checks thousands of cuts instead of a hundred; `OUTSTATION_TEST_SEED`
-//! repeats a choice of them.
+//! What is cut is chosen twice. Some cuts are named by what they are, such as those between the two last
+//! writes of a commit, and made on every run. The others are drawn: by the same seed as ever in an
+//! ordinary run, by a new one in a deep run (`OUTSTATION_TEST_DEEP=1`, thousands of cuts), or by
+//! `OUTSTATION_TEST_SEED`. A daemon never does the same twice, so a recording that failed is kept, and the
+//! failure says how to cut it again.
 
 #![expect(
     clippy::disallowed_methods,
@@ -25,15 +29,20 @@
 )]
 
 // From the daemon to a list of steps.
+mod news;
 mod record;
 mod sensor;
+mod standstill;
 mod trace;
 mod upstream;
 
 // From steps to what a cut leaves, and what must be true of it.
 mod check;
 mod cuts;
+mod journal;
+mod keep;
 mod medium;
+mod story;
 
 // What is promised.
 mod promise;

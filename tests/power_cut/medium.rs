@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use fastrand::Rng;
+use serde::{Deserialize, Serialize};
 
 use crate::trace::What;
 
 const SECTOR: usize = 512;
 
 /// How much of what was not synced is there after the cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Model {
     /// Everything; so a killed process leaves it, too.
     All,
@@ -26,7 +27,7 @@ pub(crate) enum Model {
 }
 
 /// Which file it was, so that it can be known again, and what is in it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Rebuilt {
     pub(crate) file: usize,
     pub(crate) bytes: Vec<u8>,

@@ -1,20 +1,27 @@
 //! What is promised, at every instant of recorded lives.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fastrand::Rng;
 use rustix::process::Signal;
 
 use crate::check::Bench;
-use crate::cuts::{Cut, Story, Verdict, choose, cut_all, image};
+use crate::cuts::{
+    Cut, Verdict, around_commits, around_opening, choose, cut_all, image_of, in_order,
+};
+use crate::journal::{JOURNAL, is_header, is_mark, is_sync, page_of};
+use crate::keep::assert_good;
 use crate::medium::Model;
 use crate::record::{Recorder, Recording, is_possible};
+use crate::story::{Before, Story};
 use crate::trace::What;
 
-const PAUSE: Duration = Duration::from_millis(12);
-const ROOMY: u64 = 256 << 20;
-const JOURNAL: &str = "log.db-wal";
+pub(crate) const PAUSE: Duration = Duration::from_millis(12);
+pub(crate) const ROOMY: u64 = 256 << 20;
+/// What chooses the cuts of the ordinary suite.
+const SEED: u64 = 4_415_139_326_397_737_505;
+/// So many commits of a recording are cut around on every run.
+const COMMITS: usize = 6;
 
 fn is_deep() -> bool {
     std::env::var_os("OUTSTATION_TEST_DEEP").is_some_and(|value| value == "1")
@@ -25,50 +32,66 @@ fn cuts(ordinary: usize, deep: usize) -> usize {
     if is_deep() { deep } else { ordinary }
 }
 
-fn seed() -> u64 {
-    let given = std::env::var("OUTSTATION_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-    given.unwrap_or_else(|| Rng::new().u64(..))
+/// What is asked for; else the same as ever, or in a deep run another one each time.
+pub(crate) fn seed() -> u64 {
+    let given = std::env::var("OUTSTATION_TEST_SEED").ok();
+    let given = given.map(|seed| seed.parse().expect("OUTSTATION_TEST_SEED is a number"));
+    let seed = given.unwrap_or_else(|| if is_deep() { Rng::new().u64(..) } else { SEED });
+    println!("seed {seed}");
+    seed
 }
 
-fn report(what: &str, recording: &Recording, verdict: &Verdict, seed: u64) {
+/// A test, and what it chooses its cuts by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Choice {
+    pub(crate) test: &'static str,
+    pub(crate) seed: u64,
+}
+
+/// Cuts, says what came of it, and fails with the command that chooses the same cuts.
+pub(crate) fn hold(
+    what: &str,
+    recording: Recording,
+    chosen: Vec<Cut>,
+    choice: Choice,
+) -> (Recording, Verdict) {
+    let Choice { test, seed } = choice;
+    let story = Story::of(&recording);
+    let verdict = cut_all(&recording, &story, &in_order(chosen), |_| false);
     println!(
         "{what}: {} steps, {} cuts, {} complaints, {} new epochs (seed {seed})",
         recording.steps.len(),
-        verdict.outcomes.len() + verdict.complaints.len(),
+        verdict.count(),
         verdict.complaints.len(),
         verdict.new_epochs()
     );
+    let deep = if is_deep() { "OUTSTATION_TEST_DEEP=1 " } else { "" };
+    let again = format!("{deep}OUTSTATION_TEST_SEED={seed} cargo test --test power_cut {test}");
+    (assert_good(recording, &verdict, &again), verdict)
 }
 
-/// Commits, acknowledgements, an outage, trimming, snapshots, checkpoints, a restart in good order
-/// and one after a kill.
+/// Commits, acknowledgements, an outage, trimming, snapshots, checkpoints, a journal that is begun anew,
+/// a restart in good order and one after a kill.
 fn lives() -> Recording {
     let mut recorder = Recorder::new(300, ROOMY);
     recorder.start();
-    recorder.feed(80, 20, PAUSE);
+    recorder.feed(40, 20, PAUSE);
     recorder.upstream.accept(false);
     recorder.feed(40, 20, PAUSE);
+    recorder.refused();
     recorder.upstream.accept(true);
+    recorder.feed_into_the_next_journal(20, PAUSE);
     recorder.feed(20, 20, PAUSE);
     recorder.end(Signal::TERM);
     recorder.start();
     recorder.feed(40, 12, PAUSE);
+    recorder.committed_some();
     recorder.end(Signal::KILL);
     recorder.start();
     recorder.feed(20, 12, PAUSE);
     recorder.delivered();
     recorder.end(Signal::TERM);
-    let recording = recorder.finish();
-    let begun = journals(&recording);
-    assert!(begun > 2, "only {begun} journals: none was begun anew within a life");
-    recording
-}
-
-/// How often a journal was begun.
-fn journals(recording: &Recording) -> usize {
-    let begins =
-        |what: &What| matches!(what, What::Write { name, offset: 0, .. } if name == JOURNAL);
-    recording.steps.iter().filter(|step| begins(&step.what)).count()
+    recorder.finish()
 }
 
 #[test]
@@ -76,50 +99,63 @@ fn a_power_cut_costs_nothing_that_was_committed() {
     if !is_possible() {
         return;
     }
-    let (recording, seed) = (lives(), seed());
-    let story = Story::of(&recording, &BTreeMap::new());
-    let chosen = choose(&recording.steps, cuts(100, 1500), &mut Rng::with_seed(seed));
-    let verdict = cut_all(&recording, &story, &chosen, |_| false);
-    report("three lives", &recording, &verdict, seed);
-    verdict.assert_good(seed);
-    controls(&recording, &story);
-    twice(recording, &story, seed);
+    let test = "promise::a_power_cut_costs_nothing_that_was_committed";
+    let choice = Choice { test, seed: seed() };
+    let recording = lives();
+    let mut rng = Rng::with_seed(choice.seed);
+    let mut chosen = choose(&recording.steps, cuts(100, 1500), &mut rng);
+    chosen.extend(around_commits(&recording.steps, COMMITS));
+    let (recording, verdict) = hold("three lives", recording, chosen, choice);
+    assert!(verdict.new_epochs() > 0, "no commit was cut before its last page");
+    controls(&recording);
+    let (recording, cut) = torn_cut(recording, &mut rng, choice);
+    let second = second_life(recording, &cut);
+    let mut chosen = choose(&second.steps, cuts(40, 500), &mut rng);
+    chosen.extend(around_opening(&second.steps));
+    chosen.extend(around_commits(&second.steps, COMMITS));
+    let (_, verdict) = hold("cut twice", second, chosen, choice);
+    assert!(verdict.new_epochs() > 0, "nothing was cut before the first step");
 }
 
 /// The checks themselves: a medium that breaks its word must not pass them.
-fn controls(recording: &Recording, story: &Story) {
+fn controls(recording: &Recording) {
+    let story = Story::of(recording);
     let said = |what: &What| matches!(what, What::Said(said) if said.contains("committed"));
-    let steps = recording.steps.iter().enumerate().filter(|(_, step)| said(&step.what));
-    let promised: Vec<usize> = steps.map(|(at, _)| at + 1).collect();
-    let after = |model| -> Vec<Cut> {
-        let cut = |steps: &usize| Cut { steps: *steps, sectors: 0, model, same_boot: false };
-        promised.iter().step_by(promised.len() / 10 + 1).map(cut).collect()
+    let promised = |from: usize, to: usize| -> Vec<usize> {
+        (from..to).filter(|at| said(&recording.steps[*at].what)).map(|at| at + 1).collect()
+    };
+    let after = |promised: &[usize], model| -> Vec<Cut> {
+        let spread = promised.iter().step_by(promised.len() / 10 + 1);
+        spread.map(|steps| Cut::new(*steps, model)).collect()
     };
     // As with `synchronous` off.
-    let unsynced = |what: &What| matches!(what, What::Sync(name) if name == JOURNAL);
-    let verdict = cut_all(recording, story, &after(Model::Synced { names: true }), unsynced);
+    let all = after(&promised(0, recording.steps.len()), Model::Synced { names: true });
+    let verdict = cut_all(recording, &story, &all, is_sync);
     assert!(verdict.complaints.len() > verdict.outcomes.len(), "{verdict:?}");
-    // A frame in the middle of the journal never arrives.
+    // A frame in the middle of the first journal never arrives.
     let frame = |what: &What| matches!(what, What::Write { name, offset, .. } if name == JOURNAL && *offset == 32 + 5 * 536);
-    let verdict = cut_all(recording, story, &after(Model::All), frame);
-    assert!(verdict.complaints.len() > verdict.outcomes.len(), "{verdict:?}");
+    let find = |from: usize, is: &dyn Fn(&What) -> bool| {
+        let rest = recording.steps.iter().skip(from);
+        from + rest.take_while(|step| !is(&step.what)).count()
+    };
+    let first = find(0, &is_header);
+    let (written, second) = (find(first, &frame), find(first + 1, &is_header));
+    let cuts = after(&promised(written, second), Model::All);
+    let verdict = cut_all(recording, &story, &cuts, frame);
+    assert!(!cuts.is_empty() && verdict.outcomes.is_empty(), "{verdict:?}");
 }
 
-/// A second cut, in the life after one that left a commit in parts.
-fn twice(recording: Recording, story: &Story, seed: u64) {
-    let mut rng = Rng::with_seed(seed);
-    let Some(cut) = torn_cut(&recording, story, &mut rng) else {
-        panic!("no cut left a commit in parts (seed {seed})");
-    };
-    let due = story.due(&recording, &cut);
-    let mut medium = recording.medium();
-    recording.steps[..cut.steps].iter().for_each(|step| medium.apply(&step.what));
-    let base = image(&medium, &recording, &cut);
-    let file = base["log.db"].file;
-    Bench::new(&recording, file).lay_out(&base);
+/// What the daemon does after a cut that left a commit in parts. It finds the boot that it knows, so
+/// it takes what is there for what a killed process left.
+fn second_life(recording: Recording, cut: &Cut) -> Recording {
+    let story = Story::of(&recording);
+    let base = image_of(&recording, cut);
+    let due = story.due(&recording, cut, &base);
+    Bench::new(&recording, base["log.db"].file).lay_out(&base);
     let at = recording.steps[cut.steps - 1].at;
-    let Recording { folder, sensor, offers, length, bytes_max, .. } = recording;
-    let mut recorder = Recorder::at(folder, base, length, bytes_max, sensor.last() + 1);
+    let Recording { guard, sending, offers, length, bytes_max, .. } = recording;
+    let folder = guard.expect("a folder that was not kept");
+    let mut recorder = Recorder::at(folder, base, length, bytes_max, sending.last);
     recorder.start();
     recorder.feed(30, 12, PAUSE);
     recorder.delivered();
@@ -129,32 +165,39 @@ fn twice(recording: Recording, story: &Story, seed: u64) {
     let mut earlier = offers;
     earlier.retain(|offer| offer.at <= at);
     second.offers.splice(0..0, earlier);
-    let mut begun = sensor.begun.until(at);
-    begun.extend(&second.sensor.begun);
-    second.sensor.begun = begun;
+    let mut begun = sending.begun.until(at);
+    begun.extend(&second.sending.begun);
+    second.sending.begun = begun;
     let known = story.truth.range(..=due.promised).map(|(seq, n)| (*seq, *n)).collect();
-    let story = Story::of(&second, &known);
-    let chosen = choose(&second.steps, cuts(40, 500), &mut rng);
-    let verdict = cut_all(&second, &story, &chosen, |_| false);
-    report("cut twice", &second, &verdict, seed);
-    verdict.assert_good(seed);
+    second.before = Before { truth: known, epoch: due.epoch, torn: true };
+    second
 }
 
-/// A cut that leaves the last commit in parts, which is what begins a new epoch.
-fn torn_cut(recording: &Recording, story: &Story, rng: &mut Rng) -> Option<Cut> {
-    let syncs = |what: &What| matches!(what, What::Sync(name) if name == JOURNAL);
-    let steps = recording.steps.iter().enumerate().filter(|(_, step)| syncs(&step.what));
-    let mut cuts: Vec<Cut> = steps
-        .map(|(steps, _)| {
-            let model = Model::Some(rng.u64(..));
-            Cut { steps, sectors: 0, model, same_boot: false }
-        })
-        .collect();
+/// A cut that leaves the last commit in parts, which is what begins a new epoch: any parts of it.
+pub(crate) fn torn_cut(recording: Recording, rng: &mut Rng, choice: Choice) -> (Recording, Cut) {
+    let syncs = promising(&recording, is_sync).into_iter();
+    let mut cuts: Vec<Cut> = syncs.map(|steps| Cut::new(steps, Model::Some(rng.u64(..)))).collect();
     rng.shuffle(&mut cuts);
     cuts.truncate(24);
-    cuts.sort_by_key(|cut| cut.steps);
-    let verdict = cut_all(recording, story, &cuts, |_| false);
-    verdict.outcomes.into_iter().find(|(_, outcome)| outcome.new_epoch).map(|(cut, _)| cut)
+    let (recording, verdict) = hold("commits in parts", recording, cuts, choice);
+    let found = verdict.outcomes.into_iter().find(|(_, outcome)| outcome.new_epoch);
+    let cut = found.map_or_else(|| page_missing(&recording), |(cut, _)| cut);
+    (recording, cut)
+}
+
+/// A cut that leaves all of a commit but its last page.
+pub(crate) fn page_missing(recording: &Recording) -> Cut {
+    let mut marks = promising(recording, is_mark).into_iter();
+    let page = marks.find_map(|mark| page_of(&recording.steps, mark)).expect("a second commit");
+    Cut::new(page, Model::All)
+}
+
+/// The steps like this one before which something was promised.
+fn promising(recording: &Recording, is: fn(&What) -> bool) -> Vec<usize> {
+    let story = Story::of(recording);
+    let steps = recording.steps.iter().enumerate();
+    let like = steps.filter(|(at, step)| story.promised(*at) > 0 && is(&step.what));
+    like.map(|(at, _)| at).collect()
 }
 
 #[test]
@@ -172,14 +215,13 @@ fn a_power_cut_while_the_log_is_full_costs_nothing_that_was_not_given_up() {
     }
     recorder.feed(40, 25, PAUSE * 4);
     recorder.end(Signal::KILL);
-    let (recording, seed) = (recorder.finish(), seed());
-    let story = Story::of(&recording, &BTreeMap::new());
+    let test = "promise::a_power_cut_while_the_log_is_full_costs_nothing_that_was_not_given_up";
+    let choice = Choice { test, seed: seed() };
+    let recording = recorder.finish();
     let evicting = |at: &usize| matches!(&recording.steps[*at].what, What::Said(said) if said.contains("log is full"));
     let first = (0..recording.steps.len()).find(evicting).expect("readings were evicted");
-    let mut chosen = choose(&recording.steps, 2000, &mut Rng::with_seed(seed));
+    let mut chosen = choose(&recording.steps, 2000, &mut Rng::with_seed(choice.seed));
     chosen.retain(|cut| cut.steps + 200 > first);
     chosen.truncate(200);
-    let verdict = cut_all(&recording, &story, &chosen, |_| false);
-    report("a full log", &recording, &verdict, seed);
-    verdict.assert_good(seed);
+    hold("a full log", recording, chosen, choice);
 }

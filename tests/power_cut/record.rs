@@ -1,20 +1,30 @@
 //! A recording: the daemon under `strace`, through as many lives as the script wants.
 
-use std::fs::File;
+use std::io::Read;
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::fs::statvfs;
 use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
+use crate::journal::number;
 use crate::medium::{Image, Medium, Model};
-use crate::sensor::Sensor;
+use crate::news::News;
+use crate::sensor::{Sending, Sensor, now};
+use crate::standstill::Standstill;
+use crate::story::{Before, number_after};
 use crate::trace::{CALLS, Parser, Step};
-use crate::upstream::{Offer, Upstream};
+use crate::upstream::{Offer, Upstream, highest};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long anything that must happen may take: for ever, to a machine that is busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+/// So many readings may be under way before the sensor waits.
+const AHEAD: u64 = 400;
 pub(crate) const SINK: &str = "cloud";
 pub(crate) const INTERVAL: Duration = Duration::from_millis(10);
 
@@ -31,14 +41,45 @@ pub(crate) fn is_possible() -> bool {
     possible
 }
 
+/// In memory, if there is enough: thousands of logs are opened, and what a disk would keep is read off
+/// the trace. `TMPDIR` says otherwise.
+fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let room = statvfs(memory).map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+    let in_memory = std::env::var_os("TMPDIR").is_none() && room > 1 << 30;
+    if in_memory { TempDir::new_in(memory) } else { TempDir::new() }.expect("make a folder")
+}
+
+/// The arguments of strace by which its trace can be read.
+pub(crate) fn strace(trace: &Path) -> Command {
+    let mut strace = Command::new("strace");
+    strace
+        .args(["-f", "-y", "-ttt", "--seccomp-bpf", "-xx", "-s", "200000"])
+        .args(["-e", &format!("trace={CALLS}"), "-o"])
+        .arg(trace);
+    strace
+}
+
 /// What the daemon did, what it was told and what it told.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Recording {
-    pub(crate) folder: TempDir,
-    /// What was there before the first step.
+    /// Holds the log, the traces and the rest. It goes with `guard`.
+    pub(crate) folder: PathBuf,
+    #[serde(skip)]
+    pub(crate) guard: Option<TempDir>,
+    /// In which boot of the machine it was made.
+    pub(crate) boot_id: String,
+    /// When it began.
+    pub(crate) since: u64,
+    pub(crate) lives: u32,
+    /// What was there before the first step, and what is known of it.
     pub(crate) base: Image,
+    pub(crate) before: Before,
+    #[serde(skip)]
     pub(crate) steps: Vec<Step>,
-    pub(crate) sensor: Sensor,
+    pub(crate) sending: Sending,
+    /// For how long the machine stood still, at the most.
+    pub(crate) standstill: Duration,
     pub(crate) offers: Vec<Offer>,
     /// The length of the sensor's texts.
     pub(crate) length: usize,
@@ -57,12 +98,25 @@ impl Recording {
         self.steps.iter().for_each(|step| medium.apply(&step.what));
         medium.image(Model::All)
     }
+
+    /// Reads the traces again.
+    pub(crate) fn read_steps(&mut self) {
+        let log = std::fs::canonicalize(self.folder.join("log")).expect("the folder of the log");
+        let mut parser = Parser::new(&log, self.base.keys().cloned());
+        for life in 0..self.lives {
+            let trace = std::fs::read_to_string(self.folder.join(format!("trace.{life}")));
+            parser.read(&trace.expect("read a trace"));
+        }
+        self.steps = parser.steps;
+    }
 }
 
 /// Records what happens in a folder from a given state of it on.
 #[derive(Debug)]
 pub(crate) struct Recorder {
     folder: TempDir,
+    since: u64,
+    standstill: Standstill,
     base: Image,
     pub(crate) sensor: Sensor,
     pub(crate) upstream: Upstream,
@@ -76,28 +130,45 @@ pub(crate) struct Recorder {
 struct Running {
     strace: Child,
     daemon: Pid,
+    /// What the daemon says on stderr.
+    said: Arc<News<String>>,
+    /// The last number that the sensor had sent before.
+    sent: u64,
 }
 
 impl Recorder {
     pub(crate) fn new(length: usize, bytes_max: u64) -> Self {
-        let folder = TempDir::new().expect("make a folder");
+        let folder = folder();
         std::fs::create_dir(folder.path().join("log")).expect("make a folder");
-        Self::at(folder, Image::new(), length, bytes_max, 1)
+        Self::at(folder, Image::new(), length, bytes_max, 0)
     }
 
-    /// In a folder that holds `base`; the sensor goes on with the number `next`.
+    /// In a folder that holds `base`; the sensor goes on after the number `last`.
     pub(crate) fn at(
         folder: TempDir,
         base: Image,
         length: usize,
         bytes_max: u64,
-        next: u64,
+        last: u64,
     ) -> Self {
         let line = folder.path().join("line");
         drop(std::fs::remove_file(&line));
-        let sensor = Sensor::plug(&line, length, next);
+        let sensor = Sensor::plug(&line, length, last);
         let upstream = Upstream::start(length);
-        Self { folder, base, sensor, upstream, length, bytes_max, lives: 0, running: None }
+        let (since, standstill) = (now(), Standstill::begin());
+        let (lives, running) = (0, None);
+        Self {
+            folder,
+            since,
+            standstill,
+            base,
+            sensor,
+            upstream,
+            length,
+            bytes_max,
+            lives,
+            running,
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -131,23 +202,24 @@ impl Recorder {
         let socket = UnixDatagram::bind(&notify).expect("bind the notify socket");
         let trace = self.path(&format!("trace.{}", self.lives));
         self.lives += 1;
-        let stderr = File::create(self.path("stderr")).expect("make a file for stderr");
-        let strace = Command::new("strace")
-            .args(["-f", "-y", "-ttt", "--seccomp-bpf", "-xx", "-s", "200000"])
-            .args(["-e", &format!("trace={CALLS}"), "-o"])
-            .arg(&trace)
+        let mut strace = strace(&trace)
             .arg(env!("CARGO_BIN_EXE_outstation"))
             .args(["run", "--log-format", "text", "--config"])
             .arg(config)
             .env("NOTIFY_SOCKET", &notify)
             .env_remove("OUTSTATION_LOG")
-            .stderr(stderr)
+            .stderr(Stdio::piped())
             .spawn()
             .expect("start strace");
+        let said = Arc::new(News::default());
+        let (stderr, heard) = (strace.stderr.take().expect("a pipe"), Arc::clone(&said));
+        std::thread::spawn(move || listen(stderr, &heard));
         socket.set_read_timeout(Some(PATIENCE)).expect("set a timeout");
         let mut message = [0; 4096];
         loop {
-            let count = socket.recv(&mut message).expect("the daemon gets ready");
+            let Ok(count) = socket.recv(&mut message) else {
+                panic!("the daemon does not get ready:\n{}", said.with(Clone::clone));
+            };
             if message[..count].starts_with(b"READY=1") {
                 break;
             }
@@ -156,40 +228,75 @@ impl Recorder {
         let text = std::fs::read_to_string(&trace).expect("read the trace");
         let daemon =
             text.split(' ').next().and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
-        self.running = Some(Running { strace, daemon: daemon.expect("a process number") });
+        let daemon = daemon.expect("a process number");
+        self.running = Some(Running { strace, daemon, said, sent: self.sensor.sending.last });
     }
 
-    /// So many times so many readings, with a pause behind each.
+    fn running(&self) -> &Running {
+        self.running.as_ref().expect("it runs")
+    }
+
+    /// So many times so many readings, with a pause behind each: the pace of a sensor, by which its
+    /// readings come in more than one commit. How many those are depends on the machine. A daemon that
+    /// is traced on a busy one falls behind, and is waited for.
     pub(crate) fn feed(&mut self, times: usize, readings: u64, pause: Duration) {
         for _ in 0..times {
             self.sensor.send(readings);
             std::thread::sleep(pause);
+            let due = (self.sensor.sending.last - self.running().sent).saturating_sub(AHEAD);
+            let said = &self.running().said;
+            self.good(said.until("the daemon keeps up", |said| stored(said) >= due));
+        }
+    }
+
+    /// Feeds until the journal was begun anew in this life.
+    pub(crate) fn feed_into_the_next_journal(&mut self, readings: u64, pause: Duration) {
+        self.committed_some();
+        let journal = self.path("log/log.db-wal");
+        let number = || number(&journal).expect("a journal with a commit in it");
+        let (first, deadline) = (number(), Instant::now() + PATIENCE);
+        while number() == first {
+            assert!(Instant::now() < deadline, "the journal was not begun anew");
+            self.feed(1, readings, pause);
         }
     }
 
     /// Waits until the receiver has all that was sent.
     pub(crate) fn delivered(&self) {
-        self.until("everything was delivered", || self.upstream.has() == self.sensor.last());
+        let last = self.sensor.sending.last;
+        let delivered = self.upstream.until("all is delivered", |offers| highest(offers) == last);
+        self.good(delivered);
+    }
+
+    /// Waits until the receiver has refused something.
+    pub(crate) fn refused(&self) {
+        let refused = |offers: &[_]| offers.iter().any(|offer: &Offer| !offer.accepted);
+        let refused = self.upstream.until("something was refused", refused);
+        self.good(refused);
     }
 
     /// Waits until all that was sent is committed, in a first life.
     pub(crate) fn committed(&self) {
-        let last = format!("committed head={}\n", self.sensor.last());
-        self.until("everything is committed", || self.said().contains(&last));
+        let last = format!("committed head={}\n", self.sensor.sending.last);
+        let all = self.running().said.until("all is committed", |said| said.contains(&last));
+        self.good(all);
     }
 
-    fn until(&self, what: &str, good: impl Fn() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !good() {
-            let said = || std::fs::read_to_string(self.path("stderr")).unwrap_or_default();
-            assert!(Instant::now() < deadline, "waited in vain until {what}:\n{}", said());
-            std::thread::sleep(Duration::from_millis(5));
+    /// Waits until something was committed in this life.
+    pub(crate) fn committed_some(&self) {
+        let said = &self.running().said;
+        self.good(said.until("something is committed", |said| said.contains("committed head=")));
+    }
+
+    fn good(&self, waited: Result<(), String>) {
+        if let Err(what) = waited {
+            panic!("{what}:\n{}", self.said());
         }
     }
 
     /// What the daemon said in this life.
     pub(crate) fn said(&self) -> String {
-        std::fs::read_to_string(self.path("stderr")).expect("read stderr")
+        self.running().said.with(Clone::clone)
     }
 
     /// In good order, or not; then the line is plugged in anew for the next life.
@@ -200,21 +307,39 @@ impl Recorder {
 
     pub(crate) fn finish(self) -> Recording {
         assert!(self.running.is_none(), "every life has ended");
-        let log = std::fs::canonicalize(self.path("log")).expect("the folder of the log");
-        let mut parser = Parser::new(&log, self.base.keys().cloned());
-        for life in 0..self.lives {
-            let trace = std::fs::read_to_string(self.path(&format!("trace.{life}")));
-            parser.read(&trace.expect("read a trace"));
-        }
-        Recording {
-            folder: self.folder,
+        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+        let mut recording = Recording {
+            folder: self.folder.path().to_owned(),
+            guard: Some(self.folder),
+            boot_id: boot_id.expect("a boot id").trim().to_owned(),
+            since: self.since,
+            lives: self.lives,
             base: self.base,
-            steps: parser.steps,
-            sensor: self.sensor,
+            before: Before::default(),
+            steps: Vec::new(),
+            sending: self.sensor.sending,
+            standstill: self.standstill.end(),
             offers: self.upstream.offers(),
             length: self.length,
             bytes_max: self.bytes_max,
-        }
+        };
+        recording.read_steps();
+        recording
+    }
+}
+
+/// How many readings were committed in this life, by what the daemon said.
+fn stored(said: &str) -> u64 {
+    let next = number_after(said, " next_seq=").unwrap_or(1);
+    let committed = said.rfind("committed head=").map(|at| &said[at..]);
+    let head = committed.and_then(|said| number_after(said, "head="));
+    head.map_or(0, |head| (head + 1).saturating_sub(next))
+}
+
+fn listen(mut stderr: ChildStderr, said: &News<String>) {
+    let mut bytes = [0; 4096];
+    while let Ok(count @ 1..) = stderr.read(&mut bytes) {
+        said.change(|said| said.push_str(&String::from_utf8_lossy(&bytes[..count])));
     }
 }
 

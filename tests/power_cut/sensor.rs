@@ -9,8 +9,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fastrand::Rng;
 use outstation::demo::pty::open_pair;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::{Deserialize, Serialize};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::record::PATIENCE;
+
+/// While nobody has opened the line, it says at once that it has no room, however often it is asked.
 const PAUSE: Duration = Duration::from_millis(2);
 
 /// Unix microseconds, as in the trace.
@@ -31,7 +35,7 @@ pub(crate) fn text(number: u64, length: usize) -> &'static str {
 }
 
 /// By time: the last number sent until then.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sent(Vec<(u64, u64)>);
 
 impl Sent {
@@ -58,23 +62,30 @@ impl Sent {
     }
 }
 
+/// What the sensor did.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Sending {
+    /// Of each number, when the sensor began to send it, and when it had.
+    pub(crate) begun: Sent,
+    pub(crate) done: Sent,
+    /// The last number that it sent.
+    pub(crate) last: u64,
+}
+
 #[derive(Debug)]
 pub(crate) struct Sensor {
     master: File,
     path: PathBuf,
     length: usize,
-    next: u64,
-    /// Of each number, when the sensor began to send it, and when it had.
-    pub(crate) begun: Sent,
-    pub(crate) done: Sent,
+    pub(crate) sending: Sending,
 }
 
 impl Sensor {
-    /// Plugs it in at `path`; it begins with the number `next`.
-    pub(crate) fn plug(path: &Path, length: usize, next: u64) -> Self {
+    /// Plugs it in at `path`; the last number that it sent is `last`.
+    pub(crate) fn plug(path: &Path, length: usize, last: u64) -> Self {
         let master = open(path).expect("open a pty");
-        let path = path.to_owned();
-        Self { master, path, length, next, begun: Sent::default(), done: Sent::default() }
+        let sending = Sending { last, ..Sending::default() };
+        Self { master, path: path.to_owned(), length, sending }
     }
 
     /// Unplugs it and plugs it in again: a killed daemon leaves half a line behind.
@@ -83,17 +94,13 @@ impl Sensor {
         self.master = open(&self.path).expect("open a pty");
     }
 
-    pub(crate) fn last(&self) -> u64 {
-        self.next - 1
-    }
-
     /// Sends so many readings, waiting while the line is full.
     pub(crate) fn send(&mut self, count: u64) {
-        let numbers = self.next..self.next + count;
+        let numbers = self.sending.last + 1..=self.sending.last + count;
         let line = |n: u64| format!("{{\"n\":{n},\"x\":\"{}\"}}\n", text(n, self.length));
         let lines: String = numbers.map(line).collect();
-        self.next += count;
-        self.begun.note(self.last());
+        self.sending.last += count;
+        self.sending.begun.note(self.sending.last);
         let deadline = Instant::now() + PATIENCE;
         let mut rest = lines.as_bytes();
         while !rest.is_empty() {
@@ -101,12 +108,21 @@ impl Sensor {
                 Ok(count) => rest = &rest[count..],
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     assert!(Instant::now() < deadline, "nobody reads the line");
-                    std::thread::sleep(PAUSE);
+                    self.wait_for_room();
                 }
                 Err(error) => panic!("failed to write to a pty: {error}"),
             }
         }
-        self.done.note(self.last());
+        self.sending.done.note(self.sending.last);
+    }
+
+    fn wait_for_room(&self) {
+        let mut line = [PollFd::new(&self.master, PollFlags::OUT)];
+        let most = Timespec { tv_sec: 1, tv_nsec: 0 };
+        let asked = poll(&mut line, Some(&most));
+        if asked.is_err() || !line[0].revents().contains(PollFlags::OUT) {
+            std::thread::sleep(PAUSE);
+        }
     }
 }
 

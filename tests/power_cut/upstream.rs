@@ -1,15 +1,18 @@
 //! A receiver that opens every batch and notes what it was offered, and when.
 
-use outstation_codec::{Batch, PublishedEvent, Value};
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
+use outstation_codec::{Batch, PublishedEvent, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::news::News;
 use crate::sensor::{now, text};
 
 /// One request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Offer {
     /// When all of it was there; before it was answered.
     pub(crate) at: u64,
@@ -18,7 +21,7 @@ pub(crate) struct Offer {
 }
 
 /// What a batch says.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Content {
     pub(crate) epoch: u64,
     /// Sequence number, and the number the sensor gave.
@@ -69,7 +72,7 @@ impl Content {
 struct Shared {
     accepting: AtomicBool,
     length: usize,
-    offers: Mutex<Vec<Offer>>,
+    offers: News<Vec<Offer>>,
 }
 
 #[derive(Debug)]
@@ -82,7 +85,7 @@ impl Upstream {
     pub(crate) fn start(length: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
         let address = listener.local_addr().expect("an address").to_string();
-        let (accepting, offers) = (AtomicBool::new(true), Mutex::default());
+        let (accepting, offers) = (AtomicBool::new(true), News::default());
         let shared = Arc::new(Shared { accepting, length, offers });
         let service = Arc::clone(&shared);
         // They end with the test process; nothing waits for them.
@@ -101,15 +104,19 @@ impl Upstream {
     }
 
     pub(crate) fn offers(&self) -> Vec<Offer> {
-        self.shared.offers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.offers.with(Clone::clone)
     }
 
-    /// The highest number of the sensor that it has.
-    pub(crate) fn has(&self) -> u64 {
-        let offers = self.shared.offers.lock().unwrap_or_else(PoisonError::into_inner);
-        let accepted = offers.iter().filter(|offer| offer.accepted);
-        accepted.flat_map(|offer| &offer.content.readings).map(|(_, n)| *n).max().unwrap_or(0)
+    /// Waits until what it was offered is good.
+    pub(crate) fn until(&self, what: &str, good: impl Fn(&[Offer]) -> bool) -> Result<(), String> {
+        self.shared.offers.until(what, |offers| good(offers))
     }
+}
+
+/// The highest number of the sensor in what was accepted.
+pub(crate) fn highest(offers: &[Offer]) -> u64 {
+    let accepted = offers.iter().filter(|offer| offer.accepted);
+    accepted.flat_map(|offer| &offer.content.readings).map(|(_, n)| *n).max().unwrap_or(0)
 }
 
 fn converse(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
@@ -121,7 +128,7 @@ fn converse(stream: &TcpStream, shared: &Shared) -> io::Result<()> {
         let content = Content::of(&batch, shared.length).expect("what the sensor said");
         let accepted = shared.accepting.load(Ordering::Relaxed);
         let offer = Offer { at: now(), accepted, content };
-        shared.offers.lock().unwrap_or_else(PoisonError::into_inner).push(offer);
+        shared.offers.change(|offers| offers.push(offer));
         let status = if accepted { "200 OK" } else { "503 Service Unavailable" };
         write!(writer, "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n")?;
     }

@@ -21,8 +21,16 @@ const FRAMES_MIN: u64 = (HEADER + FRAME_HEADER + 512) as u64;
 pub(crate) enum Journal {
     /// There is none, or nothing in it.
     Absent,
+    /// Every commit whose mark is there is whole. Frames without a mark may follow: parts of a commit
+    /// that, as far as can be seen, was not written to its end, and so was not synced, and nobody was
+    /// told of it. Storage that claims a sync and then loses the mark leaves the same. But it can as well
+    /// lose a commit without a trace, and against that no rule about what is read here helps.
     Sound,
-    /// One commit is there in parts: the one under way at a power cut.
+    /// One commit is there in parts, its mark among them: the one under way at a power cut. The mark is
+    /// the header of the last frame, so all but one page had been handed to the storage. Even if only
+    /// that page is missing, either the power went between the two writes, and nobody was told; or
+    /// the storage claimed a sync, the commit was given out, and the page got lost. Nothing that is read
+    /// here proves the first, so its numbers count as given out.
     Torn,
     /// More than that is not as it was written. Each commit is synced before the next begins, so two
     /// cannot be incomplete by a power cut.
