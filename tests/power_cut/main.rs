@@ -45,4 +45,5 @@ mod medium;
 mod story;
 
 // What is promised.
+mod opening;
 mod promise;

@@ -90,7 +90,10 @@ fn as_it_is(files: &Files, boot_id: &str) -> Result<Opened> {
         }
         other => other,
     })?;
+    // What this opening has found, or one that was cut short before it had begun the epoch.
+    let torn = journal == Journal::Torn || files.torn().exists();
     if journal == Journal::Torn {
+        note_torn(files);
         // The parts would stay behind the commits to come, and the next power cut would find two
         // commits in parts: damage.
         database.checkpoint("TRUNCATE")?;
@@ -108,8 +111,11 @@ fn as_it_is(files: &Files, boot_id: &str) -> Result<Opened> {
     let next_seq = database.next_seq()?.max(aggregates.last_accounted() + 1);
     let copied = database.copied()?;
     let mut opened = Opened { database, aggregates, next_seq, news: Vec::new(), copied };
-    if let Some(reason) = opened.break_of_continuity(files, journal, boot_id)? {
+    if let Some(reason) = opened.break_of_continuity(files, torn, boot_id)? {
         opened.begin_epoch(reason, files)?;
+    }
+    if torn {
+        forget_torn(files);
     }
     Ok(opened)
 }
@@ -120,12 +126,26 @@ pub(crate) fn load(database: &Database) -> Result<Aggregates> {
     Aggregates::rebuilt(versions, position, |stream| database.history(stream))
 }
 
+/// The parts are about to be removed, which is long before the new epoch is durable: between the two the
+/// journal gets its whole length, and power that has come back often goes again. The next opening would
+/// find nothing wrong, and give the numbers out under the old epoch. Where this fails, for want of
+/// room, the log is opened all the same: closed, it would lose readings for certain.
+fn note_torn(files: &Files) {
+    drop(files::create_private(&files.torn()).map(|_| files.sync_folder()));
+}
+
+/// If it comes back after a power cut, one more epoch begins.
+fn forget_torn(files: &Files) {
+    files::remove(&files.torn());
+    drop(files.sync_folder());
+}
+
 impl Opened {
     /// Why the numbers to come may have been given out before, if so.
     fn break_of_continuity(
         &mut self,
         files: &Files,
-        journal: Journal,
+        torn: bool,
         boot_id: &str,
     ) -> Result<Option<EpochReason>> {
         let known = self.database.identity()?;
@@ -143,9 +163,10 @@ impl Opened {
             return Ok(Some(EpochReason::Copied));
         }
         // While the device runs, what a killed process wrote is all there: its last commit was not
-        // finished, so nobody saw it. After a power cut the storage may have lied.
+        // finished, so nobody saw it. After a power cut the storage may have lied. The first commit of
+        // a boot tells the log of it, and until then a kill counts as a power cut.
         let same_boot = self.aggregates.boots.number_of(boot_id).is_some();
-        Ok((journal == Journal::Torn && !same_boot).then_some(EpochReason::Torn))
+        Ok((torn && !same_boot).then_some(EpochReason::Torn))
     }
 
     fn begin_epoch(&mut self, reason: EpochReason, files: &Files) -> Result<()> {

@@ -62,6 +62,11 @@ impl Files {
         self.beside(".control")
     }
 
+    /// There from when a commit was found in parts until what follows from that is durable. Empty.
+    pub(crate) fn torn(&self) -> PathBuf {
+        self.beside(".torn")
+    }
+
     /// A log being salvaged into; of no worth until it is whole.
     pub(crate) fn unfinished(&self) -> PathBuf {
         self.beside(".salvage")

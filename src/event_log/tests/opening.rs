@@ -237,6 +237,23 @@ async fn a_copy_of_a_log_is_another_life_of_it() {
     assert_eq!(epochs.len(), 2, "each copy its own, and for good");
 }
 
+/// An opening removes the parts of a commit before it begins the epoch, and may be cut short in between.
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_was_found_in_parts_counts_until_an_opening_has_come_to_its_end() {
+    let folder = folder();
+    let rig = Rig::start(folder.path(), &["a"]);
+    rig.store_thirty().await;
+    let epoch = rig.end().await.epoch;
+    let torn = folder.path().join("log.db.torn");
+    for (boot, goes_on) in [("boot", true), ("another boot", false)] {
+        fs::write(&torn, "").expect("written");
+        let clock = Clock::simulated(boot, NOW);
+        let mut actor = LogActor::open(config(folder.path(), &["a"]), clock).expect("opens");
+        assert_eq!(actor.parts().1.database().epoch() == epoch, goes_on, "{boot}");
+        assert!(!torn.exists(), "{boot}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn damage_that_shows_while_running_is_salvaged_without_losing_what_is_in_memory() {
     let folder = folder();
