@@ -8,14 +8,8 @@
 //!                                   delivery state ◀── ack ◀── only on accepted
 //! ```
 //!
-//! | layer | modules | may use |
-//! |---|---|---|
-//! | domain | [`domain`] | `outstation_codec`, no I/O, no clock |
-//! | application | `*/actor.rs`, `upload/stack.rs`, [`supervisor`] | domain, tokio |
-//! | infrastructure | [`clock`], [`device`], [`discovery`], [`config`], [`credentials`], [`telemetry`], `sink_*/`, and the devices of each stage | its own external crate |
-//! | presentation | [`cli`], [`http`], [`inspect`], `main.rs` | everything above |
-//!
-//! `ARCHITECTURE.md` argues the choices; `tests/tidy` holds the code to them.
+//! Which module may use which is the table *Module layers* of `ARCHITECTURE.md`, which argues the choices;
+//! `tests/tidy` holds the code to both.
 
 // The nouns and the decisions.
 pub mod domain;

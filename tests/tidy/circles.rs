@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use crate::graph::{Edge, Files, Root, circles, edges};
+use crate::graph::{Files, Graph, Root, circles};
 use crate::{assert_none, sources};
 
 /// What the repository consists of; `codec` is there as soon as its folder is.
@@ -19,16 +19,16 @@ const KNOWN: [&[&str]; 2] =
     [&["src/config/sink"], &["src/sink_prometheus/", "src/upload/sinks.rs"]];
 
 /// Who uses whom in this repository.
-pub(crate) fn uses() -> &'static [Edge] {
-    static EDGES: OnceLock<Vec<Edge>> = OnceLock::new();
-    EDGES.get_or_init(|| {
+pub(crate) fn graph() -> &'static Graph {
+    static GRAPH: OnceLock<Graph> = OnceLock::new();
+    GRAPH.get_or_init(|| {
         let folders = ["src", "wire/src", "codec/src"].into_iter();
         let there =
             folders.filter(|folder| std::path::Path::new(crate::ROOT).join(folder).is_dir());
         let files: Files = there.flat_map(sources).collect();
         let crates: Vec<Root> =
             CRATES.into_iter().filter(|root| files.contains_key(root.file)).collect();
-        edges(&files, &crates)
+        Graph::read(&files, &crates)
     })
 }
 
@@ -39,7 +39,8 @@ fn no_modules_use_each_other_in_a_circle() {
         KNOWN.iter().any(|known| group.iter().all(|file| is_in(file, known)))
     };
     let mut found = Vec::new();
-    for (group, edges) in circles(uses()).into_iter().filter(|(group, _)| !is_known(group)) {
+    for (group, edges) in circles(&graph().edges).into_iter().filter(|(group, _)| !is_known(group))
+    {
         let edges: Vec<String> = edges.iter().map(|edge| format!("\n    {edge}")).collect();
         found.push(format!("{} modules:{}", group.len(), edges.concat()));
     }

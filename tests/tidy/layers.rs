@@ -2,10 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{assert_none, code, offenders, sources};
+use crate::circles::graph;
+use crate::graph::Layers;
+use crate::{assert_none, code, offenders, sources, text};
 
 /// A folder for each optional sink.
 const SINKS: [&str; 4] = ["src/sink_http", "src/sink_mqtt", "src/sink_nats", "src/sink_prometheus"];
+
+#[test]
+fn modules_use_what_the_table_of_layers_allows() {
+    let architecture = text("ARCHITECTURE.md");
+    let (_, section) = architecture.split_once("\n### Module layers\n").expect("its section");
+    assert_none(
+        &Layers::read(section).departures(graph()),
+        "ARCHITECTURE.md, Module layers, says what each module may use",
+    );
+}
 
 #[test]
 fn the_codec_and_the_domain_are_pure() {
@@ -22,14 +34,6 @@ fn the_codec_and_the_domain_are_pure() {
         ".await",
         "rusqlite",
         "hyper",
-        "crate::ingest",
-        "crate::event_log",
-        "crate::upload",
-        "crate::sink_",
-        "crate::clock",
-        "crate::telemetry",
-        "crate::config",
-        "crate::supervisor",
     ];
     for folder in ["codec/src", "src/domain"] {
         assert_none(
@@ -108,19 +112,6 @@ fn the_local_network_is_known_in_one_place() {
 fn time_is_read_by_the_clock_alone() {
     let words = ["SystemTime::now", "std::time::Instant", "clock_gettime", "random/boot_id"];
     assert_none(&offenders("src", &words, &["src/clock.rs"]), "only `clock.rs` reads clocks");
-}
-
-#[test]
-fn ingest_and_upload_do_not_know_each_other() {
-    let upload = ["crate::upload", "crate::sink_"];
-    assert_none(&offenders("src/ingest", &upload, &[]), "ingest only knows the log");
-    assert_none(&offenders("src/upload", &["crate::ingest"], &[]), "upload only knows the log");
-    for sink in SINKS {
-        assert_none(&offenders(sink, &["crate::ingest"], &[]), "a sink only knows its batch");
-    }
-    let wide = ["crate::ingest", "crate::upload", "crate::sink_", "crate::http", "crate::app"];
-    assert_none(&offenders("src/event_log", &wide, &[]), "the log knows neither end");
-    assert_none(&offenders("src/supervisor", &wide, &[]), "the supervisor knows no actor");
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Which module of the crates uses which, read from their sources.
 //!
 //! ```text
-//!  files ──source──▶ modules: what each declares, imports and names ──names──▶ edges ──circles──▶ circles
+//!  files ──source──▶ modules: what each declares, imports and names ──names──▶ edges ─┬─▶ circles
+//!                                                                      the table of ─┴─▶ layers
 //! ```
 //!
 //! A module here is a file. An edge goes from the file that uses an item to the file that defines it:
@@ -12,11 +13,13 @@
 //! Methods that are called on a value are not seen, since their types are not known here.
 
 mod circles;
+mod layers;
 mod names;
 mod source;
 
 pub(crate) use circles::circles;
-pub(crate) use names::{Edge, edges};
+pub(crate) use layers::Layers;
+pub(crate) use names::{Edge, Graph};
 pub(crate) use source::{Files, Root};
 
 #[cfg(test)]

@@ -21,9 +21,23 @@ impl fmt::Display for Edge {
     }
 }
 
-/// Every use between two files, once for each name; those of external crates are left out.
-pub(crate) fn edges(files: &Files, roots: &[Root]) -> Vec<Edge> {
-    let sources = Sources::read(files, roots);
+/// The files of some crates, without tests, and who uses whom.
+#[derive(Debug)]
+pub(crate) struct Graph {
+    pub(crate) files: BTreeSet<String>,
+    /// Once for each name between two files; uses of external crates are left out.
+    pub(crate) edges: Vec<Edge>,
+}
+
+impl Graph {
+    pub(crate) fn read(files: &Files, roots: &[Root]) -> Self {
+        let sources = Sources::read(files, roots);
+        let files = sources.modules.iter().map(|module| module.file.clone()).collect();
+        Self { files, edges: edges(&sources) }
+    }
+}
+
+fn edges(sources: &Sources) -> Vec<Edge> {
     let mut found = BTreeSet::new();
     for (at, module) in sources.modules.iter().enumerate() {
         let named =

@@ -1,23 +1,25 @@
 //! The reader of the graph, on sources made up for it.
 
-use super::{Files, Root, circles, edges};
+use super::{Edge, Files, Graph, Root, circles};
 
 /// The edges between made-up files, as `from -> to: name`; `lib.rs` declares what is named first.
 fn read(files: &[(&str, &str)]) -> Vec<String> {
-    let edges = edges(&made_up(files), &[Root { name: "made_up", file: "src/lib.rs" }]);
     let short = |file: &str| file.trim_start_matches("src/").to_owned();
-    let line =
-        |edge: &super::Edge| format!("{} -> {}: {}", short(&edge.from), short(&edge.to), edge.name);
-    edges.iter().map(line).collect()
+    let line = |edge: &Edge| format!("{} -> {}: {}", short(&edge.from), short(&edge.to), edge.name);
+    edges_of(files).iter().map(line).collect()
 }
 
 /// The files of every circle.
 fn circles_of(files: &[(&str, &str)]) -> Vec<Vec<String>> {
-    let edges = edges(&made_up(files), &[Root { name: "made_up", file: "src/lib.rs" }]);
+    let edges = edges_of(files);
     let names = |group: &std::collections::BTreeSet<&str>| {
         group.iter().map(|file| file.trim_start_matches("src/").to_owned()).collect()
     };
     circles(&edges).iter().map(|(group, _)| names(group)).collect()
+}
+
+fn edges_of(files: &[(&str, &str)]) -> Vec<Edge> {
+    Graph::read(&made_up(files), &[Root { name: "made_up", file: "src/lib.rs" }]).edges
 }
 
 fn made_up(files: &[(&str, &str)]) -> Files {
@@ -215,7 +217,8 @@ fn other_crates_are_no_modules_and_one_of_ours_leads_into_it() {
         ("helper/deep.rs", "pub struct Deep;"),
     ]);
     let helper = Root { name: "helper", file: "src/helper/lib.rs" };
-    let edges = edges(&files, &[Root { name: "made_up", file: "src/lib.rs" }, helper]);
+    let roots = [Root { name: "made_up", file: "src/lib.rs" }, helper];
+    let edges = Graph::read(&files, &roots).edges;
     let tos: Vec<&str> = edges.iter().map(|edge| edge.to.as_str()).collect();
     assert_eq!(tos, ["src/helper/deep.rs"]);
 }
@@ -224,7 +227,7 @@ fn other_crates_are_no_modules_and_one_of_ours_leads_into_it() {
 fn an_edge_says_the_file_the_line_and_the_name() {
     let files =
         [("lib.rs", "mod a;\nmod b;"), ("a.rs", "\n\nuse crate::b::B;"), ("b.rs", "pub struct B;")];
-    let edges = edges(&made_up(&files), &[Root { name: "made_up", file: "src/lib.rs" }]);
+    let edges = edges_of(&files);
     let said: Vec<String> = edges.iter().map(ToString::to_string).collect();
     assert_eq!(said, ["src/a.rs:3 uses `crate::b::B` of src/b.rs"]);
 }
