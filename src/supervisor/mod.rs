@@ -14,92 +14,34 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::clock::Clock;
-use crate::domain::policy::restart::RestartBudget;
-use crate::error_chain::error_chain;
-use crate::telemetry::events::{ActorCrashed, ActorDropped, ActorStuck, Report, StageLate};
+use crate::telemetry::events::{ActorDropped, ActorStuck, Report, StageLate};
+
+mod error;
+mod guard;
+mod stage;
+mod stop;
 
 pub mod notify;
 pub mod pulse;
 
+pub use error::SupervisorError;
+pub use guard::{BoxError, Place};
+use guard::{Guard, Incarnation};
 use notify::Notifier;
 use pulse::{Pulse, Rounds};
+use stage::STOP_ORDER;
+pub use stage::Stage;
+pub use stop::Stop;
 
 /// How often rounds are called. An idle daemon wakes this often.
 const ROUND: Duration = Duration::from_secs(10);
-
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-type Incarnation = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
-
-/// The stages, in the order in which they stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    Ports,
-    Uploads,
-    Log,
-    Http,
-}
-
-impl Stage {
-    fn budget(self) -> RestartBudget {
-        match self {
-            Self::Log => RestartBudget::none(),
-            Self::Ports | Self::Uploads | Self::Http => RestartBudget::default(),
-        }
-    }
-}
-
-const STOP_ORDER: [Stage; 4] = [Stage::Ports, Stage::Uploads, Stage::Log, Stage::Http];
-
-/// Where an actor runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// On the runtime of all I/O.
-    Here,
-    /// On a thread of its own, because it blocks.
-    Thread,
-}
-
-/// The wish that an actor should end: it alone, or all of its stage.
-#[derive(Clone, Debug)]
-pub struct Stop {
-    own: watch::Receiver<bool>,
-    stage: watch::Receiver<bool>,
-}
-
-impl Stop {
-    /// Resolves once stopping is wished for. Cancel-safe.
-    pub async fn requested(&mut self) {
-        // A dropped sender means that everything is going down. Both arms are cancel-safe.
-        tokio::select! {
-            stop = self.own.wait_for(|stop| *stop) => drop(stop),
-            stop = self.stage.wait_for(|stop| *stop) => drop(stop),
-        }
-    }
-
-    pub fn is_requested(&self) -> bool {
-        *self.own.borrow() || *self.stage.borrow()
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum SupervisorError {
-    #[error("`{actor}` crashed and is given up")]
-    GaveUp { actor: String },
-    #[error("`{actor}` crashed while stopping")]
-    CrashedAtStop { actor: String },
-    #[error("shutdown did not finish within {}; still running: {}", humantime::format_duration(*deadline), late.join(", "))]
-    Late { deadline: Duration, late: Vec<String> },
-    #[error("stopped at once by a second signal")]
-    Interrupted,
-}
 
 /// Supervises the actors of one daemon.
 #[derive(Debug)]
@@ -308,90 +250,6 @@ impl Supervisor {
         let found = self.stops.iter().find(|(of, _)| *of == stage);
         &found.expect("every stage is in STOP_ORDER").1
     }
-}
-
-/// Keeps one actor going.
-struct Guard {
-    name: String,
-    place: Place,
-    clock: Clock,
-    rounds: Rounds,
-    stop: Stop,
-    budget: RestartBudget,
-}
-
-impl Guard {
-    async fn keep(
-        mut self,
-        mut incarnate: impl FnMut(Pulse, Stop) -> Incarnation + Send,
-    ) -> Result<(), SupervisorError> {
-        let mut rng = fastrand::Rng::with_seed(Clock::entropy());
-        loop {
-            let run = incarnate(self.rounds.register(&self.name), self.stop.clone());
-            let ended = match self.place {
-                Place::Here => on_runtime(run).await,
-                Place::Thread => on_thread(&self.name, run).await,
-            };
-            self.rounds.retire(&self.name);
-            let Err(cause) = ended else { return Ok(()) };
-            let wait = self.budget.spend(self.clock.now(), &mut rng);
-            ActorCrashed { actor: &self.name, cause: &cause, restart_in: wait }.report();
-            let Some(wait) = wait else { return Err(SupervisorError::GaveUp { actor: self.name }) };
-            if self.stop.is_requested() {
-                return Err(SupervisorError::CrashedAtStop { actor: self.name });
-            }
-            tokio::select! {
-                () = sleep(wait) => {}
-                // Whoever is to be restarted may hold mail that nobody takes up any more.
-                () = self.stop.requested() => {
-                    return Err(SupervisorError::CrashedAtStop { actor: self.name });
-                }
-            }
-        }
-    }
-}
-
-/// Runs to the end on this runtime; a panic comes back as an error.
-async fn on_runtime(run: Incarnation) -> Result<(), String> {
-    let mut alone = JoinSet::new();
-    alone.spawn(run);
-    match alone.join_next().await {
-        Some(Ok(ended)) => ended.map_err(|error| error_chain(&*error)),
-        Some(Err(error)) => {
-            Err(format!("panicked: {}", panic_message(error.try_into_panic().ok())))
-        }
-        None => Ok(()),
-    }
-}
-
-/// Runs to the end on a thread with its own runtime; a panic comes back as an error.
-async fn on_thread(name: &str, run: Incarnation) -> Result<(), String> {
-    let (ended, end) = oneshot::channel();
-    let body = move || {
-        let guarded = std::panic::AssertUnwindSafe(|| block_on(run));
-        let result = std::panic::catch_unwind(guarded)
-            .unwrap_or_else(|panic| Err(format!("panicked: {}", panic_message(Some(panic)))));
-        drop(ended.send(result));
-    };
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the supervisor; the thread reports its end"
-    )]
-    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(body);
-    spawned.map_err(|error| format!("failed to start the thread `{name}`: {error}"))?;
-    end.await.unwrap_or_else(|_| Err("ended without a word".into()))
-}
-
-fn block_on(run: Incarnation) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-    let runtime = runtime.map_err(|error| format!("failed to build a runtime: {error}"))?;
-    runtime.block_on(run).map_err(|error| error_chain(&*error))
-}
-
-fn panic_message(panic: Option<Box<dyn std::any::Any + Send>>) -> String {
-    let Some(panic) = panic else { return "cancelled".into() };
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
 }
 
 #[cfg(test)]

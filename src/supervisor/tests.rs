@@ -2,6 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
 use super::*;
 
 type Journal = Arc<Mutex<Vec<String>>>;

@@ -1,0 +1,114 @@
+//! Keeps one actor going: runs it, turns a panic into an error, and starts it again while its budget
+//! lasts.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::pulse::{Pulse, Rounds};
+use super::{Stop, SupervisorError};
+use crate::clock::Clock;
+use crate::domain::policy::restart::RestartBudget;
+use crate::error_chain::error_chain;
+use crate::telemetry::events::{ActorCrashed, Report};
+
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// One life of an actor.
+pub(super) type Incarnation = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+
+/// Where an actor runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On the runtime of all I/O.
+    Here,
+    /// On a thread of its own, because it blocks.
+    Thread,
+}
+
+/// What it takes to start an actor again.
+pub(super) struct Guard {
+    pub(super) name: String,
+    pub(super) place: Place,
+    pub(super) clock: Clock,
+    pub(super) rounds: Rounds,
+    pub(super) stop: Stop,
+    pub(super) budget: RestartBudget,
+}
+
+impl Guard {
+    /// Until the actor ends well, is to end, or its budget is spent.
+    pub(super) async fn keep(
+        mut self,
+        mut incarnate: impl FnMut(Pulse, Stop) -> Incarnation + Send,
+    ) -> Result<(), SupervisorError> {
+        let mut rng = fastrand::Rng::with_seed(Clock::entropy());
+        loop {
+            let run = incarnate(self.rounds.register(&self.name), self.stop.clone());
+            let ended = match self.place {
+                Place::Here => on_runtime(run).await,
+                Place::Thread => on_thread(&self.name, run).await,
+            };
+            self.rounds.retire(&self.name);
+            let Err(cause) = ended else { return Ok(()) };
+            let wait = self.budget.spend(self.clock.now(), &mut rng);
+            ActorCrashed { actor: &self.name, cause: &cause, restart_in: wait }.report();
+            let Some(wait) = wait else { return Err(SupervisorError::GaveUp { actor: self.name }) };
+            if self.stop.is_requested() {
+                return Err(SupervisorError::CrashedAtStop { actor: self.name });
+            }
+            tokio::select! {
+                () = sleep(wait) => {}
+                // Whoever is to be restarted may hold mail that nobody takes up any more.
+                () = self.stop.requested() => {
+                    return Err(SupervisorError::CrashedAtStop { actor: self.name });
+                }
+            }
+        }
+    }
+}
+
+/// Runs to the end on this runtime; a panic comes back as an error.
+async fn on_runtime(run: Incarnation) -> Result<(), String> {
+    let mut alone = JoinSet::new();
+    alone.spawn(run);
+    match alone.join_next().await {
+        Some(Ok(ended)) => ended.map_err(|error| error_chain(&*error)),
+        Some(Err(error)) => {
+            Err(format!("panicked: {}", panic_message(error.try_into_panic().ok())))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Runs to the end on a thread with its own runtime; a panic comes back as an error.
+async fn on_thread(name: &str, run: Incarnation) -> Result<(), String> {
+    let (ended, end) = oneshot::channel();
+    let body = move || {
+        let guarded = std::panic::AssertUnwindSafe(|| block_on(run));
+        let result = std::panic::catch_unwind(guarded)
+            .unwrap_or_else(|panic| Err(format!("panicked: {}", panic_message(Some(panic)))));
+        drop(ended.send(result));
+    };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the supervisor; the thread reports its end"
+    )]
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(body);
+    spawned.map_err(|error| format!("failed to start the thread `{name}`: {error}"))?;
+    end.await.unwrap_or_else(|_| Err("ended without a word".into()))
+}
+
+fn block_on(run: Incarnation) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.map_err(|error| format!("failed to build a runtime: {error}"))?;
+    runtime.block_on(run).map_err(|error| error_chain(&*error))
+}
+
+fn panic_message(panic: Option<Box<dyn std::any::Any + Send>>) -> String {
+    let Some(panic) = panic else { return "cancelled".into() };
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into())
+}
