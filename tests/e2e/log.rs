@@ -85,7 +85,7 @@ fn beside_a_daemon_it_tells_what_the_daemon_tells() {
     assert_eq!(stat["ledger"]["balanced"], true);
     assert_eq!(stat["max_bytes"], 256 << 20);
     let page = log(&site, &["stat"]);
-    for text in ["format 3", "30 of them pending", "sink     cloud", "balanced", "flash "] {
+    for text in ["format 1", "30 of them pending", "sink     cloud", "balanced", "flash "] {
         assert!(told(&page).contains(text), "{text}\n{}", stdout(&page));
     }
 
