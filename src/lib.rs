@@ -8,8 +8,8 @@
 //!                                   delivery state ◀── ack ◀── only on accepted
 //! ```
 //!
-//! Which module may use which is the table *Module layers* of `ARCHITECTURE.md`, which argues the choices;
-//! `tests/tidy` holds the code to both.
+//! Where to look for what is the table *Code map* of `ARCHITECTURE.md`; which module may use which is the
+//! table *Module layers*, and `tests/tidy` holds the code to it.
 
 // The nouns and the decisions.
 pub mod domain;
