@@ -84,11 +84,23 @@ unpack() {
   rm -r "$downloads"
 }
 
+# The packages of the servers that tests deliver to, as their rigs name them, one a line.
+servers_of_tests() {
+  grep -rhoP '^const DEBIAN_PACKAGES: &str = "\K[^"]+' tests | tr ' ' '\n'
+}
+
+# The features that are on unless somebody leaves them out.
+default_features() {
+  sed -n 's/^default = \[\(.*\)\]$/\1/p' Cargo.toml | tr -d '",'
+}
+
 # Without `--no-upgrade` this would also replace a running systemd.
 install_packages() {
+  local servers
+  mapfile -t servers < <(servers_of_tests)
   retry apt update
   retry apt install -y --no-install-recommends --no-upgrade \
-    jq strace systemd systemd-container socat sqlite3 procps curl dnsmasq-base iproute2 mosquitto mosquitto-clients nats-server influxdb victoria-metrics \
+    jq strace systemd systemd-container socat sqlite3 procps curl dnsmasq-base iproute2 victoria-metrics "${servers[@]}" \
     "cargo-web=$rust_oldest.*" "rustc-web=$rust_oldest.*" "libstd-rust-web-dev=$rust_oldest.*" \
     gcc-arm-linux-gnueabihf libc6-dev-armhf-cross gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
     qemu-user-static qemu-system-arm mmdebstrap kmod cpio e2fsprogs lintian

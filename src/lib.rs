@@ -24,13 +24,7 @@ pub mod encoding;
 pub mod transport;
 
 // Where it ends: the sinks.
-mod sink_http;
-#[cfg(feature = "mqtt")]
-mod sink_mqtt;
-#[cfg(feature = "nats")]
-mod sink_nats;
-#[cfg(feature = "prometheus")]
-mod sink_prometheus;
+pub mod sinks;
 
 // What carries them.
 pub mod app;

@@ -11,7 +11,6 @@ use crate::config::{Addresses, Config, Port, Sink};
 use crate::control::server::{self as control_server, Control};
 use crate::domain::model::endpoint::Endpoint;
 use crate::domain::policy::alarm::Rule;
-use crate::domain::policy::breaker::Policy;
 use crate::event_log::actor::LogActor;
 use crate::event_log::settings::LogConfig;
 use crate::event_log::store::error::StorageError;
@@ -19,6 +18,7 @@ use crate::event_log::{self, Limits, LogHandle};
 use crate::http::LocalPort;
 use crate::ingest::actor::{self as ingest, Ingest};
 use crate::ingest::{PortStatus, tail};
+use crate::sinks::connect;
 use crate::status::board::StatusBoard;
 use crate::status::metrics::Metrics;
 use crate::supervisor::{Place, Stage, Supervisor};
@@ -28,7 +28,7 @@ use crate::upload::stack::breaker::{Context, Recoveries};
 use crate::upload::stack::endpoints::Endpoints;
 use crate::upload::uploader::actor::Upload;
 use crate::upload::uploader::recall;
-use crate::upload::{SinkStatus, Wire, sinks, stack};
+use crate::upload::{SinkStatus, Wire, stack};
 
 /// What every port and sink is started with.
 #[derive(Clone, Debug)]
@@ -117,19 +117,14 @@ pub(super) fn upload(
     let context = Context {
         device: device.clone(),
         sink: sink.name.clone(),
-        policy: Policy::default(),
         clock: clock.clone(),
         status: status.clone(),
         appender: log.appender(),
         recoveries: Recoveries::default(),
     };
-    let shared = sinks::Context::new(clock.clone(), log.status());
-    let connect = {
-        let (sink, wire) = (sink.clone(), wire.clone());
-        move |endpoint: &Endpoint, breaker| {
-            stack::at_endpoint(sinks::at(endpoint, &sink, &wire, &shared), breaker, timeout)
-        }
-    };
+    let sink_at = connect::connector(sink, &wire, clock, log.status());
+    let connect =
+        move |endpoint: &Endpoint, breaker| stack::at_endpoint(sink_at(endpoint), breaker, timeout);
     let known = start_registry(supervisor, sink, &status);
     let endpoints = Endpoints::new(known, context, connect);
     let stack = stack::stack(endpoints.clone(), sink.retries, sink.pace.rate_max, &wire);
@@ -183,7 +178,7 @@ fn start_registry(
 /// readings.
 fn limits(sink: &Sink) -> Limits {
     let bytes = u64::try_from(sink.batch_bytes).unwrap_or(u64::MAX);
-    let readings_max = match sinks::bytes_per_reading(sink) {
+    let readings_max = match connect::bytes_per_reading(sink) {
         None => sink.batch_readings,
         Some(each) => sink.batch_readings.min(bytes / each).max(1),
     };

@@ -9,7 +9,7 @@ use crate::config::{self, Config};
 use crate::console::{complain, say};
 use crate::error_chain::error_chain;
 use crate::http;
-use crate::upload::sinks;
+use crate::sinks::connect;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -42,7 +42,7 @@ pub(super) fn faults(config: &Config) -> Vec<String> {
     let local_port = http::check(&config.http).into_iter();
     let local_port = local_port.map(|error| format!("http: {}", error_chain(&error)));
     let sinks = config.sinks.iter().enumerate().filter_map(|(index, sink)| {
-        let error = sinks::check(sink).err()?;
+        let error = connect::check(sink).err()?;
         Some(format!("sink[{index}] (`{}`): {}", sink.name, error_chain(&error)))
     });
     local_port.chain(sinks).collect()

@@ -2,9 +2,10 @@
 
 use outstation_codec::CHANNELS_MAX;
 
-use super::kind::{Kind, Names, choice, field, fields, integer};
-use super::print::Printer;
-use super::section::Section;
+use super::reader::keys::{Key, key};
+use super::reader::kind::{Kind, Names, choice, field, fields, integer};
+use super::reader::print::Printer;
+use super::reader::section::Section;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Framing {
@@ -58,15 +59,16 @@ const TIME_UNITS: Names<TimeUnit> =
     &[("s", TimeUnit::Seconds), ("ms", TimeUnit::Milliseconds), ("us", TimeUnit::Microseconds)];
 
 const CSV_KEYS: [&str; 2] = ["columns", "delimiter"];
-const LINES_KEYS: [&str; 8] = [
-    "format",
-    "sensor_key",
-    "time_key",
-    "time_unit",
-    "sequence_key",
-    "columns",
-    "delimiter",
-    "line_max",
+#[rustfmt::skip]
+pub(super) const LINES_KEYS: &[Key] = &[
+    key("port.format", "required with framing = \"lines\"", "what a line is"),
+    key("port.sensor_key", "the port's name names the sensor", "field that names the sensor"),
+    key("port.time_key", "dated when the line arrives", "field with the time, as a number since 1970"),
+    key("port.time_unit", "\"s\"", "unit of the field time_key names"),
+    key("port.sequence_key", "gaps are not detected", "field that counts lines, so that gaps show"),
+    key("port.columns", "required with format = \"csv\"", "names of the columns, from the left"),
+    key("port.delimiter", "\",\"", "character between columns"),
+    key("port.line_max", "4096", "longest line in bytes; a longer one is counted and skipped"),
 ];
 /// The keys whose value names a field of the line.
 const FIELD_KEYS: [&str; 3] = ["sensor_key", "time_key", "sequence_key"];
@@ -88,7 +90,7 @@ impl Framing {
 }
 
 fn read_postcard(from: &Section<'_>) -> Option<Framing> {
-    from.refuse(&LINES_KEYS, "framing = \"postcard\"", "framing = \"lines\"");
+    from.refuse_keys(LINES_KEYS, "framing = \"postcard\"", "framing = \"lines\"");
     Some(Framing::Postcard)
 }
 

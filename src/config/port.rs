@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use outstation_codec::Lane;
 
 use super::framing::Framing;
-use super::kind::{Names, choice, integer, name, number, path_absolute};
-use super::print::Printer;
-use super::section::Section;
+use super::reader::keys::{Key, key};
+use super::reader::kind::{Names, choice, integer, name, number, path_absolute};
+use super::reader::print::Printer;
+use super::reader::section::Section;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Port {
@@ -22,6 +23,19 @@ pub struct Port {
 const LANES: Names<Lane> = &[("live", Lane::Live), ("backfill", Lane::Backfill)];
 
 impl Port {
+    #[rustfmt::skip]
+    pub(super) const KEYS: &[Key] = &[
+        key("port.name", "required", "name of the port in readings, metrics and logs"),
+        key("port.path", "required", "serial device; one under /dev/serial/by-id survives replugging"),
+        key("port.baud", "115200", "bits per second"),
+        key("port.data_bits", "8", "bits per character"),
+        key("port.parity", "\"none\"", "parity bit"),
+        key("port.stop_bits", "1", "stop bits per character"),
+        key("port.flow_control", "\"none\"", "hardware is RTS and CTS, software XON and XOFF"),
+        key("port.framing", "required", "frames of outstation-wire, or lines of text"),
+        key("port.lane", "\"live\"", "backfill for a port whose readings may all wait"),
+    ];
+
     pub(super) fn read(from: &Section<'_>) -> Option<Self> {
         let name = from.required("name", &name(32));
         let path = from.required("path", &path_absolute());

@@ -1,28 +1,25 @@
-//! `[[sink]]`: one destination. How it is reached is in its kind; pace and patience are common to all.
+//! `[[sink]]`: one destination. How it is reached is in the settings of its kind; pace and patience are
+//! common to all.
 
 use std::time::Duration;
 
-use hyper::Uri;
-
-use super::kind::{Kind, Names, Refusal, boolean, bytes, choice, duration, found, integer, name};
-use super::pace::Pace;
-use super::print::Printer;
-use super::section::Section;
-use super::sink_http::{self, HttpSink};
-#[cfg(feature = "mqtt")]
-use super::sink_mqtt::{self, MqttSink};
-#[cfg(feature = "nats")]
-use super::sink_nats::{self, NatsSink};
-#[cfg(feature = "prometheus")]
-use super::sink_prometheus::{self, PrometheusSink};
-use super::url::{Addresses, Scheme};
+use super::part::pace::Pace;
+use super::part::url::Addresses;
+use super::reader::keys::{Key, key};
+use super::reader::kind::{Kind, Refusal, boolean, bytes, duration, either, found, integer, name};
+use super::reader::print::Printer;
+use super::reader::section::Section;
 use crate::domain::policy::lanes::Order;
+use crate::sinks::kind::{AnySettings, SinkKind};
+use crate::sinks::{KINDS, Row};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sink {
     pub name: String,
     pub addresses: Addresses,
-    pub kind: SinkKind,
+    /// The name of its kind.
+    pub kind: &'static str,
+    pub(crate) settings: AnySettings,
     /// Whether it is told what happens to the device, besides its readings.
     pub events: bool,
     /// For one request, from connecting to the last byte of the answer.
@@ -39,169 +36,39 @@ pub struct Sink {
     pub pace: Pace,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub enum SinkKind {
-    Http(Box<HttpSink>),
-    #[cfg(feature = "mqtt")]
-    Mqtt(Box<MqttSink>),
-    #[cfg(feature = "prometheus")]
-    Prometheus(Box<PrometheusSink>),
-    #[cfg(feature = "nats")]
-    Nats(Box<NatsSink>),
-}
-
-/// One kind of sink, as the configuration knows it: to add one, add its file and its row in `KINDS`.
-#[derive(Clone, Copy)]
-struct KindOf {
-    scheme: Scheme,
-    order: Order,
-    /// Those that mean nothing to other kinds, unless they have them too.
-    keys: Keys,
-    read: fn(&Section<'_>) -> Option<SinkKind>,
-}
-
-/// In groups, which several kinds may share.
-pub(super) type Keys = &'static [&'static [&'static str]];
-
-const KINDS: Names<KindOf> = &[
-    (
-        "http",
-        KindOf {
-            scheme: sink_http::SCHEME,
-            order: Order::LiveFirst,
-            keys: sink_http::KEYS,
-            read: |from| Some(SinkKind::Http(Box::new(HttpSink::read(from)))),
-        },
-    ),
-    #[cfg(feature = "mqtt")]
-    (
-        "mqtt",
-        KindOf {
-            scheme: sink_mqtt::SCHEME,
-            order: Order::LiveFirst,
-            keys: sink_mqtt::KEYS,
-            read: |from| Some(SinkKind::Mqtt(Box::new(MqttSink::read(from)))),
-        },
-    ),
-    #[cfg(feature = "prometheus")]
-    (
-        "prometheus",
-        KindOf {
-            scheme: sink_prometheus::SCHEME,
-            // A series takes no time before its newest.
-            order: Order::AsStored,
-            keys: sink_prometheus::KEYS,
-            read: |from| Some(SinkKind::Prometheus(Box::new(PrometheusSink::read(from)))),
-        },
-    ),
-    #[cfg(feature = "nats")]
-    (
-        "nats",
-        KindOf {
-            scheme: sink_nats::SCHEME,
-            order: Order::LiveFirst,
-            keys: sink_nats::KEYS,
-            read: |from| Some(SinkKind::Nats(Box::new(NatsSink::read(from)))),
-        },
-    ),
-];
-
-/// Kinds that this build was made without; each is a feature of the same name.
-const LEFT_OUT: &[&str] = &[
-    #[cfg(not(feature = "mqtt"))]
-    "mqtt",
-    #[cfg(not(feature = "prometheus"))]
-    "prometheus",
-    #[cfg(not(feature = "nats"))]
-    "nats",
-];
-
 const TIMEOUT: Duration = Duration::from_secs(30);
 const BATCH_READINGS: u64 = 65_536;
 const BATCH_BYTES: usize = 256 << 10;
 const RETRIES: u32 = 2;
 const QUARANTINE_READINGS: u64 = 1000;
 
-impl SinkKind {
-    /// As it is written in the configuration.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Http(_) => "http",
-            #[cfg(feature = "mqtt")]
-            Self::Mqtt(_) => "mqtt",
-            #[cfg(feature = "prometheus")]
-            Self::Prometheus(_) => "prometheus",
-            #[cfg(feature = "nats")]
-            Self::Nats(_) => "nats",
-        }
-    }
-
-    fn print(&self, to: &mut Printer) {
-        match self {
-            Self::Http(http) => http.print(to),
-            #[cfg(feature = "mqtt")]
-            Self::Mqtt(mqtt) => mqtt.print(to),
-            #[cfg(feature = "prometheus")]
-            Self::Prometheus(prometheus) => prometheus.print(to),
-            #[cfg(feature = "nats")]
-            Self::Nats(nats) => nats.print(to),
-        }
-    }
-
-    /// Whether it can be told what happens to the device.
-    fn takes_events(&self) -> bool {
-        match self {
-            Self::Http(http) => http.takes_events(),
-            #[cfg(feature = "mqtt")]
-            Self::Mqtt(_) => true,
-            #[cfg(feature = "prometheus")]
-            Self::Prometheus(_) => false,
-            #[cfg(feature = "nats")]
-            Self::Nats(_) => true,
-        }
-    }
-
-    /// What of a URL only the kind can judge.
-    fn check_urls(&self, addresses: &Addresses, from: &Section<'_>) {
-        match self {
-            Self::Http(http) => http.check_urls(addresses, from),
-            #[cfg(any(feature = "mqtt", feature = "prometheus", feature = "nats"))]
-            _ => {}
-        }
-    }
-}
-
 impl Sink {
-    /// A packed sink with every other setting at its default.
-    pub fn http(name: &str, url: Uri) -> Self {
-        Self {
-            name: name.to_owned(),
-            addresses: Addresses::Fixed(vec![url]),
-            kind: SinkKind::Http(Box::default()),
-            events: true,
-            timeout: TIMEOUT,
-            batch_readings: BATCH_READINGS,
-            batch_bytes: BATCH_BYTES,
-            retries: RETRIES,
-            best_effort: false,
-            quarantine_readings: QUARANTINE_READINGS,
-            pace: Pace::of(Order::LiveFirst),
-        }
-    }
+    #[rustfmt::skip]
+    pub(super) const KEYS: &[Key] = &[
+        key("sink.name", "required", "name of the sink in metrics, logs and its delivery state"),
+        key("sink.kind", "required", "protocol of the sink"),
+        key("sink.events", "true", "tell this sink also what happens to the board, its ports and sinks"),
+        key("sink.timeout", "\"30s\"", "longest time for one request"),
+        key("sink.batch_readings", "65536", "most readings in one request"),
+        key("sink.batch_bytes", "262144", "most bytes in one request, as an integer or such as \"256 KiB\""),
+        key("sink.retries", "2", "repeats of a failed request before the batch is offered anew"),
+        key("sink.best_effort", "false", "readings may leave the log before this sink has them"),
+        key("sink.quarantine_readings", "1000", "most readings kept aside because this sink refuses them"),
+    ];
 
     pub(super) fn read(from: &Section<'_>) -> Option<Self> {
         let timeout = duration(Duration::from_millis(100)..=Duration::from_secs(600));
         let name = from.required("name", &name(32));
         let known = from.required("kind", &kinds());
         if let Some(known) = known {
-            refuse_others_keys(from, known);
+            refuse_others_keys(from, known.kind);
         }
-        let addresses = known.and_then(|known| Addresses::read(from, known.scheme));
-        let kind = known.and_then(|known| (known.read)(from));
-        if let (Some(addresses), Some(kind)) = (&addresses, &kind) {
-            kind.check_urls(addresses, from);
+        let addresses = known.and_then(|known| Addresses::read(from, known.kind.scheme));
+        let settings = known.map(|known| (known.kind.read)(from));
+        if let (Some(addresses), Some(settings)) = (&addresses, &settings) {
+            settings.check_addresses(addresses, from);
         }
-        let events = events(from, kind.as_ref().is_none_or(SinkKind::takes_events));
+        let events = events(from, settings.as_ref().is_none_or(|settings| settings.takes_events()));
         let timeout = from.or("timeout", TIMEOUT, &timeout);
         let batch_readings = from.or("batch_readings", BATCH_READINGS, &integer(1..=65_536));
         let batch_bytes = from.or("batch_bytes", BATCH_BYTES, &bytes(1024..=16 << 20));
@@ -209,11 +76,12 @@ impl Sink {
         let best_effort = from.or("best_effort", false, &boolean());
         let quarantine_readings =
             from.or("quarantine_readings", QUARANTINE_READINGS, &integer(0..=100_000));
-        let pace = Pace::read(from, known.map_or(Order::LiveFirst, |known| known.order));
+        let pace = Pace::read(from, known.map_or(Order::LiveFirst, |known| known.kind.order));
         Some(Self {
             name: name?,
             addresses: addresses?,
-            kind: kind?,
+            kind: known?.name,
+            settings: settings?,
             events,
             timeout,
             batch_readings,
@@ -228,9 +96,9 @@ impl Sink {
     pub(super) fn print(&self, to: &mut Printer) {
         to.section("[[sink]]");
         to.text("name", &self.name);
-        to.text("kind", self.kind.name());
+        to.text("kind", self.kind);
         self.addresses.print(to);
-        self.kind.print(to);
+        self.settings.print(to);
         to.bare("events", self.events);
         to.duration("timeout", self.timeout);
         to.bare("batch_readings", self.batch_readings);
@@ -242,16 +110,38 @@ impl Sink {
     }
 }
 
-fn kinds() -> Kind<KindOf> {
-    let known = choice(KINDS);
-    let read = known.read;
+/// A kind that this build has.
+#[derive(Clone, Copy)]
+struct Known {
+    name: &'static str,
+    kind: &'static SinkKind,
+}
+
+fn known() -> impl Iterator<Item = Known> {
+    KINDS.iter().filter_map(|row| Some(Known { name: row.name, kind: row.kind? }))
+}
+
+fn kinds() -> Kind<Known> {
+    let names: Vec<String> = known().map(|known| format!("{:?}", known.name)).collect();
     Kind {
-        allowed: known.allowed,
-        read: Box::new(move |value| match value.as_str() {
-            Some(kind) if LEFT_OUT.contains(&kind) => Err(Refusal::left_out(&found(value), kind)),
-            _ => read(value),
+        allowed: either(&names),
+        read: Box::new(|value| match KINDS.iter().find(|row| value.as_str() == Some(row.name)) {
+            Some(Row { name, kind: Some(kind) }) => Ok(Known { name, kind }),
+            Some(Row { name, kind: None }) => Err(Refusal::left_out(&found(value), name)),
+            None => Err(Refusal::NotAllowed),
         }),
     }
+}
+
+/// Whether this build was made without the kind of such a section, and so does not know its keys.
+pub(super) fn is_left_out(from: &Section<'_>) -> bool {
+    let kind = from.text("kind");
+    KINDS.iter().any(|row| row.kind.is_none() && kind == Some(row.name))
+}
+
+/// The keys of the kinds that this build has.
+pub(super) fn keys_of_kinds() -> impl Iterator<Item = &'static [Key]> {
+    known().flat_map(|known| known.kind.keys.iter().copied())
 }
 
 fn events(from: &Section<'_>, possible: bool) -> bool {
@@ -265,11 +155,11 @@ fn events(from: &Section<'_>, possible: bool) -> bool {
 }
 
 /// What only other kinds of sink know.
-fn refuse_others_keys(from: &Section<'_>, known: KindOf) {
-    let own = |key: &&str| known.keys.iter().any(|group| group.contains(key));
-    for (name, other) in KINDS {
-        let others: Vec<&'static str> =
-            other.keys.iter().copied().flatten().copied().filter(|key| !own(key)).collect();
-        from.refuse(&others, "this kind of sink", &format!("kind = {name:?}"));
+fn refuse_others_keys(from: &Section<'_>, kind: &SinkKind) {
+    let keys = |kind: &SinkKind| kind.keys.iter().copied().flatten().copied();
+    let is_own = |key: &Key| keys(kind).any(|own| own.path == key.path);
+    for other in known() {
+        let others: Vec<Key> = keys(other.kind).filter(|key| !is_own(key)).collect();
+        from.refuse_keys(&others, "this kind of sink", &format!("kind = {:?}", other.name));
     }
 }

@@ -4,8 +4,10 @@ use std::net::IpAddr;
 
 use hyper::Uri;
 
-use super::sink_http::query;
-use super::{Access, Addresses, Config, Encoding, Http, Sink, SinkKind};
+use super::part::http::Http;
+use super::part::url::{Addresses, Exposure};
+use super::sink::Sink;
+use super::whole::Config;
 use crate::domain::policy::lanes::Order;
 
 /// One sentence each.
@@ -71,7 +73,7 @@ fn of_alarms_that_wait(sink: &Sink) -> Option<String> {
 fn of_sink(sink: &Sink, warnings: &mut Vec<String>) {
     let name = &sink.name;
     let Addresses::Fixed(urls) = &sink.addresses else { return };
-    let Concerns { secret, tls, schemes: [plain, encrypted] } = concerns(&sink.kind);
+    let Exposure { secret, tls, schemes: [plain, encrypted] } = sink.settings.exposure();
     let open: Vec<&Uri> = urls.iter().filter(|url| url.scheme_str() != Some(encrypted)).collect();
     if let Some(secret) = secret {
         for host in open.iter().filter(|url| !is_loopback(url)).filter_map(|url| url.host()) {
@@ -83,58 +85,8 @@ fn of_sink(sink: &Sink, warnings: &mut Vec<String>) {
     if let Some(key) = tls.filter(|_| open.len() == urls.len()) {
         warnings.push(format!("sink `{name}` has a {key} but an {plain} URL: it has no effect"));
     }
-    // InfluxDB 1 answers 400 without `db`, which is what it also answers to a bad reading.
-    let names_base =
-        |url: &&Uri| query(&url.to_string()).any(|(key, _)| matches!(key, "db" | "bucket"));
-    let is_influx = matches!(&sink.kind, SinkKind::Http(http) if http.encoding == Encoding::Influx);
-    if is_influx && !urls.iter().all(|url| names_base(&url)) {
-        warnings.push(format!(
-            "sink `{name}` has a URL without db= or bucket=: InfluxDB needs one, VictoriaMetrics \
-             does not"
-        ));
-    }
-}
-
-/// What matters about the way to a sink.
-struct Concerns {
-    /// What it sends that nobody should overhear.
-    secret: Option<&'static str>,
-    /// A setting that needs TLS.
-    tls: Option<&'static str>,
-    /// Without TLS, and with.
-    schemes: [&'static str; 2],
-}
-
-fn concerns(kind: &SinkKind) -> Concerns {
-    match kind {
-        SinkKind::Http(http) => of_http(&http.access),
-        #[cfg(feature = "prometheus")]
-        SinkKind::Prometheus(prometheus) => of_http(&prometheus.access),
-        #[cfg(feature = "mqtt")]
-        SinkKind::Mqtt(mqtt) => {
-            let password = mqtt.login.as_ref().and_then(|login| login.password_file.as_ref());
-            Concerns {
-                secret: password.map(|_| "password"),
-                tls: mqtt.tls.named_by(),
-                schemes: ["mqtt", "mqtts"],
-            }
-        }
-        // A server may demand TLS of a nats URL too, so its settings are never in vain.
-        #[cfg(feature = "nats")]
-        SinkKind::Nats(nats) => Concerns {
-            secret: (nats.token_file.as_ref().map(|_| "token"))
-                .or(nats.password_file.as_ref().map(|_| "password")),
-            tls: None,
-            schemes: ["nats", "tls"],
-        },
-    }
-}
-
-fn of_http(access: &Access) -> Concerns {
-    Concerns {
-        secret: access.has_secrets().then_some("secrets"),
-        tls: access.tls.named_by(),
-        schemes: ["http", "https"],
+    if let Some(doubt) = sink.settings.doubts(urls) {
+        warnings.push(format!("sink `{name}` {doubt}"));
     }
 }
 

@@ -3,11 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::alarm::{self, Alarm};
-use super::print::Printer;
-use super::section::Section;
-use super::source::{self, Source};
-use super::{ConfigError, Device, Http, Log, Port, Sink, Supervisor, Telemetry};
+use super::framing;
+use super::part::alarm::{self, Alarm};
+use super::part::daemon::{Device, Log, Supervisor, Telemetry};
+use super::part::http::Http;
+use super::part::pace::Pace;
+use super::part::url::Addresses;
+use super::port::Port;
+use super::reader::error::ConfigError;
+use super::reader::keys::{Catalogue, Key};
+use super::reader::print::Printer;
+use super::reader::section::Section;
+use super::reader::source::{self, Source};
+use super::sink::{self, Sink};
 
 /// Everything a configuration file says, checked, with defaults where it is silent.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,7 +40,8 @@ impl Config {
 
     /// Checks a text; `origin` is how messages call it.
     pub fn parse(text: &str, origin: &str) -> Result<Self, ConfigError> {
-        let source = Source::new(text);
+        let keys = catalogue();
+        let source = Source::new(text, &keys);
         let config = source.table().and_then(|table| Self::read(&Section::root(&source, &table)));
         match (config, source.into_problems()) {
             (Some(config), problems) if problems.is_empty() => Ok(config),
@@ -59,6 +68,10 @@ impl Config {
         root.refuse_unknown_keys();
         let (ports, sinks) = (root.children("port"), root.children("sink"));
         let alarms = root.children("alarm");
+        let known_sinks = sinks.iter().filter(|sink| !sink::is_left_out(sink));
+        for section in ports.iter().chain(&alarms).chain(known_sinks) {
+            section.refuse_unknown_keys();
+        }
         refuse_repeats(&ports, "name", |name| name);
         // `/dev//ttyS1` is `/dev/ttyS1`: paths are compared by their components.
         refuse_repeats(&ports, "path", Path::new);
@@ -79,6 +92,19 @@ impl Config {
             sinks: sinks.into_iter().collect::<Option<_>>()?,
         })
     }
+}
+
+/// Every key that a configuration may have.
+#[must_use]
+pub fn all_keys() -> Vec<Key> {
+    catalogue().keys().to_vec()
+}
+
+fn catalogue() -> Catalogue {
+    let daemon = [Device::KEYS, Log::KEYS, Http::KEYS, Telemetry::KEYS, Supervisor::KEYS];
+    let ports = [Port::KEYS, framing::LINES_KEYS];
+    let sinks = [Sink::KEYS, Addresses::KEYS, Pace::KEYS].into_iter().chain(sink::keys_of_kinds());
+    Catalogue::of(daemon.into_iter().chain(ports).chain([Alarm::KEYS]).chain(sinks))
 }
 
 fn refuse_repeats<'a, K: Ord>(

@@ -14,7 +14,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use outstation_codec::Lane;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep_until, timeout};
@@ -22,7 +21,7 @@ use tokio::time::{Instant, interval, sleep_until, timeout};
 use crate::app::{App, AppError};
 use crate::clock::Clock;
 use crate::collect::{CollectError, Collector, CollectorConfig, Store, StoreError};
-use crate::config::{Config, Format, Framing, LineSettings, Lines, Port, Sink};
+use crate::config::Config;
 use crate::event_log::LogStatus;
 use crate::status::board::StatusBoard;
 
@@ -246,36 +245,27 @@ fn make_sensors(script: &Script) -> Result<Vec<Sensor>, DemoError> {
 }
 
 fn config(script: &Script, sensors: &[Sensor], collector: SocketAddr) -> Config {
-    let mut config = Config::default();
+    let ports = sensors.iter().enumerate().map(|(index, sensor)| port(index, sensor));
+    let sink = format!(
+        "[[sink]]\nname = \"collector\"\nkind = \"http\"\nurl = \"http://{collector}/v1/readings\"\n"
+    );
+    let text = ports.collect::<String>() + &sink;
+    let mut config =
+        Config::parse(&text, "the demo").expect("the demo's own configuration is sound");
     config.device.id = Some("demo".into());
     config.log.path = script.folder.join(DATABASES[0]);
     config.http.listen = Some(script.listen);
-    config.ports = sensors.iter().enumerate().map(|(index, sensor)| port(index, sensor)).collect();
-    let url = format!("http://{collector}/v1/readings").parse().expect("an address makes a URL");
-    config.sinks = vec![Sink::http("collector", url)];
     config
 }
 
-fn port(index: usize, sensor: &Sensor) -> Port {
-    let framing = match sensor.speech {
-        Speech::Postcard => Framing::Postcard,
-        Speech::Lines => Framing::Lines(Lines {
-            format: Format::Json,
-            sensor_key: None,
-            time: None,
-            sequence_key: Some("seq".into()),
-            line_max: 256,
-        }),
+fn port(index: usize, sensor: &Sensor) -> String {
+    let (name, framing) = match sensor.speech {
+        Speech::Postcard => (format!("mcu{index}"), "framing = \"postcard\""),
+        Speech::Lines => (
+            format!("text{index}"),
+            "framing = \"lines\"\nformat = \"json\"\nsequence_key = \"seq\"\nline_max = 256",
+        ),
     };
-    let name = match sensor.speech {
-        Speech::Postcard => format!("mcu{index}"),
-        Speech::Lines => format!("text{index}"),
-    };
-    Port {
-        name,
-        path: sensor.pty.path().to_owned(),
-        line: LineSettings::default(),
-        framing,
-        lane: Lane::Live,
-    }
+    let path = sensor.pty.path().display();
+    format!("[[port]]\nname = \"{name}\"\npath = \"{path}\"\n{framing}\n")
 }

@@ -15,10 +15,25 @@ use std::fmt::Write as _;
 
 use outstation_codec::{Batch, Channel, Dated, SegmentError, Value, ValueType};
 
-use crate::config::{Integers, Precision};
 use crate::domain::model::template::{Names, Template};
 
 const NANOS: i64 = 1_000_000;
+
+/// How the line protocol writes whole numbers of channels that only know such.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Integers {
+    #[default]
+    Integer,
+    Float,
+}
+
+/// What the timestamps of the line protocol count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Precision {
+    /// The protocol's own, unless the URL says otherwise.
+    Nanoseconds,
+    Milliseconds,
+}
 
 /// How a sink wants its lines.
 #[derive(Clone, Debug)]

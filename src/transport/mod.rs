@@ -4,7 +4,7 @@ pub mod http_access;
 pub mod http_answer;
 pub mod http_client;
 pub mod http_wire;
-#[cfg(any(feature = "mqtt", feature = "nats"))]
+#[cfg(feature = "link")]
 pub mod link;
 pub mod metered;
 pub mod server_words;

@@ -9,7 +9,7 @@ use rustls::{AlertDescription, CertificateError};
 
 use crate::clock::Clock;
 use crate::config::TlsFiles;
-#[cfg(any(feature = "mqtt", feature = "nats"))]
+#[cfg(feature = "link")]
 pub(crate) use crate::credentials::tls::{ClientConfig, connect};
 pub(crate) use crate::credentials::tls::{Stamp, client_config};
 use crate::domain::model::boots::rfc3339;

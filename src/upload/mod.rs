@@ -14,14 +14,13 @@ mod leftovers;
 pub(crate) mod lookup;
 pub(crate) mod offer;
 pub(crate) mod refusal;
-pub mod sinks;
 pub mod stack;
 pub(crate) mod status;
 pub mod uploader;
 pub(crate) mod wire;
 
-pub(crate) use offer::Deliver;
 pub use offer::{AnySink, Attempt, Offer, Receipt};
+pub(crate) use offer::{Deliver, service};
 pub(crate) use refusal::{CHECK_SETTINGS, Unencoded};
 pub use refusal::{Class, DeliveryError, Reason, Refusal, Rejection};
 pub use status::{EndpointStatus, SinkStatus};

@@ -23,11 +23,11 @@ use crate::kit::collector::Collector;
 use crate::kit::daemon::Daemon;
 use crate::kit::line::Line;
 use crate::kit::mosquitto::{Broker, Subscriber};
-use crate::kit::nats_server::{NatsServer, installed};
 use crate::kit::proxy::{End, Flow, Plan, Proxy};
 use crate::kit::site::{Site, port};
 use crate::kit::tsdb::{Tsdb, write_url};
 use crate::kit::wait::eventually_within;
+use crate::nats::server::{NatsServer, installed};
 
 /// Between ten lines and the next: a hundred a second.
 const PAUSE: Duration = Duration::from_millis(100);

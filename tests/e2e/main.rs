@@ -37,8 +37,6 @@ mod metered;
 mod mqtt;
 #[cfg(feature = "nats")]
 mod nats;
-#[cfg(feature = "nats")]
-mod nats_refusals;
 mod ports;
 #[cfg(feature = "prometheus")]
 mod prometheus;

@@ -7,7 +7,7 @@ use outstation::clock::Clock;
 use outstation::config::{Config, Sink};
 use outstation::domain::model::endpoint::Endpoint;
 use outstation::event_log::LogStatus;
-use outstation::upload::sinks::{Context, at};
+use outstation::sinks::connect::connector;
 use outstation::upload::{AnySink, Offer, Refusal, Rejection, Wire};
 use outstation_codec::{
     Batch, Channel, Lane, Segment, Sensor, Stamp, StoredSegment, Value, ValueType,
@@ -106,7 +106,7 @@ impl Process {
         let wire = Wire::default();
         let log = LogStatus { epoch: 1, head, ..LogStatus::default() };
         let log = tokio::sync::watch::channel(log).1;
-        let service = at(&endpoint, sink, &wire, &Context::new(Clock::system(), log));
+        let service = connector(sink, &wire, &Clock::system(), log)(&endpoint);
         Self { service, wire }
     }
 

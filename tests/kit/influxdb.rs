@@ -10,6 +10,7 @@ use super::process::Process;
 use super::site::Site;
 
 const PROGRAM: &str = "influxd";
+const DEBIAN_PACKAGES: &str = "influxdb";
 
 /// Killed when dropped.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub(crate) struct InfluxDb {
 impl InfluxDb {
     /// One that asks for a password, or not; none where InfluxDB is missing.
     pub(crate) fn start(site: &Site, auth: bool) -> Option<Self> {
-        if !installed(PROGRAM, "influxdb") {
+        if !installed(PROGRAM, DEBIAN_PACKAGES) {
             return None;
         }
         let folder = site.path("influxdb").display().to_string();

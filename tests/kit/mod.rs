@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!  Line ─pty▶ Daemon (`outstation run`) ─http▶ Proxy ▶ Upstream (misbehaves by script) ▶ Collector
-//!             on a Site: a folder with               └▶ mosquitto, nats-server, InfluxDB, Prometheus …
+//!             on a Site: a folder with               └▶ mosquitto, InfluxDB, Prometheus …
 //!             configuration, log and tails
 //! ```
 //!
@@ -24,8 +24,6 @@ pub(crate) mod upstream;
 // Servers of others.
 pub(crate) mod influxdb;
 pub(crate) mod mosquitto;
-pub(crate) mod nats_keys;
-pub(crate) mod nats_server;
 pub(crate) mod tsdb;
 
 // What goes wrong, and what is only there on a real machine.

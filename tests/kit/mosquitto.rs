@@ -16,7 +16,7 @@ use super::wait::eventually;
 
 const PROGRAM: &str = "mosquitto";
 const SUBSCRIBER: &str = "mosquitto_sub";
-const PACKAGES: &str = "mosquitto and mosquitto-clients";
+const DEBIAN_PACKAGES: &str = "mosquitto mosquitto-clients";
 
 /// Killed when dropped, as `kill -9` does.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Broker {
 
     /// With these lines of configuration besides those that keep what it is given.
     pub(crate) fn with(site: &Site, lines: &str) -> Option<Self> {
-        if !installed(PROGRAM, PACKAGES) || !installed(SUBSCRIBER, PACKAGES) {
+        if !installed(PROGRAM, DEBIAN_PACKAGES) || !installed(SUBSCRIBER, DEBIAN_PACKAGES) {
             return None;
         }
         let folder = site.path("broker");

@@ -6,9 +6,6 @@ use crate::circles::graph;
 use crate::graph::Layers;
 use crate::{assert_none, code, offenders, sources, text};
 
-/// A folder for each optional sink.
-const SINKS: [&str; 4] = ["src/sink_http", "src/sink_mqtt", "src/sink_nats", "src/sink_prometheus"];
-
 #[test]
 fn modules_use_what_the_table_of_layers_allows() {
     let architecture = text("ARCHITECTURE.md");
@@ -86,8 +83,8 @@ fn each_device_is_known_in_one_place() {
         ),
         (
             &["rumqttc"],
-            &["src/sink_mqtt/packet.rs"],
-            "MQTT's packets belong to `sink_mqtt/packet.rs`",
+            &["src/sinks/mqtt/packet.rs"],
+            "MQTT's packets belong to `sinks/mqtt/packet.rs`",
         ),
         (
             &["sd_notify"],
@@ -115,18 +112,22 @@ fn time_is_read_by_the_clock_alone() {
 }
 
 #[test]
-fn a_sink_is_known_to_the_table_of_sinks_alone() {
-    let folders = sources("src").into_iter().filter_map(|(path, _)| {
-        let (folder, _) = path.strip_prefix("src/")?.split_once('/')?;
-        folder.starts_with("sink_").then(|| format!("src/{folder}"))
-    });
-    let folders: BTreeSet<String> = folders.collect();
-    assert!(folders.iter().eq(SINKS), "every sink is held to the rules: {folders:?}");
-    for sink in SINKS {
-        let (_, name) = sink.split_once('/').expect("a folder");
+fn no_kind_of_sink_knows_another() {
+    let folder_of =
+        |path: String| Some(path.strip_prefix("src/sinks/")?.split_once('/')?.0.to_owned());
+    let kinds: BTreeSet<String> =
+        sources("src/sinks").into_iter().filter_map(|(path, _)| folder_of(path)).collect();
+    assert!(kinds.len() > 1, "{kinds:?}");
+    for kind in &kinds {
+        let others: Vec<String> = kinds
+            .iter()
+            .filter(|other| *other != kind)
+            .map(|other| format!("sinks::{other}"))
+            .collect();
+        let others: Vec<&str> = others.iter().map(String::as_str).collect();
         assert_none(
-            &offenders("src", &[&format!("crate::{name}")], &["src/upload/sinks.rs", sink]),
-            "whoever uses one sink goes by `upload/sinks.rs`",
+            &offenders(&format!("src/sinks/{kind}"), &others, &[]),
+            "what kinds of sinks share is in `transport` and `encoding`",
         );
     }
 }

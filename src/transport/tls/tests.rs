@@ -209,7 +209,7 @@ async fn a_server_without_tls_is_named_as_such() {
     assert!(detail.contains("should `url` have another port"), "{detail}");
 }
 
-#[cfg(any(feature = "mqtt", feature = "nats"))]
+#[cfg(feature = "link")]
 #[tokio::test]
 async fn a_sink_with_a_protocol_of_its_own_is_told_what_to_change_too() {
     use crate::transport::link::Address;

@@ -33,7 +33,6 @@ use crate::upload::{
 pub struct Context {
     pub device: String,
     pub sink: String,
-    pub policy: Policy,
     pub clock: Clock,
     pub status: watch::Sender<SinkStatus>,
     pub appender: Appender,
@@ -88,7 +87,7 @@ impl SharedBreaker {
     pub fn new(endpoint: &Endpoint, saved: Option<&SavedBreaker>, context: Context) -> Self {
         let address = endpoint.address();
         let mut rng = context.rng(address);
-        let policy = context.policy;
+        let policy = Policy::default();
         let breaker = match saved {
             Some(saved) => Breaker::restored(policy, saved, context.clocks(), &mut rng),
             None => Breaker::new(policy),

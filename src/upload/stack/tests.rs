@@ -14,7 +14,7 @@ use super::breaker::{Context as Breakers, Recoveries};
 use super::*;
 use crate::clock::Clock;
 use crate::domain::model::endpoint::Endpoint;
-use crate::domain::policy::breaker::{Cause, Policy, State};
+use crate::domain::policy::breaker::{Cause, State};
 use crate::event_log::{self, Mailbox};
 use crate::test_kit::batches::batch;
 use crate::upload::{Attempt, Offer, Receipt, Refusal, Rejection, SinkStatus};
@@ -143,7 +143,6 @@ fn breakers(
     Breakers {
         device: "d".into(),
         sink: "s".into(),
-        policy: Policy::default(),
         clock,
         status,
         appender,

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::domain::model::endpoint::Endpoint;
 use crate::domain::model::event::Stream;
-use crate::domain::policy::breaker::{Cause, Policy};
+use crate::domain::policy::breaker::Cause;
 use crate::domain::policy::budget::{Budget, Held, Period};
 use crate::domain::policy::lanes::{LanePolicy, Order};
 use crate::event_log::settings::LogConfig;
@@ -229,7 +229,6 @@ impl Rig {
         let context = Breakers {
             device: "d".into(),
             sink: "s".into(),
-            policy: Policy::default(),
             clock: clock.clone(),
             status: status.clone(),
             appender: log.appender(),

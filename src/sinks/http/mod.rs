@@ -1,0 +1,58 @@
+//! The `http` sink: one POST per batch.
+
+mod config;
+mod sink;
+
+use hyper::Uri;
+
+use self::config::{HttpConfig, KEYS, SCHEME};
+use self::sink::{HttpSink, bytes_per_reading};
+use super::kind::{AnySettings, Connector, SinkContext, SinkKind, SinkSettings};
+use crate::config::part::url::{Addresses, Exposure};
+use crate::config::reader::print::Printer;
+use crate::config::reader::section::Section;
+use crate::credentials::SetupError;
+use crate::domain::policy::lanes::Order;
+use crate::upload::service;
+
+pub(super) const KIND: SinkKind = SinkKind {
+    scheme: SCHEME,
+    order: Order::LiveFirst,
+    keys: KEYS,
+    read: |from| AnySettings::new(HttpConfig::read(from)),
+};
+
+impl SinkSettings for HttpConfig {
+    fn print(&self, to: &mut Printer) {
+        Self::print(self, to);
+    }
+
+    fn takes_events(&self) -> bool {
+        Self::takes_events(self)
+    }
+
+    fn check_addresses(&self, addresses: &Addresses, from: &Section<'_>) {
+        Self::check_addresses(self, addresses, from);
+    }
+
+    fn doubts(&self, urls: &[Uri]) -> Option<String> {
+        Self::doubts(self, urls)
+    }
+
+    fn exposure(&self) -> Exposure {
+        self.access.exposure()
+    }
+
+    fn check(&self) -> Result<(), SetupError> {
+        self.access.check()
+    }
+
+    fn bytes_per_reading(&self) -> Option<u64> {
+        bytes_per_reading(self)
+    }
+
+    fn connector(&self, context: SinkContext) -> Connector {
+        let config = self.clone();
+        Box::new(move |endpoint| service(HttpSink::new(&config, endpoint, &context)))
+    }
+}

@@ -1,0 +1,48 @@
+//! Every kind of sink there is, a row each.
+//!
+//! ```text
+//!  config ─read▶ settings of the kind ─connector▶ what delivers to an endpoint ─▶ the layers of upload/stack
+//! ```
+//!
+//! A kind is its folder, its module and its row below, its feature in Cargo.toml, its documentation and
+//! its tests. A kind knows `upload`'s trait for what delivers,
+//! `transport` and `encoding`, and no other kind.
+
+pub mod connect;
+mod http;
+pub(crate) mod kind;
+#[cfg(feature = "mqtt")]
+mod mqtt;
+#[cfg(feature = "nats")]
+mod nats;
+#[cfg(feature = "prometheus")]
+mod prometheus;
+
+pub use kind::Connector;
+
+use kind::SinkKind;
+
+/// A kind of sink by its name in the configuration, which is that of its cargo feature as well.
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    /// None: this build was made without it.
+    pub(crate) kind: Option<&'static SinkKind>,
+}
+
+macro_rules! optional {
+    ($name:literal, $kind:path) => {{
+        #[cfg(feature = $name)]
+        let kind = Some(&$kind);
+        #[cfg(not(feature = $name))]
+        let kind = None;
+        Row { name: $name, kind }
+    }};
+}
+
+/// In the order in which they are offered to a person.
+pub(crate) const KINDS: &[Row] = &[
+    Row { name: "http", kind: Some(&http::KIND) },
+    optional!("mqtt", mqtt::KIND),
+    optional!("prometheus", prometheus::KIND),
+    optional!("nats", nats::KIND),
+];

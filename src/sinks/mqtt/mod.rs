@@ -1,0 +1,64 @@
+//! The `mqtt` sink: a message of QoS 1 per reading. A batch is accepted when every message of it is
+//! acknowledged.
+//!
+//! ```text
+//!  batch ─Messages▶ Flight ◀──▶ Connection ──▶ broker
+//!                     │            └─ between batches it rests in a task of its own, which pings
+//!                     └─ Session: what the broker has of batches that were not accepted as a whole
+//! ```
+//!
+//! `messages` encodes a batch (to where says `topic`), `flight` sends it, over a `connection` that
+//! speaks `packet`s; `reason` puts refusals in words.
+
+mod config;
+mod connection;
+mod flight;
+mod messages;
+mod packet;
+mod reason;
+mod sink;
+mod topic;
+
+use self::config::{KEYS, MqttConfig, SCHEME};
+use self::sink::{MqttSink, bytes_per_reading};
+use super::kind::{AnySettings, Connector, SinkContext, SinkKind, SinkSettings};
+use crate::config::part::url::Exposure;
+use crate::config::reader::print::Printer;
+use crate::credentials::SetupError;
+use crate::domain::policy::lanes::Order;
+use crate::upload::service;
+
+pub(super) const KIND: SinkKind = SinkKind {
+    scheme: SCHEME,
+    order: Order::LiveFirst,
+    keys: KEYS,
+    read: |from| AnySettings::new(MqttConfig::read(from)),
+};
+
+impl SinkSettings for MqttConfig {
+    fn print(&self, to: &mut Printer) {
+        Self::print(self, to);
+    }
+
+    fn exposure(&self) -> Exposure {
+        let password = self.login.as_ref().and_then(|login| login.password_file.as_ref());
+        Exposure {
+            secret: password.map(|_| "password"),
+            tls: self.tls.named_by(),
+            schemes: ["mqtt", "mqtts"],
+        }
+    }
+
+    fn check(&self) -> Result<(), SetupError> {
+        MqttSink::check(self)
+    }
+
+    fn bytes_per_reading(&self) -> Option<u64> {
+        Some(bytes_per_reading(self))
+    }
+
+    fn connector(&self, context: SinkContext) -> Connector {
+        let config = self.clone();
+        Box::new(move |endpoint| service(MqttSink::new(&config, endpoint, &context)))
+    }
+}

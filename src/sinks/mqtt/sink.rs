@@ -1,0 +1,180 @@
+//! Delivers to a broker: a connection for each batch that needs one, which rests between two batches.
+
+use std::panic::resume_unwind;
+use std::sync::{Mutex, PoisonError};
+
+use outstation_codec::Batch;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::config::{Login, MqttConfig, Payload};
+use super::connection::{Connection, KEEP_ALIVE, OFFLINE};
+use super::flight::{Flight, Session, lock};
+use super::messages::Messages;
+use super::packet::Hello;
+use super::topic;
+use crate::credentials::SetupError;
+use crate::credentials::file::{FileKind, NamedFile};
+use crate::domain::model::endpoint::Endpoint;
+use crate::domain::model::template::Names;
+use crate::sinks::kind::SinkContext;
+use crate::telemetry::events::{MessagesUnheard, Report as _};
+use crate::transport::link::{Address, Io};
+use crate::transport::tls;
+use crate::upload::{Deliver, Receipt, Refusal, Unencoded, Wire};
+
+/// The port that is usual for each.
+const SCHEMES: [(&str, u16); 2] = [("mqtt", 1883), (ENCRYPTED, 8883)];
+const ENCRYPTED: &str = "mqtts";
+/// What a reading of one or two channels takes as JSON, with its topic.
+const JSON_BYTES_PER_READING: u64 = 180;
+/// What the values of such a reading take, each with its topic.
+const VALUE_BYTES_PER_READING: u64 = 80;
+
+#[derive(Debug)]
+pub(crate) struct MqttSink {
+    config: MqttConfig,
+    /// Of the sink.
+    name: String,
+    url: String,
+    wire: Wire,
+    session: Mutex<Session>,
+    resting: Mutex<Option<Resting>>,
+}
+
+/// A connection between two batches. Dropped, it ends.
+#[derive(Debug)]
+struct Resting {
+    wanted: oneshot::Sender<()>,
+    task: JoinHandle<Option<Connection>>,
+}
+
+impl MqttSink {
+    pub(crate) fn new(config: &MqttConfig, endpoint: &Endpoint, context: &SinkContext) -> Self {
+        Self {
+            config: config.clone(),
+            name: context.sink.clone(),
+            url: endpoint.url.clone(),
+            wire: context.wire.clone(),
+            session: Mutex::default(),
+            resting: Mutex::default(),
+        }
+    }
+
+    /// What would keep this sink from ever sending.
+    pub(crate) fn check(config: &MqttConfig) -> Result<(), SetupError> {
+        config.login.as_ref().map(password).transpose()?;
+        tls::client_config(&config.tls).map(drop)
+    }
+}
+
+impl Deliver for MqttSink {
+    async fn deliver(&self, batch: &Batch) -> Result<Receipt, Refusal> {
+        let messages = Messages::of(batch, &self.config).map_err(Unencoded::new)?;
+        lock(&self.session).enter(batch.epoch);
+        let mut flight = Flight::new(&messages, &self.session);
+        let landed = match flight.is_over() {
+            true => Ok(()),
+            false => self.fly(&mut flight, &batch.device).await,
+        };
+        let unheard = flight.unheard();
+        drop(flight);
+        self.report(unheard, landed.is_ok());
+        landed?;
+        let last_event = batch.events.last().map(|told| told.position);
+        lock(&self.session).accepted(&batch.ranges(), last_event);
+        Ok(Receipt { bytes: messages.bytes() })
+    }
+}
+
+impl MqttSink {
+    fn report(&self, unheard: Option<(u64, &str)>, landed: bool) {
+        // What is left of a batch that failed comes again.
+        let begins =
+            (landed || unheard.is_some()) && lock(&self.session).is_unheard_now(unheard.is_some());
+        if let Some((count, topic)) = unheard {
+            MessagesUnheard { sink: &self.name, topic, count, begins }.report();
+        }
+    }
+
+    /// A connection that is dropped midway, by us or with this future, is not used again.
+    async fn fly(&self, flight: &mut Flight<'_>, device: &str) -> Result<(), Refusal> {
+        let (mut connection, is_new) = match self.rested().await {
+            Some(connection) => (connection, false),
+            None => (self.connect(device).await?, true),
+        };
+        let landed = flight.run(&mut connection, is_new).await;
+        if connection.is_sound() {
+            self.rest(connection);
+        }
+        landed
+    }
+
+    /// The connection of the batch before, if it is still there.
+    async fn rested(&self) -> Option<Connection> {
+        let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        // It fails if the task has ended, which the task says better.
+        let _ = resting.wanted.send(());
+        match resting.task.await {
+            Ok(connection) => connection,
+            Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+            Err(_) => None,
+        }
+    }
+
+    fn rest(&self, connection: Connection) {
+        let (wanted, when_wanted) = oneshot::channel();
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "pings are due while nobody calls; the next call awaits the task, panic and all"
+        )]
+        let task = tokio::spawn(connection.rest(when_wanted));
+        let resting = Resting { wanted, task };
+        *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = Some(resting);
+    }
+
+    async fn connect(&self, device: &str) -> Result<Connection, Refusal> {
+        let (hello, files) = (self.hello(device)?, &self.config.tls);
+        let address = Address::of(&self.url, &SCHEMES)?;
+        let io: Box<dyn Io> = match address.scheme == ENCRYPTED {
+            true => {
+                let config = tls::client_config(files)?;
+                let plain = address.dial(&self.wire).await?;
+                address.encrypt(plain, config, files).await?
+            }
+            false => Box::new(address.dial(&self.wire).await?),
+        };
+        Connection::open(io, &self.config, &hello).await
+    }
+
+    fn hello(&self, device: &str) -> Result<Hello, SetupError> {
+        let config = &self.config;
+        let names = Names { device, ..Names::default() };
+        let login =
+            config.login.as_ref().map(|login| Ok((login.username.clone(), password(login)?)));
+        Ok(Hello {
+            client_id: match &config.client_id {
+                Some(id) => id.clone(),
+                None => format!("outstation-{device}-{}", self.name),
+            },
+            keep_alive_s: u16::try_from(KEEP_ALIVE.as_secs()).unwrap_or(u16::MAX),
+            login: login.transpose()?,
+            will: config.status_topic.as_ref().map(|topic| (topic::topic(topic, names), OFFLINE)),
+        })
+    }
+}
+
+/// Empty without a file.
+fn password(login: &Login) -> Result<String, SetupError> {
+    let file =
+        login.password_file.as_deref().map(|path| NamedFile::secret(FileKind::Password, path));
+    file.map_or_else(|| Ok(String::new()), NamedFile::password)
+}
+
+/// What a reading of one or two channels takes.
+pub(crate) fn bytes_per_reading(config: &MqttConfig) -> u64 {
+    match config.payload {
+        Payload::Json => JSON_BYTES_PER_READING,
+        Payload::Value => VALUE_BYTES_PER_READING,
+    }
+}

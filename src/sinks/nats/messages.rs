@@ -1,0 +1,106 @@
+//! A batch as NATS messages, without those that the stream is known to have.
+
+use outstation_codec::Batch;
+
+use super::client::Connection;
+use super::config::NatsConfig;
+use super::doubt::{Found, What, life};
+use super::subject::Subjects;
+use super::wire::Publish;
+use crate::domain::model::event_line::EventLine;
+use crate::encoding::json::Lines;
+use crate::upload::{Class, DeliveryError, Refusal, Rejection, Unencoded};
+
+/// A batch as it goes over the wire.
+#[derive(Debug)]
+pub(super) struct Messages {
+    pub(super) bytes: Vec<u8>,
+    /// Where each message ends.
+    pub(super) ends: Vec<usize>,
+    /// The number that the answer to the first one has.
+    pub(super) first: u64,
+}
+
+impl Messages {
+    /// Without what is known to be there.
+    pub(super) fn of(
+        batch: &Batch,
+        config: &NatsConfig,
+        connection: &mut Connection,
+        there: &Found,
+    ) -> Result<Self, Refusal> {
+        let count = batch.events.len() + usize::try_from(batch.readings()).unwrap_or(usize::MAX);
+        let first = connection.numbers(count);
+        let mut encoder = Encoder {
+            messages: Self { bytes: Vec::new(), ends: Vec::new(), first },
+            life: life(batch),
+            stream: config.stream.as_deref(),
+            connection,
+            there,
+            longest: 0,
+        };
+        let mut subjects = Subjects::new(&config.subject, &batch.device);
+        // First what happened: the start of an epoch or a sensor's description, then its readings.
+        let subject = subjects.of_events();
+        for told in &batch.events {
+            encoder.add(What::Event(told.position), &subject, |body| {
+                // Writing into memory does not fail.
+                drop(serde_json::to_writer(body, &EventLine::of(batch, told)));
+            });
+        }
+        let lines = Lines::of_batch(batch);
+        let encoded = batch.for_each(|dated| {
+            let subject = subjects.of_sensor(dated.reading.sensor, dated.sensor);
+            encoder.add(What::Reading(dated.reading.seq), subject, |body| lines.add(body, &dated));
+        });
+        encoded.map_err(Unencoded::new)?;
+        let (longest, most) = (encoder.longest, encoder.connection.max_payload);
+        if longest > most {
+            // Smaller batches would not help, and the server would hang up.
+            return Err(TooLong { longest, most }.into());
+        }
+        Ok(encoder.messages)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a message of {longest} bytes, where the server takes {most}; raise max_payload of nats-server"
+)]
+struct TooLong {
+    longest: usize,
+    most: usize,
+}
+
+impl DeliveryError for TooLong {
+    fn class(&self) -> Class {
+        Class::Rejected(Rejection::Content)
+    }
+}
+
+struct Encoder<'a> {
+    messages: Messages,
+    life: String,
+    stream: Option<&'a str>,
+    connection: &'a Connection,
+    there: &'a Found,
+    longest: usize,
+}
+
+impl Encoder<'_> {
+    fn add(&mut self, what: What, subject: &str, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.there.has(&self.life, what) {
+            return;
+        }
+        let (id, mut body) = (what.id(&self.life), Vec::new());
+        write(&mut body);
+        let messages = &mut self.messages;
+        let reply = self.connection.reply(messages.first + messages.ends.len() as u64);
+        let all =
+            [("Nats-Msg-Id", &*id), ("Nats-Expected-Stream", self.stream.unwrap_or_default())];
+        let headers = if self.stream.is_some() { &all[..] } else { &all[..1] };
+        let publish = Publish { subject, reply: &reply, headers, body: body.trim_ascii_end() };
+        self.longest = self.longest.max(publish.write(&mut messages.bytes));
+        messages.ends.push(messages.bytes.len());
+    }
+}

@@ -1,0 +1,70 @@
+//! The `nats` sink: one JetStream message per reading.
+//!
+//! ```text
+//!  batch ─▶ messages, each with its own id ─▶ connection ─▶ stream: stores it, or knows the id already
+//!  receipt ◀── every message is acknowledged ◀──────────────┘
+//! ```
+//!
+//! `messages` makes them (to where says `subject`), `flight` sends and counts answers, `client` is the
+//! connection, with `login` and the text protocol in `wire`; `answers` says what refusals mean,
+//! `streams` asks which stream there is, and `doubt` what it has after an interruption.
+//!
+//! The id of a message is (device, epoch, seq), not that of the batch: after a crash the same readings
+//! may be cut into other batches, and what is stored once must be known whatever it comes with.
+
+mod answers;
+mod client;
+mod config;
+mod doubt;
+mod flight;
+mod login;
+mod messages;
+mod sink;
+mod streams;
+mod subject;
+mod wire;
+
+use self::config::{KEYS, NatsConfig, SCHEME};
+use self::sink::{BYTES_PER_READING, NatsSink};
+use super::kind::{AnySettings, Connector, SinkContext, SinkKind, SinkSettings};
+use crate::config::part::url::Exposure;
+use crate::config::reader::print::Printer;
+use crate::credentials::SetupError;
+use crate::domain::policy::lanes::Order;
+use crate::upload::service;
+
+pub(super) const KIND: SinkKind = SinkKind {
+    scheme: SCHEME,
+    order: Order::LiveFirst,
+    keys: KEYS,
+    read: |from| AnySettings::new(NatsConfig::read(from)),
+};
+
+impl SinkSettings for NatsConfig {
+    fn print(&self, to: &mut Printer) {
+        Self::print(self, to);
+    }
+
+    fn exposure(&self) -> Exposure {
+        let token = self.token_file.as_ref().map(|_| "token");
+        Exposure {
+            secret: token.or(self.password_file.as_ref().map(|_| "password")),
+            // A server may demand TLS of a nats URL too, so its keys are never in vain.
+            tls: None,
+            schemes: ["nats", "tls"],
+        }
+    }
+
+    fn check(&self) -> Result<(), SetupError> {
+        NatsSink::check(self)
+    }
+
+    fn bytes_per_reading(&self) -> Option<u64> {
+        Some(BYTES_PER_READING)
+    }
+
+    fn connector(&self, context: SinkContext) -> Connector {
+        let config = self.clone();
+        Box::new(move |endpoint| service(NatsSink::new(&config, endpoint, &context)))
+    }
+}

@@ -1,0 +1,109 @@
+//! Delivers to a stream: settles what is in doubt, publishes, and waits for every acknowledgement.
+
+use std::time::Duration;
+
+use outstation_codec::Batch;
+use tokio::sync::Mutex;
+
+use super::answers::Unstored;
+use super::client::{Connection, Failure};
+use super::config::NatsConfig;
+use super::doubt::Doubt;
+use super::flight::publish;
+use super::login::Login;
+use super::messages::Messages;
+use super::streams::why_nobody_takes;
+use super::subject::Subjects;
+use crate::credentials::SetupError;
+use crate::domain::model::endpoint::Endpoint;
+use crate::sinks::kind::SinkContext;
+use crate::transport::tls;
+use crate::upload::{Deliver, Receipt, Refusal, Wire};
+
+/// What a reading of one or two channels takes with its subject and id.
+pub(super) const BYTES_PER_READING: u64 = 256;
+
+#[derive(Debug)]
+pub(crate) struct NatsSink {
+    url: String,
+    config: NatsConfig,
+    wire: Wire,
+    /// To explain a refusal: what is left of an attempt will do.
+    patience: Duration,
+    state: Mutex<State>,
+}
+
+/// Taken by the batch that is sent: if that is dropped midway, its connection goes with it, and what
+/// became of it is in doubt.
+#[derive(Debug)]
+struct State {
+    idle: Option<Connection>,
+    doubt: Doubt,
+}
+
+impl NatsSink {
+    pub(crate) fn new(config: &NatsConfig, endpoint: &Endpoint, context: &SinkContext) -> Self {
+        let timeout = context.timeout;
+        Self {
+            url: endpoint.url.clone(),
+            config: config.clone(),
+            wire: context.wire.clone(),
+            patience: timeout / 4,
+            state: Mutex::new(State { idle: None, doubt: Doubt::new(timeout) }),
+        }
+    }
+
+    /// What would keep this sink from ever sending.
+    pub(crate) fn check(config: &NatsConfig) -> Result<(), SetupError> {
+        Login::read(config)?;
+        tls::client_config(&config.tls).map(drop)
+    }
+}
+
+impl Deliver for NatsSink {
+    async fn deliver(&self, batch: &Batch) -> Result<Receipt, Refusal> {
+        let mut state = self.state.lock().await;
+        let refusal = |failure: Failure| failure.into_refusal(&self.config.tls);
+        let mut connection = self.connection(state.idle.take()).await.map_err(refusal)?;
+        let result = self.exchange(&mut connection, &mut state.doubt, batch).await;
+        // One that failed, or was dropped midway, is not used again.
+        let result = result.map_err(refusal)?;
+        state.idle = Some(connection);
+        result
+    }
+}
+
+impl NatsSink {
+    async fn connection(&self, idle: Option<Connection>) -> Result<Connection, Failure> {
+        if let Some(mut idle) = idle {
+            if idle.is_alive().await {
+                return Ok(idle);
+            }
+        }
+        Connection::open(&self.url, &self.config, &self.wire).await
+    }
+
+    async fn exchange(
+        &self,
+        connection: &mut Connection,
+        doubt: &mut Doubt,
+        batch: &Batch,
+    ) -> Result<Result<Receipt, Refusal>, Failure> {
+        let subjects = Subjects::new(&self.config.subject, &batch.device).all();
+        doubt.resolve(connection, batch, &subjects).await?;
+        let messages = match Messages::of(batch, &self.config, connection, doubt.found()) {
+            Ok(messages) => messages,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        doubt.sending();
+        let answers = publish(connection, &messages).await?;
+        doubt.answered(answers.place);
+        Ok(match answers.refusal {
+            None => Ok(Receipt { bytes: messages.bytes.len() as u64 }),
+            Some(Unstored::Refused(error)) => Err(error.into()),
+            Some(Unstored::NoStream) => {
+                Err(why_nobody_takes(connection, &subjects, self.patience).await?.into())
+            }
+        })
+    }
+}

@@ -1,0 +1,71 @@
+//! The `prometheus` sink: remote write 1.0.
+//!
+//! ```text
+//!  batch ─▶ dated? ─▶ known to be past? ─▶ one request ─▶ 2xx: accepted
+//!             │ no       │ yes                  ├─▶ in doubt and found at the server ─▶ the rest
+//!             ▼          ▼                      ├─▶ every time in it is past ─▶ rejected as a whole
+//!           wait      rejected                  └─▶ otherwise rejected, for the uploader to divide
+//! ```
+//!
+//! `samples` encodes a batch (which series says `labels`). After a refusal `repeats` looks for readings
+//! in `doubt`, `past` for times that no series takes any more; both ask with a `probe`.
+//!
+//! Text has no representation in Prometheus and is left out, and counted; a reading that is nothing
+//! but text is done with as soon as its turn comes.
+
+mod config;
+mod doubt;
+mod labels;
+mod past;
+mod probe;
+mod repeats;
+mod samples;
+mod sink;
+
+use self::config::{KEYS, PrometheusConfig, SCHEME};
+use self::doubt::SharedDoubt;
+use self::sink::{BYTES_PER_READING, PrometheusSink};
+use super::kind::{AnySettings, Connector, SinkContext, SinkKind, SinkSettings};
+use crate::config::part::url::Exposure;
+use crate::config::reader::print::Printer;
+use crate::credentials::SetupError;
+use crate::domain::policy::lanes::Order;
+use crate::upload::service;
+
+pub(super) const KIND: SinkKind = SinkKind {
+    scheme: SCHEME,
+    // A series takes no time before its newest.
+    order: Order::AsStored,
+    keys: KEYS,
+    read: |from| AnySettings::new(PrometheusConfig::read(from)),
+};
+
+impl SinkSettings for PrometheusConfig {
+    fn print(&self, to: &mut Printer) {
+        Self::print(self, to);
+    }
+
+    fn takes_events(&self) -> bool {
+        false
+    }
+
+    fn exposure(&self) -> Exposure {
+        self.access.exposure()
+    }
+
+    fn check(&self) -> Result<(), SetupError> {
+        self.access.check()
+    }
+
+    fn bytes_per_reading(&self) -> Option<u64> {
+        Some(BYTES_PER_READING)
+    }
+
+    fn connector(&self, context: SinkContext) -> Connector {
+        // The endpoints of a sink may lead to the same server, so they share what is in doubt there.
+        let (config, doubt) = (self.clone(), SharedDoubt::new(context.log.clone()));
+        Box::new(move |endpoint| {
+            service(PrometheusSink::new(&config, endpoint, &context, doubt.clone()))
+        })
+    }
+}

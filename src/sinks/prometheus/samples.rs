@@ -1,0 +1,260 @@
+//! The samples of a batch by series, and the body of a remote-write request.
+//!
+//! ```text
+//! body         = snappy block of WriteRequest
+//! WriteRequest = { 1: TimeSeries … }      TimeSeries = { 1: Label … , 2: Sample … }
+//! Label        = { 1: name, 2: value }    Sample     = { 1: value (double), 2: Unix ms (int64) }
+//! ```
+//!
+//! Four messages of scalars: an encoder of a few lines stands in for a protobuf library, and labels
+//! are encoded once per series.
+
+use std::collections::BTreeMap;
+
+use outstation_codec::{Batch, SegmentError, Value};
+
+use super::config::PrometheusConfig;
+use super::labels::{self, Labels};
+use crate::domain::model::interval_set::IntervalSet;
+
+/// Not a number, as Prometheus has it: of the others, one means that a series has ended.
+const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Point {
+    pub(super) time_ms: i64,
+    pub(super) value: f64,
+    /// Of the reading it is from.
+    pub(super) seq: u64,
+}
+
+/// The samples of one channel, ascending, no two of the same millisecond.
+#[derive(Clone, Debug)]
+pub(super) struct Series {
+    /// Its labels, encoded.
+    pub(super) labels: Vec<u8>,
+    pub(super) points: Vec<Point>,
+}
+
+/// What of a batch goes to the server.
+#[derive(Debug, Default)]
+pub(super) struct Samples {
+    pub(super) series: Vec<Series>,
+    /// The readings of the batch that the server does not have yet, to our knowledge.
+    pub(super) readings: IntervalSet,
+    /// How many of them have a sample here.
+    pub(super) told: u64,
+    /// Readings of the batch that the server has already.
+    pub(super) there: u64,
+    /// Readings without a date.
+    pub(super) undated: u64,
+    /// Values that are no numbers.
+    pub(super) texts: u64,
+    /// Values that a later one of the same channel and millisecond replaced.
+    pub(super) replaced: u64,
+}
+
+impl Samples {
+    /// All of a batch but the readings that are `there` already.
+    pub(super) fn of(
+        batch: &Batch,
+        config: &PrometheusConfig,
+        there: &IntervalSet,
+    ) -> Result<Self, SegmentError> {
+        let mut samples = Self::default();
+        for (first, last) in batch.ranges() {
+            for (first, last) in there.missing(first, last) {
+                samples.readings.insert(first, last);
+            }
+        }
+        let mut places: BTreeMap<(u32, u16), usize> = BTreeMap::new();
+        batch.for_each(|dated| {
+            let (seq, sensor) = (dated.reading.seq, dated.sensor);
+            if there.contains(seq) {
+                samples.there += 1;
+                return;
+            }
+            samples.undated += u64::from(!dated.clock_set);
+            for (number, value) in dated.reading.cells {
+                let Some(value) = number_of(value) else {
+                    samples.texts += 1;
+                    continue;
+                };
+                let Some(channel) = sensor.channels.get(usize::from(*number)) else { continue };
+                let place = *places.entry((dated.reading.sensor, *number)).or_insert_with(|| {
+                    let labels = encoded(&labels::of(config, &batch.device, sensor, channel));
+                    samples.series.push(Series { labels, points: Vec::new() });
+                    samples.series.len() - 1
+                });
+                let point = Point { time_ms: dated.time_ms, value, seq };
+                samples.series[place].points.push(point);
+            }
+        })?;
+        samples.put_in_order();
+        Ok(samples)
+    }
+
+    /// Prometheus drops without a word what is out of order within a request.
+    fn put_in_order(&mut self) {
+        for series in &mut self.series {
+            series.points.sort_by_key(|point| point.time_ms);
+            let before = series.points.len();
+            series.points.dedup_by(|later, kept| {
+                let same = later.time_ms == kept.time_ms;
+                if same {
+                    *kept = *later;
+                }
+                same
+            });
+            self.replaced += (before - series.points.len()) as u64;
+        }
+        self.told = self.by_reading().len() as u64;
+    }
+
+    /// One sample of each reading that has any, with its series, in the order of the readings.
+    pub(super) fn by_reading(&self) -> Vec<(&Series, &Point)> {
+        let of = |series| move |point| (series, point);
+        let mut all: Vec<(&Series, &Point)> =
+            self.series.iter().flat_map(|series| series.points.iter().map(of(series))).collect();
+        all.sort_by_key(|(_, point)| point.seq);
+        all.dedup_by_key(|(_, point)| point.seq);
+        all
+    }
+
+    /// Readings whose time is before that of an earlier reading of the same channel.
+    pub(super) fn going_back(&self) -> Vec<u64> {
+        let mut back = Vec::new();
+        for series in &self.series {
+            // From the newest on: whatever has a later number than one of a later time goes back.
+            let mut first_after = u64::MAX;
+            for point in series.points.iter().rev() {
+                if point.seq > first_after {
+                    back.push(point.seq);
+                }
+                first_after = first_after.min(point.seq);
+            }
+        }
+        back
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+
+    /// Whether each reading of the batch has a sample here.
+    pub(super) fn is_whole(&self, batch: &Batch) -> bool {
+        self.told == batch.readings()
+    }
+
+    pub(super) fn times(&self) -> impl Iterator<Item = i64> {
+        self.series.iter().flat_map(|series| &series.points).map(|point| point.time_ms)
+    }
+
+    /// Whether a server that had these would not take them again: it takes nothing before a series'
+    /// newest sample, and that one only as it is.
+    pub(super) fn are_telling(&self) -> bool {
+        self.series.iter().any(|series| series.points.len() > 1)
+    }
+
+    pub(super) fn body(&self) -> Vec<u8> {
+        let series =
+            self.series.iter().map(|series| (series.labels.as_slice(), series.points.as_slice()));
+        body(series)
+    }
+}
+
+impl Series {
+    pub(super) fn last(&self) -> Option<&Point> {
+        self.points.last()
+    }
+}
+
+/// What stands for a value in Prometheus, which knows doubles only: beyond 2^53, integers are rounded.
+fn number_of(value: &Value) -> Option<f64> {
+    match value {
+        Value::Bool(value) => Some(f64::from(u8::from(*value))),
+        #[expect(clippy::cast_precision_loss, reason = "there is no other representation")]
+        Value::Int(value) => Some(*value as f64),
+        Value::F32(value) if value.is_nan() => Some(NAN),
+        Value::F64(value) if value.is_nan() => Some(NAN),
+        Value::F32(value) => Some(f64::from(*value)),
+        Value::F64(value) => Some(*value),
+        Value::Text(_) => None,
+    }
+}
+
+/// A request of these series: encoded labels and points each.
+pub(super) fn body<'a>(series: impl Iterator<Item = (&'a [u8], &'a [Point])>) -> Vec<u8> {
+    let mut request = Vec::new();
+    for (labels, points) in series {
+        let length: usize = points.iter().map(|point| 2 + sample_len(point)).sum();
+        put_key(&mut request, 1, LENGTH);
+        put_varint(&mut request, (labels.len() + length) as u64);
+        request.extend_from_slice(labels);
+        points.iter().for_each(|point| put_sample(&mut request, point));
+    }
+    // Fails only above 4 GiB, where a batch is never.
+    snap::raw::Encoder::new().compress_vec(&request).unwrap_or_default()
+}
+
+/// The fields of a TimeSeries that are its labels.
+pub(super) fn encoded(labels: &Labels<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in labels {
+        let mut label = Vec::new();
+        put_bytes(&mut label, 1, name.as_bytes());
+        put_bytes(&mut label, 2, value.as_bytes());
+        put_bytes(&mut out, 1, &label);
+    }
+    out
+}
+
+/// Wire types of protobuf.
+const VARINT: u8 = 0;
+const FIXED64: u8 = 1;
+const LENGTH: u8 = 2;
+
+fn put_sample(out: &mut Vec<u8>, point: &Point) {
+    put_key(out, 2, LENGTH);
+    put_varint(out, sample_len(point) as u64);
+    put_key(out, 1, FIXED64);
+    out.extend_from_slice(&point.value.to_le_bytes());
+    put_key(out, 2, VARINT);
+    put_varint(out, twos_complement(point.time_ms));
+}
+
+/// At most 20, so that its own length is one byte.
+fn sample_len(point: &Point) -> usize {
+    let bits = 64 - (twos_complement(point.time_ms) | 1).leading_zeros() as usize;
+    1 + 8 + 1 + bits.div_ceil(7)
+}
+
+fn put_bytes(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
+    put_key(out, field, LENGTH);
+    put_varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+fn put_key(out: &mut Vec<u8>, field: u8, wire_type: u8) {
+    out.push(field << 3 | wire_type);
+}
+
+fn put_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(lowest(number) | 0x80);
+        number >>= 7;
+    }
+    out.push(lowest(number));
+}
+
+fn lowest(number: u64) -> u8 {
+    number.to_le_bytes()[0]
+}
+
+/// How protobuf writes an int64.
+fn twos_complement(number: i64) -> u64 {
+    u64::from_le_bytes(number.to_le_bytes())
+}
+
+#[cfg(test)]
+mod tests;
