@@ -21,9 +21,14 @@ fn told(daemon: &Daemon) -> Value {
 
 /// What arrived of one stream: (kind, data), with the positions of all streams checked.
 fn heard(collector: &Collector, stream: &str) -> Vec<(String, Value)> {
-    let events = collector.events();
+    // Others may arrive between the two looks.
+    let mut events = Vec::new();
+    let apart = || {
+        events = collector.events();
+        collector.stats()["events"].as_u64().expect("a count").abs_diff(events.len() as u64)
+    };
+    eventually("the collector counts the events it holds", apart, |apart| *apart == 0);
     assert!(events.iter().map(|event| event.position).eq(1..=events.len() as u64), "{events:?}");
-    assert_eq!(collector.stats()["events"], events.len());
     let of_stream = events.into_iter().filter(|event| event.stream == stream);
     of_stream.map(|Told { kind, data, .. }| (kind, data)).collect()
 }

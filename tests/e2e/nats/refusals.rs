@@ -174,7 +174,7 @@ fn a_message_that_is_too_large_is_rejected_and_the_connection_survives_it() {
 fn impostor(site: &Site) -> (NatsServer, Client) {
     let server = NatsServer::start_without(site, &[]);
     let mut other = Client::connect(&server.address, &json!({}));
-    other.say("SUB telemetry.> 3\r\n");
+    other.subscribe("telemetry.>");
     (server, other)
 }
 

@@ -144,6 +144,12 @@ impl Client {
         self.reader.get_mut().write_all(text.as_bytes()).expect("write to nats-server");
     }
 
+    /// Returns once the server knows of it: what is published from then on comes here.
+    pub(crate) fn subscribe(&mut self, subject: &str) {
+        self.say(&format!("SUB {subject} 3\r\nPING\r\n"));
+        while self.line() != "PONG\r\n" {}
+    }
+
     fn line(&mut self) -> String {
         let mut line = String::new();
         self.reader.read_line(&mut line).expect("read from nats-server");
