@@ -20,8 +20,8 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use outstation::bench::w1::Lines as W1;
-use outstation::config::{Format, Framing, Lines, TimeKey, TimeUnit};
-use outstation::ingest::{Decoder, Outbox};
+use outstation::config::Config;
+use outstation::protocols::{Decoder, Outbox};
 use outstation_codec::{Segment, Stamp, Value};
 
 #[path = "codec/workloads.rs"]
@@ -32,6 +32,19 @@ use workloads::{Reading, Workload};
 /// One second of W1.
 const READINGS: usize = 1000;
 const ROUNDS: usize = 200;
+
+/// What its lines are.
+const PORT: &str = r#"
+[[port]]
+name = "w1"
+path = "/dev/w1"
+framing = "lines"
+format = "json"
+sensor_key = "sensor"
+time_key = "ts"
+time_unit = "ms"
+sequence_key = "seq"
+"#;
 
 fn main() {
     let only = std::env::args().nth(1).filter(|name| !name.starts_with('-'));
@@ -108,14 +121,8 @@ fn gzip(text: &[u8]) -> usize {
 }
 
 fn parse(text: &str) {
-    let lines = Lines {
-        format: Format::Json,
-        sensor_key: Some("sensor".into()),
-        time: Some(TimeKey { key: "ts".into(), unit: TimeUnit::Milliseconds }),
-        sequence_key: Some("seq".into()),
-        line_max: 4096,
-    };
-    let mut decoder = Decoder::new("w1", &Framing::Lines(lines));
+    let config = Config::parse(PORT, "the benchmark").expect("it is one");
+    let mut decoder = Decoder::new("w1", &config.ports[0].framing);
     for chunk in text.as_bytes().chunks(4096) {
         let mut out = Outbox::default();
         decoder.feed(chunk, 0, &mut out);

@@ -23,7 +23,8 @@ pub mod upload;
 pub mod encoding;
 pub mod transport;
 
-// Where it ends: the sinks.
+// Where it begins and ends: what ports speak, and the sinks.
+pub mod protocols;
 pub mod sinks;
 
 // What carries them.

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use outstation::app::App;
 use outstation::clock::Clock;
-use outstation::config::{Config, Framing, LineSettings, Port};
+use outstation::config::Config;
 use outstation::demo::pty::Pty;
 use outstation::demo::{Script, play};
 use outstation::http::fetch::{self, Proof};
-use outstation_codec::Lane;
 use tokio::sync::oneshot;
 
 fn local() -> SocketAddr {
@@ -45,17 +44,11 @@ async fn every_reading_survives_an_outage_exactly_once() {
 async fn without_a_sink_readings_are_kept_and_the_local_port_tells() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut pty = Pty::open().expect("a pseudo-terminal");
-    let mut config = Config::default();
+    let text = format!("[[port]]\nname = \"p\"\npath = {:?}\nframing = \"postcard\"\n", pty.path());
+    let mut config = Config::parse(&text, "the test").expect("it is one");
     config.device.id = Some("d".into());
     config.log.path = folder.path().join("log.db");
     config.http.listen = Some(local());
-    config.ports = vec![Port {
-        name: "p".into(),
-        path: pty.path().to_owned(),
-        line: LineSettings::default(),
-        framing: Framing::Postcard,
-        lane: Lane::Live,
-    }];
     let app = App::start(config, Clock::system()).await.expect("it starts");
     let (board, address) = (app.board(), app.local_addr().expect("the local port is open"));
     let (stop, stopped) = oneshot::channel::<()>();

@@ -1,8 +1,15 @@
 //! What the two targets of the serial line have in common: any bytes, in any pieces, and the books.
 
+use outstation::config::Config;
 use outstation::domain::model::ledger::Ledger;
-use outstation::ingest::{Decoder, Outbox};
+use outstation::protocols::{Decoder, Framing, Outbox};
 use outstation_codec::Stage;
+
+/// What a port speaks whose keys are these.
+pub(crate) fn framing(keys: &str) -> Framing {
+    let text = format!("[[port]]\nname = \"p\"\npath = \"/dev/p\"\n{keys}\n");
+    Config::parse(&text, "the target").expect("it is one").ports.remove(0).framing
+}
 
 /// Feeds all of it in pieces of this size; with an interruption after each, if told so.
 fn feed(decoder: &mut Decoder, bytes: &[u8], piece: usize, interrupted: bool) -> Outbox {

@@ -8,10 +8,14 @@
 
 mod decoding;
 
+use std::sync::LazyLock;
+
 use libfuzzer_sys::fuzz_target;
-use outstation::config::Framing;
-use outstation::ingest::Decoder;
+use outstation::protocols::{Decoder, Framing};
+
+static FRAMES: LazyLock<Framing> =
+    LazyLock::new(|| decoding::framing("framing = \"postcard\""));
 
 fuzz_target!(|bytes: &[u8]| {
-    decoding::examine(|| Decoder::new("p", &Framing::Postcard), bytes);
+    decoding::examine(|| Decoder::new("p", &FRAMES), bytes);
 });

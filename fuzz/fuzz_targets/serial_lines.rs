@@ -8,28 +8,31 @@
 
 mod decoding;
 
+use std::sync::LazyLock;
+
 use libfuzzer_sys::fuzz_target;
-use outstation::config::{Format, Framing, Lines, TimeKey, TimeUnit};
-use outstation::ingest::Decoder;
+use outstation::protocols::{Decoder, Framing};
+
+const FORMATS: [&str; 3] = [
+    "\"json\"",
+    "\"key-value\"",
+    "\"csv\"\ncolumns = [\"t\", \"id\", \"n\", \"ts\", \"open\"]",
+];
+const ROLES: &str =
+    "sensor_key = \"id\"\ntime_key = \"ts\"\ntime_unit = \"ms\"\nsequence_key = \"n\"";
+
+static PLAIN: LazyLock<[Framing; 3]> = LazyLock::new(|| framings(""));
+static WITH_ROLES: LazyLock<[Framing; 3]> = LazyLock::new(|| framings(ROLES));
+
+fn framings(roles: &str) -> [Framing; 3] {
+    FORMATS.map(|format| {
+        decoding::framing(&format!("framing = \"lines\"\nline_max = 256\nformat = {format}\n{roles}"))
+    })
+}
 
 // The first byte says what lines are, the rest is for `decoding`.
 fuzz_target!(|bytes: &[u8]| {
     let Some((what, bytes)) = bytes.split_first() else { return };
-    let format = match what % 3 {
-        0 => Format::Json,
-        1 => Format::KeyValue,
-        _ => {
-            let columns = ["t", "id", "n", "ts", "open"].map(str::to_owned).to_vec();
-            Format::Csv { columns, delimiter: b',' }
-        }
-    };
-    let all = what & 0x80 != 0;
-    let lines = Framing::Lines(Lines {
-        format,
-        sensor_key: all.then(|| "id".to_owned()),
-        time: all.then(|| TimeKey { key: "ts".to_owned(), unit: TimeUnit::Milliseconds }),
-        sequence_key: all.then(|| "n".to_owned()),
-        line_max: 256,
-    });
-    decoding::examine(|| Decoder::new("p", &lines), bytes);
+    let framings = if what & 0x80 != 0 { &*WITH_ROLES } else { &*PLAIN };
+    decoding::examine(|| Decoder::new("p", &framings[usize::from(what % 3)]), bytes);
 });

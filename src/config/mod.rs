@@ -21,9 +21,6 @@ mod sink;
 mod warnings;
 mod whole;
 
-mod framing;
-
-pub use framing::{Format, Framing, Lines, TimeKey, TimeUnit};
 pub use part::alarm::Alarm;
 pub use part::daemon::{Device, Log, Supervisor, Telemetry};
 pub use part::http::{Http, ServerTls};

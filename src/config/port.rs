@@ -1,14 +1,15 @@
-//! `[[port]]`: one serial line. What its bytes mean is in `framing`.
+//! `[[port]]`: one serial line. What its bytes mean is in the settings of its protocol.
 
 use std::path::PathBuf;
 
 use outstation_codec::Lane;
 
-use super::framing::Framing;
 use super::reader::keys::{Key, key};
-use super::reader::kind::{Names, choice, integer, name, number, path_absolute};
+use super::reader::kind::{Kind, Names, choice, either, integer, name, number, path_absolute};
 use super::reader::print::Printer;
 use super::reader::section::Section;
+use crate::protocols::PROTOCOLS;
+use crate::protocols::kind::{Framing, ProtocolKind};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Port {
@@ -32,7 +33,7 @@ impl Port {
         key("port.parity", "\"none\"", "parity bit"),
         key("port.stop_bits", "1", "stop bits per character"),
         key("port.flow_control", "\"none\"", "hardware is RTS and CTS, software XON and XOFF"),
-        key("port.framing", "required", "frames of outstation-wire, or lines of text"),
+        key("port.framing", "required", "protocol spoken on the line"),
         key("port.lane", "\"live\"", "backfill for a port whose readings may all wait"),
     ];
 
@@ -40,7 +41,7 @@ impl Port {
         let name = from.required("name", &name(32));
         let path = from.required("path", &path_absolute());
         let line = LineSettings::read(from);
-        let framing = Framing::read(from);
+        let framing = read_framing(from);
         let lane = from.or("lane", Lane::Live, &choice(LANES));
         Some(Self { name: name?, path: path?, line, framing: framing?, lane })
     }
@@ -50,9 +51,27 @@ impl Port {
         to.text("name", &self.name);
         to.path("path", &self.path);
         self.line.print(to);
-        self.framing.print(to);
+        to.text("framing", self.framing.name);
+        self.framing.settings.print(to);
         to.name("lane", &self.lane, LANES);
     }
+}
+
+fn read_framing(from: &Section<'_>) -> Option<Framing> {
+    let protocol = from.required("framing", &protocols())?;
+    let others = PROTOCOLS.iter().map(|other| (other.name, other.keys));
+    let given = format!("framing = {:?}", protocol.name);
+    from.refuse_keys_of_others(&given, protocol.keys, "framing", others);
+    Some(Framing { name: protocol.name, settings: (protocol.read)(from)? })
+}
+
+fn protocols() -> Kind<&'static ProtocolKind> {
+    let names: Vec<String> = PROTOCOLS.iter().map(|kind| format!("{:?}", kind.name)).collect();
+    Kind::text(either(&names), |text| PROTOCOLS.iter().find(|kind| kind.name == text).copied())
+}
+
+pub(super) fn keys_of_protocols() -> impl Iterator<Item = &'static [Key]> {
+    PROTOCOLS.iter().flat_map(|kind| kind.keys.iter().copied())
 }
 
 /// How bits travel on the line.

@@ -61,7 +61,8 @@ impl Sink {
         let name = from.required("name", &name(32));
         let known = from.required("kind", &kinds());
         if let Some(known) = known {
-            refuse_others_keys(from, known.kind);
+            let others = self::known().map(|other| (other.name, other.kind.keys));
+            from.refuse_keys_of_others("this kind of sink", known.kind.keys, "kind", others);
         }
         let addresses = known.and_then(|known| Addresses::read(from, known.kind.scheme));
         let settings = known.map(|known| (known.kind.read)(from));
@@ -152,14 +153,4 @@ fn events(from: &Section<'_>, possible: bool) -> bool {
         from.report("events", message.to_owned());
     }
     events
-}
-
-/// What only other kinds of sink know.
-fn refuse_others_keys(from: &Section<'_>, kind: &SinkKind) {
-    let keys = |kind: &SinkKind| kind.keys.iter().copied().flatten().copied();
-    let is_own = |key: &Key| keys(kind).any(|own| own.path == key.path);
-    for other in known() {
-        let others: Vec<Key> = keys(other.kind).filter(|key| !is_own(key)).collect();
-        from.refuse_keys(&others, "this kind of sink", &format!("kind = {:?}", other.name));
-    }
 }

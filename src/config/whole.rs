@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::framing;
 use super::part::alarm::{self, Alarm};
 use super::part::daemon::{Device, Log, Supervisor, Telemetry};
 use super::part::http::Http;
 use super::part::pace::Pace;
 use super::part::url::Addresses;
-use super::port::Port;
+use super::port::{self, Port};
 use super::reader::error::ConfigError;
 use super::reader::keys::{Catalogue, Key};
 use super::reader::print::Printer;
@@ -102,7 +101,7 @@ pub fn all_keys() -> Vec<Key> {
 
 fn catalogue() -> Catalogue {
     let daemon = [Device::KEYS, Log::KEYS, Http::KEYS, Telemetry::KEYS, Supervisor::KEYS];
-    let ports = [Port::KEYS, framing::LINES_KEYS];
+    let ports = [Port::KEYS].into_iter().chain(port::keys_of_protocols());
     let sinks = [Sink::KEYS, Addresses::KEYS, Pace::KEYS].into_iter().chain(sink::keys_of_kinds());
     Catalogue::of(daemon.into_iter().chain(ports).chain([Alarm::KEYS]).chain(sinks))
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::serial::{OpenError, Port};
 use super::tail::remains::Life;
 use super::tail::{self, Chunk, Tail};
-use super::{Decoder, Outbox, PortState, PortStatus};
+use super::{PortState, PortStatus};
 use crate::clock::Clock;
 use crate::config;
 use crate::domain::model::event::{Event, Stream};
@@ -20,6 +20,7 @@ use crate::domain::policy::alarm::Rule;
 use crate::domain::policy::backoff::Backoff;
 use crate::error_chain::error_chain;
 use crate::event_log::{Append, Appender, LogClosed, LogStatus, Place};
+use crate::protocols::{Decoder, Outbox};
 use crate::supervisor::Stop;
 use crate::supervisor::pulse::Pulse;
 use crate::telemetry::events::{

@@ -1,7 +1,7 @@
 //! A port as others see it.
 
-use super::partial::Partial;
 use crate::domain::model::ledger::Intake;
+use crate::protocols::Partial;
 
 /// Where a port stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,18 +7,16 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
-use outstation_codec::Lane;
-
 use super::actor::{Ingest, run};
 use super::*;
 use crate::clock::Clock;
-use crate::config::{Format, Framing, LineSettings, Lines, Port};
 use crate::demo::pty::Pty;
 use crate::event_log::settings::{Intervals, LogConfig};
 use crate::event_log::{self, Append, LogStatus};
 use crate::supervisor::pulse::{Pulse, Rounds};
 use crate::supervisor::{Stage, Supervisor};
 use crate::test_kit::log::{TestLog, settings};
+use crate::test_kit::ports::port;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -35,13 +33,7 @@ async fn a_port_that_vanishes_while_the_log_is_stuck_still_answers_rounds() {
     let supervisor = Supervisor::new(Clock::system());
     let mut running = JoinSet::new();
     running.spawn(run(Ingest {
-        config: Port {
-            name: "p".into(),
-            path: pty.path().to_owned(),
-            line: LineSettings::default(),
-            framing: Framing::Postcard,
-            lane: Lane::Live,
-        },
+        config: port(pty.path(), "framing = \"postcard\""),
         alarms: Vec::new(),
         appender: log.appender(),
         log: watch::channel(LogStatus { epoch: 1, accepting: true, ..LogStatus::default() }).1,
@@ -92,19 +84,10 @@ impl Rig {
     /// One incarnation, which a crash ends.
     fn port(&mut self) -> AbortHandle {
         let ingest = Ingest {
-            config: Port {
-                name: "p".into(),
-                path: self.pty.path().to_owned(),
-                line: LineSettings::default(),
-                framing: Framing::Lines(Lines {
-                    format: Format::KeyValue,
-                    sensor_key: None,
-                    time: None,
-                    sequence_key: None,
-                    line_max: 100,
-                }),
-                lane: Lane::Live,
-            },
+            config: port(
+                self.pty.path(),
+                "framing = \"lines\"\nformat = \"key-value\"\nline_max = 100",
+            ),
             alarms: Vec::new(),
             appender: self.log.appender(),
             log: self.log.status(),

@@ -1,8 +1,6 @@
 //! What the rest of the program knows of a kind of sink: how it is configured, and that it delivers.
 
-use std::any::Any;
 use std::fmt;
-use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +12,7 @@ use crate::config::part::url::{Addresses, Exposure, Scheme};
 use crate::config::reader::keys::Keys;
 use crate::config::reader::print::Printer;
 use crate::config::reader::section::Section;
+use crate::config::reader::settings::{Comparable, Settings};
 use crate::credentials::SetupError;
 use crate::domain::model::endpoint::Endpoint;
 use crate::domain::policy::lanes::Order;
@@ -68,10 +67,7 @@ pub(crate) trait SinkSettings: Comparable + fmt::Debug + Send + Sync {
 pub type Connector = Box<dyn Fn(&Endpoint) -> AnySink + Send + Sync>;
 
 /// What the endpoints of one sink have in common besides the settings of its kind.
-#[cfg_attr(
-    not(all(feature = "nats", feature = "prometheus")),
-    expect(dead_code, reason = "each kind reads what it needs, and a build may lack the kind")
-)]
+#[allow(dead_code, reason = "each kind reads what it needs, and a build may lack the kind")]
 #[derive(Clone, Debug)]
 pub(crate) struct SinkContext {
     /// The name of the sink.
@@ -99,43 +95,10 @@ impl SinkContext {
     }
 }
 
-/// Settings of any kind can be compared: a sink whose settings are the same goes on over a reload.
-pub(crate) trait Comparable: Any {
-    fn as_any(&self) -> &dyn Any;
-    fn is_same(&self, other: &dyn Any) -> bool;
-}
-
-impl<T: Any + PartialEq> Comparable for T {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn is_same(&self, other: &dyn Any) -> bool {
-        other.downcast_ref() == Some(self)
-    }
-}
-
-/// Settings of any kind; cheap to clone.
-#[derive(Clone, Debug)]
-pub(crate) struct AnySettings(Arc<dyn SinkSettings>);
+pub(crate) type AnySettings = Settings<dyn SinkSettings>;
 
 impl AnySettings {
-    pub(crate) fn new(settings: impl SinkSettings + 'static) -> Self {
-        Self(Arc::new(settings))
-    }
-}
-
-impl Deref for AnySettings {
-    type Target = dyn SinkSettings;
-
-    fn deref(&self) -> &Self::Target {
-        &*self.0
-    }
-}
-
-impl PartialEq for AnySettings {
-    fn eq(&self, other: &Self) -> bool {
-        // Of the settings inside: the blanket implementation has a method of this name for `Self` too.
-        (*self.0).is_same((*other.0).as_any())
+    pub(super) fn of(settings: impl SinkSettings + 'static) -> Self {
+        Self::new(Arc::new(settings))
     }
 }

@@ -4,9 +4,8 @@
 //!  config ─read▶ settings of the kind ─connector▶ what delivers to an endpoint ─▶ the layers of upload/stack
 //! ```
 //!
-//! A kind is its folder, its module and its row below, its feature in Cargo.toml, its documentation and
-//! its tests. A kind knows `upload`'s trait for what delivers,
-//! `transport` and `encoding`, and no other kind.
+//! A kind knows `upload`'s trait for what delivers, `transport` and `encoding`, and no other kind.
+//! CONTRIBUTING.md has the recipe for adding one.
 
 pub mod connect;
 mod http;

@@ -9,6 +9,7 @@ mod graph;
 mod journal;
 mod layers;
 mod names;
+mod recipes;
 mod shipped;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");

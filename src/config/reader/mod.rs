@@ -4,6 +4,7 @@
 pub(super) mod source;
 
 pub(crate) mod section;
+pub(crate) mod settings;
 
 pub(crate) mod kind;
 

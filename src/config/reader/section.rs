@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::Key;
+use super::keys::Keys;
 use super::kind::{Kind, Refusal, found};
 use super::source::Source;
 
@@ -89,9 +89,21 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The same of the keys of a list.
-    pub(crate) fn refuse_keys(&self, keys: &[Key], given: &str, needed: &str) {
-        keys.iter().for_each(|key| self.refuse(&[key.name()], given, needed));
+    /// The same of keys that only other choices of `chooser` have; `own` are those of what was chosen.
+    pub(crate) fn refuse_keys_of_others(
+        &self,
+        given: &str,
+        own: Keys,
+        chooser: &str,
+        others: impl Iterator<Item = (&'static str, Keys)>,
+    ) {
+        for (name, keys) in others {
+            for key in keys.iter().copied().flatten() {
+                if !own.iter().copied().flatten().any(|own| own.path == key.path) {
+                    self.refuse(&[key.name()], given, &format!("{chooser} = {name:?}"));
+                }
+            }
+        }
     }
 
     /// Two keys that only go together.

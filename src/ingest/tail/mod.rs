@@ -18,7 +18,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::{Decoder, Partial};
+use crate::protocols::{Decoder, Partial};
 use crate::telemetry::events::{
     Report, TailDamaged, TailOutdated, TailRecordsAgain, TailUnwritten,
 };

@@ -11,7 +11,7 @@
 //! decoded as if it had just been read. So each reading is stored once, whenever the kill came.
 
 use super::file::{Head, TailFile};
-use crate::ingest::{Decoder, Outbox};
+use crate::protocols::{Decoder, Outbox};
 
 /// What stands for a byte that is not on record: it ends no frame and no line, and in neither can
 /// it be mistaken for content, so what it was part of is counted as a fault of its true length.

@@ -8,23 +8,16 @@ use proptest::prelude::*;
 
 use super::place::{BYTES_MAX, FILE_BYTES_MIN};
 use super::*;
-use crate::config::{Format, Framing, Lines};
 use crate::domain::model::ledger::{Books, Intake};
-use crate::ingest::Outbox;
+use crate::protocols::Outbox;
+use crate::test_kit::ports::decoder;
 
 fn lines() -> Decoder {
-    let config = Lines {
-        format: Format::KeyValue,
-        sensor_key: None,
-        time: None,
-        sequence_key: None,
-        line_max: 100,
-    };
-    Decoder::new("p", &Framing::Lines(config))
+    decoder("framing = \"lines\"\nformat = \"key-value\"\nline_max = 100")
 }
 
 fn frames() -> Decoder {
-    Decoder::new("p", &Framing::Postcard)
+    decoder("framing = \"postcard\"")
 }
 
 fn life() -> Life {

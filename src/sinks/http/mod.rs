@@ -19,7 +19,7 @@ pub(super) const KIND: SinkKind = SinkKind {
     scheme: SCHEME,
     order: Order::LiveFirst,
     keys: KEYS,
-    read: |from| AnySettings::new(HttpConfig::read(from)),
+    read: |from| AnySettings::of(HttpConfig::read(from)),
 };
 
 impl SinkSettings for HttpConfig {

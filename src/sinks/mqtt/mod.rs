@@ -32,7 +32,7 @@ pub(super) const KIND: SinkKind = SinkKind {
     scheme: SCHEME,
     order: Order::LiveFirst,
     keys: KEYS,
-    read: |from| AnySettings::new(MqttConfig::read(from)),
+    read: |from| AnySettings::of(MqttConfig::read(from)),
 };
 
 impl SinkSettings for MqttConfig {

@@ -37,7 +37,7 @@ pub(super) const KIND: SinkKind = SinkKind {
     // A series takes no time before its newest.
     order: Order::AsStored,
     keys: KEYS,
-    read: |from| AnySettings::new(PrometheusConfig::read(from)),
+    read: |from| AnySettings::of(PrometheusConfig::read(from)),
 };
 
 impl SinkSettings for PrometheusConfig {

@@ -9,7 +9,7 @@ use std::fmt;
 use outstation_codec::{CHANNELS_MAX, Fault, NAME_MAX, TEXT_MAX, Value};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::config::TimeUnit;
+use super::config::TimeUnit;
 
 /// Distinct field names of one port. Sensors may differ in their channels, so more than one's.
 const KEYS_MAX: usize = 4 * CHANNELS_MAX;
@@ -19,7 +19,7 @@ const YEAR_9999_MS: i64 = 253_402_300_799_999;
 const DEPTH_MAX: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Role {
+pub(super) enum Role {
     Sensor,
     Time,
     Sequence,
@@ -28,7 +28,7 @@ pub(crate) enum Role {
 
 /// A field as the text has it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Raw<'a> {
+pub(super) enum Raw<'a> {
     Absent,
     Bool(bool),
     Int(i64),
@@ -38,20 +38,20 @@ pub(crate) enum Raw<'a> {
 
 /// The fields of the line at hand, and the names seen so far on this port.
 #[derive(Debug)]
-pub(crate) struct Fields {
-    pub(crate) names: Vec<(String, Role)>,
+pub(super) struct Fields {
+    pub(super) names: Vec<(String, Role)>,
     time_unit: TimeUnit,
     /// (index of the name, value).
-    pub(crate) cells: Vec<(u16, Value)>,
-    pub(crate) sensor: String,
-    pub(crate) time_ms: Option<i64>,
-    pub(crate) sequence: Option<u64>,
+    pub(super) cells: Vec<(u16, Value)>,
+    pub(super) sensor: String,
+    pub(super) time_ms: Option<i64>,
+    pub(super) sequence: Option<u64>,
     /// Lines repeat their fields in one order: the next is probably the one after the last.
     hint: usize,
 }
 
 impl Fields {
-    pub(crate) fn new(
+    pub(super) fn new(
         sensor_key: Option<&str>,
         time_key: Option<(&str, TimeUnit)>,
         sequence_key: Option<&str>,
@@ -76,7 +76,7 @@ impl Fields {
         }
     }
 
-    pub(crate) fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.cells.clear();
         self.sensor.clear();
         self.time_ms = None;
@@ -85,7 +85,7 @@ impl Fields {
     }
 
     /// The place of a field name, learned at first sight.
-    pub(crate) fn place(&mut self, name: &str) -> Result<usize, Fault> {
+    pub(super) fn place(&mut self, name: &str) -> Result<usize, Fault> {
         if self.names.get(self.hint).is_some_and(|(known, _)| known == name) {
             self.hint += 1;
             return Ok(self.hint - 1);
@@ -107,7 +107,7 @@ impl Fields {
         Ok(self.names.len() - 1)
     }
 
-    pub(crate) fn put(&mut self, place: usize, raw: Raw<'_>) -> Result<(), Fault> {
+    pub(super) fn put(&mut self, place: usize, raw: Raw<'_>) -> Result<(), Fault> {
         match self.names[place].1 {
             Role::Channel => self.put_cell(place, raw)?,
             Role::Sensor => self.put_sensor(&raw)?,
@@ -183,7 +183,7 @@ fn unix_ms(raw: &Raw<'_>, unit: TimeUnit) -> Option<i64> {
     }
 }
 
-pub(crate) fn parse_json(line: &str, fields: &mut Fields) -> Result<(), Fault> {
+pub(super) fn parse_json(line: &str, fields: &mut Fields) -> Result<(), Fault> {
     let mut fault = None;
     let mut deserializer = serde_json::Deserializer::from_str(line);
     let object = Object { fields, fault: &mut fault };
@@ -345,7 +345,7 @@ impl<'de> Visitor<'de> for Field<'_> {
 }
 
 /// `name=value` or `name:value`, separated by blanks, commas or semicolons.
-pub(crate) fn parse_key_value(line: &str, fields: &mut Fields) -> Result<(), Fault> {
+pub(super) fn parse_key_value(line: &str, fields: &mut Fields) -> Result<(), Fault> {
     let separators = |char: char| char.is_whitespace() || char == ',' || char == ';';
     for pair in line.split(separators).filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once(['=', ':']).ok_or(Fault::Unparsable)?;
@@ -356,7 +356,7 @@ pub(crate) fn parse_key_value(line: &str, fields: &mut Fields) -> Result<(), Fau
 }
 
 /// One field per configured column. A header line that repeats the column names is no data.
-pub(crate) fn parse_csv(
+pub(super) fn parse_csv(
     line: &str,
     columns: &[String],
     delimiter: char,

@@ -26,17 +26,17 @@ struct Sync {
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct SensorClock(Option<Sync>);
+pub(super) struct SensorClock(Option<Sync>);
 
 /// When a sample was taken, on our clock, and whether the sensor started again before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Taken {
-    pub(crate) at_ms: i64,
-    pub(crate) restarted: bool,
+pub(super) struct Taken {
+    pub(super) at_ms: i64,
+    pub(super) restarted: bool,
 }
 
 impl SensorClock {
-    pub(crate) fn read(&mut self, uptime_ms: u32, arrived_ms: i64) -> Taken {
+    pub(super) fn read(&mut self, uptime_ms: u32, arrived_ms: i64) -> Taken {
         let Some(mut sync) = self.0 else {
             self.0 = Some(Sync::start(uptime_ms, arrived_ms));
             return Taken { at_ms: arrived_ms, restarted: false };

@@ -1,34 +1,27 @@
-//! How the bytes of a port become readings: frames of `outstation-wire`, or lines of text.
+//! The keys of `framing = "lines"`.
 
 use outstation_codec::CHANNELS_MAX;
 
-use super::reader::keys::{Key, key};
-use super::reader::kind::{Kind, Names, choice, field, fields, integer};
-use super::reader::print::Printer;
-use super::reader::section::Section;
+use crate::config::reader::keys::{Key, key};
+use crate::config::reader::kind::{Kind, Names, choice, field, fields, integer};
+use crate::config::reader::print::Printer;
+use crate::config::reader::section::Section;
 
 #[derive(Clone, Debug, PartialEq)]
-pub enum Framing {
-    /// Frames as in `wire/`: the sensors describe themselves.
-    Postcard,
-    Lines(Lines),
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Lines {
-    pub format: Format,
+pub(super) struct Lines {
+    pub(super) format: Format,
     /// The field that names the sensor; without one the port's name does.
-    pub sensor_key: Option<String>,
+    pub(super) sensor_key: Option<String>,
     /// Without it a reading is dated when its line arrives.
-    pub time: Option<TimeKey>,
+    pub(super) time: Option<TimeKey>,
     /// The field that counts lines, so that gaps show.
-    pub sequence_key: Option<String>,
-    pub line_max: usize,
+    pub(super) sequence_key: Option<String>,
+    pub(super) line_max: usize,
 }
 
 /// `columns` has every key that [`Lines`] names, and at least one other: the values.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Format {
+pub(super) enum Format {
     Json,
     KeyValue,
     Csv { columns: Vec<String>, delimiter: u8 },
@@ -36,31 +29,28 @@ pub enum Format {
 
 /// The field with a sensor's own time: a number since 1970, in `unit`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TimeKey {
-    pub key: String,
-    pub unit: TimeUnit,
+pub(super) struct TimeKey {
+    pub(super) key: String,
+    pub(super) unit: TimeUnit,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TimeUnit {
+pub(super) enum TimeUnit {
     #[default]
     Seconds,
     Milliseconds,
     Microseconds,
 }
 
-/// A variant's name as written, and how the keys that belong to it are read.
-type Read<T> = fn(&Section<'_>) -> Option<T>;
-
-const FRAMINGS: Names<Read<Framing>> = &[("postcard", read_postcard), ("lines", read_lines)];
-const FORMATS: Names<Read<Format>> =
+/// A format's name as written, and how the keys that belong to it are read.
+const FORMATS: Names<fn(&Section<'_>) -> Option<Format>> =
     &[("json", read_json), ("key-value", read_key_value), ("csv", read_csv)];
 const TIME_UNITS: Names<TimeUnit> =
     &[("s", TimeUnit::Seconds), ("ms", TimeUnit::Milliseconds), ("us", TimeUnit::Microseconds)];
 
 const CSV_KEYS: [&str; 2] = ["columns", "delimiter"];
 #[rustfmt::skip]
-pub(super) const LINES_KEYS: &[Key] = &[
+pub(super) const KEYS: &[Key] = &[
     key("port.format", "required with framing = \"lines\"", "what a line is"),
     key("port.sensor_key", "the port's name names the sensor", "field that names the sensor"),
     key("port.time_key", "dated when the line arrives", "field with the time, as a number since 1970"),
@@ -72,38 +62,6 @@ pub(super) const LINES_KEYS: &[Key] = &[
 ];
 /// The keys whose value names a field of the line.
 const FIELD_KEYS: [&str; 3] = ["sensor_key", "time_key", "sequence_key"];
-
-impl Framing {
-    pub(super) fn read(from: &Section<'_>) -> Option<Self> {
-        from.required("framing", &choice(FRAMINGS)).and_then(|read| read(from))
-    }
-
-    pub(super) fn print(&self, to: &mut Printer) {
-        match self {
-            Self::Postcard => to.text("framing", "postcard"),
-            Self::Lines(lines) => {
-                to.text("framing", "lines");
-                lines.print(to);
-            }
-        }
-    }
-}
-
-fn read_postcard(from: &Section<'_>) -> Option<Framing> {
-    from.refuse_keys(LINES_KEYS, "framing = \"postcard\"", "framing = \"lines\"");
-    Some(Framing::Postcard)
-}
-
-fn read_lines(from: &Section<'_>) -> Option<Framing> {
-    refuse_shared_fields(from);
-    let format = from.required("format", &choice(FORMATS)).and_then(|read| read(from));
-    let sensor_key = from.optional("sensor_key", &field());
-    let time = read_time(from);
-    let sequence_key = from.optional("sequence_key", &field());
-    // Shorter than 16 holds no reading; longer than 64 KiB is no line, but a missing newline.
-    let line_max = from.or("line_max", 4096, &integer(16..=65_536));
-    Some(Framing::Lines(Lines { format: format?, sensor_key, time, sequence_key, line_max }))
-}
 
 fn read_time(from: &Section<'_>) -> Option<TimeKey> {
     if !from.has("time_key") {
@@ -170,7 +128,18 @@ fn refuse_fields_outside(from: &Section<'_>, columns: &[String]) {
 }
 
 impl Lines {
-    fn print(&self, to: &mut Printer) {
+    pub(super) fn read(from: &Section<'_>) -> Option<Self> {
+        refuse_shared_fields(from);
+        let format = from.required("format", &choice(FORMATS)).and_then(|read| read(from));
+        let sensor_key = from.optional("sensor_key", &field());
+        let time = read_time(from);
+        let sequence_key = from.optional("sequence_key", &field());
+        // Shorter than 16 holds no reading; longer than 64 KiB is no line, but a missing newline.
+        let line_max = from.or("line_max", 4096, &integer(16..=65_536));
+        Some(Self { format: format?, sensor_key, time, sequence_key, line_max })
+    }
+
+    pub(super) fn print(&self, to: &mut Printer) {
         self.format.print(to);
         match &self.sensor_key {
             Some(key) => to.text("sensor_key", key),

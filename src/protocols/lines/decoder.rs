@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use outstation_codec::{CHANNELS_MAX, Channel, Fault, SENSORS_MAX, Sensor, Stamp, ValueType};
 
+use super::config::{Format, Lines};
 use super::formats::{Fields, parse_csv, parse_json, parse_key_value};
-use super::interface::Protocol;
-use crate::config::{Format, Lines};
-use crate::ingest::outbox::Outbox;
-use crate::ingest::partial::Partial;
+use crate::protocols::interface::Protocol;
+use crate::protocols::outbox::Outbox;
+use crate::protocols::partial::Partial;
 
 #[derive(Debug)]
 struct Source {
@@ -23,7 +23,7 @@ struct Source {
 }
 
 #[derive(Debug)]
-pub(crate) struct LinesDecoder {
+pub(super) struct LinesDecoder {
     port: String,
     config: Lines,
     /// The line so far, when a read ended inside it.
@@ -37,7 +37,7 @@ pub(crate) struct LinesDecoder {
 }
 
 impl LinesDecoder {
-    pub(crate) fn new(port: &str, config: &Lines) -> Self {
+    pub(super) fn new(port: &str, config: &Lines) -> Self {
         let time = config.time.as_ref().map(|time| (time.key.as_str(), time.unit));
         let fields =
             Fields::new(config.sensor_key.as_deref(), time, config.sequence_key.as_deref());

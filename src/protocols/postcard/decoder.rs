@@ -14,10 +14,10 @@ use outstation_wire::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::interface::Protocol;
 use super::sensor_clock::SensorClock;
-use crate::ingest::outbox::Outbox;
-use crate::ingest::partial::Partial;
+use crate::protocols::interface::Protocol;
+use crate::protocols::outbox::Outbox;
+use crate::protocols::partial::Partial;
 
 /// Samples held until the first hello. Sensors repeat it every ten seconds: this is 100 Hz.
 const HELD_MAX: usize = 1024;
@@ -36,7 +36,7 @@ struct Observation {
 /// Serialized, it is what the decoder knows; what stands half read is not part of that. Fields are
 /// a format: a change makes another version of the tail file.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct PostcardDecoder {
+pub(super) struct PostcardDecoder {
     #[serde(skip)]
     deframer: Deframer,
     #[serde(skip)]
@@ -51,7 +51,7 @@ pub(crate) struct PostcardDecoder {
 }
 
 impl PostcardDecoder {
-    pub(crate) fn new(port: &str) -> Self {
+    pub(super) fn new(port: &str) -> Self {
         let sensor = Sensor { port: port.into(), name: port.into(), channels: Vec::new() };
         Self {
             deframer: Deframer::new(),

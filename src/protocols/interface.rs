@@ -2,8 +2,8 @@
 
 use std::fmt::Debug;
 
-use crate::ingest::outbox::Outbox;
-use crate::ingest::partial::Partial;
+use super::outbox::Outbox;
+use super::partial::Partial;
 
 /// How the bytes of one port become readings. The same bytes with the same times of arrival give the same
 /// readings again: after a kill they are decoded anew from the tail.

@@ -4,8 +4,8 @@ use outstation_codec::{Stage, Value};
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{TimeKey, TimeUnit};
 use crate::domain::model::ledger::Books;
+use crate::protocols::lines::config::{TimeKey, TimeUnit};
 
 fn config(format: Format) -> Lines {
     Lines { format, sensor_key: None, time: None, sequence_key: None, line_max: 200 }

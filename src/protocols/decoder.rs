@@ -1,23 +1,17 @@
-//! Which protocol a port speaks, and its decoder.
+//! The decoder of one port, whichever protocol it speaks.
 
+use super::interface::Protocol;
+use super::kind::Framing;
 use super::outbox::Outbox;
 use super::partial::Partial;
-use super::protocol::interface::Protocol;
-use super::protocol::lines::LinesDecoder;
-use super::protocol::postcard::PostcardDecoder;
-use crate::config::Framing;
 
 /// The decoder of one port.
 #[derive(Debug)]
 pub struct Decoder(Box<dyn Protocol>);
 
 impl Decoder {
-    /// The table of protocols: the only place that names them all.
     pub fn new(port: &str, framing: &Framing) -> Self {
-        match framing {
-            Framing::Postcard => Self(Box::new(PostcardDecoder::new(port))),
-            Framing::Lines(lines) => Self(Box::new(LinesDecoder::new(port, lines))),
-        }
+        Self(framing.settings.decoder(port))
     }
 
     /// Takes bytes that arrived at `at_ms` since boot; whatever they are, only counts can go wrong.
@@ -38,22 +32,22 @@ impl Decoder {
     }
 
     /// The bytes of a frame or line still incomplete, unless they are too many to become one.
-    pub(super) fn half_read(&self) -> &[u8] {
+    pub(crate) fn half_read(&self) -> &[u8] {
         self.0.half_read()
     }
 
     /// What it has learned and needs to understand what comes next, without what stands half read.
-    pub(super) fn knowledge(&self) -> Vec<u8> {
+    pub(crate) fn knowledge(&self) -> Vec<u8> {
         self.0.knowledge()
     }
 
     /// Takes over what another one knew.
-    pub(super) fn learn(&mut self, knowledge: &[u8]) {
+    pub(crate) fn learn(&mut self, knowledge: &[u8]) {
         self.0.learn(knowledge);
     }
 
     /// What a sensor is sent when its port was opened, so that it introduces itself.
-    pub(super) fn greeting(&self) -> Option<u8> {
+    pub(crate) fn greeting(&self) -> Option<u8> {
         self.0.greeting()
     }
 }

@@ -31,7 +31,7 @@ pub struct Outbox {
     pub intake: Intake,
     watch: Watch,
     /// When what is decoded now arrived, since boot.
-    pub(super) now_ms: i64,
+    pub(crate) now_ms: i64,
     /// When the last alarms were taken.
     alarmed_ms: Option<i64>,
     cells: usize,
@@ -39,14 +39,14 @@ pub struct Outbox {
     judged: Vec<(u16, Value)>,
     /// Bytes and frames half read at the last hand-over: they enter the books when they are whole,
     /// so that the equations hold in every commit.
-    pub(super) partial: Partial,
+    pub(crate) partial: Partial,
     /// What the sensor itself had to say: (level, text).
     pub said: Vec<(outstation_wire::Level, String)>,
 }
 
 impl Outbox {
     /// An empty one for a port with these rules.
-    pub(super) fn watched(rules: Vec<Rule>) -> Self {
+    pub(crate) fn watched(rules: Vec<Rule>) -> Self {
         Self { watch: Watch::new(rules), ..Self::default() }
     }
 
@@ -55,13 +55,13 @@ impl Outbox {
     }
 
     /// Whether it need not wait for more.
-    pub(super) fn is_urgent(&self) -> bool {
+    pub(crate) fn is_urgent(&self) -> bool {
         let apart = |at: i64| self.now_ms.saturating_sub(at) >= ALARMS_APART_MS;
         let alarming = !self.alarms.is_empty() && self.alarmed_ms.is_none_or(apart);
         alarming || self.len() >= HAND_OVER_READINGS
     }
 
-    pub(super) fn take_alarms(&mut self) -> Readings {
+    pub(crate) fn take_alarms(&mut self) -> Readings {
         if !self.alarms.is_empty() {
             self.alarmed_ms = Some(self.now_ms);
         }
@@ -106,18 +106,18 @@ impl Outbox {
     }
 
     /// A whole frame or line, delimiter included.
-    pub(super) fn framed(&mut self, bytes: u64) {
+    pub(crate) fn framed(&mut self, bytes: u64) {
         self.intake.frames += 1;
         self.intake.frame_bytes += bytes;
     }
 
     /// Bytes that are no frame.
-    pub(super) fn misframed(&mut self, fault: Fault, bytes: u64) {
+    pub(crate) fn misframed(&mut self, fault: Fault, bytes: u64) {
         self.intake.faults.add(fault, 1);
         self.intake.fault_bytes += bytes;
     }
 
-    pub(super) fn fault(&mut self, fault: Fault, count: u64) {
+    pub(crate) fn fault(&mut self, fault: Fault, count: u64) {
         self.intake.faults.add(fault, count);
     }
 

@@ -1,0 +1,24 @@
+//! `framing = "postcard"`: frames of `outstation-wire`, whose sensors describe themselves.
+
+mod decoder;
+mod sensor_clock;
+
+use self::decoder::PostcardDecoder;
+use super::interface::Protocol;
+use super::kind::{AnyProtocol, ProtocolKind, ProtocolSettings};
+use crate::config::reader::print::Printer;
+
+pub(super) const KIND: ProtocolKind =
+    ProtocolKind { name: "postcard", keys: &[], read: |_| Some(AnyProtocol::of(Postcard)) };
+
+/// Nothing can be set.
+#[derive(Clone, Debug, PartialEq)]
+struct Postcard;
+
+impl ProtocolSettings for Postcard {
+    fn print(&self, _: &mut Printer) {}
+
+    fn decoder(&self, port: &str) -> Box<dyn Protocol> {
+        Box::new(PostcardDecoder::new(port))
+    }
+}
