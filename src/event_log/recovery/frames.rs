@@ -209,7 +209,6 @@ pub(crate) fn length(file: Option<&File>) -> u64 {
 
 /// Reads up to `count` bytes. What the medium does not give is as good as not written.
 pub(crate) fn read(file: &File, at: u64, count: usize, buffer: &mut Vec<u8>) {
-    buffer.clear();
     buffer.resize(count, 0);
     let mut done = 0;
     while done < count {
