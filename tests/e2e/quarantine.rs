@@ -4,6 +4,7 @@
 //! Invariants checked: what is listed is what was refused, with its very values; what is changed is
 //! durable when it is said to be; daemon and books agree; whoever may not is told what to do.
 
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
@@ -18,12 +19,14 @@ use outstation::event_log::{
 use outstation::supervisor::pulse::Pulse;
 use outstation_codec::Value as Measured;
 use outstation_codec::{Channel, Lane, Sensor, Stamp, ValueType};
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 use crate::kit::collector::Collector;
+use crate::kit::daemon::Daemon;
 use crate::kit::files::permit;
 use crate::kit::http::get;
 use crate::kit::need::is_root;
@@ -52,6 +55,11 @@ fn prepared(upstream: &str) -> Site {
         drop(log);
         running.join_next().await.expect("it ran").expect("no panic").expect("it ends well");
     });
+    // What we had open, the child of another test's thread has too between its fork and its exec.
+    let lock = std::fs::File::open(site.path("log.db.lock")).expect("the log's lock");
+    let take = || flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+    eventually("nobody holds the log", take, |taken| *taken);
+    flock(&lock, FlockOperation::Unlock).expect("unlock");
     site
 }
 
@@ -133,6 +141,14 @@ fn is_sound(site: &Site) {
     let config = site.path("outstation.toml").display().to_string();
     let output = outstation(&["log", "verify", "--config", &config]);
     assert!(told(&output).starts_with("sound: "), "{output:?}");
+}
+
+/// A daemon that takes orders: its socket is there soon after it is ready.
+fn listening(site: &Site, config: &str) -> Daemon {
+    let daemon = site.start(config);
+    let socket = site.path("log.db.control");
+    eventually("it takes orders", || UnixStream::connect(&socket).is_ok(), |taken| *taken);
+    daemon
 }
 
 fn exists(path: &Path) -> bool {
@@ -224,8 +240,7 @@ fn with_a_daemon_replay_and_drop_take_effect_at_once_and_for_good() {
     let collector = Collector::start(&collector_site);
     let site = prepared(&collector.address);
     let config = sink(&collector.address, "events = false");
-    let daemon = site.start(&config);
-    assert!(exists(&site.path("log.db.control")));
+    let daemon = listening(&site, &config);
     let replayed = quarantine(&site, &["replay", "17-18", "--sink", "cloud"]);
     assert_eq!(told(&replayed), "2 readings are offered to `cloud` once more\n");
     let delivered = |status: &Value| books(status) == [28, 0, 2, 0];
@@ -244,7 +259,7 @@ fn with_a_daemon_replay_and_drop_take_effect_at_once_and_for_good() {
     // It was durable when it was said to be.
     daemon.kill();
     assert!(exists(&site.path("log.db.control")), "a killed daemon leaves its socket");
-    let daemon = site.start(&config);
+    let daemon = listening(&site, &config);
     assert_eq!(books(&daemon.status()), [28, 0, 1, 1]);
     let said = daemon.said();
     assert!(!said.contains("ERROR"), "{said}");
@@ -300,7 +315,7 @@ fn whoever_cannot_change_it_is_told_what_to_do() {
     assert!(declined(&absent).contains("there is no log at"), "{absent:?}");
     assert!(!other.log().exists(), "and none is made");
     // A daemon has the log, and its socket is gone.
-    let daemon = site.start(&sink("127.0.0.1:9", "events = false"));
+    let daemon = listening(&site, &sink("127.0.0.1:9", "events = false"));
     std::fs::remove_file(site.path("log.db.control")).expect("removed");
     let unheard = quarantine(&site, &["replay", "all"]);
     assert!(declined(&unheard).contains("try again, or stop it first"), "{unheard:?}");

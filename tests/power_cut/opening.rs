@@ -13,8 +13,9 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use crate::check::{Bench, Continuity, config};
 use crate::cuts::{Cut, around, image_of};
+use crate::journal::is_sync;
 use crate::medium::{Image, Medium, Model};
-use crate::promise::{Choice, PAUSE, ROOMY, page_missing, seed, torn_cut};
+use crate::promise::{Choice, PAUSE, ROOMY, hold, page_missing, seed, torn_cut};
 use crate::record::{Recorder, Recording, is_possible, strace};
 use crate::story::Story;
 use crate::trace::{Parser, Step, What};
@@ -48,7 +49,7 @@ fn opening(recording: &Recording, base: &Image) -> Vec<Step> {
     parser.steps
 }
 
-/// A short life, killed.
+/// A short life, killed before it could say what it committed last.
 fn life() -> Recording {
     let mut recorder = Recorder::new(300, ROOMY);
     recorder.start();
@@ -57,7 +58,13 @@ fn life() -> Recording {
     recorder.feed(20, 12, PAUSE);
     recorder.committed();
     recorder.end(Signal::KILL);
-    recorder.finish()
+    let mut recording = recorder.finish();
+    recording.steps.truncate(last_sync(&recording) + 1);
+    recording
+}
+
+fn last_sync(recording: &Recording) -> usize {
+    recording.steps.iter().rposition(|step| is_sync(&step.what)).expect("a commit")
 }
 
 #[test]
@@ -67,7 +74,11 @@ fn an_opening_that_is_cut_short_leaves_the_new_epoch_to_the_next() {
     }
     let test = "opening::an_opening_that_is_cut_short_leaves_the_new_epoch_to_the_next";
     let choice = Choice { test, seed: seed() };
-    let (recording, any) = torn_cut(life(), &mut Rng::with_seed(choice.seed), choice);
+    let recording = life();
+    let sync = last_sync(&recording);
+    let unsaid = [Cut::new(sync, Model::All), Cut::new(sync + 1, Model::Synced { names: true })];
+    let (recording, _) = hold("a commit that was not said", recording, unsaid.into(), choice);
+    let (recording, any) = torn_cut(recording, &mut Rng::with_seed(choice.seed), choice);
     for cut in [page_missing(&recording), any] {
         let complaints = cut_short(&recording, &cut);
         assert!(complaints.is_empty(), "after {cut:?}:\n{}", complaints.join("\n"));
