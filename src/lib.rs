@@ -2,7 +2,7 @@
 //! delivers the log upstream whenever the link allows, and accounts for every reading.
 //!
 //! ```text
-//!  tty ─bytes▶ framer ─frames▶ decode ─readings▶ appender ▶ EVENT LOG ◀ reader ◀pull─ uploader ─batch▶ stack ─▶ sink ─▶ upstream
+//!  tty ─bytes▶ decoder ─readings▶ outbox ─append▶ appender ▶ EVENT LOG ◀ reader ◀pull─ uploader ─batch▶ stack ─▶ sink ─▶ upstream
 //!              └──────── ingest (one per port) ─────────┘  own thread             └── upload (one per sink) ──┘
 //!                                                     watch: status ─────────────────▶ wakes the uploader
 //!                                   delivery state ◀── ack ◀── only on accepted

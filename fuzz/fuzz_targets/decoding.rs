@@ -1,4 +1,4 @@
-//! What the two targets of the serial line have in common: any bytes, in any pieces, and the books.
+//! What the targets of serial lines have in common: any bytes, in any pieces, and the books.
 
 use outstation::config::Config;
 use outstation::domain::model::ledger::Ledger;

@@ -10,7 +10,7 @@ use super::reader::kind::{Kind, Refusal, boolean, bytes, duration, either, found
 use super::reader::print::Printer;
 use super::reader::section::Section;
 use crate::domain::policy::lanes::Order;
-use crate::sinks::kind::{AnySettings, SinkKind};
+use crate::sinks::kind::{AnySinkSettings, SinkKind};
 use crate::sinks::{KINDS, Row};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +19,7 @@ pub struct Sink {
     pub addresses: Addresses,
     /// The name of its kind.
     pub kind: &'static str,
-    pub(crate) settings: AnySettings,
+    pub(crate) settings: AnySinkSettings,
     /// Whether it is told what happens to the device, besides its readings.
     pub events: bool,
     /// For one request, from connecting to the last byte of the answer.

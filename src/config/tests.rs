@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::reader::kind::either;
 use super::*;
+use crate::protocols::PROTOCOLS;
 use crate::sinks::KINDS;
 use crate::telemetry::LogFilter;
 
@@ -76,14 +77,18 @@ fn what_ships_mentions_every_key_under_its_section_with_its_default() {
 fn the_examples_of_what_ships_hold_when_put_to_use() {
     let config = parse(&shipped_with_examples());
     assert_eq!(config.device.id.as_deref(), Some("pump-7"));
-    assert_eq!((config.ports.len(), config.sinks.len()), (3, 7));
-    assert_eq!(config.ports[0].framing.name, "postcard");
+    for kind in PROTOCOLS {
+        assert!(config.ports.iter().any(|port| port.framing.name == kind.name), "{}", kind.name);
+    }
+    for row in KINDS.iter().filter(|row| row.kind.is_some()) {
+        assert!(config.sinks.iter().any(|sink| sink.kind == row.name), "{}", row.name);
+    }
     assert_eq!(config.ports[0].line, LineSettings::default());
     assert_eq!(warnings(&config), Vec::<String>::new());
 }
 
 #[test]
-fn a_port_and_a_sink_need_only_their_required_all_keys() {
+fn a_port_and_a_sink_need_only_their_required_keys() {
     let text = sink("url = \"http://[::1]:9438/v1/readings\"")
         + "[[port]]\nname = \"m\"\npath = \"/dev/ttyS1\"\nframing = \"lines\"\nformat = \"csv\"\n\
            columns = [\"a\"]\n";
@@ -143,9 +148,24 @@ fn every_mistake_is_reported_at_once_and_in_these_words() {
         .to_string();
     let kinds = KINDS.iter().filter(|row| row.kind.is_some());
     let kinds: Vec<String> = kinds.map(|row| format!("{:?}", row.name)).collect();
-    let golden = file("tests/golden/bad-config.txt").replace("{kinds of sink}", &either(&kinds));
+    let protocols: Vec<String> = PROTOCOLS.iter().map(|kind| format!("{:?}", kind.name)).collect();
+    let golden = file("tests/golden/bad-config.txt")
+        .replace("{kinds of sink}", &either(&kinds))
+        .replace("{protocols}", &either(&protocols));
     assert_eq!(error.trim_end(), golden.trim_end(), "\n--- the message is now:\n{error}\n");
     assert!(!error.contains("sec/ret") && !error.contains("secret"), "a secret shows: {error}");
+}
+
+#[cfg(all(feature = "mqtt", feature = "prometheus"))]
+#[test]
+fn a_key_that_several_other_kinds_have_is_one_mistake() {
+    let text =
+        "[[sink]]\nname = \"s\"\nkind = \"mqtt\"\nurl = \"mqtt://h\"\nheaders = { A = \"b\" }\n";
+    assert_eq!(
+        problems(text),
+        ["line 5: sink[0].headers: does not apply to this kind of sink; allowed: only with \
+          kind = \"http\" or \"prometheus\""]
+    );
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Readings as text: a table for people, CSV for spreadsheets, the JSON lines of `upload/json.rs`.
+//! Readings as text: a table for people, CSV for spreadsheets, the JSON lines of `encoding/json.rs`.
 
 use std::fmt::Write as _;
 

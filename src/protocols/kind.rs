@@ -17,7 +17,7 @@ pub(crate) struct ProtocolKind {
     /// Its keys. They mean nothing to other protocols, unless those have them too.
     pub(crate) keys: Keys,
     /// Reads its keys. None: mistakes were reported to the section.
-    pub(crate) read: fn(&Section<'_>) -> Option<AnyProtocol>,
+    pub(crate) read: fn(&Section<'_>) -> Option<AnyProtocolSettings>,
 }
 
 /// A protocol as a configuration has set it up.
@@ -29,17 +29,17 @@ pub(crate) trait ProtocolSettings: Comparable + fmt::Debug + Send + Sync {
     fn decoder(&self, port: &str) -> Box<dyn Protocol>;
 }
 
-pub(crate) type AnyProtocol = Settings<dyn ProtocolSettings>;
+pub(crate) type AnyProtocolSettings = Settings<dyn ProtocolSettings>;
 
 /// The protocol of one port.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Framing {
     /// The name of its kind.
     pub(crate) name: &'static str,
-    pub(crate) settings: AnyProtocol,
+    pub(crate) settings: AnyProtocolSettings,
 }
 
-impl AnyProtocol {
+impl AnyProtocolSettings {
     pub(super) fn of(settings: impl ProtocolSettings + 'static) -> Self {
         Self::new(Arc::new(settings))
     }

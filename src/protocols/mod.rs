@@ -8,10 +8,10 @@
 //! has the recipe for adding one.
 
 mod decoder;
-pub(crate) mod interface;
+mod interface;
 pub(crate) mod kind;
-pub(crate) mod outbox;
-pub(crate) mod partial;
+mod outbox;
+mod partial;
 
 mod lines;
 mod postcard;

@@ -11,8 +11,10 @@ use crate::domain::policy::alarm::{Rule, Watch};
 
 /// Readings a port holds while the log is busy. At 115,200 baud it covers some ten seconds.
 const PENDING_READINGS_MAX: usize = 8192;
-/// A read of 4 KiB has at most so many lines, and a decoder holds at most so many samples.
-const SLACK_READINGS: usize = 2048 + 1024;
+/// Readings that a decoder may hold back until it can tell what they are.
+pub(super) const HELD_READINGS_MAX: usize = 1024;
+/// What one read of 4 KiB gives at most, and all that is held.
+const SLACK_READINGS: usize = 2048 + HELD_READINGS_MAX;
 /// Values it holds, for sensors with very many channels.
 const PENDING_CELLS_MAX: usize = 65_536;
 
@@ -27,7 +29,7 @@ pub struct Outbox {
     pub readings: Readings,
     /// Those that a rule makes alarms, and what of the same sensors came behind them: a series keeps its
     /// order.
-    pub alarms: Readings,
+    pub(crate) alarms: Readings,
     pub intake: Intake,
     watch: Watch,
     /// When what is decoded now arrived, since boot.
@@ -41,7 +43,7 @@ pub struct Outbox {
     /// so that the equations hold in every commit.
     pub(crate) partial: Partial,
     /// What the sensor itself had to say: (level, text).
-    pub said: Vec<(outstation_wire::Level, String)>,
+    pub(crate) said: Vec<(outstation_wire::Level, String)>,
 }
 
 impl Outbox {
@@ -69,7 +71,7 @@ impl Outbox {
     }
 
     /// Whether reading should stop where the sender can wait.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.len() >= PENDING_READINGS_MAX || self.cells >= PENDING_CELLS_MAX
     }
 
@@ -80,7 +82,7 @@ impl Outbox {
     }
 
     /// One reading more; with no room left it is counted as lost to overflow.
-    pub fn push(
+    pub(crate) fn push(
         &mut self,
         sensor: &Arc<Sensor>,
         stamp: Stamp,
@@ -122,7 +124,7 @@ impl Outbox {
     }
 
     /// Takes the content but for the alarms, leaving an empty outbox; `partial` is what is half read now.
-    pub fn take(&mut self, partial: Partial) -> (Readings, Intake) {
+    pub(crate) fn take(&mut self, partial: Partial) -> (Readings, Intake) {
         let before = std::mem::replace(&mut self.partial, partial);
         let mut intake = std::mem::take(&mut self.intake);
         intake.bytes = intake.bytes + before.bytes - partial.bytes;

@@ -28,7 +28,7 @@ pub(crate) struct SinkKind {
     /// Its keys. They mean nothing to other kinds, unless those have them too.
     pub(crate) keys: Keys,
     /// Reads its keys; mistakes are reported to the section, and a default stands in their place.
-    pub(crate) read: fn(&Section<'_>) -> AnySettings,
+    pub(crate) read: fn(&Section<'_>) -> AnySinkSettings,
 }
 
 /// A kind of sink as a configuration has set it up.
@@ -95,9 +95,9 @@ impl SinkContext {
     }
 }
 
-pub(crate) type AnySettings = Settings<dyn SinkSettings>;
+pub(crate) type AnySinkSettings = Settings<dyn SinkSettings>;
 
-impl AnySettings {
+impl AnySinkSettings {
     pub(super) fn of(settings: impl SinkSettings + 'static) -> Self {
         Self::new(Arc::new(settings))
     }

@@ -1,4 +1,5 @@
-//! What an answer that is no success means, and what of it is said.
+//! What an answer that is no success means, and what of it is said. The breaker that acts on the cause is
+//! `domain/policy/breaker.rs`.
 
 use std::fmt;
 use std::time::Duration;

@@ -34,6 +34,7 @@ mod kill;
 mod lan;
 mod log;
 mod metered;
+#[cfg(feature = "mqtt")]
 mod mqtt;
 #[cfg(feature = "nats")]
 mod nats;

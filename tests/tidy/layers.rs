@@ -17,7 +17,7 @@ fn modules_use_what_the_table_of_layers_allows() {
 }
 
 #[test]
-fn the_codec_and_the_domain_are_pure() {
+fn the_codec_the_domain_and_the_protocols_are_pure() {
     let words = [
         "tokio",
         "tracing",
@@ -32,10 +32,10 @@ fn the_codec_and_the_domain_are_pure() {
         "rusqlite",
         "hyper",
     ];
-    for folder in ["codec/src", "src/domain"] {
+    for folder in ["codec/src", "src/domain", "src/protocols"] {
         assert_none(
             &offenders(folder, &words, &[]),
-            "codec and domain compute; they neither wait, log nor touch anything",
+            "codec, domain and protocols compute; they neither wait, log nor touch anything",
         );
     }
 }
@@ -112,23 +112,22 @@ fn time_is_read_by_the_clock_alone() {
 }
 
 #[test]
-fn no_kind_of_sink_knows_another() {
-    let folder_of =
-        |path: String| Some(path.strip_prefix("src/sinks/")?.split_once('/')?.0.to_owned());
-    let kinds: BTreeSet<String> =
-        sources("src/sinks").into_iter().filter_map(|(path, _)| folder_of(path)).collect();
-    assert!(kinds.len() > 1, "{kinds:?}");
-    for kind in &kinds {
-        let others: Vec<String> = kinds
-            .iter()
-            .filter(|other| *other != kind)
-            .map(|other| format!("sinks::{other}"))
-            .collect();
-        let others: Vec<&str> = others.iter().map(String::as_str).collect();
-        assert_none(
-            &offenders(&format!("src/sinks/{kind}"), &others, &[]),
-            "what kinds of sinks share is in `transport` and `encoding`",
-        );
+fn no_kind_of_sink_and_no_protocol_knows_another() {
+    let rule =
+        "what kinds of sinks share is in `transport` and `encoding`; protocols share nothing";
+    for room in ["sinks", "protocols"] {
+        let home = format!("src/{room}/");
+        let folder_of =
+            |path: String| Some(path.strip_prefix(&home)?.split_once('/')?.0.to_owned());
+        let kinds: BTreeSet<String> =
+            sources(&home).into_iter().filter_map(|(path, _)| folder_of(path)).collect();
+        assert!(kinds.len() > 1, "{kinds:?}");
+        for kind in &kinds {
+            let others = kinds.iter().filter(|other| *other != kind);
+            let others: Vec<String> = others.map(|other| format!("{room}::{other}")).collect();
+            let others: Vec<&str> = others.iter().map(String::as_str).collect();
+            assert_none(&offenders(&format!("{home}{kind}"), &others, &[]), rule);
+        }
     }
 }
 

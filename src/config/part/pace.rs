@@ -25,7 +25,7 @@ const PERIODS: Names<Period> = &[("day", Period::Day), ("month", Period::Month)]
 impl Pace {
     #[rustfmt::skip]
     pub(in crate::config) const KEYS: &[Key] = &[
-        key("sink.order", "\"live_first\"", "fresh readings before the backlog, or all as they were stored, which is what prometheus needs"),
+        key("sink.order", "\"live_first\"", "fresh readings before the backlog, or all as they were stored, for receivers that take no older ones"),
         key("sink.live_share", "4", "readings of live for one of the backlog while there are both"),
         key("sink.live_window", "\"10s\"", "readings that waited longer are backlog"),
         key("sink.budget", "as many as there are to send", "most bytes on the wire in a period; alarms leave even so"),

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::Keys;
-use super::kind::{Kind, Refusal, found};
+use super::keys::{Key, Keys};
+use super::kind::{Kind, Refusal, either, found};
 use super::source::Source;
 
 /// One table, its path (`port[1]`; the root's is empty) and the byte at which it starts.
@@ -97,12 +97,20 @@ impl<'a> Section<'a> {
         chooser: &str,
         others: impl Iterator<Item = (&'static str, Keys)>,
     ) {
-        for (name, keys) in others {
-            for key in keys.iter().copied().flatten() {
-                if !own.iter().copied().flatten().any(|own| own.path == key.path) {
-                    self.refuse(&[key.name()], given, &format!("{chooser} = {name:?}"));
-                }
-            }
+        let has =
+            |keys: Keys, name: &str| keys.iter().copied().flatten().any(|key| key.name() == name);
+        let others: Vec<_> = others.collect();
+        let mut names: Vec<_> = others
+            .iter()
+            .flat_map(|(_, keys)| keys.iter().copied().flatten())
+            .map(Key::name)
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names.into_iter().filter(|name| !has(own, name)) {
+            let having = others.iter().filter(|(_, keys)| has(keys, name));
+            let having: Vec<String> = having.map(|(other, _)| format!("{other:?}")).collect();
+            self.refuse(&[name], given, &format!("{chooser} = {}", either(&having)));
         }
     }
 

@@ -1,4 +1,5 @@
-//! What SQLite's write-ahead log says about how the last process ended.
+//! What SQLite's write-ahead log says about how the last process ended: in order, with a commit torn by a
+//! power cut, or damaged.
 //!
 //! SQLite itself reads it up to the first frame that is not right and silently forgets the rest. That
 //! is correct for a commit that a power cut left incomplete. It is a silent loss when the rest was

@@ -75,7 +75,7 @@ pub struct History {
 pub(crate) struct MetaRow {
     pub(crate) epoch: u64,
     pub(crate) format: u32,
-    /// Which file this is, see [`crate::event_log::identity`].
+    /// Which file this is, see `Files::identity`.
     pub(crate) file: Vec<u8>,
 }
 

@@ -7,13 +7,13 @@ mod formats;
 use self::config::{KEYS, Lines};
 use self::decoder::LinesDecoder;
 use super::interface::Protocol;
-use super::kind::{AnyProtocol, ProtocolKind, ProtocolSettings};
+use super::kind::{AnyProtocolSettings, ProtocolKind, ProtocolSettings};
 use crate::config::reader::print::Printer;
 
 pub(super) const KIND: ProtocolKind = ProtocolKind {
     name: "lines",
     keys: &[KEYS],
-    read: |from| Lines::read(from).map(AnyProtocol::of),
+    read: |from| Lines::read(from).map(AnyProtocolSettings::of),
 };
 
 impl ProtocolSettings for Lines {

@@ -16,13 +16,12 @@ use serde::{Deserialize, Serialize};
 
 use super::sensor_clock::SensorClock;
 use crate::protocols::interface::Protocol;
-use crate::protocols::outbox::Outbox;
+use crate::protocols::outbox::{HELD_READINGS_MAX, Outbox};
 use crate::protocols::partial::Partial;
 
-/// Samples held until the first hello. Sensors repeat it every ten seconds: this is 100 Hz.
-const HELD_MAX: usize = 1024;
-/// Values held, for sensors with very many channels.
-const HELD_CELLS_MAX: usize = 16 * HELD_MAX;
+/// Values held until the first hello, for sensors with very many channels. Sensors repeat it every ten
+/// seconds: as many samples as are held come at 100 Hz.
+const HELD_CELLS_MAX: usize = 16 * HELD_READINGS_MAX;
 /// What a sensor says per message to the log; a chatty one is cut, not multiplied.
 const SAID_MAX: usize = 16;
 
@@ -202,7 +201,7 @@ impl PostcardDecoder {
     fn hold(&mut self, observation: Observation, out: &mut Outbox) {
         self.held_cells += weight_of(&observation);
         self.held.push_back(observation);
-        while self.held.len() > HELD_MAX || self.held_cells > HELD_CELLS_MAX {
+        while self.held.len() > HELD_READINGS_MAX || self.held_cells > HELD_CELLS_MAX {
             let Some(oldest) = self.held.pop_front() else { return };
             self.held_cells -= weight_of(&oldest);
             out.fault(Fault::UnknownChannel, 1);
@@ -364,8 +363,8 @@ mod tests {
     fn samples_that_nobody_describes_are_held_in_bounded_memory_and_then_counted() {
         let chunks: Vec<_> = (0..2000).map(|seq| sample(seq, 100 * seq, 7)).collect();
         let (mut out, decoder) = feed(&chunks);
-        assert_eq!(decoder.partial().frames, HELD_MAX as u64);
-        assert_eq!(out.intake.faults.get(Fault::UnknownChannel), 2000 - HELD_MAX as u64);
+        assert_eq!(decoder.partial().frames, HELD_READINGS_MAX as u64);
+        assert_eq!(out.intake.faults.get(Fault::UnknownChannel), 2000 - HELD_READINGS_MAX as u64);
         balanced(&mut out, &decoder);
     }
 

@@ -5,14 +5,14 @@ mod sensor_clock;
 
 use self::decoder::PostcardDecoder;
 use super::interface::Protocol;
-use super::kind::{AnyProtocol, ProtocolKind, ProtocolSettings};
+use super::kind::{AnyProtocolSettings, ProtocolKind, ProtocolSettings};
 use crate::config::reader::print::Printer;
 
 pub(super) const KIND: ProtocolKind =
-    ProtocolKind { name: "postcard", keys: &[], read: |_| Some(AnyProtocol::of(Postcard)) };
+    ProtocolKind { name: "postcard", keys: &[], read: |_| Some(AnyProtocolSettings::of(Postcard)) };
 
-/// Nothing can be set.
-#[derive(Clone, Debug, PartialEq)]
+/// Its settings: there are none.
+#[derive(Debug, PartialEq)]
 struct Postcard;
 
 impl ProtocolSettings for Postcard {

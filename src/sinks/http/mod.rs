@@ -7,7 +7,7 @@ use hyper::Uri;
 
 use self::config::{HttpConfig, KEYS, SCHEME};
 use self::sink::{HttpSink, bytes_per_reading};
-use super::kind::{AnySettings, Connector, SinkContext, SinkKind, SinkSettings};
+use super::kind::{AnySinkSettings, Connector, SinkContext, SinkKind, SinkSettings};
 use crate::config::part::url::{Addresses, Exposure};
 use crate::config::reader::print::Printer;
 use crate::config::reader::section::Section;
@@ -19,7 +19,7 @@ pub(super) const KIND: SinkKind = SinkKind {
     scheme: SCHEME,
     order: Order::LiveFirst,
     keys: KEYS,
-    read: |from| AnySettings::of(HttpConfig::read(from)),
+    read: |from| AnySinkSettings::of(HttpConfig::read(from)),
 };
 
 impl SinkSettings for HttpConfig {

@@ -21,7 +21,7 @@ mod topic;
 
 use self::config::{KEYS, MqttConfig, SCHEME};
 use self::sink::{MqttSink, bytes_per_reading};
-use super::kind::{AnySettings, Connector, SinkContext, SinkKind, SinkSettings};
+use super::kind::{AnySinkSettings, Connector, SinkContext, SinkKind, SinkSettings};
 use crate::config::part::url::Exposure;
 use crate::config::reader::print::Printer;
 use crate::credentials::SetupError;
@@ -32,7 +32,7 @@ pub(super) const KIND: SinkKind = SinkKind {
     scheme: SCHEME,
     order: Order::LiveFirst,
     keys: KEYS,
-    read: |from| AnySettings::of(MqttConfig::read(from)),
+    read: |from| AnySinkSettings::of(MqttConfig::read(from)),
 };
 
 impl SinkSettings for MqttConfig {

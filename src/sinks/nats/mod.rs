@@ -31,7 +31,7 @@ mod wire;
 
 use self::config::{KEYS, NatsConfig, SCHEME};
 use self::sink::{BYTES_PER_READING, NatsSink};
-use super::kind::{AnySettings, Connector, SinkContext, SinkKind, SinkSettings};
+use super::kind::{AnySinkSettings, Connector, SinkContext, SinkKind, SinkSettings};
 use crate::config::part::url::Exposure;
 use crate::config::reader::print::Printer;
 use crate::credentials::SetupError;
@@ -42,7 +42,7 @@ pub(super) const KIND: SinkKind = SinkKind {
     scheme: SCHEME,
     order: Order::LiveFirst,
     keys: KEYS,
-    read: |from| AnySettings::of(NatsConfig::read(from)),
+    read: |from| AnySinkSettings::of(NatsConfig::read(from)),
 };
 
 impl SinkSettings for NatsConfig {

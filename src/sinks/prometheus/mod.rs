@@ -25,7 +25,7 @@ mod sink;
 use self::config::{KEYS, PrometheusConfig, SCHEME};
 use self::doubt::SharedDoubt;
 use self::sink::{BYTES_PER_READING, PrometheusSink};
-use super::kind::{AnySettings, Connector, SinkContext, SinkKind, SinkSettings};
+use super::kind::{AnySinkSettings, Connector, SinkContext, SinkKind, SinkSettings};
 use crate::config::part::url::Exposure;
 use crate::config::reader::print::Printer;
 use crate::credentials::SetupError;
@@ -37,7 +37,7 @@ pub(super) const KIND: SinkKind = SinkKind {
     // A series takes no time before its newest.
     order: Order::AsStored,
     keys: KEYS,
-    read: |from| AnySettings::of(PrometheusConfig::read(from)),
+    read: |from| AnySinkSettings::of(PrometheusConfig::read(from)),
 };
 
 impl SinkSettings for PrometheusConfig {

@@ -1,6 +1,6 @@
 //! The breaker as a tower layer: an open breaker is *not ready*, so nothing is encoded or sent.
 //!
-//! Decisions are [`domain::breaker`](crate::domain::policy::breaker)'s; this file keeps time, wakes who
+//! Decisions are [`breaker`](crate::domain::policy::breaker)'s; this file keeps time, wakes who
 //! waits, tells the status and the log, and sees to it that a probe dropped midway gives its place
 //! back.
 

@@ -1,6 +1,6 @@
 //! One sink at several endpoints, each behind a breaker of its own.
 //!
-//! Ready when any of them is: [`domain::failover`](crate::domain::policy::failover) says in which order they
+//! Ready when any of them is: [`failover`](crate::domain::policy::failover) says in which order they
 //! are asked, and each breaker says when. An endpoint whose wait is over gets one real request
 //! before those that work; should that fail, the retry layer finds the next one ready at once.
 //! While none is ready, or none is known, this pends, and wakes with the first that is or with the

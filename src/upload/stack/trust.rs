@@ -1,7 +1,7 @@
 //! Trust as a tower layer: below the breaker, so that a server which refuses nearly everything opens
 //! it instead of filling the quarantine; above the deadline, so that each request has its own.
 //!
-//! Decisions are [`domain::trust`](crate::domain::policy::trust)'s. Before it believes that readings are bad,
+//! Decisions are [`trust`](crate::domain::policy::trust)'s. Before it believes that readings are bad,
 //! or once it did not, it asks the server for something else: what the server took before, or, if it
 //! took nothing yet, any one reading of the batch. Both may arrive twice, which receivers know by
 //! their numbers. A sensor that sends nothing but bad readings therefore does not stop a sink, and

@@ -1,6 +1,6 @@
 //! The loop of one sink: wait for something to send, wait for leave, pull, deliver.
 //!
-//! What becomes of a batch is in `upload/delivery.rs`; this file is about what goes next, and when.
+//! What becomes of a batch is in `delivery.rs`; this file is about what goes next, and when.
 
 use std::convert::Infallible;
 use std::time::Duration;

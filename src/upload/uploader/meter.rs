@@ -1,5 +1,5 @@
 //! The meter of a sink's link: counts its bytes against the budget, and knows when only alarms may
-//! leave. Decisions are [`domain::budget`](crate::domain::policy::budget)'s.
+//! leave. Decisions are [`budget`](crate::domain::policy::budget)'s.
 
 use std::time::Duration;
 
