@@ -13,6 +13,7 @@ use super::*;
 use crate::protocols::PROTOCOLS;
 use crate::sinks::KINDS;
 use crate::telemetry::LogFilter;
+use crate::test_kit::config::{parse, problems};
 
 fn file(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -28,19 +29,6 @@ fn shipped_with_examples() -> String {
     let lines = shipped();
     let used = lines.lines().map(|line| line.strip_prefix("#: ").unwrap_or(line));
     used.collect::<Vec<_>>().join("\n")
-}
-
-fn parse(text: &str) -> Config {
-    Config::parse(text, "test.toml").unwrap_or_else(|error| panic!("{error}"))
-}
-
-fn problems(text: &str) -> Vec<String> {
-    match Config::parse(text, "test.toml") {
-        Err(ConfigError::Invalid { problems, .. }) => {
-            problems.iter().map(ToString::to_string).collect()
-        }
-        other => panic!("should be invalid: {other:?}"),
-    }
 }
 
 fn sink(rest: &str) -> String {

@@ -15,8 +15,8 @@ use crate::event_log::settings::{Intervals, LogConfig};
 use crate::event_log::{self, Append, LogStatus};
 use crate::supervisor::pulse::{Pulse, Rounds};
 use crate::supervisor::{Stage, Supervisor};
+use crate::test_kit::config::port;
 use crate::test_kit::log::{TestLog, settings};
-use crate::test_kit::ports::port;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

@@ -10,7 +10,7 @@ use super::place::{BYTES_MAX, FILE_BYTES_MIN};
 use super::*;
 use crate::domain::model::ledger::{Books, Intake};
 use crate::protocols::Outbox;
-use crate::test_kit::ports::decoder;
+use crate::test_kit::config::decoder;
 
 fn lines() -> Decoder {
     decoder("framing = \"lines\"\nformat = \"key-value\"\nline_max = 100")

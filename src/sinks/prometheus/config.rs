@@ -122,21 +122,8 @@ fn label_value(name: &str, value: &DeValue<'_>) -> Result<String, Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::{Config, ConfigError};
     use crate::domain::policy::lanes::Order;
-
-    fn parse(text: &str) -> Config {
-        Config::parse(text, "test.toml").unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    fn problems(text: &str) -> Vec<String> {
-        match Config::parse(text, "test.toml") {
-            Err(ConfigError::Invalid { problems, .. }) => {
-                problems.iter().map(ToString::to_string).collect()
-            }
-            other => panic!("should be invalid: {other:?}"),
-        }
-    }
+    use crate::test_kit::config::{parse, problems};
 
     #[test]
     fn a_prometheus_sink_goes_by_the_order_of_the_log_and_is_told_no_events() {

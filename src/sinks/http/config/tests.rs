@@ -1,7 +1,8 @@
 //! Invariants checked: what contradicts itself is refused with its key, secrets are not shown, and
 //! what is printed means the same.
 
-use crate::config::{Config, ConfigError, warnings};
+use crate::config::{Config, warnings};
+use crate::test_kit::config;
 
 use super::*;
 
@@ -18,12 +19,7 @@ fn http(rest: &str) -> HttpConfig {
 }
 
 fn problems(rest: &str) -> String {
-    match Config::parse(&sink(rest), "test") {
-        Err(ConfigError::Invalid { problems, .. }) => {
-            problems.iter().map(|problem| format!("{problem}\n")).collect()
-        }
-        other => panic!("should be invalid: {other:?}"),
-    }
+    config::problems(&sink(rest)).join("\n")
 }
 
 const URL: &str = "url = \"http://h/write?db=x\"\n";
