@@ -44,9 +44,39 @@ pub(crate) fn is_mark(what: &What) -> bool {
 /// The step that writes the page of this mark; none if the process died before.
 pub(crate) fn page_of(steps: &[Step], mark: usize) -> Option<usize> {
     let (offset, _) = written(&steps[mark].what)?;
-    let next = (mark + 1..steps.len()).find(|at| written(&steps[*at].what).is_some())?;
+    let next = next_written(steps, mark)?;
     let (page, _) = written(&steps[next].what)?;
     (page == offset + FRAME_HEADER).then_some(next)
+}
+
+/// The next write to the journal after this step.
+fn next_written(steps: &[Step], after: usize) -> Option<usize> {
+    (after + 1..steps.len()).find(|at| written(&steps[*at].what).is_some())
+}
+
+/// Whether this is the header of a frame that was there already. Where a transaction changes a page that it
+/// has put into the journal before, SQLite overwrites it there, and in the end, behind the mark and its page,
+/// writes the headers of all frames from there on again, because each checksum follows from the last.
+fn is_rewritten(steps: &[Step], at: usize) -> bool {
+    let header = |step: &Step| match written(&step.what) {
+        Some((offset, bytes)) if bytes.len() == FRAME_HEADER => Some(offset),
+        _ => None,
+    };
+    let Some(offset) = header(&steps[at]) else { return false };
+    let of_this_journal = steps[..at].iter().rev();
+    let mut of_this_journal =
+        of_this_journal.take_while(|step| !is_header(&step.what) && !is_cut_off(&step.what));
+    page_of(steps, at).is_none() && of_this_journal.any(|step| header(step) == Some(offset))
+}
+
+/// Whether this mark is the last of the headers that are written again: the commit is all there.
+pub(crate) fn ends_rewriting(steps: &[Step], mark: usize) -> bool {
+    is_mark(&steps[mark].what) && is_rewritten(steps, mark)
+}
+
+/// Whether what follows this page are headers that are written again.
+pub(crate) fn begins_rewriting(steps: &[Step], page: usize) -> bool {
+    next_written(steps, page).is_some_and(|next| is_rewritten(steps, next))
 }
 
 /// Whether the mark is in the journal and the page is not: a commit that is there in parts.
@@ -93,4 +123,36 @@ fn a_commit_is_there_in_parts_between_its_mark_and_its_page() {
         stands_alone(&steps, 4, &medium.image(Model::All))
     });
     assert_eq!(alone.collect::<Vec<_>>(), [false, false, false, false, true, false]);
+}
+
+#[test]
+fn a_commit_whose_checksums_are_written_again_is_whole_with_the_last_of_them() {
+    let write = |offset, bytes: &[u8]| {
+        let name = JOURNAL.to_owned();
+        Step { at: 0, what: What::Write { name, offset, bytes: bytes.into() } }
+    };
+    let (mut frame, mut mark) = ([1; FRAME_HEADER], [2; FRAME_HEADER]);
+    frame[4..8].fill(0);
+    mark[4..8].fill(7);
+    let steps = [
+        write(0, &[9; HEADER]),
+        write(32, &frame),
+        write(56, &[3; 512]),
+        write(56, &[5; 512]), // the page once more
+        write(568, &mark),
+        write(592, &[4; 512]),
+        write(32, &frame),
+        write(568, &mark),
+        write(1104, &mark),
+        write(1128, &[4; 512]),
+    ];
+    let all = |is: fn(&[Step], usize) -> bool| -> Vec<usize> {
+        (0..steps.len()).filter(|at| is(&steps, *at)).collect()
+    };
+    assert_eq!(all(is_rewritten), [6, 7]);
+    assert_eq!(all(begins_rewriting).first(), Some(&5));
+    assert_eq!(all(ends_rewriting), [7]);
+    // Begun anew, the journal has frames at the same places.
+    let anew = [&steps[..6], &[write(0, &[8; HEADER]), write(32, &frame)]].concat();
+    assert!(!is_rewritten(&anew, 7), "it is a frame whose page never came");
 }

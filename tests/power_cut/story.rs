@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::{Continuity, Due};
 use crate::cuts::Cut;
-use crate::journal::{JOURNAL, is_cut_off, is_mark, page_of, stands_alone};
+use crate::journal::{
+    JOURNAL, begins_rewriting, ends_rewriting, is_cut_off, is_mark, page_of, stands_alone,
+};
 use crate::medium::{Image, Model};
 use crate::record::{INTERVAL, Recording};
 use crate::trace::{Step, What};
@@ -39,6 +41,8 @@ enum Parts {
     Inherited,
     /// The mark that this step wrote, as long as its page is not there.
     Mark(usize),
+    /// The mark and its page are there, and the checksums of the commit are being written again.
+    Rewriting,
     /// They were cut off, and the log has not said that it is open.
     Removed,
 }
@@ -146,6 +150,9 @@ impl Story {
             // The process that cut them off goes on in the epoch, because it knows its boot. A power
             // cut before it is done with that is another matter.
             (Parts::Removed, _) => Continuity::Either,
+            // With the mark there and the checksums before it wrong, it is the picture of `Mark` below; with
+            // nothing there it is none.
+            (Parts::Rewriting, _) => Continuity::Either,
             // What is not synced may be there, or not, or in parts.
             (_, Model::Some(_)) => Continuity::Either,
             _ if cut.sectors > 0 => Continuity::Either,
@@ -175,10 +182,12 @@ fn parts(steps: &[Step], torn: bool) -> Vec<Parts> {
     let mut parts = vec![now];
     let mut page = None;
     for (at, step) in steps.iter().enumerate() {
-        if is_mark(&step.what) {
+        if ends_rewriting(steps, at) {
+            now = Parts::None;
+        } else if is_mark(&step.what) {
             (now, page) = (Parts::Mark(at), page_of(steps, at));
         } else if page == Some(at) {
-            now = Parts::None;
+            now = if begins_rewriting(steps, at) { Parts::Rewriting } else { Parts::None };
         } else if is_cut_off(&step.what) && !matches!(now, Parts::None) {
             now = Parts::Removed;
         } else if matches!(&step.what, What::Said(said) if said.contains(" next_seq=")) {
