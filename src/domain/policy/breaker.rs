@@ -23,7 +23,8 @@ use super::outcomes::Outcomes;
 pub enum Cause {
     /// No answer: resolve, connect, reset, timeout.
     LinkDown,
-    /// The server answers, and asks us to slow down or is in trouble: 429, 5xx.
+    /// The server answers, and asks us to slow down or is in trouble: 429, 503. Which status means what says
+    /// `transport/http_answer.rs`.
     ServerBusy,
     /// The server answers, and will refuse until a person changes something: 401, 403, TLS.
     Misconfigured,
