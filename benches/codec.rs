@@ -5,7 +5,7 @@
 //!
 //! ```sh
 //! cargo bench --bench codec --no-run
-//! valgrind --tool=callgrind target/release/deps/codec-* encode   # or decode, parse, sizes
+//! valgrind --tool=callgrind target/release/deps/codec-* encode   # or decode, parse, sizes; less `none`
 //! ```
 
 #![expect(

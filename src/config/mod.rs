@@ -8,7 +8,8 @@
 //! What may be written is decided here and nowhere else: a `Config` in hand is complete, in range and
 //! free of contradictions. Whether a port can be opened or a sink answers is not: that is left to the
 //! stages. To add a key: its field, its reader and its row in the list of keys in the file of its
-//! section, protocol or kind of sink, and its place in `config/outstation.toml`; the tests name whichever is forgotten.
+//! section, protocol or kind of sink, and its place in `config/outstation.toml`; the tests name whichever
+//! is forgotten.
 //!
 //! `whole` is the file; `port` and `sink` stand above the protocols and the kinds of sinks, which read
 //! their own keys. What these and the other rooms build on is below: `reader`, between the text and

@@ -82,7 +82,7 @@ impl Outbox {
     }
 
     /// One reading more; with no room left it is counted as lost to overflow.
-    pub(crate) fn push(
+    pub(super) fn push(
         &mut self,
         sensor: &Arc<Sensor>,
         stamp: Stamp,
@@ -108,18 +108,18 @@ impl Outbox {
     }
 
     /// A whole frame or line, delimiter included.
-    pub(crate) fn framed(&mut self, bytes: u64) {
+    pub(super) fn framed(&mut self, bytes: u64) {
         self.intake.frames += 1;
         self.intake.frame_bytes += bytes;
     }
 
     /// Bytes that are no frame.
-    pub(crate) fn misframed(&mut self, fault: Fault, bytes: u64) {
+    pub(super) fn misframed(&mut self, fault: Fault, bytes: u64) {
         self.intake.faults.add(fault, 1);
         self.intake.fault_bytes += bytes;
     }
 
-    pub(crate) fn fault(&mut self, fault: Fault, count: u64) {
+    pub(super) fn fault(&mut self, fault: Fault, count: u64) {
         self.intake.faults.add(fault, count);
     }
 

@@ -59,6 +59,7 @@ fn life() -> Recording {
     recorder.committed();
     recorder.end(Signal::KILL);
     let mut recording = recorder.finish();
+    // What it did say depends on the machine.
     recording.steps.truncate(last_sync(&recording) + 1);
     recording
 }

@@ -224,12 +224,12 @@ fn truth(recording: &Recording, lives: &[u64], head: u64) -> BTreeMap<u64, u64> 
         let known = *truth.entry(*seq).or_insert(*n);
         assert_eq!(known, *n, "number {seq} was offered for two readings");
     }
-    let ends = lives.iter().skip(1).copied().chain([head + 1]);
-    for (first, end) in lives.iter().copied().zip(ends) {
-        let known = truth.range(first..end).next().map(|(seq, n)| n - seq);
+    for (life, first) in lives.iter().copied().enumerate() {
+        let next = lives.get(life + 1).copied();
+        let known = truth.range(first..next.unwrap_or(u64::MAX)).next().map(|(seq, n)| n - seq);
         let previous = truth.range(..first).next_back().map_or(0, |(seq, n)| n - seq);
         let ahead = known.unwrap_or(previous);
-        let end = if end > head { end.max(recording.sending.last + 1 - ahead) } else { end };
+        let end = next.unwrap_or_else(|| (head + 1).max(recording.sending.last + 1 - ahead));
         for seq in first..end {
             let n = seq + ahead;
             assert_eq!(*truth.entry(seq).or_insert(n), n, "the readings of a life have no gaps");

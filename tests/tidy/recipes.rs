@@ -57,21 +57,19 @@ fn is_named(word: &str, text: &str) -> bool {
 }
 
 /// What is wrong with a recipe: at most six files, each of which is there and knows the new part.
-fn faults(recipe: &[String], knows: impl Fn(&str) -> bool) -> Vec<String> {
+fn faults(
+    recipe: &[String],
+    files: &[(String, String)],
+    knows: impl Fn(&str) -> bool,
+) -> Vec<String> {
     let mut found = Vec::new();
     if !(1..=6).contains(&recipe.len()) {
         found.push(format!("{} files, not one to six", recipe.len()));
     }
-    for path in recipe {
-        let there = Path::new(ROOT).join(path);
-        let is_good = match path.ends_with('/') {
-            true => files().iter().any(|(file, text)| file.starts_with(path) && knows(text)),
-            false => fs::read_to_string(&there).is_ok_and(|text| knows(&text)),
-        };
-        if !is_good {
-            found.push(format!("`{path}` is not there, or does not know it"));
-        }
-    }
+    let is_there =
+        |path: &String| files.iter().any(|(file, text)| file.starts_with(path) && knows(text));
+    let missing = recipe.iter().filter(|path| !is_there(path));
+    found.extend(missing.map(|path| format!("`{path}` is not there, or does not know it")));
     found
 }
 
@@ -83,27 +81,32 @@ fn strangers(folder: &str, row: &str) -> Vec<String> {
 }
 
 /// Who knows it besides the files of the recipe and those that show it.
-fn others(recipe: &[String], show: &[&str], knows: impl Fn(&str) -> bool) -> Vec<String> {
+fn others(
+    recipe: &[String],
+    show: &[&str],
+    files: &[(String, String)],
+    knows: impl Fn(&str) -> bool,
+) -> Vec<String> {
     let listed: Vec<&str> = recipe.iter().map(String::as_str).chain(show.iter().copied()).collect();
     let is_listed = |file: &str| listed.iter().any(|path| file.starts_with(path));
-    let knowing = files().into_iter().filter(|(file, text)| !is_listed(file) && knows(text));
+    let knowing = files.iter().filter(|(file, text)| !is_listed(file) && knows(text));
     knowing.map(|(file, _)| format!("`{file}` knows it and is not in the recipe")).collect()
 }
 
 #[test]
 fn the_recipe_of_a_sink_names_every_file_that_knows_nats() {
-    let recipe = recipe("A new kind of sink", "nats");
-    let mut found = faults(&recipe, |text| is_named("nats", text));
+    let (recipe, files) = (recipe("A new kind of sink", "nats"), files());
+    let mut found = faults(&recipe, &files, |text| is_named("nats", text));
     found.extend(strangers("src/sinks/nats/", "src/sinks/mod.rs"));
-    found.extend(others(&recipe, SHOW_NATS, |text| is_named("nats", text)));
+    found.extend(others(&recipe, SHOW_NATS, &files, |text| is_named("nats", text)));
     assert_none(&found, "CONTRIBUTING.md, A new kind of sink, is all that a kind consists of");
 }
 
 #[test]
 fn the_recipe_of_a_protocol_names_every_file_that_knows_the_keys_of_lines() {
-    let recipe = recipe("A new protocol on a serial line", "lines");
-    let mut found = faults(&recipe, |text| is_named("lines", text));
+    let (recipe, files) = (recipe("A new protocol on a serial line", "lines"), files());
+    let mut found = faults(&recipe, &files, |text| is_named("lines", text));
     found.extend(strangers("src/protocols/lines/", "src/protocols/mod.rs"));
-    found.extend(others(&recipe, SHOW_LINES, |text| text.contains("sequence_key")));
+    found.extend(others(&recipe, SHOW_LINES, &files, |text| text.contains("sequence_key")));
     assert_none(&found, "CONTRIBUTING.md, A new protocol …, is all that a protocol consists of");
 }
