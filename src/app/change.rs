@@ -55,21 +55,10 @@ fn sinks_lacking(other: &Config, of: &Config) -> Vec<String> {
     lacking.map(|sink| sink.name.clone()).collect()
 }
 
-/// The keys that differ and are only read when the daemon starts: whose log it is, where it is, and how
-/// it is written what happens.
-pub(super) fn fixed(old: &Config, new: &Config) -> Vec<&'static str> {
-    let keys = [
-        ("device.id", old.device != new.device),
-        ("log.path", old.log.path != new.log.path),
-        ("telemetry.log_format", old.telemetry.log_format != new.telemetry.log_format),
-    ];
-    keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
-}
-
 /// The alarm rules of a port.
 pub(super) fn alarms(config: &Config, port: &str) -> Vec<Rule> {
     let own = config.alarms.iter().filter(|alarm| alarm.port == port);
-    own.map(|alarm| alarm.rule.clone()).collect()
+    own.map(|alarm| alarm.rule()).collect()
 }
 
 #[cfg(test)]
@@ -133,14 +122,5 @@ mod tests {
         let change = Change::between(&config(SITE), &config(&SITE.replace("/v1/", "/v2/")));
         let cloud = Moves { ending: names(&["cloud"]), beginning: names(&["cloud"]) };
         assert_eq!(change, Change { sinks: cloud, ..Change::default() });
-    }
-
-    #[test]
-    fn what_is_read_at_start_only_is_named() {
-        let old = config(SITE);
-        let moved =
-            SITE.to_owned() + "[log]\npath = \"/elsewhere/log.db\"\n[device]\nid = \"other\"";
-        assert_eq!(fixed(&old, &config(&moved)), ["device.id", "log.path"]);
-        assert!(fixed(&old, &old).is_empty());
     }
 }

@@ -17,6 +17,6 @@ pub fn log_config(config: &Config, device: &str) -> LogConfig {
 
 /// What the log holds to for a sink.
 fn rules(sink: &Sink) -> SinkRules {
-    let (name, lanes) = (sink.name.clone(), sink.pace.lanes);
+    let (name, lanes) = (sink.name.clone(), sink.pace.lanes());
     SinkRules { name, told: sink.events, best_effort: sink.best_effort, lanes }
 }

@@ -112,7 +112,7 @@ impl Parts {
         supervisor: &mut Supervisor,
         config: Result<Config, String>,
     ) -> Result<(), SupervisorError> {
-        let config = config.and_then(|config| match change::fixed(&self.config, &config)[..] {
+        let config = config.and_then(|config| match self.config.restart_needed(&config)[..] {
             [] => Ok(config),
             ref keys => Err(format!("{} changed; restart to apply", keys.join(", "))),
         });

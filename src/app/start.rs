@@ -127,8 +127,9 @@ pub(super) fn upload(
         move |endpoint: &Endpoint, breaker| stack::at_endpoint(sink_at(endpoint), breaker, timeout);
     let known = start_registry(supervisor, sink, &status);
     let endpoints = Endpoints::new(known, context, connect);
-    let stack = stack::stack(endpoints.clone(), sink.retries, sink.pace.rate_max, &wire);
-    let (name, log, clock, pace) = (sink.name.clone(), log.clone(), clock.clone(), sink.pace);
+    let stack = stack::stack(endpoints.clone(), sink.retries, sink.pace.max_rate, &wire);
+    let (name, log, clock, pace) =
+        (sink.name.clone(), log.clone(), clock.clone(), sink.pace.clone());
     let [actor, _] = sink_actors(&name);
     supervisor.start(Stage::Uploads, actor, Place::Here, move |pulse, stop| {
         let upload = Upload {
@@ -137,7 +138,7 @@ pub(super) fn upload(
             reader: log.reader(&name),
             appender: log.appender(),
             limits,
-            pace,
+            pace: pace.clone(),
             wire: wire.clone(),
             clock: clock.clone(),
             status: status.clone(),

@@ -19,11 +19,19 @@ pub(super) struct Args {
     /// Print mistakes and warnings only.
     #[arg(long)]
     quiet: bool,
+    /// Print the JSON Schema of a configuration instead of checking one: editors that know TOML complete
+    /// and check the file with it.
+    #[arg(long, conflicts_with_all = ["config", "quiet"])]
+    schema: bool,
     #[command(flatten)]
     flash: FlashArgs,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
+    if args.schema {
+        say(&format!("{:#}", config::schema::json_schema()));
+        return Ok(());
+    }
     let config = Config::load(&args.config)?;
     if !args.quiet {
         say(config.to_toml().trim_end());

@@ -46,8 +46,11 @@ struct ProofArgs {
 
 impl ProofArgs {
     fn proof(&self) -> Proof {
-        let identity = self.cert_file.clone().zip(self.key_file.clone());
-        let tls = TlsFiles { ca_file: self.ca_file.clone(), identity };
+        let tls = TlsFiles {
+            ca_file: self.ca_file.clone(),
+            cert_file: self.cert_file.clone(),
+            key_file: self.key_file.clone(),
+        };
         Proof { tls, login: self.username.clone().zip(self.password_file.clone()) }
     }
 }

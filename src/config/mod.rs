@@ -6,19 +6,23 @@
 //! ```
 //!
 //! What may be written is decided here and nowhere else: a `Config` in hand is complete, in range and
-//! free of contradictions. Whether a port can be opened or a sink answers is not: that is left to the
-//! stages. To add a key: its field, its reader and its row in the list of keys in the file of its
-//! section, protocol or kind of sink, and its place in `config/outstation.toml`; the tests name whichever
-//! is forgotten.
+//! free of contradictions. Whether a port can be opened or a sink answers is left to the stages.
 //!
-//! `whole` is the file; `port` and `sink` stand above the protocols and the kinds of sinks, which read
-//! their own keys. What these and the other rooms build on is below: `reader`, between the text and
-//! typed values, and `part`, the sections and groups of keys that stand on their own: `[device]`,
-//! `[log]`, `[telemetry]` and `[supervisor]` in `part/daemon.rs`.
+//! Each key is stated once, as a row of its section's table (`reader/table.rs`): its type, bounds, default
+//! and sentence, and whether a reload may change it. Reading, printing and messages come from it, and so do
+//! `config/outstation.toml`, the reference page of the documentation (`reference`) and the JSON Schema
+//! (`schema`).
+//!
+//! `whole` is the file; `port` and `sink` stand above the protocols and the kinds of sinks, which have tables
+//! of their own. What these and the other rooms build on is below: `reader`, between the text and typed
+//! values, and `part`, the sections and groups of keys that stand on their own: `[device]`, `[log]`,
+//! `[telemetry]` and `[supervisor]` in `part/daemon.rs`.
 
 pub(crate) mod part;
 mod port;
 pub(crate) mod reader;
+pub mod reference;
+pub mod schema;
 mod sink;
 mod warnings;
 mod whole;
@@ -33,10 +37,10 @@ pub use part::tls_files::TlsFiles;
 pub use part::url::{Addresses, Discovered, Via};
 pub use port::{DataBits, FlowControl, LineSettings, Parity, Port, StopBits};
 pub use reader::error::{ConfigError, Problem};
-pub use reader::keys::Key;
+pub use reader::keys::{Condition, Example, Key, SectionKeys, Variant, Variants, Without};
 pub use sink::Sink;
 pub use warnings::warnings;
-pub use whole::{Config, all_keys};
+pub use whole::{Config, sections};
 
 #[cfg(test)]
 mod tests;

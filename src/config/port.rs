@@ -4,75 +4,52 @@ use std::path::PathBuf;
 
 use outstation_codec::Lane;
 
-use super::reader::keys::{Key, key};
-use super::reader::kind::{Kind, Names, choice, either, integer, name, number, path_absolute};
+use super::reader::field::{default, required};
+use super::reader::keys::{SectionKeys, Variant, Variants};
 use super::reader::print::Printer;
 use super::reader::section::Section;
+use super::reader::syntax::{Names, Syntax, choice, integer, name, number, one_of, path_absolute};
+use super::reader::table::{self, Table as _, report_what_no_table_takes, settings};
 use crate::protocols::PROTOCOLS;
 use crate::protocols::kind::{Framing, ProtocolKind};
 
-#[derive(Clone, Debug, PartialEq)]
-pub struct Port {
-    pub name: String,
-    pub path: PathBuf,
-    pub line: LineSettings,
-    pub framing: Framing,
-    /// Of all its readings but alarms.
-    pub lane: Lane,
+settings! {
+    /// A serial line: one `[[port]]` each, any number.
+    pub struct Port {
+        /// Name of the port in readings, metrics and messages.
+        pub name: String = required(name(32)).example("\"mcu\"");
+
+        /// The serial device. Names under `/dev/serial/by-id` stay with the adapter, while `/dev/ttyUSB0` is
+        /// the one that was plugged in first.
+        pub path: PathBuf = required(path_absolute())
+            .example("\"/dev/serial/by-id/usb-FTDI_FT232R-if00-port0\"");
+
+        /// Protocol that is spoken on the line.
+        pub framing: Framing = required(protocols());
+
+        /// Bits per second. A rate that the adapter cannot do is an error, never another rate.
+        // 115200 8N1 is what nearly every development board talks.
+        pub baud: u32 = default(115_200, integer(50..=4_000_000));
+
+        /// Bits per character.
+        pub data_bits: DataBits = default(DataBits::Eight, number(DATA_BITS));
+
+        /// Parity bit.
+        pub parity: Parity = default(Parity::None, choice(PARITIES));
+
+        /// Stop bits per character.
+        pub stop_bits: StopBits = default(StopBits::One, number(STOP_BITS));
+
+        /// Flow control: hardware is RTS and CTS, software XON and XOFF.
+        pub flow_control: FlowControl = default(FlowControl::None, choice(FLOW_CONTROLS));
+
+        /// `"backfill"` for a port whose readings may wait behind those of the others: the stored history of a
+        /// logger, for instance. Its alarms do not wait even so.
+        pub lane: Lane = default(Lane::Live, choice(LANES));
+    }
 }
 
 const LANES: Names<Lane> = &[("live", Lane::Live), ("backfill", Lane::Backfill)];
-
-impl Port {
-    #[rustfmt::skip]
-    pub(super) const KEYS: &[Key] = &[
-        key("port.name", "required", "name of the port in readings, metrics and logs"),
-        key("port.path", "required", "serial device; one under /dev/serial/by-id survives replugging"),
-        key("port.baud", "115200", "bits per second"),
-        key("port.data_bits", "8", "bits per character"),
-        key("port.parity", "\"none\"", "parity bit"),
-        key("port.stop_bits", "1", "stop bits per character"),
-        key("port.flow_control", "\"none\"", "hardware is RTS and CTS, software XON and XOFF"),
-        key("port.framing", "required", "protocol spoken on the line"),
-        key("port.lane", "\"live\"", "backfill for a port whose readings may all wait"),
-    ];
-
-    pub(super) fn read(from: &Section<'_>) -> Option<Self> {
-        let name = from.required("name", &name(32));
-        let path = from.required("path", &path_absolute());
-        let line = LineSettings::read(from);
-        let framing = read_framing(from);
-        let lane = from.or("lane", Lane::Live, &choice(LANES));
-        Some(Self { name: name?, path: path?, line, framing: framing?, lane })
-    }
-
-    pub(super) fn print(&self, to: &mut Printer) {
-        to.section("[[port]]");
-        to.text("name", &self.name);
-        to.path("path", &self.path);
-        self.line.print(to);
-        to.text("framing", self.framing.name);
-        self.framing.settings.print(to);
-        to.name("lane", &self.lane, LANES);
-    }
-}
-
-fn read_framing(from: &Section<'_>) -> Option<Framing> {
-    let protocol = from.required("framing", &protocols())?;
-    let others = PROTOCOLS.iter().map(|other| (other.name, other.keys));
-    let given = format!("framing = {:?}", protocol.name);
-    from.refuse_keys_of_others(&given, protocol.keys, "framing", others);
-    Some(Framing { name: protocol.name, settings: (protocol.read)(from)? })
-}
-
-fn protocols() -> Kind<&'static ProtocolKind> {
-    let names: Vec<String> = PROTOCOLS.iter().map(|kind| format!("{:?}", kind.name)).collect();
-    Kind::text(either(&names), |text| PROTOCOLS.iter().find(|kind| kind.name == text).copied())
-}
-
-pub(super) fn keys_of_protocols() -> impl Iterator<Item = &'static [Key]> {
-    PROTOCOLS.iter().flat_map(|kind| kind.keys.iter().copied())
-}
 
 /// How bits travel on the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +59,63 @@ pub struct LineSettings {
     pub parity: Parity,
     pub stop_bits: StopBits,
     pub flow_control: FlowControl,
+}
+
+impl Port {
+    pub(super) fn read(from: &Section<'_>) -> Self {
+        let mut port: Self = table::read(from);
+        match PROTOCOLS.iter().find(|kind| from.text(CHOSEN_BY) == Some(kind.name)) {
+            Some(kind) => {
+                from.refuse_keys_of_others(&variants(), kind.name);
+                port.framing.settings = (kind.read)(from);
+            }
+            None => report_what_no_table_takes(from, PROTOCOLS.iter().map(|kind| kind.table)),
+        }
+        port
+    }
+
+    pub(super) fn print(&self, to: &mut Printer) {
+        to.section("[[port]]");
+        table::print(self, to);
+        self.framing.settings.print(to);
+    }
+
+    pub(crate) fn line_settings(&self) -> LineSettings {
+        let Self { baud, data_bits, parity, stop_bits, flow_control, .. } = *self;
+        LineSettings { baud, data_bits, parity, stop_bits, flow_control }
+    }
+}
+
+pub(super) fn section() -> SectionKeys {
+    SectionKeys {
+        name: "port",
+        repeated: true,
+        about: Port::ABOUT,
+        keys: table::keys::<Port>(),
+        examples: &[],
+        variants: Some(variants()),
+    }
+}
+
+const CHOSEN_BY: &str = "framing";
+
+fn variants() -> Variants {
+    let variant = |kind: &&ProtocolKind| Variant {
+        name: kind.name,
+        about: kind.table.about,
+        keys: (kind.table.keys)(),
+        examples: kind.examples,
+    };
+    Variants { chosen_by: CHOSEN_BY, variants: PROTOCOLS.iter().map(variant).collect() }
+}
+
+fn protocols() -> Syntax<Framing> {
+    let names: Vec<&str> = PROTOCOLS.iter().map(|kind| kind.name).collect();
+    let read = |text: &str| {
+        let kind = PROTOCOLS.iter().find(|kind| kind.name == text)?;
+        Some(Framing { name: kind.name, ..Framing::default() })
+    };
+    one_of(&names, read, |framing: &Framing| framing.name.to_owned())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,37 +158,3 @@ const FLOW_CONTROLS: Names<FlowControl> = &[
     ("hardware", FlowControl::Hardware),
     ("software", FlowControl::Software),
 ];
-
-/// 115200 8N1, what nearly every development board and GPS talks.
-impl Default for LineSettings {
-    fn default() -> Self {
-        Self {
-            baud: 115_200,
-            data_bits: DataBits::Eight,
-            parity: Parity::None,
-            stop_bits: StopBits::One,
-            flow_control: FlowControl::None,
-        }
-    }
-}
-
-impl LineSettings {
-    fn read(from: &Section<'_>) -> Self {
-        let default = Self::default();
-        Self {
-            baud: from.or("baud", default.baud, &integer(50..=4_000_000)),
-            data_bits: from.or("data_bits", default.data_bits, &number(DATA_BITS)),
-            parity: from.or("parity", default.parity, &choice(PARITIES)),
-            stop_bits: from.or("stop_bits", default.stop_bits, &number(STOP_BITS)),
-            flow_control: from.or("flow_control", default.flow_control, &choice(FLOW_CONTROLS)),
-        }
-    }
-
-    fn print(self, to: &mut Printer) {
-        to.bare("baud", self.baud);
-        to.number("data_bits", &self.data_bits, DATA_BITS);
-        to.name("parity", &self.parity, PARITIES);
-        to.number("stop_bits", &self.stop_bits, STOP_BITS);
-        to.name("flow_control", &self.flow_control, FLOW_CONTROLS);
-    }
-}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::reader::kind::either;
+use super::reader::syntax::either;
 use super::*;
 use crate::protocols::PROTOCOLS;
 use crate::sinks::KINDS;
@@ -41,22 +41,36 @@ fn what_ships_is_the_defaults() {
     assert_eq!(parse(""), Config::default());
 }
 
+/// Each key with its section.
+fn all_keys() -> Vec<(&'static str, Key)> {
+    let keys = |section: SectionKeys| {
+        let keys: Vec<Key> = section.all().cloned().collect();
+        keys.into_iter().map(move |key| (section.name, key))
+    };
+    sections().into_iter().flat_map(keys).collect()
+}
+
 #[test]
-fn what_ships_mentions_every_key_under_its_section_with_its_default() {
+fn what_ships_mentions_every_key_under_its_section() {
     let text = shipped_with_examples();
-    for key in all_keys() {
-        let (section, leaf) = key.path.split_once('.').expect("a section and a key");
+    for (section, key) in all_keys() {
         let mut current = "";
-        let mut values = text.lines().filter_map(|line| {
+        let found = text.lines().any(|line| {
             current = line.strip_prefix('[').map_or(current, |head| head.trim_matches(['[', ']']));
-            let (found, value) = line.split_once(" = ")?;
-            (current == section && found == leaf).then_some(value)
+            current == section && line.starts_with(&format!("{} = ", key.name))
         });
-        let value = values.next().unwrap_or_else(|| panic!("{} is not mentioned", key.path));
-        let is_literal = key.default.starts_with(|c: char| c == '"' || c.is_ascii_digit());
-        // The examples show `time_unit` and `delimiter` with another value than the default.
-        if is_literal && !["port.time_unit", "port.delimiter"].contains(&key.path) {
-            assert_eq!(value, key.default, "{}", key.path);
+        assert!(found, "{section}.{} is not mentioned", key.name);
+    }
+}
+
+#[test]
+fn every_key_has_a_sentence_and_every_default_is_one_that_may_be_written() {
+    for (section, key) in all_keys() {
+        let about = key.about.trim();
+        assert!(about.ends_with('.') && !about.is_empty(), "{section}.{}: {about}", key.name);
+        if let Without::Default(text) = &key.without {
+            let value: serde_json::Value = serde_json::from_str(text).expect("TOML and JSON alike");
+            assert!(!value.is_null(), "{section}.{}", key.name);
         }
     }
 }
@@ -69,9 +83,10 @@ fn the_examples_of_what_ships_hold_when_put_to_use() {
         assert!(config.ports.iter().any(|port| port.framing.name == kind.name), "{}", kind.name);
     }
     for row in KINDS.iter().filter(|row| row.kind.is_some()) {
-        assert!(config.sinks.iter().any(|sink| sink.kind == row.name), "{}", row.name);
+        assert!(config.sinks.iter().any(|sink| sink.kind.name == row.name), "{}", row.name);
     }
-    assert_eq!(config.ports[0].line, LineSettings::default());
+    let usual = Port::default().line_settings();
+    assert_eq!(config.ports[0].line_settings(), usual);
     assert_eq!(warnings(&config), Vec::<String>::new());
 }
 
@@ -122,11 +137,12 @@ fn the_effective_configuration_parses_to_itself() {
 #[test]
 fn the_effective_configuration_names_every_key() {
     let printed = parse(&shipped_with_examples()).to_toml();
-    for (_, leaf) in all_keys().iter().filter_map(|key| key.path.split_once('.')) {
-        assert!(printed.lines().any(|line| line.starts_with(&format!("{leaf} = "))), "{leaf}");
+    for (_, key) in all_keys() {
+        let name = key.name;
+        assert!(printed.lines().any(|line| line.starts_with(&format!("{name} = "))), "{name}");
     }
     let defaults = Config::default().to_toml();
-    assert!(defaults.contains("# id is not set: derived from the machine id"), "{defaults}");
+    assert!(defaults.contains("# id is not set: it is derived from the machine id"), "{defaults}");
 }
 
 #[test]
@@ -151,7 +167,7 @@ fn a_key_that_several_other_kinds_have_is_one_mistake() {
         "[[sink]]\nname = \"s\"\nkind = \"mqtt\"\nurl = \"mqtt://h\"\nheaders = { A = \"b\" }\n";
     assert_eq!(
         problems(text),
-        ["line 5: sink[0].headers: does not apply to this kind of sink; allowed: only with \
+        ["line 5: sink[0].headers: does not apply to kind = \"mqtt\"; allowed: only with \
           kind = \"http\" or \"prometheus\""]
     );
 }
@@ -207,14 +223,9 @@ fn an_alarm_without_a_port_or_a_condition_that_holds_together_is_refused() {
         ("change = 0", "alarm[0].change: found 0; allowed: a number above 0, such as 1.5"),
         (
             "change = 1\nhysteresis = 1",
-            "alarm[0].hysteresis: does not apply to an alarm without threshold; allowed: only with \
-             above or below",
+            "alarm[0].hysteresis: does not apply by itself; allowed: only with above or below",
         ),
-        (
-            "is = true\nabove = 1",
-            "alarm[0].above: does not apply to a boolean channel; allowed: only with a number, and \
-             without is",
-        ),
+        ("is = true\nabove = 1", "alarm[0].is: does not go with above; allowed: one of the two"),
         (
             "above = 1\nbelow = 1",
             "alarm[0].below: found 1.0; allowed: less than above, which is 1.0",
@@ -324,8 +335,7 @@ fn what_does_not_fit_together_at_the_local_port_is_said_at_once() {
         "line 2: http.allowed_networks: found [\"192.168.1.1/24\"]; allowed: a list of 1 to 64 \
          networks, such as [\"192.168.1.0/24\", \"fd00::/8\"], or addresses, with zeros behind the \
          prefix",
-        "line 3: http.cert_file: does not apply to a local port without key_file; allowed: only with \
-         key_file",
+        "line 3: http.cert_file: does not apply by itself; allowed: only with key_file",
         "line 4: http.client_ca_file: found \"\"; allowed: the path of a file, or \
          \"credential:NAME\" for NAME in /etc/outstation/credentials",
         "line 5: http.users_file: found 7; allowed: the path of a file, or \"credential:NAME\" for \
@@ -422,7 +432,8 @@ proptest! {
         key in 0..all_keys().len(),
         value in "(\"[ -!#-\\[\\]-~µ]{0,40}\"|-?[0-9]{1,25}|\\[[a-z\", ]{0,20}\\]|[0-9a-fx_:.-]{1,20})",
     ) {
-        let (section, leaf) = all_keys()[key].path.split_once('.').expect("a section and a key");
+        let (section, key) = &all_keys()[key];
+        let leaf = key.name;
         for head in [format!("[{section}]"), format!("[[{section}]]")] {
             let text = format!("{head}\n{leaf} = {value}\n");
             if let Ok(config) = Config::parse(&text, "any") {

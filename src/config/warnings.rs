@@ -43,14 +43,14 @@ pub fn warnings(config: &Config) -> Vec<String> {
 
 fn of_local_port(http: &Http, warnings: &mut Vec<String>) {
     let Some(listen) = http.listen.filter(|listen| !listen.ip().is_loopback()) else { return };
-    let asks = http.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some());
+    let asks = http.client_ca_file.is_some();
     if http.users_file.is_none() && http.allowed_networks.is_empty() && !asks {
         warnings.push(format!(
             "http.listen `{listen}` lets in everybody who can reach this board: set \
              http.allowed_networks or http.users_file"
         ));
     }
-    if http.users_file.is_some() && http.tls.is_none() {
+    if http.users_file.is_some() && http.tls().is_none() {
         warnings.push(format!(
             "http.listen `{listen}` takes passwords unencrypted: set http.cert_file and http.key_file"
         ));
@@ -62,7 +62,7 @@ fn of_alarms_that_wait(sink: &Sink) -> Option<String> {
     let name = &sink.name;
     let (budget, quiet_hours) = (sink.pace.budget.is_some(), sink.pace.quiet_hours.is_some());
     let key = budget.then_some("budget").or(quiet_hours.then_some("quiet_hours"))?;
-    (sink.pace.lanes.order == Order::AsStored).then(|| {
+    (sink.pace.order == Order::AsStored).then(|| {
         format!(
             "sink `{name}` has a {key} and order = \"as_stored\", which lets no alarm overtake: its \
              alarms wait with the rest; give the alarms a sink that is live_first"
@@ -73,7 +73,7 @@ fn of_alarms_that_wait(sink: &Sink) -> Option<String> {
 fn of_sink(sink: &Sink, warnings: &mut Vec<String>) {
     let name = &sink.name;
     let Addresses::Fixed(urls) = &sink.addresses else { return };
-    let Exposure { secret, tls, schemes: [plain, encrypted] } = sink.settings.exposure();
+    let Exposure { secret, tls, schemes: [plain, encrypted] } = sink.kind.settings.exposure();
     let open: Vec<&Uri> = urls.iter().filter(|url| url.scheme_str() != Some(encrypted)).collect();
     if let Some(secret) = secret {
         for host in open.iter().filter(|url| !is_loopback(url)).filter_map(|url| url.host()) {
@@ -85,7 +85,7 @@ fn of_sink(sink: &Sink, warnings: &mut Vec<String>) {
     if let Some(key) = tls.filter(|_| open.len() == urls.len()) {
         warnings.push(format!("sink `{name}` has a {key} but an {plain} URL: it has no effect"));
     }
-    if let Some(doubt) = sink.settings.doubts(urls) {
+    if let Some(doubt) = sink.kind.settings.doubts(urls) {
         warnings.push(format!("sink `{name}` {doubt}"));
     }
 }

@@ -6,14 +6,13 @@ use std::path::Path;
 use super::part::alarm::{self, Alarm};
 use super::part::daemon::{Device, Log, Supervisor, Telemetry};
 use super::part::http::Http;
-use super::part::pace::Pace;
-use super::part::url::Addresses;
 use super::port::{self, Port};
 use super::reader::error::ConfigError;
-use super::reader::keys::{Catalogue, Key};
+use super::reader::keys::{Catalogue, SectionKeys};
 use super::reader::print::Printer;
 use super::reader::section::Section;
 use super::reader::source::{self, Source};
+use super::reader::table::{self, Table};
 use super::sink::{self, Sink};
 
 /// Everything a configuration file says, checked, with defaults where it is silent.
@@ -39,9 +38,9 @@ impl Config {
 
     /// Checks a text; `origin` is how messages call it.
     pub fn parse(text: &str, origin: &str) -> Result<Self, ConfigError> {
-        let keys = catalogue();
+        let keys = Catalogue(sections());
         let source = Source::new(text, &keys);
-        let config = source.table().and_then(|table| Self::read(&Section::root(&source, &table)));
+        let config = source.table().map(|table| Self::read(&Section::root(&source, &table)));
         match (config, source.into_problems()) {
             (Some(config), problems) if problems.is_empty() => Ok(config),
             (_, problems) => Err(ConfigError::Invalid { origin: origin.to_owned(), problems }),
@@ -52,18 +51,35 @@ impl Config {
     #[must_use]
     pub fn to_toml(&self) -> String {
         let mut to = Printer::default();
-        self.device.print(&mut to);
-        self.log.print(&mut to);
-        self.http.print(&mut to);
-        self.telemetry.print(&mut to);
-        self.supervisor.print(&mut to);
+        print("[device]", &self.device, &mut to);
+        print("[log]", &self.log, &mut to);
+        print("[http]", &self.http, &mut to);
+        print("[telemetry]", &self.telemetry, &mut to);
+        print("[supervisor]", &self.supervisor, &mut to);
         self.ports.iter().for_each(|port| port.print(&mut to));
-        self.alarms.iter().for_each(|alarm| alarm.print(&mut to));
+        self.alarms.iter().for_each(|alarm| print("[[alarm]]", alarm, &mut to));
         self.sinks.iter().for_each(|sink| sink.print(&mut to));
         to.into_text()
     }
 
-    fn read(root: &Section<'_>) -> Option<Self> {
+    /// The keys that differ and that only a restart changes, such as `log.path`.
+    #[must_use]
+    pub fn restart_needed(&self, new: &Self) -> Vec<String> {
+        fn differing<T: Table + 'static>(section: &str, old: &T, new: &T) -> Vec<String> {
+            let keys = table::restart_needed(old, new).into_iter();
+            keys.map(|key| format!("{section}.{key}")).collect()
+        }
+        [
+            differing("device", &self.device, &new.device),
+            differing("log", &self.log, &new.log),
+            differing("http", &self.http, &new.http),
+            differing("telemetry", &self.telemetry, &new.telemetry),
+            differing("supervisor", &self.supervisor, &new.supervisor),
+        ]
+        .concat()
+    }
+
+    fn read(root: &Section<'_>) -> Self {
         root.refuse_unknown_keys();
         let (ports, sinks) = (root.children("port"), root.children("sink"));
         let alarms = root.children("alarm");
@@ -76,34 +92,41 @@ impl Config {
         refuse_repeats(&ports, "path", Path::new);
         refuse_repeats(&sinks, "name", |name| name);
         alarm::check(&alarms, &ports);
-        // No `?` before all have been read: the mistakes behind the first are wanted too.
-        let ports: Vec<_> = ports.iter().map(Port::read).collect();
-        let alarms: Vec<_> = alarms.iter().map(Alarm::read).collect();
-        let sinks: Vec<_> = sinks.iter().map(Sink::read).collect();
-        Some(Self {
-            device: Device::read(&root.child("device")),
-            log: Log::read(&root.child("log")),
-            http: Http::read(&root.child("http")),
-            telemetry: Telemetry::read(&root.child("telemetry")),
-            supervisor: Supervisor::read(&root.child("supervisor")),
-            ports: ports.into_iter().collect::<Option<_>>()?,
-            alarms: alarms.into_iter().collect::<Option<_>>()?,
-            sinks: sinks.into_iter().collect::<Option<_>>()?,
-        })
+        Self {
+            device: table::read(&root.child("device")),
+            log: table::read(&root.child("log")),
+            http: table::read(&root.child("http")),
+            telemetry: table::read(&root.child("telemetry")),
+            supervisor: table::read(&root.child("supervisor")),
+            ports: ports.iter().map(Port::read).collect(),
+            alarms: alarms.iter().map(Alarm::read).collect(),
+            sinks: sinks.iter().map(Sink::read).collect(),
+        }
     }
 }
 
-/// Every key that a configuration may have.
-#[must_use]
-pub fn all_keys() -> Vec<Key> {
-    catalogue().keys().to_vec()
+fn print<T: Table + 'static>(head: &str, settings: &T, to: &mut Printer) {
+    to.section(head);
+    table::print(settings, to);
 }
 
-fn catalogue() -> Catalogue {
-    let daemon = [Device::KEYS, Log::KEYS, Http::KEYS, Telemetry::KEYS, Supervisor::KEYS];
-    let ports = [Port::KEYS].into_iter().chain(port::keys_of_protocols());
-    let sinks = [Sink::KEYS, Addresses::KEYS, Pace::KEYS].into_iter().chain(sink::keys_of_kinds());
-    Catalogue::of(daemon.into_iter().chain(ports).chain([Alarm::KEYS]).chain(sinks))
+/// Every section of a configuration with its keys, in the order of the shipped file.
+#[must_use]
+pub fn sections() -> Vec<SectionKeys> {
+    fn one<T: Table + 'static>(name: &'static str) -> SectionKeys {
+        let keys = table::keys::<T>();
+        SectionKeys { name, repeated: false, about: T::ABOUT, keys, examples: &[], variants: None }
+    }
+    vec![
+        one::<Device>("device"),
+        one::<Log>("log"),
+        one::<Http>("http"),
+        one::<Telemetry>("telemetry"),
+        one::<Supervisor>("supervisor"),
+        port::section(),
+        SectionKeys { repeated: true, examples: alarm::EXAMPLES, ..one::<Alarm>("alarm") },
+        sink::section(),
+    ]
 }
 
 fn refuse_repeats<'a, K: Ord>(

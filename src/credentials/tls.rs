@@ -44,7 +44,7 @@ pub(crate) fn client_config(files: &TlsFiles) -> Result<ClientConfig, SetupError
         None => builder.with_webpki_roots(),
         Some(path) => builder.with_root_certificates(roots(path)?),
     };
-    let Some((certificate, key)) = &files.identity else {
+    let Some((certificate, key)) = files.identity() else {
         return Ok(builder.with_no_client_auth());
     };
     let (chain, private) = (certificates(certificate)?, private_key(key)?);

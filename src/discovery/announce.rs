@@ -25,7 +25,7 @@ pub fn start(
     let listens = bound.or(config.listen).filter(reachable);
     let Some(listens) = listens.filter(|_| config.announce) else { return };
     let device = Arc::clone(device);
-    let service = if config.tls.is_some() { METRICS_TLS } else { METRICS };
+    let service = if config.tls().is_some() { METRICS_TLS } else { METRICS };
     supervisor.start(Stage::Http, ANNOUNCE, Place::Here, move |pulse, stop| {
         announce(service, Arc::clone(&device), listens, stop, pulse)
     });

@@ -38,7 +38,7 @@ impl Door {
         let key: Vec<u8> = (0..4).flat_map(|_| Clock::entropy().to_ne_bytes()).collect();
         let door = Self {
             networks: http.allowed_networks.clone(),
-            tls: http.tls.as_ref().map(|tls| (tls.clone(), renewed(tls))),
+            tls: http.tls().map(|tls| (tls.clone(), renewed(&tls))),
             users: http.users_file.clone().map(|file| Users::new(file, &key)),
             pace: Mutex::new(Pace::new(Instant::now())),
             refusals: Refusals::default(),
@@ -102,7 +102,7 @@ fn read(files: &ServerTls) -> Result<ServerConfig, SetupError> {
 
 /// Everything that is wrong with the files that `[http]` names.
 pub fn check(http: &Http) -> Vec<SetupError> {
-    let tls = http.tls.as_ref().and_then(|files| read(files).err());
+    let tls = http.tls().and_then(|files| read(&files).err());
     let users = http.users_file.as_deref().map(users::check).unwrap_or_default();
     tls.into_iter().chain(users).collect()
 }

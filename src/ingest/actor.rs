@@ -158,7 +158,7 @@ impl Actor {
     async fn serve_when_there(&mut self) -> Result<(), LogClosed> {
         let mut attempt = 0;
         while !self.ingest.stop.is_requested() {
-            match Port::open(&self.ingest.config.path, &self.ingest.config.line) {
+            match Port::open(&self.ingest.config.path, &self.ingest.config.line_settings()) {
                 Ok(port) => {
                     let opened = Instant::now();
                     self.opened();

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::interface::Protocol;
-use crate::config::reader::keys::Keys;
+use crate::config::reader::keys::Example;
 use crate::config::reader::print::Printer;
 use crate::config::reader::section::Section;
 use crate::config::reader::settings::{Comparable, Settings};
+use crate::config::reader::table::AnyTable;
 
 /// A protocol, before a port is set up to speak it.
 #[derive(Debug)]
@@ -15,9 +16,11 @@ pub(crate) struct ProtocolKind {
     /// As `framing` has it in the configuration.
     pub(crate) name: &'static str,
     /// Its keys. They mean nothing to other protocols, unless those have them too.
-    pub(crate) keys: Keys,
-    /// Reads its keys. None: mistakes were reported to the section.
-    pub(crate) read: fn(&Section<'_>) -> Option<AnyProtocolSettings>,
+    pub(crate) table: AnyTable,
+    /// What the shipped configuration shows of it.
+    pub(crate) examples: &'static [Example],
+    /// Reads its keys; mistakes are reported to the section.
+    pub(crate) read: fn(&Section<'_>) -> AnyProtocolSettings,
 }
 
 /// A protocol as a configuration has set it up.

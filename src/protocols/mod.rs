@@ -25,3 +25,10 @@ use kind::ProtocolKind;
 
 /// In the order in which they are offered to a person.
 pub(crate) const PROTOCOLS: &[&ProtocolKind] = &[&postcard::KIND, &lines::KIND];
+
+/// The protocol of a port before its section is read.
+impl Default for Framing {
+    fn default() -> Self {
+        postcard::framing()
+    }
+}

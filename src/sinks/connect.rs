@@ -16,10 +16,10 @@ pub fn connector(
     clock: &Clock,
     log: watch::Receiver<LogStatus>,
 ) -> Connector {
-    sink.settings.connector(SinkContext {
+    sink.kind.settings.connector(SinkContext {
         sink: sink.name.clone(),
         timeout: sink.timeout,
-        order: sink.pace.lanes.order,
+        order: sink.pace.order,
         wire: wire.clone(),
         clock: clock.clone(),
         log,
@@ -28,10 +28,10 @@ pub fn connector(
 
 /// Finds what would keep a sink from ever sending.
 pub fn check(sink: &Sink) -> Result<(), SetupError> {
-    sink.settings.check()
+    sink.kind.settings.check()
 }
 
 /// What a reading of one or two channels takes in this sink's encoding, unless it is the stored one.
 pub fn bytes_per_reading(sink: &Sink) -> Option<u64> {
-    sink.settings.bytes_per_reading()
+    sink.kind.settings.bytes_per_reading()
 }

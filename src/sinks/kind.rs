@@ -9,10 +9,11 @@ use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::config::part::url::{Addresses, Exposure, Scheme};
-use crate::config::reader::keys::Keys;
+use crate::config::reader::keys::Example;
 use crate::config::reader::print::Printer;
 use crate::config::reader::section::Section;
 use crate::config::reader::settings::{Comparable, Settings};
+use crate::config::reader::table::AnyTable;
 use crate::credentials::SetupError;
 use crate::domain::model::endpoint::Endpoint;
 use crate::domain::policy::lanes::Order;
@@ -26,8 +27,10 @@ pub(crate) struct SinkKind {
     /// How its readings leave unless `order` says otherwise.
     pub(crate) order: Order,
     /// Its keys. They mean nothing to other kinds, unless those have them too.
-    pub(crate) keys: Keys,
-    /// Reads its keys; mistakes are reported to the section, and a default stands in their place.
+    pub(crate) table: AnyTable,
+    /// What the shipped configuration shows of it.
+    pub(crate) examples: &'static [Example],
+    /// Reads its keys; mistakes are reported to the section.
     pub(crate) read: fn(&Section<'_>) -> AnySinkSettings,
 }
 
@@ -96,6 +99,14 @@ impl SinkContext {
 }
 
 pub(crate) type AnySinkSettings = Settings<dyn SinkSettings>;
+
+/// The kind of one sink, as its section chooses it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SinkChoice {
+    /// The name of the kind.
+    pub name: &'static str,
+    pub(crate) settings: AnySinkSettings,
+}
 
 impl AnySinkSettings {
     pub(super) fn of(settings: impl SinkSettings + 'static) -> Self {

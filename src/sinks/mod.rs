@@ -19,10 +19,10 @@ mod prometheus;
 
 pub use kind::Connector;
 
-use kind::SinkKind;
+use kind::{SinkChoice, SinkKind};
 
 /// A kind of sink by its name in the configuration, which is that of its cargo feature as well.
-pub(crate) struct Row {
+pub(crate) struct SinkRow {
     pub(crate) name: &'static str,
     /// None: this build was made without it.
     pub(crate) kind: Option<&'static SinkKind>,
@@ -34,14 +34,21 @@ macro_rules! optional {
         let kind = Some(&$kind);
         #[cfg(not(feature = $name))]
         let kind = None;
-        Row { name: $name, kind }
+        SinkRow { name: $name, kind }
     }};
 }
 
 /// In the order in which they are offered to a person.
-pub(crate) const KINDS: &[Row] = &[
-    Row { name: "http", kind: Some(&http::KIND) },
+pub(crate) const KINDS: &[SinkRow] = &[
+    SinkRow { name: "http", kind: Some(&http::KIND) },
     optional!("mqtt", mqtt::KIND),
     optional!("prometheus", prometheus::KIND),
     optional!("nats", nats::KIND),
 ];
+
+/// The kind of a sink before its section is read.
+impl Default for SinkChoice {
+    fn default() -> Self {
+        Self { name: "http", settings: http::settings() }
+    }
+}

@@ -124,7 +124,7 @@ impl TlsFault {
     /// What the server has against us.
     fn of_alert(alert: AlertDescription, files: &TlsFiles) -> Option<Self> {
         use AlertDescription as A;
-        let shown = files.identity.is_some();
+        let shown = files.identity().is_some();
         Some(match alert {
             A::CertificateRequired => Self::NoCertificate(alert),
             A::HandshakeFailure | A::BadCertificate | A::CertificateUnknown | A::AccessDenied

@@ -47,6 +47,7 @@ mod reload;
 #[cfg(feature = "prometheus")]
 mod remote_write;
 mod restart;
+mod schema;
 #[cfg(all(feature = "mdns", feature = "prometheus"))]
 mod scrape;
 mod several;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 mod circles;
 mod claims;
+mod generated;
 mod graph;
 mod journal;
 mod layers;

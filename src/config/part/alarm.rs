@@ -1,67 +1,82 @@
 //! `[[alarm]]`: which readings of a port are alarms.
 
-use crate::config::reader::keys::{Key, key};
-use crate::config::reader::kind::{boolean, field, name, quantity};
-use crate::config::reader::print::Printer;
+use crate::config::reader::field::{default, optional, required};
+use crate::config::reader::keys::Example;
 use crate::config::reader::section::Section;
+use crate::config::reader::syntax::{boolean, field_name, name, quantity};
+use crate::config::reader::table::{self, settings};
 use crate::domain::policy::alarm::{Rule, When};
 
 /// For one port. Each costs a look at every reading of the port, and a state for every sensor.
 const ALARMS_PER_PORT: usize = 32;
+/// The keys that go with numbers only.
+const OF_NUMBERS: &[&str] = &["above", "below", "change", "hysteresis"];
 
-#[derive(Clone, Debug, PartialEq)]
-pub struct Alarm {
-    pub port: String,
-    pub rule: Rule,
+settings! {
+    /// Which readings of a port are alarms: one `[[alarm]]` for each rule, at most 32 for a port. An alarm is
+    /// committed and sent at once, before everything else. The reading that enters the alarm state is one, and
+    /// the one that leaves it; those in between are not. An input that flutters gives four alarms in a row,
+    /// then one in ten seconds.
+    pub struct Alarm {
+        /// The port whose readings are watched.
+        pub port: String = required(name(32)).example("\"weather\"");
+
+        /// The sensor whose readings are watched.
+        pub sensor: Option<String> = optional("every sensor of the port", field_name()).example("\"roof\"");
+
+        /// The channel that makes a reading an alarm.
+        pub channel: String = required(field_name()).example("\"wind\"");
+
+        /// Upper threshold: an alarm when the channel rises above it, and when it is back.
+        pub above: Option<f64> = optional("no upper threshold", quantity(f64::MIN)).example("25.0");
+
+        /// Lower threshold: an alarm when the channel falls below it, and when it is back.
+        pub below: Option<f64> = optional("no lower threshold", quantity(f64::MIN)).example("-1.0");
+
+        /// How far inside a threshold the channel must be to be back.
+        pub hysteresis: f64 =
+            default(0.0, quantity(0.0)).only_with(&["above", "below"]).example("2.0");
+
+        /// An alarm when the channel is so far from its value at the last alarm, or from its first.
+        pub change: Option<f64> =
+            optional("changes are no alarm", quantity(f64::MIN_POSITIVE)).example("10.0");
+
+        /// For a boolean (or 0 and 1): an alarm when the channel becomes this, and when it is back.
+        pub is: Option<bool> =
+            optional("the channel is a number", boolean()).not_with(OF_NUMBERS).example("true");
+    }
 }
+
+/// A number that has thresholds, and a boolean.
+pub(in crate::config) const EXAMPLES: &[Example] =
+    &[&[("above", "25.0")], &[("port", "\"mcu\""), ("channel", "\"door_open\""), ("is", "true")]];
 
 impl Alarm {
-    #[rustfmt::skip]
-    pub(in crate::config) const KEYS: &[Key] = &[
-        key("alarm.port", "required", "the port whose readings are watched"),
-        key("alarm.sensor", "every sensor of the port", "the sensor whose readings are watched"),
-        key("alarm.channel", "required", "the channel that makes a reading an alarm"),
-        key("alarm.above", "no upper threshold", "alarm when it rises above this, and when it is back"),
-        key("alarm.below", "no lower threshold", "alarm when it falls below this, and when it is back"),
-        key("alarm.change", "changes are no alarm", "alarm when it is so far from what was told last"),
-        key("alarm.hysteresis", "it is back at the threshold itself", "how far inside a threshold it is back"),
-        key("alarm.is", "the channel is a number", "alarm when a boolean becomes this, and when it is back"),
-    ];
-
-    pub(in crate::config) fn read(from: &Section<'_>) -> Option<Self> {
-        let port = from.required("port", &name(32));
-        let sensor = from.optional("sensor", &field());
-        let channel = from.required("channel", &field());
-        let when = read_when(from);
-        Some(Self { port: port?, rule: Rule { sensor, channel: channel?, when: when? } })
+    pub(in crate::config) fn read(from: &Section<'_>) -> Self {
+        let alarm: Self = table::read(from);
+        if !["above", "below", "change", "is"].iter().any(|key| from.has(key)) {
+            let problem = "missing; allowed: one of above, below, change (for numbers) or is";
+            from.report("above", problem.to_owned());
+        }
+        let limits = alarm.above.zip(alarm.below);
+        if let Some((above, below)) = limits.filter(|(above, below)| below >= above) {
+            let problem = format!("found {below:?}; allowed: less than above, which is {above:?}");
+            from.report("below", problem);
+        }
+        alarm
     }
 
-    pub(in crate::config) fn print(&self, to: &mut Printer) {
-        let Rule { sensor, channel, when } = &self.rule;
-        to.section("[[alarm]]");
-        to.text("port", &self.port);
-        match sensor {
-            Some(sensor) => to.text("sensor", sensor),
-            None => to.unset("sensor", "every sensor of the port"),
-        }
-        to.text("channel", channel);
-        match when {
-            When::Is(is) => to.bare("is", is),
-            When::Number { above, below, hysteresis, change } => {
-                let limits = [("above", above), ("below", below), ("change", change)];
-                for (key, limit) in limits {
-                    // The debug form of a number is TOML, whatever its size.
-                    limit.iter().for_each(|limit| to.bare(key, format!("{limit:?}")));
-                }
-                if above.is_some() || below.is_some() {
-                    to.bare("hysteresis", format!("{hysteresis:?}"));
-                }
-            }
-        }
+    pub(crate) fn rule(&self) -> Rule {
+        let Self { sensor, channel, above, below, hysteresis, change, is, .. } = self.clone();
+        let when = match is {
+            Some(is) => When::Is(is),
+            None => When::Number { above, below, hysteresis, change },
+        };
+        Rule { sensor, channel, when }
     }
 }
 
-/// What needs more than one section to be seen.
+/// Finds what needs more than one section to be seen.
 pub(in crate::config) fn check(alarms: &[Section<'_>], ports: &[Section<'_>]) {
     let names: Vec<&str> = ports.iter().filter_map(|port| port.text("name")).collect();
     let mut counts = std::collections::BTreeMap::new();
@@ -81,30 +96,4 @@ pub(in crate::config) fn check(alarms: &[Section<'_>], ports: &[Section<'_>]) {
             alarm.report("port", problem);
         }
     }
-}
-
-fn read_when(from: &Section<'_>) -> Option<When> {
-    let is = from.optional("is", &boolean());
-    let limit = |key| from.optional(key, &quantity(f64::MIN));
-    let (above, below) = (limit("above"), limit("below"));
-    let hysteresis = from.or("hysteresis", 0.0, &quantity(0.0));
-    let change = from.optional("change", &quantity(f64::MIN_POSITIVE));
-    if from.has("is") {
-        let others = ["above", "below", "hysteresis", "change"];
-        from.refuse(&others, "a boolean channel", "a number, and without is");
-        return is.map(When::Is);
-    }
-    if !["above", "below", "change"].iter().any(|key| from.has(key)) {
-        let problem = "missing; allowed: one of above, below, change (for numbers) or is";
-        from.report("above", problem.to_owned());
-        return None;
-    }
-    if !from.has("above") && !from.has("below") {
-        from.refuse(&["hysteresis"], "an alarm without threshold", "above or below");
-    }
-    if let Some((above, below)) = above.zip(below).filter(|(above, below)| below >= above) {
-        let problem = format!("found {below:?}; allowed: less than above, which is {above:?}");
-        from.report("below", problem);
-    }
-    Some(When::Number { above, below, hysteresis, change })
 }

@@ -3,18 +3,19 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::config::reader::kind::{Kind, to_path};
+use crate::config::reader::syntax::{Syntax, to_path, write_path};
 
 /// Where credentials come from. The unit hands over what is in it, and each under this prefix.
 const FOLDER: &str = "/etc/outstation/credentials";
 const PREFIX: &str = "credential_";
 
-pub(crate) fn secret_file() -> Kind<PathBuf> {
+pub(crate) fn secret_file() -> Syntax<PathBuf> {
     let allowed = format!("the path of a file, or \"credential:NAME\" for NAME in {FOLDER}");
-    Kind::text(allowed, |text| match text.strip_prefix("credential:") {
+    let read = |text: &str| match text.strip_prefix("credential:") {
         Some(name) => is_name(name).then(|| place(std::env::var_os("CREDENTIALS_DIRECTORY"), name)),
         None => to_path(text),
-    })
+    };
+    Syntax::text(allowed, read, write_path)
 }
 
 /// A command that root runs by hand finds the original.

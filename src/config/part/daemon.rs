@@ -4,125 +4,59 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::reader::keys::{Key, key};
-use crate::config::reader::kind::{
-    Kind, Names, boolean, bytes, choice, duration, integer, name, path,
+use crate::config::reader::field::{default, optional};
+use crate::config::reader::syntax::{
+    Names, Syntax, boolean, bytes, choice, duration, integer, name, path,
 };
-use crate::config::reader::print::Printer;
-use crate::config::reader::section::Section;
+use crate::config::reader::table::settings;
 use crate::telemetry::{LogFilter, LogFormat};
 
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Device {
-    /// `None`: derived from the machine id.
-    pub id: Option<String>,
-}
+const HOUR: Duration = Duration::from_secs(3600);
 
-impl Device {
-    #[rustfmt::skip]
-    pub(in crate::config) const KEYS: &[Key] = &[
-        key("device.id", "derived from the machine id", "name of this board in every reading"),
-    ];
-
-    pub(in crate::config) fn read(from: &Section<'_>) -> Self {
-        Self { id: from.optional("id", &name(64)) }
-    }
-
-    pub(in crate::config) fn print(&self, to: &mut Printer) {
-        to.section("[device]");
-        match &self.id {
-            Some(id) => to.text("id", id),
-            None => to.unset("id", "derived from the machine id"),
-        }
+settings! {
+    /// The board.
+    pub struct Device {
+        /// Name of this board in every reading. Boards cloned from one image may share their machine id, so
+        /// name them. A new name is a new device to the receiver.
+        pub id: Option<String> = optional("it is derived from the machine id", name(64))
+            .example("\"pump-7\"")
+            .needs_restart();
     }
 }
 
-/// The event log.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Log {
-    pub path: PathBuf,
-    pub commit_interval: Duration,
-    /// Of the lane `alarm`.
-    pub alarm_commit_interval: Duration,
-    /// Of the lane `backfill`. `None`: that of the others.
-    pub backfill_commit_interval: Option<Duration>,
-    pub commit_readings: usize,
-    pub max_bytes: u64,
-    pub retain_delivered: bool,
-}
+settings! {
+    /// The event log, which keeps every reading until all sinks have it.
+    pub struct Log {
+        /// File of the event log, on storage that survives a power cut. Under the unit that ships it stays in
+        /// `/var/lib/outstation`: nothing else can be written. A larger medium is mounted at
+        /// `/var/lib/private/outstation`, to which that links; systemd hands it to the daemon at start.
+        pub path: PathBuf = default(PathBuf::from("/var/lib/outstation/log.db"), path()).needs_restart();
 
-impl Default for Log {
-    fn default() -> Self {
-        Self {
-            path: PathBuf::from("/var/lib/outstation/log.db"),
-            commit_interval: Duration::from_secs(1),
-            alarm_commit_interval: Duration::ZERO,
-            backfill_commit_interval: None,
-            commit_readings: 16_384,
-            max_bytes: 256 << 20,
-            retain_delivered: false,
-        }
-    }
-}
-
-impl Log {
-    #[rustfmt::skip]
-    pub(in crate::config) const KEYS: &[Key] = &[
-        key("log.path", "\"/var/lib/outstation/log.db\"", "file of the event log"),
-        key("log.commit_interval", "\"1s\"", "longest time before readings are committed; what a power cut may cost"),
-        key("log.alarm_commit_interval", "\"0s\"", "the same for alarms; \"0s\" commits each at once"),
-        key("log.backfill_commit_interval", "commit_interval holds", "the same for what may wait"),
-        key("log.commit_readings", "16384", "commit earlier once this many readings wait"),
-        key("log.max_bytes", "268435456", "most bytes the log takes on disk; when full, the oldest readings go"),
-        key("log.retain_delivered", "false", "keep delivered readings for inspection while there is room"),
-    ];
-
-    pub(in crate::config) fn read(from: &Section<'_>) -> Self {
-        let default = Self::default();
+        /// Longest time before readings are committed to flash. A power cut costs at most this and the tenth
+        /// of a second in which a port gathers; a longer interval wears the flash less.
         // Below 10 ms the flash wears for nothing; past an hour a power cut costs too much.
-        let interval = duration(Duration::from_millis(10)..=Duration::from_secs(3600));
-        let at_once = duration(Duration::ZERO..=Duration::from_secs(3600));
-        Self {
-            path: from.or("path", default.path, &path()),
-            commit_interval: from.or("commit_interval", default.commit_interval, &interval),
-            alarm_commit_interval: from.or(
-                "alarm_commit_interval",
-                default.alarm_commit_interval,
-                &at_once,
-            ),
-            backfill_commit_interval: from.optional("backfill_commit_interval", &interval),
-            // Half of what a segment can hold.
-            commit_readings: from.or(
-                "commit_readings",
-                default.commit_readings,
-                &integer(1..=32_768),
-            ),
-            // Below 8 MiB the journal and what is kept free for emergencies would be most of it.
-            max_bytes: from.or("max_bytes", default.max_bytes, &bytes(8 << 20..=1 << 40)),
-            retain_delivered: from.or("retain_delivered", default.retain_delivered, &boolean()),
-        }
-    }
+        pub commit_interval: Duration =
+            default(Duration::from_secs(1), duration(Duration::from_millis(10)..=HOUR));
 
-    pub(in crate::config) fn print(&self, to: &mut Printer) {
-        to.section("[log]");
-        to.path("path", &self.path);
-        to.duration("commit_interval", self.commit_interval);
-        to.duration("alarm_commit_interval", self.alarm_commit_interval);
-        match self.backfill_commit_interval {
-            Some(interval) => to.duration("backfill_commit_interval", interval),
-            None => to.unset("backfill_commit_interval", "commit_interval holds"),
-        }
-        to.bare("commit_readings", self.commit_readings);
-        to.bare("max_bytes", self.max_bytes);
-        to.bare("retain_delivered", self.retain_delivered);
-    }
-}
+        /// The same for readings in the lane `alarm`; `"0s"` commits each at once.
+        pub alarm_commit_interval: Duration = default(Duration::ZERO, duration(Duration::ZERO..=HOUR));
 
-/// What the daemon says about itself, and how.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Telemetry {
-    pub level: LogFilter,
-    pub log_format: LogFormat,
+        /// The same for readings in the lane `backfill`, which may wait.
+        pub backfill_commit_interval: Option<Duration> =
+            optional("commit_interval holds", duration(Duration::from_millis(10)..=HOUR)).example("\"1m\"");
+
+        /// Commit earlier once this many readings wait. It bounds memory at high rates.
+        // At most half of what a segment can hold.
+        pub commit_readings: usize = default(16_384, integer(1..=32_768));
+
+        /// Most bytes the log takes on disk, with its journal and a damaged log set aside. When it is full,
+        /// delivered readings go first, then the oldest; what goes undelivered is counted as lost.
+        // Below 8 MiB the journal and what is kept free for emergencies would be most of it.
+        pub max_bytes: u64 = default(256 << 20, bytes(8 << 20..=1 << 40));
+
+        /// Keep delivered readings for `outstation log` while there is room.
+        pub retain_delivered: bool = default(false, boolean());
+    }
 }
 
 const LOG_FORMATS: Names<LogFormat> = &[
@@ -132,54 +66,29 @@ const LOG_FORMATS: Names<LogFormat> = &[
     ("json", LogFormat::Json),
 ];
 
-impl Telemetry {
-    #[rustfmt::skip]
-    pub(in crate::config) const KEYS: &[Key] = &[
-        key("telemetry.level", "\"info\"", "least severe level logged, with exceptions by target"),
-        key("telemetry.log_format", "\"auto\"", "where and how logs are written"),
-    ];
+settings! {
+    /// The messages of the daemon.
+    pub struct Telemetry {
+        /// Least severe level that is logged. Exceptions by target follow after commas.
+        pub level: LogFilter = default(
+            LogFilter::default(),
+            Syntax::text(LogFilter::ALLOWED, |text| text.parse().ok(), LogFilter::to_string),
+        );
 
-    pub(in crate::config) fn read(from: &Section<'_>) -> Self {
-        let default = Self::default();
-        let level = Kind::text(LogFilter::ALLOWED, |text| text.parse().ok());
-        Self {
-            level: from.or("level", default.level, &level),
-            log_format: from.or("log_format", default.log_format, &choice(LOG_FORMATS)),
-        }
-    }
-
-    pub(in crate::config) fn print(&self, to: &mut Printer) {
-        to.section("[telemetry]");
-        to.text("level", &self.level);
-        to.name("log_format", &self.log_format, LOG_FORMATS);
+        /// Where and how messages are written: `"auto"` (to journald under systemd, otherwise as text),
+        /// `"journald"`, `"text"` or `"json"` (both to stderr).
+        pub log_format: LogFormat = default(LogFormat::Auto, choice(LOG_FORMATS)).needs_restart();
     }
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub struct Supervisor {
-    pub shutdown_deadline: Duration,
-}
-
-impl Default for Supervisor {
-    fn default() -> Self {
-        Self { shutdown_deadline: Duration::from_secs(5) }
-    }
-}
-
-impl Supervisor {
-    #[rustfmt::skip]
-    pub(in crate::config) const KEYS: &[Key] = &[
-        key("supervisor.shutdown_deadline", "\"5s\"", "time to drain after SIGTERM"),
-    ];
-
-    pub(in crate::config) fn read(from: &Section<'_>) -> Self {
-        let deadline = duration(Duration::from_millis(100)..=Duration::from_secs(300));
-        let default = Self::default().shutdown_deadline;
-        Self { shutdown_deadline: from.or("shutdown_deadline", default, &deadline) }
-    }
-
-    pub(in crate::config) fn print(&self, to: &mut Printer) {
-        to.section("[supervisor]");
-        to.duration("shutdown_deadline", self.shutdown_deadline);
+settings! {
+    /// How the parts of the daemon are ended.
+    pub struct Supervisor {
+        /// Time to drain after SIGTERM before the parts that are late are named and left. Keep it below
+        /// `TimeoutStopSec` of the systemd unit.
+        pub shutdown_deadline: Duration = default(
+            Duration::from_secs(5),
+            duration(Duration::from_millis(100)..=Duration::from_secs(300)),
+        );
     }
 }

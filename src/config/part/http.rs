@@ -1,42 +1,76 @@
-//! `[http]`: where the local port listens, and whom it lets in.
+//! `[http]`: where the local port listens, and which clients it lets in.
 //!
-//! The keys are named as in the web configuration of Prometheus' own exporters; the users stand in a
-//! file of their own, as `htpasswd` writes it, because hashes are secrets and this file is printed.
+//! The keys are named as in the web configuration of Prometheus' own exporters. The users stand in a file
+//! of their own, as `htpasswd` writes it, because hashes are secrets and this file is printed.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use toml::de::DeValue;
-
 use super::credential::secret_file;
 use super::network::{Network, networks};
-use crate::config::reader::keys::{Key, key};
-use crate::config::reader::kind::{Kind, Refusal, boolean, integer, listen};
-use crate::config::reader::print::Printer;
-use crate::config::reader::section::Section;
+use crate::config::reader::field::{collection, default, optional};
+use crate::config::reader::syntax::{Refusal, Syntax, boolean, integer, listen};
+use crate::config::reader::table::settings;
 
-/// The local port for health, metrics and status.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Http {
-    /// `None`: there is no local port.
-    pub listen: Option<SocketAddr>,
-    pub connections_max: usize,
-    /// Told to the local network by multicast DNS.
-    pub announce: bool,
-    /// Besides the board itself. Empty: everybody.
-    pub allowed_networks: Vec<Network>,
-    /// `None`: it speaks plain HTTP.
-    pub tls: Option<ServerTls>,
-    /// Lines `name:hash`. `None`: nobody is asked for a password.
-    pub users_file: Option<PathBuf>,
+settings! {
+    /// The local port, which answers `/health`, `/ready`, `/metrics` and `/status`.
+    pub struct Http {
+        /// Address of the local port, or `"off"`. The default serves this board alone; `"0.0.0.0:9437"` serves
+        /// the whole network, with the restrictions that follow.
+        pub listen: Option<SocketAddr> = default(Some((Ipv4Addr::LOCALHOST, 9437).into()), listen());
+
+        /// Connections served at once. With more, the oldest of the address that has most is closed, so that
+        /// one client can neither exhaust the board nor lock others out.
+        pub connections_max: usize = default(16, integer(1..=256));
+
+        /// Networks and addresses that are let in; the board itself always is.
+        pub allowed_networks: Vec<Network> = collection("every address is let in", networks())
+            .example("[\"192.168.1.0/24\", \"fd00::/8\"]");
+
+        /// File of the certificate, in PEM. With certificate and key the port speaks HTTPS alone. A renewed
+        /// file is used at once, a renewed credential after a restart.
+        pub cert_file: Option<PathBuf> = optional("it speaks plain HTTP", secret_file())
+            .only_with(&["key_file"])
+            .example("\"credential:http.pem\"");
+
+        /// File of the certificate's private key, in PEM. It must not be readable for everybody.
+        pub key_file: Option<PathBuf> = optional("it speaks plain HTTP", secret_file())
+            .only_with(&["cert_file"])
+            .example("\"credential:http.key\"");
+
+        /// File of authorities, in PEM: only clients that show a certificate of theirs are let in.
+        pub client_ca_file: Option<PathBuf> = optional("clients show no certificate", secret_file())
+            .only_with(&["cert_file"])
+            .example("\"/etc/outstation/clients.pem\"");
+
+        /// File of names and passwords, a line `name:hash` each, as `htpasswd -nBC 10 NAME` prints it: bcrypt
+        /// with a cost of at most 12. It must not be readable for everybody. A change holds at once, of a
+        /// credential after a restart.
+        pub users_file: Option<PathBuf> = optional("no client is asked for a password", secret_file())
+            .example("\"credential:http.users\"");
+
+        /// Announce the port on the local network by multicast DNS (`_prometheus-http._tcp`, or
+        /// `_prometheus-https._tcp` with TLS), so that `outstation discover` lists this board. It needs a
+        /// `listen` that the network can reach, and a program built with the feature `mdns`.
+        pub announce: bool = default(false, announce());
+    }
 }
 
+/// The files with which the local port speaks HTTPS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerTls {
     pub cert_file: PathBuf,
     pub key_file: PathBuf,
     /// Only clients for which this authority vouches are let in.
     pub client_ca_file: Option<PathBuf>,
+}
+
+impl Http {
+    /// `None` if it speaks plain HTTP.
+    pub(crate) fn tls(&self) -> Option<ServerTls> {
+        let (cert_file, key_file) = self.cert_file.clone().zip(self.key_file.clone())?;
+        Some(ServerTls { cert_file, key_file, client_ca_file: self.client_ca_file.clone() })
+    }
 }
 
 impl ServerTls {
@@ -46,86 +80,8 @@ impl ServerTls {
     }
 }
 
-impl Default for Http {
-    fn default() -> Self {
-        Self {
-            listen: Some((Ipv4Addr::LOCALHOST, 9437).into()),
-            connections_max: 16,
-            announce: false,
-            allowed_networks: Vec::new(),
-            tls: None,
-            users_file: None,
-        }
-    }
-}
-
-impl Http {
-    #[rustfmt::skip]
-    pub(in crate::config) const KEYS: &[Key] = &[
-        key("http.listen", "\"127.0.0.1:9437\"", "address of health, metrics and status, or \"off\""),
-        key("http.connections_max", "16", "connections served at once; with more, one of whoever has most is closed"),
-        key("http.allowed_networks", "every address is let in", "networks that are let in, besides the board itself"),
-        key("http.cert_file", "it speaks plain HTTP", "file of its certificate in PEM; with it, it speaks HTTPS alone"),
-        key("http.key_file", "it speaks plain HTTP", "file of the certificate's private key, in PEM"),
-        key("http.client_ca_file", "clients show no certificate", "file of the authorities whose clients are let in, in PEM"),
-        key("http.users_file", "nobody is asked for a password", "file of lines `name:hash`, as `htpasswd -nBC 10 NAME` prints them"),
-        key("http.announce", "false", "tell the local network of it by multicast DNS, for `outstation discover`"),
-    ];
-
-    pub(in crate::config) fn read(from: &Section<'_>) -> Self {
-        let default = Self::default();
-        let needs =
-            [("cert_file", "key_file"), ("key_file", "cert_file"), ("client_ca_file", "cert_file")];
-        for (key, needed) in needs.into_iter().filter(|(_, needed)| !from.has(needed)) {
-            from.refuse(&[key], &format!("a local port without {needed}"), needed);
-        }
-        let identity = from
-            .optional("cert_file", &secret_file())
-            .zip(from.optional("key_file", &secret_file()));
-        let client_ca_file = from.optional("client_ca_file", &secret_file());
-        Self {
-            listen: from.or("listen", default.listen, &listen()),
-            connections_max: from.or("connections_max", default.connections_max, &integer(1..=256)),
-            announce: from.or("announce", default.announce, &announce()),
-            allowed_networks: from.or("allowed_networks", Vec::new(), &networks()),
-            tls: identity.map(|(cert_file, key_file)| ServerTls {
-                cert_file,
-                key_file,
-                client_ca_file,
-            }),
-            users_file: from.optional("users_file", &secret_file()),
-        }
-    }
-
-    pub(in crate::config) fn print(&self, to: &mut Printer) {
-        to.section("[http]");
-        match self.listen {
-            Some(address) => to.text("listen", address),
-            None => to.text("listen", "off"),
-        }
-        to.bare("connections_max", self.connections_max);
-        to.bare("announce", self.announce);
-        match self.allowed_networks.as_slice() {
-            [] => to.unset("allowed_networks", "every address is let in"),
-            networks => {
-                let networks: Vec<_> = networks.iter().map(Network::to_string).collect();
-                to.list("allowed_networks", &networks);
-            }
-        }
-        let tls = self.tls.as_ref();
-        let clients = tls.and_then(|tls| tls.client_ca_file.as_deref());
-        to.file("cert_file", tls.map(|tls| &*tls.cert_file), "it speaks plain HTTP");
-        to.file("key_file", tls.map(|tls| &*tls.key_file), "it speaks plain HTTP");
-        to.file("client_ca_file", clients, "clients show no certificate");
-        to.file("users_file", self.users_file.as_deref(), "nobody is asked for a password");
-    }
-}
-
-fn announce() -> Kind<bool> {
-    let Kind { allowed, read } = boolean();
-    let read = move |value: &DeValue<'_>| match read(value)? {
-        true if !cfg!(feature = "mdns") => Err(Refusal::left_out("true", "mdns")),
-        announce => Ok(announce),
-    };
-    Kind { allowed, read: Box::new(read) }
+fn announce() -> Syntax<bool> {
+    let is_left_out = |announce: &bool| *announce && !cfg!(feature = "mdns");
+    boolean()
+        .refusing(move |announce| is_left_out(announce).then(|| Refusal::left_out("true", "mdns")))
 }

@@ -5,76 +5,53 @@
 use std::path::PathBuf;
 
 use hyper::header::{HeaderName, HeaderValue};
+use serde_json::json;
 use toml::de::DeValue;
 
 use super::credential::secret_file;
 use super::tls_files::TlsFiles;
 use super::url::Exposure;
-use crate::config::reader::keys::{Key, key};
-use crate::config::reader::kind::{Kind, Refusal, found};
-use crate::config::reader::print::Printer;
-use crate::config::reader::section::Section;
+use crate::config::reader::field::{collection, optional};
+use crate::config::reader::print::table;
+use crate::config::reader::syntax::{Refusal, Syntax, found};
+use crate::config::reader::table::settings;
 
 /// A gateway wants two or three; all of them go with every request.
 const HEADERS_MAX: usize = 32;
 const VALUE_BYTES_MAX: usize = 1024;
 
-/// Besides those of [`TlsFiles`].
-#[rustfmt::skip]
-pub(crate) const KEYS: &[Key] = &[
-    key("sink.token_file", "no token is sent", "file with a bearer token"),
-    key("sink.username", "no password is sent", "name for basic authentication"),
-    key("sink.password_file", "no password is sent", "file with the password that belongs to username"),
-    key("sink.headers", "none are added", "headers of every request, without secrets"),
-    key("sink.headers_file", "none are added", "file of headers that hold secrets, a line `Name: value` each"),
-];
+settings! {
+    /// What every request of a sink has in common.
+    pub struct Access {
+        /// File with a bearer token. A file that is named by its path is read again when it changes, a
+        /// credential at a restart.
+        pub token_file: Option<PathBuf> = optional("requests carry no token", secret_file())
+            .not_with(&["username"])
+            .example("\"credential:token\"");
 
-/// What every request of a sink has in common.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Access {
-    /// Holds a bearer token.
-    pub token_file: Option<PathBuf>,
-    /// For basic authentication.
-    pub username: Option<String>,
-    pub password_file: Option<PathBuf>,
-    /// No secrets: they are printed.
-    pub headers: Vec<(String, String)>,
-    /// Holds lines `Name: value`.
-    pub headers_file: Option<PathBuf>,
-    pub tls: TlsFiles,
+        /// Name for basic authentication.
+        pub username: Option<String> = optional("requests carry no password", username())
+            .only_with(&["password_file"])
+            .example("\"outstation\"");
+
+        /// File with the password that belongs to `username`, in one line.
+        pub password_file: Option<PathBuf> = optional("requests carry no password", secret_file())
+            .only_with(&["username"])
+            .example("\"credential:password\"");
+
+        /// Headers of every request. They are shown by `outstation check`: secret ones belong in `headers_file`.
+        pub headers: Vec<(String, String)> =
+            collection("none are added", headers()).example("{ X-Site = \"north\" }");
+
+        /// File of headers that hold secrets, a line `Name: value` each.
+        pub headers_file: Option<PathBuf> =
+            optional("no secret headers are added", secret_file()).example("\"credential:headers\"");
+
+        in pub tls: TlsFiles;
+    }
 }
 
 impl Access {
-    pub(crate) fn read(from: &Section<'_>) -> Self {
-        from.refuse_half("username", "password_file");
-        if from.has("token_file") {
-            from.refuse(&["username"], "a sink with token_file", "one of both");
-        }
-        Self {
-            token_file: from.optional("token_file", &secret_file()),
-            username: from.optional("username", &username()),
-            password_file: from.optional("password_file", &secret_file()),
-            headers: from.or("headers", Vec::new(), &headers()),
-            headers_file: from.optional("headers_file", &secret_file()),
-            tls: TlsFiles::read(from),
-        }
-    }
-
-    pub(crate) fn print(&self, to: &mut Printer) {
-        to.file("token_file", self.token_file.as_deref(), "requests carry no token");
-        self.tls.print(to);
-        to.file("password_file", self.password_file.as_deref(), "requests carry no password");
-        to.file("headers_file", self.headers_file.as_deref(), "no secret headers are added");
-        match &self.username {
-            Some(name) => to.text("username", name),
-            None => to.unset("username", "requests carry no password"),
-        }
-        match self.headers.as_slice() {
-            [] => to.unset("headers", "none are added"),
-            headers => to.table("headers", headers),
-        }
-    }
-
     pub(crate) fn exposure(&self) -> Exposure {
         let secrets = [&self.token_file, &self.password_file, &self.headers_file];
         Exposure {
@@ -113,7 +90,7 @@ fn is_secret(name: &HeaderName) -> bool {
     words.iter().any(|word| name.as_str().contains(word))
 }
 
-fn headers() -> Kind<Vec<(String, String)>> {
+fn headers() -> Syntax<Vec<(String, String)>> {
     let read = |value: &DeValue<'_>| {
         let table = value.as_table().filter(|table| table.len() <= HEADERS_MAX);
         let table = table.ok_or(Refusal::NotAllowed)?.iter();
@@ -121,7 +98,13 @@ fn headers() -> Kind<Vec<(String, String)>> {
     };
     let allowed =
         format!("a table of up to {HEADERS_MAX} headers, such as {{ X-Site = \"north\" }}");
-    Kind { allowed, read: Box::new(read) }
+    let write =
+        |headers: &Vec<(String, String)>| table(headers.iter().map(|(name, value)| (name, value)));
+    let schema = json!({
+        "type": "object", "maxProperties": HEADERS_MAX,
+        "additionalProperties": { "type": "string", "maxLength": VALUE_BYTES_MAX },
+    });
+    Syntax { allowed, read: Box::new(read), write: Box::new(write), schema }
 }
 
 fn header(name: &str, value: &DeValue<'_>) -> Result<(String, String), Refusal> {
@@ -152,10 +135,12 @@ fn header(name: &str, value: &DeValue<'_>) -> Result<(String, String), Refusal> 
 }
 
 /// Basic authentication divides name and password by a colon.
-fn username() -> Kind<String> {
-    Kind::text("1 to 128 characters without colon or control characters", |text| {
+fn username() -> Syntax<String> {
+    let read = |text: &str| {
         let good =
             (1..=128).contains(&text.len()) && !text.contains(|c: char| c == ':' || c.is_control());
         good.then(|| text.to_owned())
-    })
+    };
+    let allowed = "1 to 128 characters without colon or control characters";
+    Syntax::text(allowed, read, String::clone)
 }

@@ -4,9 +4,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use serde_json::json;
 use toml::de::DeValue;
 
-use crate::config::reader::kind::{Kind, Refusal};
+use crate::config::reader::print::list;
+use crate::config::reader::syntax::{Refusal, Syntax};
 
 const NETWORKS_MAX: usize = 64;
 
@@ -64,7 +66,7 @@ fn bits(address: IpAddr) -> (u128, u32) {
     }
 }
 
-pub(in crate::config) fn networks() -> Kind<Vec<Network>> {
+pub(in crate::config) fn networks() -> Syntax<Vec<Network>> {
     let read = |value: &DeValue<'_>| {
         let list = value.as_array().filter(|list| (1..=NETWORKS_MAX).contains(&list.len()));
         let list = list.ok_or(Refusal::NotAllowed)?.iter();
@@ -76,7 +78,13 @@ pub(in crate::config) fn networks() -> Kind<Vec<Network>> {
         "a list of 1 to {NETWORKS_MAX} networks, such as [\"192.168.1.0/24\", \"fd00::/8\"], or \
          addresses, with zeros behind the prefix"
     );
-    Kind { allowed, read: Box::new(read) }
+    let write = |networks: &Vec<Network>| {
+        list(&networks.iter().map(Network::to_string).collect::<Vec<_>>())
+    };
+    let schema = json!({
+        "type": "array", "minItems": 1, "maxItems": NETWORKS_MAX, "items": { "type": "string" },
+    });
+    Syntax { allowed, read: Box::new(read), write: Box::new(write), schema }
 }
 
 #[cfg(test)]

@@ -3,12 +3,14 @@
 use std::fmt;
 
 use hyper::Uri;
+use serde_json::json;
 use toml::de::DeValue;
 
-use crate::config::reader::keys::{Key, key};
-use crate::config::reader::kind::{Kind, Refusal, found};
-use crate::config::reader::print::Printer;
+use crate::config::reader::field::{optional, required};
+use crate::config::reader::print::{Printer, list, quoted};
 use crate::config::reader::section::Section;
+use crate::config::reader::syntax::{Refusal, Syntax, found};
+use crate::config::reader::table::{Row, print_rows, read_rows};
 
 /// Where a sink is reached.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,6 +47,8 @@ pub(crate) struct Scheme {
     pub(crate) path: &'static str,
     /// An absolute http or https URL, such as …
     pub(crate) allowed: &'static str,
+    /// What the shipped file shows, as TOML.
+    pub(crate) example: &'static str,
 }
 
 /// What a sink would show to whoever listens on the way to its server.
@@ -58,14 +62,59 @@ pub(crate) struct Exposure {
     pub(crate) schemes: [&'static str; 2],
 }
 
-impl Addresses {
-    #[rustfmt::skip]
-    pub(crate) const KEYS: &[Key] = &[
-        key("sink.url", "required", "where it is reached; several in a list, the preferred first"),
-        key("sink.scheme", "the first that the kind of sink knows", "scheme of endpoints that are looked up"),
-        key("sink.path", "the usual one of the kind of sink", "path of endpoints that are looked up"),
-    ];
+/// The keys as they are written.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AddressKeys {
+    url: Url,
+    scheme: Option<&'static str>,
+    path: Option<String>,
+}
 
+/// The value of `url`.
+#[derive(Clone, Debug)]
+enum Url {
+    Fixed(Vec<Uri>),
+    Service(Via, String),
+}
+
+impl Default for Url {
+    fn default() -> Self {
+        Self::Fixed(Vec::new())
+    }
+}
+
+impl AddressKeys {
+    /// The table of a kind of sink whose addresses look like `scheme`.
+    pub(crate) fn rows(scheme: Scheme) -> Vec<Row<Self>> {
+        let url = Row::new(
+            "url",
+            "Where it is reached: an absolute URL without user or password. Several in a list, the preferred\n\
+             first: the next one is used while those before it fail. `\"srv:_outstation._tcp.example.com\"` looks\n\
+             the endpoints up in the DNS, again when what it says runs out; `\"mdns:_NAME._tcp.local\"` on the\n\
+             local network, if the program was built with the feature `mdns`.",
+            required(url_or_urls(scheme)).example(scheme.example),
+            |keys: &Self| &keys.url,
+            |keys| &mut keys.url,
+        );
+        let name = Row::new(
+            "scheme",
+            "Scheme of endpoints that are looked up.",
+            optional("the url has it, or the first of those", scheme_name(scheme)),
+            |keys: &Self| &keys.scheme,
+            |keys| &mut keys.scheme,
+        );
+        let path = Row::new(
+            "path",
+            "Path of endpoints that are looked up.",
+            optional("the url has it, or the usual one", absolute_path()),
+            |keys: &Self| &keys.path,
+            |keys| &mut keys.path,
+        );
+        vec![url, name, path]
+    }
+}
+
+impl Addresses {
     /// The one that is tried first, for people.
     pub fn main(&self) -> String {
         match self {
@@ -74,69 +123,85 @@ impl Addresses {
         }
     }
 
-    pub(crate) fn read(from: &Section<'_>, scheme: Scheme) -> Option<Self> {
-        let mut addresses = from.required("url", &addresses(scheme));
-        if let Some(Self::Discovered(discovered)) = &mut addresses {
-            discovered.scheme = from.or("scheme", discovered.scheme, &scheme_name(scheme));
-            discovered.path = from.or("path", discovered.path.clone(), &absolute_path());
-        } else {
-            from.refuse(&["scheme", "path"], "this url", "a url that begins with srv: or mdns:");
+    pub(in crate::config) fn read(from: &Section<'_>, scheme: Scheme) -> Self {
+        let keys = read_rows(&AddressKeys::rows(scheme), AddressKeys::default(), from);
+        match keys.url {
+            Url::Fixed(urls) => {
+                for key in ["scheme", "path"].into_iter().filter(|key| from.has(key)) {
+                    let allowed = "only with a url that begins with srv: or mdns:";
+                    from.report(key, format!("does not apply to this url; allowed: {allowed}"));
+                }
+                Self::Fixed(urls)
+            }
+            Url::Service(via, service) => Self::Discovered(Discovered {
+                via,
+                service,
+                scheme: keys.scheme.or(scheme.names.first().copied()).unwrap_or_default(),
+                path: keys.path.unwrap_or_else(|| scheme.path.to_owned()),
+            }),
         }
-        addresses
     }
 
-    pub(crate) fn print(&self, to: &mut Printer) {
-        match self {
-            Self::Fixed(urls) if urls.len() > 1 => {
-                to.list("url", &urls.iter().map(Uri::to_string).collect::<Vec<_>>());
-            }
-            addresses => to.text("url", addresses.main()),
-        }
-        match self {
-            Self::Fixed(_) => {
-                to.unset("scheme", "url says it");
-                to.unset("path", "url says it");
-            }
-            Self::Discovered(discovered) => {
-                to.text("scheme", discovered.scheme);
-                to.text("path", &discovered.path);
-            }
-        }
+    pub(in crate::config) fn print(&self, scheme: Scheme, to: &mut Printer) {
+        let keys = match self.clone() {
+            Self::Fixed(urls) => AddressKeys { url: Url::Fixed(urls), scheme: None, path: None },
+            Self::Discovered(Discovered { via, service, scheme, path }) => AddressKeys {
+                url: Url::Service(via, service),
+                scheme: Some(scheme),
+                path: Some(path),
+            },
+        };
+        print_rows(&AddressKeys::rows(scheme), &keys, to);
     }
 }
 
 impl fmt::Display for Discovered {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let via = match self.via {
-            Via::Srv => SRV,
-            Via::Mdns => MDNS,
-        };
-        write!(formatter, "{via}{}", self.service)
+        write!(formatter, "{}{}", self.via.prefix(), self.service)
+    }
+}
+
+impl Via {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Srv => SRV,
+            Self::Mdns => MDNS,
+        }
     }
 }
 
 const SRV: &str = "srv:";
 const MDNS: &str = "mdns:";
 
-fn addresses(scheme: Scheme) -> Kind<Addresses> {
+fn url_or_urls(scheme: Scheme) -> Syntax<Url> {
     let read = move |value: &DeValue<'_>| match (value.as_array(), value.as_str()) {
         (Some(list), _) if !list.is_empty() => {
             let urls =
                 list.iter().map(|item| url(item.get_ref(), scheme)).collect::<Result<_, _>>();
-            urls.map(Addresses::Fixed)
+            urls.map(Url::Fixed)
         }
         (_, Some(text)) if text.starts_with(MDNS) && !cfg!(feature = "mdns") => {
             Err(Refusal::left_out(&found(value), "mdns"))
         }
-        (_, Some(text)) if text.starts_with(SRV) || text.starts_with(MDNS) => {
-            discovered(text, scheme).map(Addresses::Discovered)
-        }
-        _ => url(value, scheme).map(|url| Addresses::Fixed(vec![url])),
+        (_, Some(text)) if text.starts_with(SRV) || text.starts_with(MDNS) => service(text),
+        _ => url(value, scheme).map(|url| Url::Fixed(vec![url])),
     };
-    Kind { allowed: scheme.allowed.to_owned(), read: Box::new(read) }
+    let write = |url: &Url| match url {
+        Url::Fixed(urls) => match urls.as_slice() {
+            [url] => quoted(&url.to_string()),
+            urls => list(&urls.iter().map(Uri::to_string).collect::<Vec<_>>()),
+        },
+        Url::Service(via, service) => quoted(&format!("{}{service}", via.prefix())),
+    };
+    let schema = json!({ "anyOf": [
+        { "type": "string" },
+        { "type": "array", "minItems": 1, "items": { "type": "string" } },
+    ] });
+    let allowed = scheme.allowed.to_owned();
+    Syntax { allowed, read: Box::new(read), write: Box::new(write), schema }
 }
 
-fn discovered(text: &str, scheme: Scheme) -> Result<Discovered, Refusal> {
+fn service(text: &str) -> Result<Url, Refusal> {
     let (via, service) = match (text.strip_prefix(SRV), text.strip_prefix(MDNS)) {
         (Some(service), _) => (Via::Srv, service),
         (_, service) => (Via::Mdns, service.unwrap_or_default()),
@@ -145,9 +210,7 @@ fn discovered(text: &str, scheme: Scheme) -> Result<Discovered, Refusal> {
     // Multicast has one domain, and nothing below it.
     let is_local = || service.ends_with(".local") && service.split('.').count() == 3;
     if is_service(service) && (via == Via::Srv || is_local()) {
-        let first = scheme.names.first().copied().unwrap_or_default();
-        let (service, path) = (service.to_owned(), scheme.path.to_owned());
-        return Ok(Discovered { via, service, scheme: first, path });
+        return Ok(Url::Service(via, service.to_owned()));
     }
     Err(Refusal::Because(format!(
         "found {text:?}; allowed: a service such as \"{SRV}_outstation._tcp.example.com\" or \
@@ -169,19 +232,20 @@ fn is_service(name: &str) -> bool {
         && labels.iter().all(plain)
 }
 
-fn scheme_name(scheme: Scheme) -> Kind<&'static str> {
+fn scheme_name(scheme: Scheme) -> Syntax<&'static str> {
     let names: Vec<String> = scheme.names.iter().map(|name| format!("{name:?}")).collect();
-    Kind::text(names.join(" or "), move |text| {
-        scheme.names.iter().copied().find(|name| *name == text)
-    })
+    let read = move |text: &str| scheme.names.iter().copied().find(|name| *name == text);
+    Syntax::text(names.join(" or "), read, |name| (*name).to_owned())
+        .with_schema(json!({ "enum": scheme.names }))
 }
 
 /// Of a URL.
-fn absolute_path() -> Kind<String> {
-    Kind::text("a path such as \"/v1/readings\"", |text| {
+fn absolute_path() -> Syntax<String> {
+    let read = |text: &str| {
         let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
         (text.is_empty() || text.starts_with('/') && plain).then(|| text.to_owned())
-    })
+    };
+    Syntax::text("a path such as \"/v1/readings\"", read, String::clone)
 }
 
 /// A URL is printed in messages, logs and `/status`, so it must not hold a secret; one that might is

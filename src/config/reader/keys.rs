@@ -1,69 +1,126 @@
-//! Every key there is: where it stands, its default, and what it means in one line.
-//!
-//! Each section, protocol and kind of sink lists its own beside its reader. Put together they are the
-//! catalogue: whatever is not in it is refused, with the nearest of it as advice.
+//! Every key there is, without its value: what is said of it, and which keys a section has.
 
-/// `default` is as written in TOML, `required`, or in words what holds without the key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use serde_json::Value as Json;
+
+/// A key of a section, as its row states it.
+#[derive(Clone, Debug)]
 pub struct Key {
-    /// `log.path`; for the keys of a list such as `[[port]]`, `port.baud`.
-    pub path: &'static str,
-    pub default: &'static str,
-    pub meaning: &'static str,
+    pub name: &'static str,
+    /// What it is, in sentences, on lines as they stand in the source.
+    pub about: &'static str,
+    /// What is allowed, as the end of a sentence.
+    pub allowed: String,
+    /// The JSON Schema of its value.
+    pub schema: Json,
+    pub without: Without,
+    pub condition: Option<Condition>,
+    /// Keys that it does not go with.
+    pub excludes: &'static [&'static str],
+    /// What the shipped file shows, as TOML, where that is not the default.
+    pub example: Option<&'static str>,
+    /// Whether a reload that would change it is refused.
+    pub restart: bool,
 }
 
-/// In groups, which several sections may share.
-pub(crate) type Keys = &'static [&'static [Key]];
+/// What holds without a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Without {
+    /// A mistake.
+    Required,
+    /// This value, as TOML.
+    Default(String),
+    /// This, in words.
+    Unset(&'static str),
+}
 
-pub(crate) const fn key(path: &'static str, default: &'static str, meaning: &'static str) -> Key {
-    Key { path, default, meaning }
+/// Next to what a key means anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition {
+    /// One of these keys.
+    With(&'static [&'static str]),
+    /// This key with this value.
+    If(&'static str, &'static str),
 }
 
 impl Key {
-    /// `baud`, of `port.baud`.
-    pub(crate) fn name(&self) -> &'static str {
-        self.path.split_once('.').map_or(self.path, |(_, name)| name)
-    }
-
-    fn section(&self) -> &'static str {
-        self.path.split_once('.').map_or(self.path, |(section, _)| section)
+    /// Its default as TOML, if it has one.
+    pub(crate) fn default_text(&self) -> Option<String> {
+        match &self.without {
+            Without::Default(text) => Some(text.clone()),
+            Without::Required | Without::Unset(_) => None,
+        }
     }
 }
 
-/// The keys of a whole configuration, each once.
+/// A section and its keys.
+#[derive(Clone, Debug)]
+pub struct SectionKeys {
+    /// As in its heading: `log`.
+    pub name: &'static str,
+    /// Whether there can be several, each under `[[name]]`.
+    pub repeated: bool,
+    pub about: &'static str,
+    /// Those that every such section has.
+    pub keys: Vec<Key>,
+    /// What the shipped file shows of a section without variants.
+    pub examples: &'static [Example],
+    pub variants: Option<Variants>,
+}
+
+/// What one of a section's keys chooses from, and the keys that come with each choice.
+#[derive(Clone, Debug)]
+pub struct Variants {
+    /// The key that chooses: `framing`.
+    pub chosen_by: &'static str,
+    pub variants: Vec<Variant>,
+}
+
+/// One choice.
+#[derive(Clone, Debug)]
+pub struct Variant {
+    /// As it is written: `lines`.
+    pub name: &'static str,
+    pub about: &'static str,
+    pub keys: Vec<Key>,
+    /// What the shipped file shows of it.
+    pub examples: &'static [Example],
+}
+
+/// Keys and their values as TOML. The shipped file adds to each example the keys that must be there and those
+/// that no example before it shows.
+pub type Example = &'static [(&'static str, &'static str)];
+
+impl SectionKeys {
+    /// Every key that such a section can have, those of each variant included; a name can come twice.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Key> {
+        let variants = self.variants.iter().flat_map(|variants| &variants.variants);
+        self.keys.iter().chain(variants.flat_map(|variant| &variant.keys))
+    }
+
+    /// The name of each key once.
+    fn names(&self) -> Vec<&'static str> {
+        let mut names = Vec::new();
+        for key in self.all() {
+            if !names.contains(&key.name) {
+                names.push(key.name);
+            }
+        }
+        names
+    }
+}
+
+/// The keys of a whole configuration.
 #[derive(Debug)]
-pub(in crate::config) struct Catalogue(Vec<Key>);
+pub(in crate::config) struct Catalogue(pub(in crate::config) Vec<SectionKeys>);
 
 impl Catalogue {
-    /// Of a key that several groups have, the first holds.
-    pub(in crate::config) fn of(groups: impl IntoIterator<Item = &'static [Key]>) -> Self {
-        let mut keys: Vec<Key> = Vec::new();
-        for key in groups.into_iter().flatten() {
-            if keys.iter().all(|known| known.path != key.path) {
-                keys.push(*key);
-            }
-        }
-        Self(keys)
-    }
-
-    pub(in crate::config) fn keys(&self) -> &[Key] {
-        &self.0
-    }
-
     /// The keys of a section such as `log` or `port[1]`; those of the root are the sections.
-    pub(in crate::config) fn of_section(&self, section: &str) -> Vec<&'static str> {
-        let list = section.split('[').next().unwrap_or(section);
-        if !list.is_empty() {
-            let own = self.0.iter().filter(|key| key.section() == list);
-            return own.map(Key::name).collect();
+    fn of_section(&self, section: &str) -> Vec<&'static str> {
+        let name = section.split('[').next().unwrap_or(section);
+        match self.0.iter().find(|section| section.name == name) {
+            Some(section) => section.names(),
+            None => self.0.iter().map(|section| section.name).collect(),
         }
-        let mut sections: Vec<&'static str> = Vec::new();
-        for section in self.0.iter().map(Key::section) {
-            if !sections.contains(&section) {
-                sections.push(section);
-            }
-        }
-        sections
     }
 
     pub(in crate::config) fn has(&self, section: &str, key: &str) -> bool {
@@ -73,10 +130,11 @@ impl Catalogue {
     /// What was probably meant: a similar key here, else the same key elsewhere, else what there is.
     pub(in crate::config) fn advice(&self, section: &str, unknown: &str) -> String {
         let own = self.of_section(section);
-        let mut same = self.0.iter().filter(|key| key.name() == unknown).map(|key| key.path);
+        let mut same = self.0.iter().filter(|section| section.names().contains(&unknown));
         // A `name` is in several sections, so it tells nothing about which was meant.
         let elsewhere = same.next().filter(|_| same.next().is_none());
-        match nearest(own.iter().copied(), unknown).or(elsewhere) {
+        let elsewhere = elsewhere.map(|section| format!("{}.{unknown}", section.name));
+        match nearest(own.iter().copied(), unknown).map(str::to_owned).or(elsewhere) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!("allowed: {}", own.join(", ")),
         }
@@ -93,7 +151,7 @@ fn nearest(known: impl Iterator<Item = &'static str>, unknown: &str) -> Option<&
     known.filter(similar).min_by_key(|key| distance(key, unknown))
 }
 
-/// Levenshtein: how many letters to insert, drop or change.
+/// The Levenshtein distance: how many letters to insert, drop or change.
 fn distance(left: &str, right: &str) -> usize {
     let mut row: Vec<usize> = (0..=right.chars().count()).collect();
     for (above, l) in left.chars().enumerate() {

@@ -1,10 +1,6 @@
 //! Writes the effective configuration as TOML. Each section knows its keys; this knows the syntax.
 
-use std::fmt::{Display, Write as _};
-use std::path::Path;
-use std::time::Duration;
-
-use super::kind::Names;
+use std::fmt::Write as _;
 
 /// Writing to a `String` cannot fail, so the results of `write!` are dropped.
 #[derive(Debug, Default)]
@@ -15,68 +11,24 @@ impl Printer {
         self.0
     }
 
-    /// `[log]`, or `[[port]]`: as it stands in the file.
+    /// Begins a section. `head` is its heading as in the file: `[log]`, or `[[port]]`.
     pub(crate) fn section(&mut self, head: &str) {
         let gap = if self.0.is_empty() { "" } else { "\n" };
         let _ = writeln!(self.0, "{gap}{head}");
     }
 
-    /// A number, or anything else that is written without quotes.
-    pub(crate) fn bare(&mut self, key: &str, value: impl Display) {
-        let _ = writeln!(self.0, "{key} = {value}");
+    /// Writes a key whose value is already TOML.
+    pub(crate) fn key(&mut self, name: &str, value: &str) {
+        let _ = writeln!(self.0, "{name} = {value}");
     }
 
-    pub(crate) fn text(&mut self, key: &str, value: impl Display) {
-        self.bare(key, quoted(&value.to_string()));
-    }
-
-    pub(crate) fn list(&mut self, key: &str, items: &[String]) {
-        let items: Vec<_> = items.iter().map(|item| quoted(item)).collect();
-        self.bare(key, format!("[{}]", items.join(", ")));
-    }
-
-    /// An inline table of texts.
-    pub(crate) fn table(&mut self, key: &str, items: &[(String, String)]) {
-        let pair =
-            |(name, value): &(String, String)| format!("{} = {}", quoted(name), quoted(value));
-        let items: Vec<_> = items.iter().map(pair).collect();
-        self.bare(key, format!("{{ {} }}", items.join(", ")));
-    }
-
-    pub(crate) fn duration(&mut self, key: &str, value: Duration) {
-        self.text(key, humantime::format_duration(value));
-    }
-
-    pub(crate) fn path(&mut self, key: &str, value: &Path) {
-        self.text(key, value.display());
-    }
-
-    /// A file that need not be named.
-    pub(crate) fn file(&mut self, key: &str, path: Option<&Path>, instead: &str) {
-        match path {
-            Some(path) => self.path(key, path),
-            None => self.unset(key, instead),
-        }
-    }
-
-    /// TOML has no null: what is not set stands as a comment that says what holds instead.
-    pub(crate) fn unset(&mut self, key: &str, instead: &str) {
-        let _ = writeln!(self.0, "# {key} is not set: {instead}");
-    }
-
-    pub(crate) fn name<T: PartialEq>(&mut self, key: &str, value: &T, names: Names<T>) {
-        let name = names.iter().find(|(_, known)| known == value);
-        debug_assert!(name.is_some(), "every variant of {key} has a name");
-        name.into_iter().for_each(|(name, _)| self.text(key, name));
-    }
-
-    pub(crate) fn number<T: PartialEq>(&mut self, key: &str, value: &T, numbers: &[(i64, T)]) {
-        let number = numbers.iter().find(|(_, known)| known == value);
-        debug_assert!(number.is_some(), "every variant of {key} has a number");
-        number.into_iter().for_each(|(number, _)| self.bare(key, number));
+    /// Writes a key that is not set as a comment that says what holds instead: TOML has no null.
+    pub(crate) fn unset(&mut self, name: &str, instead: &str) {
+        let _ = writeln!(self.0, "# {name} is not set: {instead}");
     }
 }
 
+/// A TOML string.
 pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::from('"');
     for c in text.chars() {
@@ -88,4 +40,17 @@ pub(crate) fn quoted(text: &str) -> String {
     }
     quoted.push('"');
     quoted
+}
+
+/// A TOML array of strings.
+pub(crate) fn list<T: AsRef<str>>(items: &[T]) -> String {
+    let items: Vec<_> = items.iter().map(|item| quoted(item.as_ref())).collect();
+    format!("[{}]", items.join(", "))
+}
+
+/// A TOML inline table of strings.
+pub(crate) fn table<'a>(pairs: impl IntoIterator<Item = (&'a String, &'a String)>) -> String {
+    let pair = |(name, value): (&String, &String)| format!("{} = {}", quoted(name), quoted(value));
+    let pairs: Vec<_> = pairs.into_iter().map(pair).collect();
+    format!("{{ {} }}", pairs.join(", "))
 }

@@ -8,9 +8,9 @@ use std::fmt::Write as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{Key, Keys};
-use super::kind::{Kind, Refusal, either, found};
+use super::keys::{Variant, Variants};
 use super::source::Source;
+use super::syntax::{either, found};
 
 /// One table, its path (`port[1]`; the root's is empty) and the byte at which it starts.
 #[derive(Debug)]
@@ -58,68 +58,28 @@ impl<'a> Section<'a> {
         array.iter().enumerate().filter_map(child).collect()
     }
 
-    pub(crate) fn required<T>(&self, key: &'static str, kind: &Kind<T>) -> Option<T> {
-        if self.get(key).is_none() {
-            self.report(key, format!("missing; allowed: {}", kind.allowed));
-        }
-        self.optional(key, kind)
+    /// The value of a key that some table of this section has.
+    pub(crate) fn value(&self, key: &str) -> Option<&'a DeValue<'a>> {
+        debug_assert!(self.source.keys().has(&self.path, key), "{key} is in no table");
+        Some(self.get(key)?.get_ref())
     }
 
-    pub(crate) fn or<T>(&self, key: &'static str, default: T, kind: &Kind<T>) -> T {
-        self.optional(key, kind).unwrap_or(default)
-    }
-
-    pub(crate) fn optional<T>(&self, key: &'static str, kind: &Kind<T>) -> Option<T> {
-        debug_assert!(self.source.keys().has(&self.path, key), "{key} is in no list of keys");
-        let value = self.get(key)?.get_ref();
-        match (kind.read)(value) {
-            Ok(value) => return Some(value),
-            Err(Refusal::Because(message)) => self.report(key, message),
-            Err(Refusal::NotAllowed) => {
-                self.report(key, format!("found {}; allowed: {}", found(value), kind.allowed));
+    /// Reports the keys that are present although only other variants than `chosen` have them.
+    pub(in crate::config) fn refuse_keys_of_others(&self, variants: &Variants, chosen: &str) {
+        let Variants { chosen_by, variants } = variants;
+        let having = |name: &str| {
+            let has = |variant: &&Variant| variant.keys.iter().any(|key| key.name == name);
+            variants.iter().filter(has).map(|variant| variant.name).collect::<Vec<_>>()
+        };
+        for name in self.names() {
+            let having = having(name);
+            if having.is_empty() || having.contains(&chosen) {
+                continue;
             }
-        }
-        None
-    }
-
-    /// Reports those of `keys` that are present although they mean nothing next to `given`.
-    pub(crate) fn refuse(&self, keys: &[&'static str], given: &str, needed: &str) {
-        for key in keys.iter().filter(|key| self.get(key).is_some()) {
-            self.report(key, format!("does not apply to {given}; allowed: only with {needed}"));
-        }
-    }
-
-    /// The same of keys that only other choices of `chooser` have; `own` are those of what was chosen.
-    pub(crate) fn refuse_keys_of_others(
-        &self,
-        given: &str,
-        own: Keys,
-        chooser: &str,
-        others: impl Iterator<Item = (&'static str, Keys)>,
-    ) {
-        let has =
-            |keys: Keys, name: &str| keys.iter().copied().flatten().any(|key| key.name() == name);
-        let others: Vec<_> = others.collect();
-        let mut names: Vec<_> = others
-            .iter()
-            .flat_map(|(_, keys)| keys.iter().copied().flatten())
-            .map(Key::name)
-            .collect();
-        names.sort_unstable();
-        names.dedup();
-        for name in names.into_iter().filter(|name| !has(own, name)) {
-            let having = others.iter().filter(|(_, keys)| has(keys, name));
-            let having: Vec<String> = having.map(|(other, _)| format!("{other:?}")).collect();
-            self.refuse(&[name], given, &format!("{chooser} = {}", either(&having)));
-        }
-    }
-
-    /// Two keys that only go together.
-    pub(crate) fn refuse_half(&self, one: &'static str, other: &'static str) {
-        for (key, other) in [(one, other), (other, one)] {
-            if !self.has(other) {
-                self.refuse(&[key], &format!("a sink without {other}"), other);
-            }
+            let having: Vec<_> = having.iter().map(|name| format!("{name:?}")).collect();
+            let allowed = format!("only with {chosen_by} = {}", either(&having));
+            let message = format!("does not apply to {chosen_by} = {chosen:?}; allowed: {allowed}");
+            self.report(name, message);
         }
     }
 
@@ -141,6 +101,11 @@ impl<'a> Section<'a> {
 
     pub(crate) fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
+    }
+
+    /// The names of its keys, known or not.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.table.into_iter().flatten().map(|(name, _)| name.get_ref().as_ref())
     }
 
     pub(crate) fn text(&self, key: &str) -> Option<&'a str> {

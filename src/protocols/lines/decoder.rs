@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use outstation_codec::{CHANNELS_MAX, Channel, Fault, SENSORS_MAX, Sensor, Stamp, ValueType};
 
-use super::config::{Format, Lines};
+use super::config::{LineFormat, Lines};
 use super::formats::{Fields, parse_csv, parse_json, parse_key_value};
 use crate::protocols::interface::Protocol;
 use crate::protocols::outbox::Outbox;
@@ -38,9 +38,11 @@ pub(super) struct LinesDecoder {
 
 impl LinesDecoder {
     pub(super) fn new(port: &str, config: &Lines) -> Self {
-        let time = config.time.as_ref().map(|time| (time.key.as_str(), time.unit));
-        let fields =
-            Fields::new(config.sensor_key.as_deref(), time, config.sequence_key.as_deref());
+        let fields = Fields::new(
+            config.sensor_key.as_deref(),
+            config.time(),
+            config.sequence_key.as_deref(),
+        );
         Self {
             port: port.into(),
             config: config.clone(),
@@ -129,14 +131,15 @@ impl LinesDecoder {
 
     fn reading(&mut self, text: &str, at_ms: i64, out: &mut Outbox) -> Result<(), Fault> {
         self.fields.clear();
-        match &self.config.format {
-            Format::Json => parse_json(text, &mut self.fields)?,
-            Format::KeyValue => parse_key_value(text, &mut self.fields)?,
-            Format::Csv { columns, delimiter } => {
+        let Lines { format, columns, delimiter, .. } = &self.config;
+        match format {
+            LineFormat::Json => parse_json(text, &mut self.fields)?,
+            LineFormat::KeyValue => parse_key_value(text, &mut self.fields)?,
+            LineFormat::Csv => {
                 parse_csv(text, columns, char::from(*delimiter), &mut self.fields)?;
             }
         }
-        let stamp = match (&self.config.time, self.fields.time_ms) {
+        let stamp = match (&self.config.time_key, self.fields.time_ms) {
             (None, _) => Stamp::boot(at_ms),
             (Some(_), Some(time_ms)) => Stamp::unix(time_ms),
             (Some(_), None) => return Err(Fault::Time),

@@ -5,15 +5,27 @@ mod sensor_clock;
 
 use self::decoder::PostcardDecoder;
 use super::interface::Protocol;
-use super::kind::{AnyProtocolSettings, ProtocolKind, ProtocolSettings};
+use super::kind::{AnyProtocolSettings, Framing, ProtocolKind, ProtocolSettings};
 use crate::config::reader::print::Printer;
+use crate::config::reader::table::{AnyTable, settings};
 
-pub(super) const KIND: ProtocolKind =
-    ProtocolKind { name: "postcard", keys: &[], read: |_| Some(AnyProtocolSettings::of(Postcard)) };
+const NAME: &str = "postcard";
 
-/// Its settings: there are none.
-#[derive(Debug, PartialEq)]
-struct Postcard;
+pub(super) const KIND: ProtocolKind = ProtocolKind {
+    name: NAME,
+    table: AnyTable::of::<Postcard>(),
+    examples: &[&[("framing", "\"postcard\"")]],
+    read: |_| AnyProtocolSettings::of(Postcard {}),
+};
+
+pub(super) fn framing() -> Framing {
+    Framing { name: NAME, settings: AnyProtocolSettings::of(Postcard {}) }
+}
+
+settings! {
+    /// A microcontroller that sends frames of `outstation-wire` and so describes its sensors itself.
+    struct Postcard {}
+}
 
 impl ProtocolSettings for Postcard {
     fn print(&self, _: &mut Printer) {}

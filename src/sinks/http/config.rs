@@ -2,24 +2,47 @@
 
 use hyper::Uri;
 
-use crate::config::part::http_access::{self, Access};
-use crate::config::part::tls_files;
+use crate::config::part::http_access::Access;
 use crate::config::part::url::{Addresses, Scheme};
-use crate::config::reader::keys::{Key, Keys, key};
-use crate::config::reader::kind::{Kind, Names, choice};
-use crate::config::reader::print::Printer;
+use crate::config::reader::field::{default, derived};
 use crate::config::reader::section::Section;
+use crate::config::reader::syntax::{Names, Syntax, choice};
+use crate::config::reader::table::{self, settings};
 use crate::domain::model::template::Template;
 use crate::encoding::influx::{Integers, Precision};
 
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct HttpConfig {
-    pub(super) encoding: Encoding,
-    pub(super) compression: Compression,
-    /// What the line protocol calls the readings of a sensor.
-    pub(super) measurement: Template,
-    pub(super) integers: Integers,
-    pub(super) access: Access,
+settings! {
+    /// One POST for each batch: packed segments for `outstation collect`, JSON lines for any HTTP server, or
+    /// line protocol for InfluxDB, VictoriaMetrics and others.
+    pub(crate) struct HttpConfig {
+        /// `"packed"` (the stored segments, for `outstation collect`), `"json"` (one object per reading or
+        /// event and line) or `"influx"` (line protocol: readings without events; what it cannot say, NaN and
+        /// infinities, is left out and counted). The url of InfluxDB names its database:
+        /// `https://influx.example.com/write?db=site`. Its timestamps are nanoseconds, whose last digits tell
+        /// readings within one millisecond apart, so that a repeat overwrites itself; `&precision=ms` sends
+        /// milliseconds.
+        pub(super) encoding: Encoding = default(Encoding::Packed, choice(ENCODINGS));
+
+        /// Compression of request bodies. Packed segments are always `"zstd"`; not every server of JSON takes
+        /// another than `"none"`. gzip makes a twentieth of JSON.
+        pub(super) compression: Compression = derived(
+            "\"zstd\" for packed, \"none\" for json, \"gzip\" for influx",
+            Compression::Zstd,
+            choice(COMPRESSIONS),
+        )
+        .example("\"zstd\"");
+
+        /// Measurement of the readings, from {device}, {port} and {sensor}, which are tags as well.
+        pub(super) measurement: Template =
+            default(Template::built_in("{sensor}"), template()).only_if("encoding", "influx");
+
+        /// Whole numbers of channels without fractions are sent as `"integer"` or as `"float"`. InfluxDB
+        /// refuses a field that changes its type: choose float if a sensor writes 20 where it means 20.0.
+        pub(super) integers: Integers =
+            default(Integers::Integer, choice(INTEGERS)).only_if("encoding", "influx");
+
+        in pub(super) access: Access;
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,44 +64,18 @@ pub(crate) enum Compression {
     Zstd,
 }
 
-pub(super) const KEYS: Keys = &[OWN_KEYS, http_access::KEYS, tls_files::KEYS];
-
-#[rustfmt::skip]
-const OWN_KEYS: &[Key] = &[
-    key("sink.encoding", "\"packed\"", "stored segments as they are, one JSON object per reading, or line protocol"),
-    key("sink.compression", "what the encoding's servers take", "compression of request bodies"),
-    key("sink.measurement", "\"{sensor}\"", "measurement of the readings, with encoding = \"influx\""),
-    key("sink.integers", "\"integer\"", "type of whole numbers, with encoding = \"influx\""),
-];
-
 const ENCODINGS: Names<Encoding> =
     &[("packed", Encoding::Packed), ("json", Encoding::Json), ("influx", Encoding::Influx)];
 const COMPRESSIONS: Names<Compression> =
     &[("none", Compression::None), ("gzip", Compression::Gzip), ("zstd", Compression::Zstd)];
-/// Its segments are compressed as such; plain, a batch would only be larger.
-const COMPRESSIONS_PACKED: Names<Compression> = &[("zstd", Compression::Zstd)];
 const INTEGERS: Names<Integers> = &[("integer", Integers::Integer), ("float", Integers::Float)];
-
-const MEASUREMENT: &str = "{sensor}";
 
 pub(super) const SCHEME: Scheme = Scheme {
     names: &["http", "https"],
     path: "/v1/readings",
     allowed: "an absolute http or https URL, such as \"https://telemetry.example.com/v1/readings\"",
+    example: "\"https://telemetry.example.com/v1/readings\"",
 };
-
-impl Default for HttpConfig {
-    fn default() -> Self {
-        let encoding = Encoding::default();
-        Self {
-            encoding,
-            compression: Compression::of(encoding),
-            measurement: Template::built_in(MEASUREMENT),
-            integers: Integers::default(),
-            access: Access::default(),
-        }
-    }
-}
 
 impl Compression {
     /// What is sent when nothing is said: what those who speak an encoding understand. Servers of
@@ -94,33 +91,17 @@ impl Compression {
 
 impl HttpConfig {
     pub(super) fn read(from: &Section<'_>) -> Self {
-        let encoding = from.or("encoding", Encoding::default(), &choice(ENCODINGS));
-        if encoding != Encoding::Influx {
-            let keys = ["measurement", "integers"];
-            from.refuse(&keys, "this encoding", "encoding = \"influx\"");
+        let mut http: Self = table::read(from);
+        let usual = Compression::of(http.encoding);
+        if !from.has("compression") {
+            http.compression = usual;
+        } else if http.encoding == Encoding::Packed && http.compression != usual {
+            // The segments are compressed as such; plain, a batch would only be larger.
+            let found = from.text("compression").unwrap_or_default();
+            let message = format!("found {found:?}; allowed: \"zstd\" with encoding = \"packed\"");
+            from.report("compression", message);
         }
-        let compressions = match encoding {
-            Encoding::Packed => COMPRESSIONS_PACKED,
-            Encoding::Json | Encoding::Influx => COMPRESSIONS,
-        };
-        let Self { measurement, integers, .. } = Self::default();
-        Self {
-            encoding,
-            compression: from.or("compression", Compression::of(encoding), &choice(compressions)),
-            measurement: from.or("measurement", measurement, &template()),
-            integers: from.or("integers", integers, &choice(INTEGERS)),
-            access: Access::read(from),
-        }
-    }
-
-    pub(super) fn print(&self, to: &mut Printer) {
-        to.name("encoding", &self.encoding, ENCODINGS);
-        to.name("compression", &self.compression, COMPRESSIONS);
-        if self.encoding == Encoding::Influx {
-            to.text("measurement", &self.measurement);
-            to.name("integers", &self.integers, INTEGERS);
-        }
-        self.access.print(to);
+        http
     }
 
     /// InfluxDB 1 answers 400 without `db`, which is what it also answers to a bad reading.
@@ -159,11 +140,13 @@ impl HttpConfig {
     }
 }
 
-fn template() -> Kind<Template> {
-    Kind::text("text with {device}, {port} or {sensor}, such as \"{sensor}\"", |text| {
+fn template() -> Syntax<Template> {
+    let read = |text: &str| {
         let good = text.len() <= 128 && !text.contains(char::is_control);
         good.then(|| Template::parse(text)).flatten()
-    })
+    };
+    let allowed = "text with {device}, {port} or {sensor}, such as \"{sensor}\"";
+    Syntax::text(allowed, read, Template::to_string)
 }
 
 /// What the timestamps count; none if a URL asks for what is not sent.

@@ -5,12 +5,13 @@ mod sink;
 
 use hyper::Uri;
 
-use self::config::{HttpConfig, KEYS, SCHEME};
+use self::config::{HttpConfig, SCHEME};
 use self::sink::{HttpSink, bytes_per_reading};
 use super::kind::{AnySinkSettings, Connector, SinkContext, SinkKind, SinkSettings};
 use crate::config::part::url::{Addresses, Exposure};
 use crate::config::reader::print::Printer;
 use crate::config::reader::section::Section;
+use crate::config::reader::table::{self, AnyTable};
 use crate::credentials::SetupError;
 use crate::domain::policy::lanes::Order;
 use crate::upload::service;
@@ -18,13 +19,35 @@ use crate::upload::service;
 pub(super) const KIND: SinkKind = SinkKind {
     scheme: SCHEME,
     order: Order::LiveFirst,
-    keys: KEYS,
+    table: AnyTable::of::<HttpConfig>(),
+    examples: &[
+        &[("kind", "\"http\""), ("token_file", "\"credential:token\"")],
+        &[
+            ("name", "\"site\""),
+            ("kind", "\"http\""),
+            ("url", "\"srv:_outstation._tcp.example.com\""),
+            ("scheme", "\"https\""),
+            ("path", "\"/v1/readings\""),
+        ],
+        &[
+            ("name", "\"influx\""),
+            ("kind", "\"http\""),
+            ("url", "\"https://influx.example.com/write?db=site\""),
+            ("encoding", "\"influx\""),
+            ("username", "\"outstation\""),
+            ("password_file", "\"credential:password\""),
+        ],
+    ],
     read: |from| AnySinkSettings::of(HttpConfig::read(from)),
 };
 
+pub(super) fn settings() -> AnySinkSettings {
+    AnySinkSettings::of(HttpConfig::default())
+}
+
 impl SinkSettings for HttpConfig {
     fn print(&self, to: &mut Printer) {
-        Self::print(self, to);
+        table::print(self, to);
     }
 
     fn takes_events(&self) -> bool {

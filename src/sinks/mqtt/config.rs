@@ -5,33 +5,56 @@ use std::path::PathBuf;
 use toml::de::DeValue;
 
 use crate::config::part::credential::secret_file;
-use crate::config::part::tls_files::{self, TlsFiles};
+use crate::config::part::tls_files::TlsFiles;
 use crate::config::part::url::Scheme;
-use crate::config::reader::keys::{Key, Keys, key};
-use crate::config::reader::kind::{Kind, Names, choice};
-use crate::config::reader::print::Printer;
-use crate::config::reader::section::Section;
+use crate::config::reader::field::{default, optional};
+use crate::config::reader::print::quoted;
+use crate::config::reader::syntax::{Names, Syntax, choice};
+use crate::config::reader::table::settings;
 use crate::domain::model::template::Template;
 
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct MqttConfig {
-    pub(super) version: MqttVersion,
-    /// `None`: made of the names of the device and the sink.
-    pub(super) client_id: Option<String>,
-    pub(super) payload: Payload,
-    /// Of readings; with bare values one level deeper for each channel.
-    pub(super) topic: Template,
-    pub(super) events_topic: Template,
-    /// `None`: nobody is told whether the device is connected.
-    pub(super) status_topic: Option<Template>,
-    pub(super) login: Option<Login>,
-    pub(super) tls: TlsFiles,
-}
+settings! {
+    /// An MQTT broker: one QoS 1 message for each reading. A batch is delivered when the broker has
+    /// acknowledged every message. After an interruption only what was not acknowledged is sent again; MQTT
+    /// does not remove repeats, (epoch, seq) in each JSON object tells them apart. What has no subscriber counts
+    /// as delivered; with version 5 that is counted and warned of. Mosquitto acknowledges before it saves:
+    /// killed, it can lose what it acknowledged. The port is 1883 with `mqtt` and 8883 with `mqtts` (TLS).
+    pub(super) struct MqttConfig {
+        /// Version of MQTT. `"3.1.1"` is for older brokers: those cannot say that they refuse a message, and what
+        /// they refuse counts as delivered.
+        pub(super) version: MqttVersion = default(MqttVersion::V5, choice(VERSIONS));
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Login {
-    pub(super) username: String,
-    pub(super) password_file: Option<PathBuf>,
+        /// What the broker knows the session by. Two connections under one name end each other.
+        pub(super) client_id: Option<String> =
+            optional("it is outstation-DEVICE-SINK", text()).example("\"pump-7\"");
+
+        /// `"json"` (one object for each reading, the same as `encoding = "json"` of kind http) or `"value"` (a
+        /// message with the bare value for each channel, one level below `topic`).
+        pub(super) payload: Payload = default(Payload::Json, choice(PAYLOADS));
+
+        /// Topic of readings; {device}, {port} and {sensor} are filled in. In their names `/`, `+` and `#`
+        /// become `_`.
+        pub(super) topic: Template = default(Template::built_in(TOPIC), topic());
+
+        /// Topic of what happens to the board, one JSON object each. {device} is filled in.
+        pub(super) events_topic: Template = default(Template::built_in(EVENTS_TOPIC), topic_of_device());
+
+        /// Topic of whether the board is connected: a retained "online" or "offline", the latter also as the
+        /// last will. {device} is filled in. Or `"off"`.
+        pub(super) status_topic: Option<Template> =
+            default(Some(Template::built_in(STATUS_TOPIC)), topic_or_off());
+
+        /// Name to log in with.
+        pub(super) username: Option<String> =
+            optional("it connects without a name", text()).example("\"pump-7\"");
+
+        /// File with the password that belongs to `username`, in one line.
+        pub(super) password_file: Option<PathBuf> = optional("no password is sent", secret_file())
+            .only_with(&["username"])
+            .example("\"credential:mqtt-password\"");
+
+        in pub(super) tls: TlsFiles;
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,24 +71,11 @@ pub(super) enum Payload {
     Value,
 }
 
-pub(super) const KEYS: Keys = &[OWN_KEYS, tls_files::KEYS];
-
-#[rustfmt::skip]
-const OWN_KEYS: &[Key] = &[
-    key("sink.version", "\"5\"", "version of MQTT"),
-    key("sink.client_id", "made of the names of the device and the sink", "what the broker knows the session by"),
-    key("sink.payload", "\"json\"", "one JSON object per reading, or one bare value per channel"),
-    key("sink.topic", "\"outstation/{device}/{port}/{sensor}\"", "topic of readings; of bare values with a level for the channel"),
-    key("sink.events_topic", "\"outstation/{device}/events\"", "topic of what happens to the board, as JSON"),
-    key("sink.status_topic", "\"outstation/{device}/status\"", "topic of online and offline, retained; or \"off\""),
-    key("sink.username", "it connects without a name", "name to log in with"),
-    key("sink.password_file", "no password is sent", "file with the password that belongs to username"),
-];
-
 pub(super) const SCHEME: Scheme = Scheme {
     names: &["mqtt", "mqtts"],
     path: "",
     allowed: "an mqtt or mqtts URL, such as \"mqtts://broker.example.com:8883\"",
+    example: "\"mqtts://broker.example.com\"",
 };
 
 const VERSIONS: Names<MqttVersion> = &[("3.1.1", MqttVersion::V3_1_1), ("5", MqttVersion::V5)];
@@ -77,61 +87,14 @@ const OFF: &str = "off";
 /// As written. With every name in it filled in it stays far below the 65,535 bytes of the protocol.
 const TOPIC_BYTES_MAX: usize = 256;
 
-impl MqttConfig {
-    pub(super) fn read(from: &Section<'_>) -> Self {
-        let status =
-            from.or("status_topic", Some(Template::built_in(STATUS_TOPIC)), &topic_or_off());
-        let username = from.optional("username", &text());
-        let password_file = from.optional("password_file", &secret_file());
-        if username.is_none() {
-            from.refuse(&["password_file"], "a sink without username", "username");
-        }
-        Self {
-            version: from.or("version", MqttVersion::V5, &choice(VERSIONS)),
-            client_id: from.optional("client_id", &text()),
-            payload: from.or("payload", Payload::Json, &choice(PAYLOADS)),
-            topic: from.or("topic", Template::built_in(TOPIC), &topic()),
-            events_topic: from.or(
-                "events_topic",
-                Template::built_in(EVENTS_TOPIC),
-                &topic_of_device(),
-            ),
-            status_topic: status,
-            login: username.map(|username| Login { username, password_file }),
-            tls: TlsFiles::read(from),
-        }
-    }
-
-    pub(super) fn print(&self, to: &mut Printer) {
-        to.name("version", &self.version, VERSIONS);
-        match &self.client_id {
-            Some(id) => to.text("client_id", id),
-            None => to.unset("client_id", "made of the names of the device and the sink"),
-        }
-        to.name("payload", &self.payload, PAYLOADS);
-        to.text("topic", &self.topic);
-        to.text("events_topic", &self.events_topic);
-        match &self.status_topic {
-            Some(topic) => to.text("status_topic", topic),
-            None => to.text("status_topic", OFF),
-        }
-        match &self.login {
-            Some(login) => to.text("username", &login.username),
-            None => to.unset("username", "it connects without a name"),
-        }
-        let password_file = self.login.as_ref().and_then(|login| login.password_file.as_deref());
-        to.file("password_file", password_file, "no password is sent");
-        self.tls.print(to);
-    }
+fn topic() -> Syntax<Template> {
+    let allowed = allowed_topic("{device}, {port}, {sensor}");
+    Syntax::text(allowed, to_topic, Template::to_string)
 }
 
-fn topic() -> Kind<Template> {
-    Kind::text(allowed_topic("{device}, {port}, {sensor}"), to_topic)
-}
-
-fn topic_of_device() -> Kind<Template> {
-    let allowed = allowed_topic("{device}");
-    Kind::text(allowed, |text| to_topic(text).filter(Template::is_of_device))
+fn topic_of_device() -> Syntax<Template> {
+    let read = |text: &str| to_topic(text).filter(Template::is_of_device);
+    Syntax::text(allowed_topic("{device}"), read, Template::to_string)
 }
 
 fn allowed_topic(placeholders: &str) -> String {
@@ -148,21 +111,25 @@ fn to_topic(text: &str) -> Option<Template> {
     good.then(|| Template::parse(text)).flatten()
 }
 
-fn topic_or_off() -> Kind<Option<Template>> {
-    let topic = topic_of_device();
-    let allowed = format!("{}; or \"{OFF}\"", topic.allowed);
-    let read = move |value: &DeValue<'_>| match (topic.read)(value) {
+fn topic_or_off() -> Syntax<Option<Template>> {
+    let Syntax { allowed, read, schema, .. } = topic_of_device();
+    let read = move |value: &DeValue<'_>| match read(value) {
         Ok(topic) if topic.to_string() == OFF => Ok(None),
         topic => topic.map(Some),
     };
-    Kind { allowed, read: Box::new(read) }
+    let write = |topic: &Option<Template>| {
+        quoted(&topic.as_ref().map_or_else(|| OFF.to_owned(), Template::to_string))
+    };
+    let allowed = format!("{allowed}; or \"{OFF}\"");
+    Syntax { allowed, read: Box::new(read), write: Box::new(write), schema }
 }
 
-fn text() -> Kind<String> {
-    Kind::text("1 to 128 bytes without control characters", |text| {
+fn text() -> Syntax<String> {
+    let read = |text: &str| {
         let good = (1..=128).contains(&text.len()) && !text.contains(char::is_control);
         good.then(|| text.to_owned())
-    })
+    };
+    Syntax::text("1 to 128 bytes without control characters", read, String::clone)
 }
 
 #[cfg(test)]

@@ -166,7 +166,7 @@ pub(super) mod tests {
     pub(crate) fn config(rest: &str) -> MqttConfig {
         let text = format!("[[sink]]\nname = \"s\"\nkind = \"mqtt\"\nurl = \"mqtt://h\"\n{rest}");
         let config = Config::parse(&text, "test").expect("a configuration");
-        let settings = config.sinks[0].settings.as_any();
+        let settings = config.sinks[0].kind.settings.as_any();
         settings.downcast_ref::<MqttConfig>().expect("an mqtt sink").clone()
     }
 

@@ -19,11 +19,12 @@ mod reason;
 mod sink;
 mod topic;
 
-use self::config::{KEYS, MqttConfig, SCHEME};
+use self::config::{MqttConfig, SCHEME};
 use self::sink::{MqttSink, bytes_per_reading};
 use super::kind::{AnySinkSettings, Connector, SinkContext, SinkKind, SinkSettings};
 use crate::config::part::url::Exposure;
 use crate::config::reader::print::Printer;
+use crate::config::reader::table::{self, AnyTable};
 use crate::credentials::SetupError;
 use crate::domain::policy::lanes::Order;
 use crate::upload::service;
@@ -31,17 +32,18 @@ use crate::upload::service;
 pub(super) const KIND: SinkKind = SinkKind {
     scheme: SCHEME,
     order: Order::LiveFirst,
-    keys: KEYS,
-    read: |from| AnySinkSettings::of(MqttConfig::read(from)),
+    table: AnyTable::of::<MqttConfig>(),
+    examples: &[&[("name", "\"broker\""), ("kind", "\"mqtt\"")]],
+    read: |from| AnySinkSettings::of(table::read::<MqttConfig>(from)),
 };
 
 impl SinkSettings for MqttConfig {
     fn print(&self, to: &mut Printer) {
-        Self::print(self, to);
+        table::print(self, to);
     }
 
     fn exposure(&self) -> Exposure {
-        let password = self.login.as_ref().and_then(|login| login.password_file.as_ref());
+        let password = self.password_file.as_ref();
         Exposure {
             secret: password.map(|_| "password"),
             tls: self.tls.named_by(),

@@ -7,7 +7,7 @@ use outstation_codec::Batch;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::config::{Login, MqttConfig, Payload};
+use super::config::{MqttConfig, Payload};
 use super::connection::{Connection, KEEP_ALIVE, OFFLINE};
 use super::flight::{Flight, Session, lock};
 use super::messages::Messages;
@@ -63,7 +63,7 @@ impl MqttSink {
 
     /// What would keep this sink from ever sending.
     pub(crate) fn check(config: &MqttConfig) -> Result<(), SetupError> {
-        config.login.as_ref().map(password).transpose()?;
+        password(config)?;
         tls::client_config(&config.tls).map(drop)
     }
 }
@@ -151,7 +151,7 @@ impl MqttSink {
         let config = &self.config;
         let names = Names { device, ..Names::default() };
         let login =
-            config.login.as_ref().map(|login| Ok((login.username.clone(), password(login)?)));
+            config.username.as_ref().map(|username| Ok((username.clone(), password(config)?)));
         Ok(Hello {
             client_id: match &config.client_id {
                 Some(id) => id.clone(),
@@ -165,9 +165,9 @@ impl MqttSink {
 }
 
 /// Empty without a file.
-fn password(login: &Login) -> Result<String, SetupError> {
+fn password(config: &MqttConfig) -> Result<String, SetupError> {
     let file =
-        login.password_file.as_deref().map(|path| NamedFile::secret(FileKind::Password, path));
+        config.password_file.as_deref().map(|path| NamedFile::secret(FileKind::Password, path));
     file.map_or_else(|| Ok(String::new()), NamedFile::password)
 }
 

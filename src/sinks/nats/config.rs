@@ -3,98 +3,66 @@
 use std::path::PathBuf;
 
 use crate::config::part::credential::secret_file;
-use crate::config::part::tls_files::{self, TlsFiles};
+use crate::config::part::tls_files::TlsFiles;
 use crate::config::part::url::Scheme;
-use crate::config::reader::keys::{Key, Keys, key};
-use crate::config::reader::kind::{Kind, field};
-use crate::config::reader::print::Printer;
-use crate::config::reader::section::Section;
+use crate::config::reader::field::{default, optional};
+use crate::config::reader::syntax::{Syntax, field_name};
+use crate::config::reader::table::settings;
 use crate::domain::model::template::Template;
 
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct NatsConfig {
-    pub(super) subject: Template,
-    /// The stream that must take what is published.
-    pub(super) stream: Option<String>,
-    /// Holds a token.
-    pub(super) token_file: Option<PathBuf>,
-    pub(super) username: Option<String>,
-    pub(super) password_file: Option<PathBuf>,
-    /// Holds a user's JWT and the seed of its key, as `nsc` writes them.
-    pub(super) creds_file: Option<PathBuf>,
-    pub(super) tls: TlsFiles,
+settings! {
+    /// NATS with JetStream: one message for each reading and event, the same JSON object as
+    /// `encoding = "json"` of kind http, some 335 bytes on the wire. Each has an id of its own (`Nats-Msg-Id`:
+    /// device, epoch, number), so the stream keeps it once however often it is sent. After an interruption the
+    /// ids in the stream are read back, and what is there is not sent again; between several endpoints repeats
+    /// are dropped by the stream's duplicate window alone. An account that may only publish needs rights to
+    /// `telemetry.>` and `_INBOX.>` and relies on that window: create the stream with `--dupe-window 24h`. The
+    /// port is 4222 unless the URL has one.
+    pub(super) struct NatsConfig {
+        /// Subject of readings; {device}, {port} and {sensor} are filled in. In their names a dot, space, `*` or
+        /// `>` becomes `_`. What happens to the board goes there too, with `_events` for port and sensor.
+        pub(super) subject: Template = default(Template::built_in("telemetry.{device}"), subject());
+
+        /// Stream that must take what is published. It is never created here:
+        /// `nats stream add TELEMETRY --subjects 'telemetry.>' --defaults`.
+        pub(super) stream: Option<String> =
+            optional("the stream that has the subject takes it", stream()).example("\"TELEMETRY\"");
+
+        /// File with a token to log in with.
+        pub(super) token_file: Option<PathBuf> = optional("it connects without a token", secret_file())
+            .not_with(&["username", "creds_file"])
+            .example("\"credential:nats-token\"");
+
+        /// Name to log in with.
+        pub(super) username: Option<String> = optional("it connects without a user name", field_name())
+            .only_with(&["password_file"])
+            .example("\"pump-7\"");
+
+        /// File with the password that belongs to `username`, in one line.
+        pub(super) password_file: Option<PathBuf> = optional("it connects without a user name", secret_file())
+            .only_with(&["username"])
+            .example("\"credential:nats-password\"");
+
+        /// File with a user's JWT and the seed of its key, as `nsc` writes it, in place of token or password.
+        pub(super) creds_file: Option<PathBuf> = optional("it connects without a key", secret_file())
+            .not_with(&["username"])
+            .example("\"credential:pump-7.creds\"");
+
+        in pub(super) tls: TlsFiles;
+    }
 }
-
-const SUBJECT: &str = "telemetry.{device}";
-
-pub(super) const KEYS: Keys = &[OWN_KEYS, tls_files::KEYS];
-
-#[rustfmt::skip]
-const OWN_KEYS: &[Key] = &[
-    key("sink.subject", "\"telemetry.{device}\"", "subject that readings and events are published on"),
-    key("sink.stream", "whichever stream has the subject", "stream that must take what is published"),
-    key("sink.token_file", "it connects without a token", "file with a token to log in with"),
-    key("sink.username", "it connects without a name", "name to log in with"),
-    key("sink.password_file", "it connects without a name", "file with the password that belongs to username"),
-    key("sink.creds_file", "it connects without a key", "file with a user's JWT and the seed of its key"),
-];
 
 pub(super) const SCHEME: Scheme = Scheme {
     names: &["nats", "tls"],
     path: "",
     allowed: "a nats or tls URL, such as \"nats://nats.example.com:4222\"",
+    example: "\"tls://nats.example.com\"",
 };
 
-impl NatsConfig {
-    pub(super) fn read(from: &Section<'_>) -> Self {
-        let sink = Self {
-            subject: from.or("subject", Template::built_in(SUBJECT), &subject()),
-            stream: from.optional("stream", &stream()),
-            token_file: from.optional("token_file", &secret_file()),
-            username: from.optional("username", &field()),
-            password_file: from.optional("password_file", &secret_file()),
-            creds_file: from.optional("creds_file", &secret_file()),
-            tls: TlsFiles::read(from),
-        };
-        one_login(from);
-        from.refuse_half("username", "password_file");
-        sink
-    }
-
-    pub(super) fn print(&self, to: &mut Printer) {
-        to.text("subject", &self.subject);
-        match &self.stream {
-            Some(stream) => to.text("stream", stream),
-            None => to.unset("stream", "whichever stream has the subject"),
-        }
-        if let Some(username) = &self.username {
-            to.text("username", username);
-        }
-        let files = [
-            ("token_file", &self.token_file, "it connects without a token"),
-            ("password_file", &self.password_file, "it connects without a user name"),
-            ("creds_file", &self.creds_file, "it connects without a key"),
-        ];
-        for (key, file, instead) in files {
-            to.file(key, file.as_deref(), instead);
-        }
-        self.tls.print(to);
-    }
-}
-
-/// A server takes one kind of proof.
-fn one_login(from: &Section<'_>) {
-    let logins = ["token_file", "username", "creds_file"];
-    let mut given = logins.into_iter().filter(|key| from.has(key));
-    if let (Some(first), Some(second)) = (given.next(), given.next()) {
-        from.report(second, format!("does not go with {first}; allowed: one of the two"));
-    }
-}
-
-fn subject() -> Kind<Template> {
+fn subject() -> Syntax<Template> {
     let allowed = "tokens between dots, without spaces, * or >, with {device}, {port} and {sensor} \
                    to be filled in, such as \"telemetry.{device}.{port}.{sensor}\"";
-    Kind::text(allowed, to_subject)
+    Syntax::text(allowed, to_subject, Template::to_string)
 }
 
 fn to_subject(text: &str) -> Option<Template> {
@@ -108,11 +76,13 @@ fn to_subject(text: &str) -> Option<Template> {
 }
 
 /// As nats-server allows it.
-fn stream() -> Kind<String> {
-    Kind::text("the name of a stream: 1 to 255 characters of A-Z a-z 0-9 _ -", |text| {
+fn stream() -> Syntax<String> {
+    let read = |text: &str| {
         let good = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-');
         ((1..=255).contains(&text.len()) && text.bytes().all(good)).then(|| text.to_owned())
-    })
+    };
+    let allowed = "the name of a stream: 1 to 255 characters of A-Z a-z 0-9 _ -";
+    Syntax::text(allowed, read, String::clone)
 }
 
 #[cfg(test)]

@@ -29,11 +29,12 @@ mod streams;
 mod subject;
 mod wire;
 
-use self::config::{KEYS, NatsConfig, SCHEME};
+use self::config::{NatsConfig, SCHEME};
 use self::sink::{BYTES_PER_READING, NatsSink};
 use super::kind::{AnySinkSettings, Connector, SinkContext, SinkKind, SinkSettings};
 use crate::config::part::url::Exposure;
 use crate::config::reader::print::Printer;
+use crate::config::reader::table::{self, AnyTable};
 use crate::credentials::SetupError;
 use crate::domain::policy::lanes::Order;
 use crate::upload::service;
@@ -41,13 +42,28 @@ use crate::upload::service;
 pub(super) const KIND: SinkKind = SinkKind {
     scheme: SCHEME,
     order: Order::LiveFirst,
-    keys: KEYS,
-    read: |from| AnySinkSettings::of(NatsConfig::read(from)),
+    table: AnyTable::of::<NatsConfig>(),
+    examples: &[
+        &[("name", "\"plant\""), ("kind", "\"nats\""), ("username", "\"pump-7\"")],
+        &[
+            ("name", "\"synadia\""),
+            ("kind", "\"nats\""),
+            ("url", "\"tls://connect.ngs.global\""),
+            ("creds_file", "\"credential:pump-7.creds\""),
+        ],
+        &[
+            ("name", "\"lab\""),
+            ("kind", "\"nats\""),
+            ("url", "\"nats://localhost:4222\""),
+            ("token_file", "\"credential:nats-token\""),
+        ],
+    ],
+    read: |from| AnySinkSettings::of(table::read::<NatsConfig>(from)),
 };
 
 impl SinkSettings for NatsConfig {
     fn print(&self, to: &mut Printer) {
-        Self::print(self, to);
+        table::print(self, to);
     }
 
     fn exposure(&self) -> Exposure {

@@ -3,38 +3,43 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use serde_json::json;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use crate::config::part::http_access::{self, Access};
-use crate::config::part::tls_files;
+use crate::config::part::http_access::Access;
 use crate::config::part::url::Scheme;
-use crate::config::reader::keys::{Key, Keys, key};
-use crate::config::reader::kind::{Kind, Refusal, found};
-use crate::config::reader::print::{Printer, quoted};
-use crate::config::reader::section::Section;
+use crate::config::reader::field::{collection, default};
+use crate::config::reader::print::table;
+use crate::config::reader::syntax::{Refusal, Syntax, found};
+use crate::config::reader::table::settings;
 
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct PrometheusConfig {
-    /// In front of every metric name.
-    pub(super) metric_prefix: String,
-    /// On every series.
-    pub(super) labels: BTreeMap<String, String>,
-    pub(super) access: Access,
+settings! {
+    /// Prometheus remote write 1.0: Prometheus with `--web.enable-remote-write-receiver`, VictoriaMetrics and
+    /// others. A channel becomes a metric of its name with the labels device, port, sensor and unit (and
+    /// channel, where the name had to be changed); true is 1, false is 0, and text is left out and counted.
+    /// Readings leave in stored order and wait until the clock is set. Prometheus takes nothing much older than
+    /// what it has (one hour) unless its `storage.tsdb.out_of_order_time_window` allows it: set that to the
+    /// longest outage that must lose nothing. Otherwise older readings go to quarantine, and beyond
+    /// `quarantine_readings` they are lost and counted. After an outage a series `outstation_write_probe` may
+    /// appear.
+    pub(super) struct PrometheusConfig {
+        /// In front of every metric name.
+        pub(super) metric_prefix: String = default(String::new(), metric_prefix());
+
+        /// Labels on every series.
+        pub(super) labels: BTreeMap<String, String> =
+            collection("series carry no further labels", labels()).example("{ site = \"north\" }");
+
+        in pub(super) access: Access;
+    }
 }
-
-pub(super) const KEYS: Keys = &[OWN_KEYS, http_access::KEYS, tls_files::KEYS];
-
-#[rustfmt::skip]
-const OWN_KEYS: &[Key] = &[
-    key("sink.metric_prefix", "\"\"", "in front of every metric name of a prometheus sink"),
-    key("sink.labels", "no further labels", "labels on every series of a prometheus sink"),
-];
 
 pub(super) const SCHEME: Scheme = Scheme {
     names: &["http", "https"],
     path: "/api/v1/write",
     allowed: "an absolute http or https URL, such as \"https://prometheus.example.com/api/v1/write\"",
+    example: "\"https://prometheus.example.com/api/v1/write\"",
 };
 
 /// The labels that say where a reading is from.
@@ -43,39 +48,17 @@ const OWN_LABELS: [&str; 5] = ["channel", "device", "port", "sensor", "unit"];
 const LABELS_MAX: usize = 16;
 const LABEL_BYTES_MAX: usize = 256;
 
-impl PrometheusConfig {
-    pub(super) fn read(from: &Section<'_>) -> Self {
-        Self {
-            metric_prefix: from.or("metric_prefix", String::new(), &metric_prefix()),
-            labels: from.or("labels", BTreeMap::new(), &labels()),
-            access: Access::read(from),
-        }
-    }
-
-    pub(super) fn print(&self, to: &mut Printer) {
-        to.text("metric_prefix", &self.metric_prefix);
-        match self.labels.is_empty() {
-            true => to.unset("labels", "series carry no further labels"),
-            false => {
-                let label =
-                    |(name, value): (&String, &String)| format!("{name} = {}", quoted(value));
-                let labels: Vec<_> = self.labels.iter().map(label).collect();
-                to.bare("labels", format!("{{ {} }}", labels.join(", ")));
-            }
-        }
-        self.access.print(to);
-    }
-}
-
-fn metric_prefix() -> Kind<String> {
-    Kind::text("the beginning of a metric name: A-Z a-z 0-9 _ :, no digit first", |text| {
+fn metric_prefix() -> Syntax<String> {
+    let read = |text: &str| {
         let plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b':');
         let begins = !text.starts_with(|c: char| c.is_ascii_digit());
         (text.len() <= 64 && begins && text.bytes().all(plain)).then(|| text.to_owned())
-    })
+    };
+    let allowed = "the beginning of a metric name: A-Z a-z 0-9 _ :, no digit first";
+    Syntax::text(allowed, read, String::clone)
 }
 
-fn labels() -> Kind<BTreeMap<String, String>> {
+fn labels() -> Syntax<BTreeMap<String, String>> {
     let allowed = format!("up to {LABELS_MAX} labels, such as {{ site = \"north\" }}");
     let read = |value: &DeValue<'_>| {
         let table = value.as_table().filter(|table| table.len() <= LABELS_MAX);
@@ -87,7 +70,11 @@ fn labels() -> Kind<BTreeMap<String, String>> {
         };
         table.map(label).collect()
     };
-    Kind { allowed, read: Box::new(read) }
+    let schema = json!({
+        "type": "object", "maxProperties": LABELS_MAX,
+        "additionalProperties": { "type": "string", "minLength": 1, "maxLength": LABEL_BYTES_MAX },
+    });
+    Syntax { allowed, read: Box::new(read), write: Box::new(|labels| table(labels)), schema }
 }
 
 fn label_name(name: &str) -> Result<String, Refusal> {
@@ -130,7 +117,7 @@ mod tests {
         let sink =
             "[[sink]]\nname = \"tsdb\"\nkind = \"prometheus\"\nurl = \"http://[::1]:9090/write\"\n";
         let config = parse(sink);
-        assert_eq!(config.sinks[0].pace.lanes.order, Order::AsStored);
+        assert_eq!(config.sinks[0].pace.order, Order::AsStored);
         assert!(!config.sinks[0].events);
         assert_eq!(parse(&config.to_toml()), config, "{}", config.to_toml());
         let rest =
@@ -140,7 +127,7 @@ mod tests {
             [
                 "line 5: sink[0].events: found true; allowed: false, because this kind of sink or encoding can only \
                  say readings",
-                "line 6: sink[0].encoding: does not apply to this kind of sink; allowed: only with \
+                "line 6: sink[0].encoding: does not apply to kind = \"prometheus\"; allowed: only with \
                  kind = \"http\"",
                 "line 7: sink[0].metric_prefix: found \"9_\"; allowed: the beginning of a metric name: \
                  A-Z a-z 0-9 _ :, no digit first",

@@ -22,12 +22,13 @@ mod repeats;
 mod samples;
 mod sink;
 
-use self::config::{KEYS, PrometheusConfig, SCHEME};
+use self::config::{PrometheusConfig, SCHEME};
 use self::doubt::SharedDoubt;
 use self::sink::{BYTES_PER_READING, PrometheusSink};
 use super::kind::{AnySinkSettings, Connector, SinkContext, SinkKind, SinkSettings};
 use crate::config::part::url::Exposure;
 use crate::config::reader::print::Printer;
+use crate::config::reader::table::{self, AnyTable};
 use crate::credentials::SetupError;
 use crate::domain::policy::lanes::Order;
 use crate::upload::service;
@@ -36,13 +37,14 @@ pub(super) const KIND: SinkKind = SinkKind {
     scheme: SCHEME,
     // A series takes no time before its newest.
     order: Order::AsStored,
-    keys: KEYS,
-    read: |from| AnySinkSettings::of(PrometheusConfig::read(from)),
+    table: AnyTable::of::<PrometheusConfig>(),
+    examples: &[&[("name", "\"metrics\""), ("kind", "\"prometheus\"")]],
+    read: |from| AnySinkSettings::of(table::read::<PrometheusConfig>(from)),
 };
 
 impl SinkSettings for PrometheusConfig {
     fn print(&self, to: &mut Printer) {
-        Self::print(self, to);
+        table::print(self, to);
     }
 
     fn takes_events(&self) -> bool {

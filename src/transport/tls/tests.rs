@@ -94,12 +94,12 @@ impl Site {
     }
 
     fn trusting(&self) -> TlsFiles {
-        TlsFiles { ca_file: Some(self.path("ca.pem")), identity: None }
+        TlsFiles { ca_file: Some(self.path("ca.pem")), ..TlsFiles::default() }
     }
 
     fn mutual(&self) -> TlsFiles {
-        let identity = (self.path("cert.pem"), self.path("key.pem"));
-        TlsFiles { identity: Some(identity), ..self.trusting() }
+        let [cert_file, key_file] = ["cert.pem", "key.pem"].map(|name| Some(self.path(name)));
+        TlsFiles { cert_file, key_file, ..self.trusting() }
     }
 }
 

@@ -56,7 +56,7 @@ where
     let actor = Actor {
         log: upload.reader.status(),
         breaker_noted,
-        schedule: Schedule::new(upload.pace.lanes),
+        schedule: Schedule::new(upload.pace.lanes()),
         size: BatchSize::new(upload.limits),
         leftovers: Leftovers::default(),
         meter,

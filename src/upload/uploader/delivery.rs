@@ -93,7 +93,7 @@ where
         let once = self.upload.status.borrow().requests <= requests + 1;
         // What is paid back afterwards occupies the link as well: an alarm would wait for it.
         let bytes = self.upload.wire.total().saturating_sub(counted);
-        let paid = self.upload.pace.rate_max.map_or(0.0, |rate| bytes as f64 / rate as f64);
+        let paid = self.upload.pace.max_rate.map_or(0.0, |rate| bytes as f64 / rate as f64);
         let took = began.elapsed().max(Duration::from_secs_f64(paid));
         Some(Answer { result, took: once.then_some(took) })
     }

@@ -42,7 +42,7 @@ impl Meter {
         (sink, clock, wire): (&str, &Clock, &Wire),
         (appender, status): (&Appender, &watch::Sender<SinkStatus>),
     ) -> Self {
-        let spending = pace.budget.map(|budget| Spending::new(budget, recalled, clocks(clock)));
+        let spending = pace.budget().map(|budget| Spending::new(budget, recalled, clocks(clock)));
         Self {
             sink: sink.to_owned(),
             clock: clock.clone(),

@@ -5,18 +5,24 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::model::ledger::Books;
-use crate::protocols::lines::config::{TimeKey, TimeUnit};
+use crate::protocols::lines::config::TimeUnit;
 
-fn config(format: Format) -> Lines {
-    Lines { format, sensor_key: None, time: None, sequence_key: None, line_max: 200 }
+fn config(format: LineFormat) -> Lines {
+    Lines { format, line_max: 200, ..Lines::default() }
+}
+
+fn csv(columns: &[&str], delimiter: u8) -> Lines {
+    let columns = columns.iter().map(|column| (*column).to_owned()).collect();
+    Lines { columns, delimiter, ..config(LineFormat::Csv) }
 }
 
 fn keyed() -> Lines {
     Lines {
         sensor_key: Some("sensor".into()),
-        time: Some(TimeKey { key: "ts".into(), unit: TimeUnit::Milliseconds }),
+        time_key: Some("ts".into()),
+        time_unit: TimeUnit::Milliseconds,
         sequence_key: Some("seq".into()),
-        ..config(Format::Json)
+        ..config(LineFormat::Json)
     }
 }
 
@@ -85,14 +91,14 @@ fn a_json_line_becomes_a_reading_of_the_sensor_it_names() {
 
 #[test]
 fn without_keys_the_port_is_the_sensor_and_arrival_is_the_time() {
-    let mut rig = Rig::new(&config(Format::Json)).feed(b"{\"v\":-1}\n");
+    let mut rig = Rig::new(&config(LineFormat::Json)).feed(b"{\"v\":-1}\n");
     assert_eq!(rig.rows(), [("p".into(), Stamp::boot(5), vec![cell("v", Value::Int(-1))])]);
 }
 
 #[test]
 fn nested_json_is_flattened_and_a_repeated_field_counts_once() {
-    let mut rig =
-        Rig::new(&config(Format::Json)).feed(b"{\"a\":{\"b\":1,\"c\":[2,3]},\"d\":4,\"d\":5}\n");
+    let mut rig = Rig::new(&config(LineFormat::Json))
+        .feed(b"{\"a\":{\"b\":1,\"c\":[2,3]},\"d\":4,\"d\":5}\n");
     let cells = [("a.b", 1), ("a.c.0", 2), ("a.c.1", 3), ("d", 5)]
         .map(|(name, int)| cell(name, Value::Int(int)));
     assert_eq!(rig.rows()[0].2, cells);
@@ -101,7 +107,7 @@ fn nested_json_is_flattened_and_a_repeated_field_counts_once() {
 #[test]
 fn key_value_and_csv_lines_are_understood() {
     let mut rig =
-        Rig::new(&config(Format::KeyValue)).feed(b"temp=21.5, hum:40;state=ok flag=true\n");
+        Rig::new(&config(LineFormat::KeyValue)).feed(b"temp=21.5, hum:40;state=ok flag=true\n");
     let cells = vec![
         cell("temp", Value::F64(21.5)),
         cell("hum", Value::Int(40)),
@@ -109,9 +115,7 @@ fn key_value_and_csv_lines_are_understood() {
         cell("flag", Value::Bool(true)),
     ];
     assert_eq!(rig.rows()[0].2, cells);
-    let columns = vec!["id".to_owned(), "t".to_owned(), "h".to_owned()];
-    let csv =
-        Lines { sensor_key: Some("id".into()), ..config(Format::Csv { columns, delimiter: b';' }) };
+    let csv = Lines { sensor_key: Some("id".into()), ..csv(&["id", "t", "h"], b';') };
     let mut rig = Rig::new(&csv).feed(b"id;t;h\nnorth; 20.25 ;\nnorth;1\n");
     rig.balanced();
     assert_eq!((rig.fault(Fault::NoValue), rig.fault(Fault::Unparsable)), (1, 1));
@@ -128,9 +132,10 @@ fn times_are_read_in_their_unit_or_as_rfc_3339() {
         (TimeUnit::Seconds, "\"2023-11-14T22:13:20Z\"", 1_700_000_000_000),
     ];
     for (unit, text, ms) in cases {
-        let time = Some(TimeKey { key: "ts".into(), unit });
+        let time_key = Some("ts".into());
         let line = format!("{{\"ts\":{text},\"v\":1}}\n");
-        let mut rig = Rig::new(&Lines { time, ..config(Format::Json) }).feed(line.as_bytes());
+        let mut rig = Rig::new(&Lines { time_key, time_unit: unit, ..config(LineFormat::Json) })
+            .feed(line.as_bytes());
         assert_eq!(rig.rows()[0].1, Stamp::unix(ms), "{line}");
     }
 }
@@ -158,7 +163,7 @@ fn every_way_of_being_wrong_has_its_own_count() {
 
 #[test]
 fn an_over_long_line_is_one_fault_and_the_next_line_is_fine() {
-    let mut rig = Rig::new(&config(Format::Json))
+    let mut rig = Rig::new(&config(LineFormat::Json))
         .feed(&[b'x'; 150])
         .feed(&[b'y'; 1000])
         .feed(b"z\n{\"v\":1}\n");
@@ -178,7 +183,7 @@ fn sequence_gaps_and_restarts_are_noticed() {
 #[test]
 fn a_channel_that_alternates_between_types_stays_one_sensor() {
     let text = "{\"v\":20}\n{\"v\":20.5}\n".repeat(50);
-    let rig = Rig::new(&config(Format::Json)).feed(text.as_bytes());
+    let rig = Rig::new(&config(LineFormat::Json)).feed(text.as_bytes());
     assert_eq!(rig.out.readings.len(), 100);
     assert!(rig.out.readings.sensors().len() <= 2, "{}", rig.out.readings.sensors().len());
 }
@@ -209,8 +214,8 @@ proptest! {
             0..30,
         ),
     ) {
-        for format in [Format::Json, Format::KeyValue, Format::Csv { columns: vec!["a".into()], delimiter: b',' }] {
-            let mut rig = Rig::new(&config(format));
+        for lines in [config(LineFormat::Json), config(LineFormat::KeyValue), csv(&["a"], b',')] {
+            let mut rig = Rig::new(&lines);
             for chunk in &chunks {
                 rig = rig.feed(chunk);
             }

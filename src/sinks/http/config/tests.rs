@@ -14,7 +14,7 @@ fn http(rest: &str) -> HttpConfig {
     let config = Config::parse(&sink(rest), "test").unwrap_or_else(|error| panic!("{error}"));
     let printed = Config::parse(&config.to_toml(), "printed").expect("what is printed parses");
     assert_eq!(printed, config, "{}", config.to_toml());
-    let settings = config.sinks[0].settings.as_any();
+    let settings = config.sinks[0].kind.settings.as_any();
     settings.downcast_ref::<HttpConfig>().expect("an http sink").clone()
 }
 
@@ -63,16 +63,25 @@ fn a_password_in_the_query_is_refused_and_not_shown() {
 #[test]
 fn halves_of_a_pair_and_two_ways_to_log_in_are_refused() {
     for (rest, said) in [
-        ("cert_file = \"/c\"", "sink[0].cert_file: does not apply to a sink without key_file"),
-        ("key_file = \"/c\"", "sink[0].key_file: does not apply to a sink without cert_file"),
-        ("username = \"u\"", "sink[0].username: does not apply to a sink without password_file"),
+        (
+            "cert_file = \"/c\"",
+            "sink[0].cert_file: does not apply by itself; allowed: only with key_file",
+        ),
+        (
+            "key_file = \"/c\"",
+            "sink[0].key_file: does not apply by itself; allowed: only with cert_file",
+        ),
+        (
+            "username = \"u\"",
+            "sink[0].username: does not apply by itself; allowed: only with password_file",
+        ),
         (
             "password_file = \"/p\"",
-            "sink[0].password_file: does not apply to a sink without username",
+            "sink[0].password_file: does not apply by itself; allowed: only with username",
         ),
         (
             "token_file = \"/t\"\nusername = \"u\"\npassword_file = \"/p\"",
-            "sink[0].username: does not apply to a sink with token_file",
+            "sink[0].token_file: does not go with username; allowed: one of the two",
         ),
         ("username = \"a:b\"\npassword_file = \"/p\"", "sink[0].username: found \"a:b\""),
     ] {
@@ -81,7 +90,7 @@ fn halves_of_a_pair_and_two_ways_to_log_in_are_refused() {
         assert_eq!(found.lines().count(), 1, "{found}");
     }
     let both = http(&format!("{URL}cert_file = \"/c\"\nkey_file = \"/k\"")).access;
-    assert!(both.tls.identity.is_some() && both.exposure().secret.is_none());
+    assert!(both.tls.identity().is_some() && both.exposure().secret.is_none());
 }
 
 #[test]

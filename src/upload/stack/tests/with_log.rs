@@ -9,7 +9,6 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::config::Pace;
 use crate::domain::model::event::{Event, Stream};
-use crate::domain::policy::lanes::LanePolicy;
 use crate::event_log::Limits;
 use crate::event_log::inspect::LogView;
 use crate::event_log::settings::{LogConfig, SinkRules};
@@ -44,14 +43,13 @@ impl Process {
         let known = watch::channel(endpoints_of(&[(0, "a")])).1;
         let endpoints = Endpoints::new(known, context, connect(&sinks));
         let supervisor = Supervisor::new(clock.clone());
-        let lanes = LanePolicy::default();
         let running = Upload {
             sink: "s".into(),
             stack: stack(endpoints.clone(), retries, None, &Wire::default()),
             reader: log.reader("s"),
             appender: log.appender(),
             limits: Limits { readings_max: 100, bytes_max: 1 << 20 },
-            pace: Pace { lanes, budget: None, quiet_hours: None, rate_max: None },
+            pace: Pace::default(),
             wire: Wire::default(),
             clock,
             status: sender,

@@ -17,8 +17,7 @@ use super::*;
 use crate::domain::model::endpoint::Endpoint;
 use crate::domain::model::event::Stream;
 use crate::domain::policy::breaker::Cause;
-use crate::domain::policy::budget::{Budget, Held, Period};
-use crate::domain::policy::lanes::{LanePolicy, Order};
+use crate::domain::policy::budget::{Held, Period};
 use crate::event_log::settings::LogConfig;
 use crate::event_log::{Append, Progress};
 use crate::supervisor::{Stage, Supervisor};
@@ -190,12 +189,6 @@ impl Service<Offer> for Server {
     }
 }
 
-fn pace() -> Pace {
-    let live_window = Duration::from_secs(10);
-    let lanes = LanePolicy { order: Order::LiveFirst, live_share: 4, live_window };
-    Pace { lanes, budget: None, quiet_hours: None, rate_max: None }
-}
-
 fn log_config(folder: &Path) -> LogConfig {
     LogConfig { bytes_max: 64 << 20, ..settings(folder, &["s"]) }
 }
@@ -245,7 +238,7 @@ impl Rig {
         let endpoints = Endpoints::new(known, context, connect);
         let upload = Upload {
             sink: "s".into(),
-            stack: stack::stack(endpoints, 2, pace.rate_max, &wire),
+            stack: stack::stack(endpoints, 2, pace.max_rate, &wire),
             reader: log.reader("s"),
             appender: log.appender(),
             limits: LIMITS,
@@ -335,7 +328,7 @@ fn poison(server: &Server, is_bad: impl Fn(i64) -> bool + Send + 'static) {
 
 #[tokio::test(start_paused = true)]
 async fn a_rejected_reading_is_quarantined_and_nothing_waits_behind_it() {
-    let mut rig = Rig::new(pace());
+    let mut rig = Rig::new(Pace::default());
     poison(&rig.server, |id| id == 57);
     rig.append(1000, 0).await;
     let log = rig.drained().await;
@@ -349,7 +342,7 @@ async fn a_rejected_reading_is_quarantined_and_nothing_waits_behind_it() {
 
 #[tokio::test(start_paused = true)]
 async fn fresh_readings_and_alarms_do_not_wait_while_a_backlog_is_searched_for_bad_ones() {
-    let mut rig = Rig::new(pace());
+    let mut rig = Rig::new(Pace::default());
     rig.server.replies(|_| Reply::down());
     rig.append(20_000, 0).await;
     rig.stored().await;
@@ -379,7 +372,7 @@ async fn fresh_readings_and_alarms_do_not_wait_while_a_backlog_is_searched_for_b
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_refuses_everything_stops_the_sink_and_fills_no_quarantine() {
-    let mut rig = Rig::new(pace());
+    let mut rig = Rig::new(Pace::default());
     rig.server.replies(|_| Reply::rejects(Rejection::Content));
     rig.append(5000, 0).await;
     rig.stored().await;
@@ -407,7 +400,7 @@ async fn a_server_that_refuses_everything_stops_the_sink_and_fills_no_quarantine
 
 #[tokio::test(start_paused = true)]
 async fn exhausted_retries_leave_the_delivery_state_where_it_was() {
-    let mut rig = Rig::new(pace());
+    let mut rig = Rig::new(Pace::default());
     rig.append(100, 0).await;
     let before = rig.drained().await.sinks["s"];
     rig.server.replies(|_| Reply::down());
@@ -433,7 +426,7 @@ fn link(rate: f64) -> impl FnMut(&Asked) -> Reply + Send + 'static {
 
 #[tokio::test(start_paused = true)]
 async fn backlog_drains_behind_live_at_its_share() {
-    let mut rig = Rig::new(pace());
+    let mut rig = Rig::new(Pace::default());
     rig.server.replies(|_| Reply::down());
     for _ in 0..10 {
         rig.append(10_000, 0).await;
@@ -463,7 +456,7 @@ async fn backlog_drains_behind_live_at_its_share() {
 
 #[tokio::test(start_paused = true)]
 async fn live_latency_stays_below_two_seconds_while_a_backlog_drains_on_a_slow_link() {
-    let mut rig = Rig::new(pace());
+    let mut rig = Rig::new(Pace::default());
     rig.server.replies(|_| Reply::down());
     for _ in 0..10 {
         rig.append(10_000, 0).await;
@@ -492,7 +485,7 @@ async fn live_latency_stays_below_two_seconds_while_a_backlog_drains_on_a_slow_l
 
 #[tokio::test(start_paused = true)]
 async fn an_alarm_waits_seconds_at_most_behind_a_backlog_that_is_paid_back_at_max_rate() {
-    let mut rig = Rig::new(Pace { rate_max: Some(10_000), ..pace() });
+    let mut rig = Rig::new(Pace { max_rate: Some(10_000), ..Pace::default() });
     rig.server.replies(|_| Reply::down());
     rig.server.lock().wire_bytes_per_reading = 100;
     for _ in 0..5 {
@@ -514,7 +507,7 @@ async fn an_alarm_waits_seconds_at_most_behind_a_backlog_that_is_paid_back_at_ma
 
 #[tokio::test(start_paused = true)]
 async fn a_link_too_slow_for_a_whole_batch_gets_through_all_the_same() {
-    let mut rig = Rig::new(pace());
+    let mut rig = Rig::new(Pace::default());
     rig.server.replies(link(3.0));
     rig.append(3000, 0).await;
     rig.drained().await;
@@ -525,7 +518,7 @@ async fn a_link_too_slow_for_a_whole_batch_gets_through_all_the_same() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_too_large_is_sent_in_parts_and_the_next_batches_are_smaller() {
-    let mut rig = Rig::new(pace());
+    let mut rig = Rig::new(Pace::default());
     rig.server.replies(|asked| match asked.ids.len() > 1000 {
         true => Reply::rejects(Rejection::TooLarge),
         false => Reply::takes(SECOND / 100),
@@ -544,7 +537,7 @@ async fn what_is_too_large_is_sent_in_parts_and_the_next_batches_are_smaller() {
 
 #[tokio::test(start_paused = true)]
 async fn events_that_are_too_large_or_late_shrink_no_batch_of_readings() {
-    let mut rig = Rig::new(pace());
+    let mut rig = Rig::new(Pace::default());
     rig.server.replies(|asked| match asked.events > 1 {
         true => Reply::rejects(Rejection::TooLarge),
         false => Reply::takes(SECOND / 2),
@@ -569,7 +562,7 @@ async fn events_that_are_too_large_or_late_shrink_no_batch_of_readings() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_that_is_refused_is_given_up_and_no_reading_waits_behind_it() {
-    let mut rig = Rig::new(pace());
+    let mut rig = Rig::new(Pace::default());
     rig.server.replies(|asked| match asked.events > 0 {
         true => Reply::rejects(Rejection::Content),
         false => Reply::takes(SECOND / 10),
@@ -586,7 +579,7 @@ async fn an_event_that_is_refused_is_given_up_and_no_reading_waits_behind_it() {
 }
 
 fn budget(bytes: u64) -> Pace {
-    Pace { budget: Some(Budget { bytes, period: Period::Day }), ..pace() }
+    Pace { budget: Some(bytes), budget_period: Period::Day, ..Pace::default() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -638,7 +631,7 @@ async fn a_restart_gives_no_budget_back() {
 #[tokio::test(start_paused = true)]
 async fn in_quiet_hours_only_alarms_leave_and_afterwards_everything() {
     let hours = crate::domain::policy::budget::QuietHours { from_min: 7 * 60, to_min: 9 * 60 };
-    let mut rig = Rig::new(Pace { quiet_hours: Some(hours), ..pace() });
+    let mut rig = Rig::new(Pace { quiet_hours: Some(hours), ..Pace::default() });
     rig.append(10, 1).await;
     sleep(SECOND * 3599).await;
     assert_eq!((rig.server.ids().len(), rig.status.borrow().held), (1, Some(Held::QuietHours)));
@@ -650,7 +643,7 @@ async fn in_quiet_hours_only_alarms_leave_and_afterwards_everything() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stop_in_the_middle_of_a_search_loses_nothing() {
-    let mut rig = Rig::new(pace());
+    let mut rig = Rig::new(Pace::default());
     rig.server.replies(|asked| {
         let bad = asked.ids.iter().any(|id| id % 100 == 7);
         if bad { Reply::rejects(Rejection::Content) } else { Reply::takes(SECOND / 2) }
@@ -660,7 +653,7 @@ async fn a_stop_in_the_middle_of_a_search_loses_nothing() {
     let server = rig.server.clone();
     let folder = rig.end().await;
     let had = server.ids();
-    let mut rig = Rig::on(folder, pace(), NOW + 3_600_000);
+    let mut rig = Rig::on(folder, Pace::default(), NOW + 3_600_000);
     rig.next_id = 2000;
     poison(&rig.server, |id| id % 100 == 7);
     let log = rig.drained().await;

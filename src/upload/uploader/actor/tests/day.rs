@@ -77,7 +77,7 @@ fn reply(weather: Weather, asked: &Asked, rng: &mut fastrand::Rng) -> Reply {
 async fn live(seed: u64) {
     println!("seed {seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
-    let mut rig = Rig::new(pace());
+    let mut rig = Rig::new(Pace::default());
     let sky = Arc::new(Mutex::new(Weather::Fair));
     let (seen, mut of_server) = (Arc::clone(&sky), rng.fork());
     rig.server.replies(move |asked| reply(*seen.lock().expect("no panic"), asked, &mut of_server));
@@ -119,7 +119,7 @@ async fn a_day_of_random_outages_leaves_every_reading_delivered_once_or_quaranti
 #[tokio::test(start_paused = true)]
 async fn a_dead_server_is_asked_at_most_300_times_a_day() {
     for weather in [Weather::Down, Weather::Silent] {
-        let mut rig = Rig::new(pace());
+        let mut rig = Rig::new(Pace::default());
         let mut rng = fastrand::Rng::with_seed(1);
         rig.server.replies(move |asked| reply(weather, asked, &mut rng));
         for _ in 0..HOURS * 6 {

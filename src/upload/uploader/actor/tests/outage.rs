@@ -7,7 +7,7 @@ const PER_SECOND: i64 = 1000;
 
 /// Lives through a minute of this, and gives how long after its end the last reading arrived.
 async fn a_minute_of(trouble: impl Fn() -> Reply + Send + 'static) -> Duration {
-    let mut rig = Rig::new(pace());
+    let mut rig = Rig::new(Pace::default());
     rig.append(PER_SECOND, 0).await;
     rig.drained().await;
     rig.server.replies(move |_| trouble());
@@ -46,14 +46,14 @@ async fn a_server_that_hung_for_a_minute_has_everything_a_timeout_later() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_in_an_outage_goes_on_with_the_backlog_and_skips_none_of_it() {
-    let mut rig = Rig::new(pace());
+    let mut rig = Rig::new(Pace::default());
     rig.server.replies(|_| Reply::down());
     for _ in 0..3 {
         rig.append(PER_SECOND, 0).await;
         rig.stored().await;
     }
     let folder = rig.end().await;
-    let mut rig = Rig::on(folder, pace(), NOW + 3_600_000);
+    let mut rig = Rig::on(folder, Pace::default(), NOW + 3_600_000);
     rig.next_id = 3 * PER_SECOND;
     rig.server.replies(|_| Reply::down());
     sleep(SECOND * 60).await;
