@@ -8,8 +8,8 @@
 //!                                   delivery state ◀── ack ◀── only on accepted
 //! ```
 //!
-//! Where to look for what is the table *Code map* of `ARCHITECTURE.md`; which module may use which is the
-//! table *Module layers*, and `tests/tidy` holds the code to it.
+//! Where to look for what is the table *Code map* of `docs/develop/code-map.md`; which module may use which
+//! is its table *Module layers*, and `tests/tidy` holds the code to it.
 
 // The nouns and the decisions.
 pub mod domain;

@@ -1,7 +1,7 @@
 //! Every metric there is: its name, its kind and what it means.
 //!
 //! Events count some of them where something happens; the rest is read from what the stages report when
-//! the page is asked for (`status/metrics.rs`). `tests/tidy` sees to it that the README lists them all.
+//! the page is asked for (`status/metrics.rs`). `docs/fleet/metrics.md` is generated from this table.
 
 use crate::domain::policy::breaker::{Cause, State};
 

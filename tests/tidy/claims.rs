@@ -30,8 +30,8 @@ fn has_test(text: &str, name: &str) -> bool {
 
 #[test]
 fn each_failure_of_others_has_a_test_of_what_happens_here() {
-    let section = "## Failures of others, and the test of what happens here";
-    let rows = named_tests("ARCHITECTURE.md", section);
+    let section = "# Failures of others, and the test of what happens here";
+    let rows = named_tests("docs/develop/failures-of-others.md", section);
     assert!(rows.len() > 20, "the table is read: {} rows", rows.len());
     assert_none(&unshown(&rows, |_| false), "what is claimed of failures is shown by a test");
 }

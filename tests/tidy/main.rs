@@ -9,6 +9,7 @@ mod generated;
 mod graph;
 mod journal;
 mod layers;
+mod links;
 mod names;
 mod recipes;
 mod shipped;

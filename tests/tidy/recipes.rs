@@ -6,18 +6,23 @@ use std::path::Path;
 use crate::circles::graph;
 use crate::{ROOT, assert_none, relative, text};
 
-/// What would be the same without it: examples, and what plays or tests many things at once.
+/// What would be the same without it: examples, documents beside its own page, what is generated from
+/// its keys, and what plays or tests many things at once.
 const SHOW_NATS: &[&str] = &[
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "README.md",
     "config/examples/",
+    "config/outstation.",
+    "docs/",
     "tests/e2e/everything.rs",
     "tests/tidy/",
 ];
 const SHOW_LINES: &[&str] = &[
     "README.md",
     "benches/",
+    "config/outstation.",
+    "docs/",
     "src/bench/",
     "src/demo/",
     "tests/board/machine/",

@@ -12,10 +12,10 @@
 
 /// What a commit writes to the flash besides its readings, in bytes: pages of the journal, their
 /// copies in the file, and the file system's own journal. Measured on ext4 with blocks of 4 KiB, see
-/// README; with smaller blocks it is half.
+/// `docs/develop/figures.md`; with smaller blocks it is half.
 pub const BYTES_PER_COMMIT: f64 = 8_600.0;
 /// What a byte of a segment's body writes to the flash, the first and the second copy together.
-/// Measured, see README.
+/// Measured, see `docs/develop/figures.md`.
 pub const BYTES_PER_BODY_BYTE: f64 = 2.5;
 
 const SECONDS_PER_DAY: f64 = 86_400.0;

@@ -1,8 +1,8 @@
 //! Every kind of thing the daemon says: its message id, its level, and its fields.
 //!
 //! An id never changes its meaning and a field never its name: alerts and scripts at sites depend
-//! on them. `systemd/outstation.catalog` explains each, README lists them, and `tests/tidy` holds
-//! what is said to this table.
+//! on them. `systemd/outstation.catalog` explains each, `docs/fleet/journal.md` is generated from this
+//! table, and `tests/tidy` holds what is said to it.
 
 /// One line of the documentation.
 #[derive(Clone, Copy, Debug)]

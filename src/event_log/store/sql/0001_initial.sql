@@ -1,4 +1,4 @@
--- Version 1 of the log. The format is described in ARCHITECTURE.md, "The log file".
+-- Version 1 of the log. The format is described in docs/develop/formats/log-file.md.
 -- Every row carries a checksum, CRC-32 over everything else in it.
 
 -- One row: the identity of this life of the file.

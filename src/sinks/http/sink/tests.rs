@@ -58,7 +58,7 @@ fn gzip_and_zstd_hold_the_text_and_say_so() {
     assert_eq!(coding(Compression::Zstd).as_deref(), Some("zstd"));
 }
 
-/// The figures of the README, which are printed with `--nocapture`.
+/// Figures, which are printed with `--nocapture` (`docs/develop/figures.md`).
 #[test]
 #[expect(clippy::cast_precision_loss, reason = "a few megabytes")]
 fn a_reading_of_w1_takes_the_bytes_that_the_batch_limits_assume() {
