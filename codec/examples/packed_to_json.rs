@@ -14,10 +14,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 pub(crate) fn lines(packed: &[u8]) -> Result<String, Box<dyn Error>> {
     let (batch, mut lines) = (Batch::from_packed(packed)?, Vec::new());
-    for told in &batch.events {
-        let (time_ms, clock_set) = batch.date(told.at());
-        lines.push(json!({"event": told.position, "stream": told.stream, "time_ms": time_ms,
-            "clock_set": clock_set, "kind": told.event.kind(), "says": told.event}));
+    for record in &batch.events {
+        let (time_ms, clock_set) = batch.date(record.at());
+        lines.push(json!({"event": record.position, "stream": record.stream, "time_ms": time_ms,
+            "clock_set": clock_set, "kind": record.event.kind(), "says": record.event}));
     }
     batch.for_each(|dated| {
         let values = dated.values().map(|(channel, value)| (channel.name.clone(), json(value)));

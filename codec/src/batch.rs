@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::ToldEvent;
+use crate::event::EventRecord;
 use crate::lane::Lane;
 use crate::segment::{ReadingView, SegmentError};
 use crate::sensor::{Channel, Sensor};
@@ -31,7 +31,7 @@ pub struct Batch {
     /// Ascending; empty when there is nothing but events to tell.
     pub segments: Vec<StoredSegment>,
     /// What happened to the device, in order.
-    pub events: Vec<ToldEvent>,
+    pub events: Vec<EventRecord>,
 }
 
 /// Why bytes are no packed batch.

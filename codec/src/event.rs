@@ -12,7 +12,7 @@ use crate::time::{Anchor, Moment};
 
 /// An operational event on its way upstream. (device, epoch, position) names it for ever.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ToldEvent {
+pub struct EventRecord {
     /// Its number among the published events of its epoch, from 1.
     pub position: u64,
     /// What it is about, such as `port/mcu`.
@@ -25,7 +25,7 @@ pub struct ToldEvent {
     pub event: PublishedEvent,
 }
 
-impl ToldEvent {
+impl EventRecord {
     /// When it happened.
     pub fn at(&self) -> Moment {
         Moment { boot: self.boot, ms: self.at_ms }

@@ -5,8 +5,8 @@
 //! an error; the README and the example say what the crate does.
 
 use outstation_codec::{
-    Anchor, Batch, Channel, EpochReason, Fault, FaultCounts, Lane, Loss, Moment, PackedError,
-    PublishedEvent, Segment, Sensor, Stamp, StoredSegment, ToldEvent, Value, ValueType,
+    Anchor, Batch, Channel, EpochReason, EventRecord, Fault, FaultCounts, Lane, Loss, Moment,
+    PackedError, PublishedEvent, Segment, Sensor, Stamp, StoredSegment, Value, ValueType,
 };
 use proptest::prelude::*;
 
@@ -39,7 +39,7 @@ fn batch() -> Batch {
         )],
         boots: vec![(0, Some(Anchor { boot_at_ms: BOOT_AT_MS, set: true }))],
         segments: vec![segment(41, 0, &[Value::F64(21.5), Value::F64(21.25)])],
-        events: vec![ToldEvent {
+        events: vec![EventRecord {
             position: 3,
             stream: "port/mcu".into(),
             boot: 0,
@@ -151,9 +151,9 @@ fn visit(batch: &Batch) {
         assert!(dated.values().count() <= dated.reading.cells.len());
     });
     assert!(visited.is_err() || readings == batch.readings());
-    for told in &batch.events {
-        batch.date(told.at());
-        assert!(told.boots().count() > 0 && !told.event.kind().is_empty());
+    for record in &batch.events {
+        batch.date(record.at());
+        assert!(record.boots().count() > 0 && !record.event.kind().is_empty());
     }
     assert!(batch.ranges().len() <= batch.segments.len());
     assert!(!batch.id().to_string().is_empty());
@@ -174,13 +174,13 @@ fn value() -> impl Strategy<Value = Value> {
 
 fn batches() -> impl Strategy<Value = Batch> {
     let segments = prop::collection::vec((1..9u64, prop::collection::vec(value(), 1..20)), 0..4);
-    (segments, any::<u64>(), any::<bool>()).prop_map(|(parts, epoch, told)| {
+    (segments, any::<u64>(), any::<bool>()).prop_map(|(parts, epoch, published)| {
         let (mut segments, mut next) = (Vec::new(), 1);
         for (gap, values) in parts {
             segments.push(segment(next + gap, 0, &values));
             next += gap + values.len() as u64;
         }
-        let events = if told { batch().events } else { Vec::new() };
+        let events = if published { batch().events } else { Vec::new() };
         Batch { epoch, segments, events, ..batch() }
     })
 }

@@ -1,4 +1,4 @@
-//! What the log is told of the configuration.
+//! What the log is given of the configuration.
 
 use crate::config::{Config, Sink};
 use crate::event_log::settings::{LogConfig, SinkRules};
@@ -18,5 +18,5 @@ pub fn log_config(config: &Config, device: &str) -> LogConfig {
 /// What the log holds to for a sink.
 fn rules(sink: &Sink) -> SinkRules {
     let (name, lanes) = (sink.name.clone(), sink.pace.lanes());
-    SinkRules { name, told: sink.events, best_effort: sink.best_effort, lanes }
+    SinkRules { name, events: sink.events, best_effort: sink.best_effort, lanes }
 }

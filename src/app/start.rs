@@ -47,7 +47,7 @@ pub(super) fn log(
     let (handle, mailbox) = event_log::channel();
     let mut first = match LogActor::open(config.clone(), clock.clone()) {
         Ok(actor) => Some(actor),
-        Err(error) if error.is_weather() => None,
+        Err(error) if error.is_transient() => None,
         Err(error) => return Err(error),
     };
     if let Some(actor) = &mut first {

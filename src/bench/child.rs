@@ -47,7 +47,7 @@ impl Child {
         Ok((Self(child), address.to_owned()))
     }
 
-    /// The daemon, once it has told its service manager, us, that it is ready.
+    /// The daemon, once it has notified its service manager, us, that it is ready.
     pub async fn daemon(folder: &Path, config: &Path) -> io::Result<Self> {
         let socket = folder.join("notify");
         let notify = UnixDatagram::bind(&socket)?;

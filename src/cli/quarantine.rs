@@ -115,7 +115,7 @@ fn look(args: &LookArgs, style: Style) -> Result<(), CliError> {
             complain("nothing is in quarantine");
             Ok(())
         }
-        told => told.map(drop).map_err(InspectError::into),
+        done => done.map(drop).map_err(InspectError::into),
     }
 }
 
@@ -149,7 +149,7 @@ fn alone(config: &Config, socket: PathBuf, order: &Order) -> Result<Vec<Done>, C
     match done {
         Ok(done) => Ok(done.map_err(|declined| QuarantineError::Declined(declined.to_string()))?),
         Err(StorageError::InUse { .. }) => Err(QuarantineError::Unheard { path: socket }.into()),
-        Err(error) if error.is_weather() => {
+        Err(error) if error.is_transient() => {
             Err(QuarantineError::Alone { advice: error.advice() }.into())
         }
         Err(error) => Err(InspectError::Storage(error).into()),

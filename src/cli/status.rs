@@ -143,9 +143,9 @@ fn sink(sink: &Value) -> String {
     let last = &sink["last_delivery_age_s"];
     let last =
         if last.is_null() { String::new() } else { format!(", last {} ago", duration(last)) };
-    let untold = match sink["untold"].as_u64() {
+    let events = match sink["pending_events"].as_u64() {
         None | Some(0) => String::new(),
-        Some(untold) => format!(", {untold} events untold"),
+        Some(pending) => format!(", {pending} events pending"),
     };
     let quarantined = match sink["quarantined"].as_u64() {
         None | Some(0) => String::new(),
@@ -157,7 +157,7 @@ fn sink(sink: &Value) -> String {
         format!("  last error: {}", text(&sink["last_error"]))
     };
     format!(
-        "sink {:<12} breaker {}  {} delivered, {} pending{quarantined}{untold}{last}{error}",
+        "sink {:<12} breaker {}  {} delivered, {} pending{quarantined}{events}{last}{error}",
         text(&sink["name"]),
         text(&sink["breaker"]),
         text(&sink["delivered"]),

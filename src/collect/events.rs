@@ -27,20 +27,20 @@ pub(super) fn of_batch(batch: &Batch, intake: &mut Intake<'_>) -> Result<(), Ref
         return Ok(());
     }
     let mut memory = vec![0; EVENT_BYTES_MAX];
-    for told in &batch.events {
-        let line = EventLine::of(batch, told);
+    for record in &batch.events {
+        let line = EventLine::of(batch, record);
         let mut left = memory.as_mut_slice();
         // Memory takes every value as long as there is some left.
         serde_json::to_writer(&mut left, &line.facts)
-            .map_err(|_| Malformed::LongEvent { position: told.position })?;
+            .map_err(|_| Malformed::LongEvent { position: record.position })?;
         let length = EVENT_BYTES_MAX - left.len();
         let data = std::str::from_utf8(&memory[..length]).expect("JSON is UTF-8");
-        let (time_ms, clock_set) = batch.date(Moment { boot: told.boot, ms: told.at_ms });
-        let begins = match &told.event {
+        let (time_ms, clock_set) = batch.date(Moment { boot: record.boot, ms: record.at_ms });
+        let begins = match &record.event {
             PublishedEvent::EpochBegan { epoch, from, .. } if *epoch == batch.epoch => Some(*from),
             _ => None,
         };
-        let (position, stream, kind) = (told.position, told.stream.as_str(), line.kind);
+        let (position, stream, kind) = (record.position, record.stream.as_str(), line.kind);
         put(Happened { position, time_ms, clock_set, stream, kind, data, begins }, intake)?;
     }
     Ok(())

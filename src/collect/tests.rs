@@ -9,8 +9,8 @@ use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use outstation_codec::{
-    Anchor, Batch, EpochReason, Fault, FaultCounts, Loss, PublishedEvent, Sensor, Stamp,
-    StoredSegment, ToldEvent, Value, ValueType,
+    Anchor, Batch, EpochReason, EventRecord, Fault, FaultCounts, Loss, PublishedEvent, Sensor,
+    Stamp, StoredSegment, Value, ValueType,
 };
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -431,7 +431,7 @@ async fn garbage_is_refused() {
         } else if round % 3 == 1 {
             // Mostly right: one byte of a good batch is another.
             let mut upload = batch(vec![segment(1, 50)]);
-            upload.events = vec![told(7, began(5, 1)), told(8, PublishedEvent::PortOpened)];
+            upload.events = vec![record(7, began(5, 1)), record(8, PublishedEvent::PortOpened)];
             bytes = upload.to_packed().unwrap();
             let at = rng.usize(0..bytes.len());
             bytes[at] ^= 1 << rng.u8(..8);
@@ -522,15 +522,15 @@ async fn a_reading_of_an_unset_clock_is_marked() {
     assert_eq!(marks, "0,0,1");
 }
 
-fn told(position: u64, event: PublishedEvent) -> ToldEvent {
-    ToldEvent { position, stream: "port/mcu".into(), boot: 0, at_ms: 1_250, event }
+fn record(position: u64, event: PublishedEvent) -> EventRecord {
+    EventRecord { position, stream: "port/mcu".into(), boot: 0, at_ms: 1_250, event }
 }
 
 fn began(epoch: u64, from: u64) -> PublishedEvent {
     PublishedEvent::EpochBegan { epoch, from, reason: EpochReason::Copied }
 }
 
-fn telling(events: Vec<ToldEvent>) -> Batch {
+fn publishing(events: Vec<EventRecord>) -> Batch {
     Batch { sensors: vec![], events, ..batch(vec![]) }
 }
 
@@ -559,13 +559,13 @@ async fn events_land_in_the_same_table_from_both_encodings_and_only_once() {
     faults.add(Fault::Crc, 3);
     let mut upload = batch(vec![segment(1, 2)]);
     upload.events = vec![
-        told(1, PublishedEvent::PortOpened),
-        told(4, PublishedEvent::FramesLost { faults: faults.clone() }),
+        record(1, PublishedEvent::PortOpened),
+        record(4, PublishedEvent::FramesLost { faults: faults.clone() }),
     ];
     assert_eq!(site.pack(&upload).await, receipt_of([2, 0], [2, 0]));
     assert_eq!(site.pack(&upload).await, receipt_of([0, 2], [0, 2]));
     let lost = PublishedEvent::PortLost { reason: "lost".into() };
-    assert_eq!(site.pack(&telling(vec![told(5, lost)])).await, receipt_of([0, 0], [1, 0]));
+    assert_eq!(site.pack(&publishing(vec![record(5, lost)])).await, receipt_of([0, 0], [1, 0]));
     let lines = [event_line(5), event_line(6), line(3)];
     assert_eq!(site.lines(&lines).await, receipt_of([1, 0], [1, 1]));
     let row = |position, says| format!("{position} 2026-01-01T00:00:01.250Z 1 port/mcu {says}");
@@ -617,7 +617,7 @@ async fn an_epoch_that_goes_on_with_an_older_numbering_has_no_gap_before_it() {
     site.pack(&batch(vec![segment(103, 5)])).await;
     assert_eq!(site.store.stats().borrow().missing, 102);
     // Of an epoch before this one, which says nothing about it.
-    let upload = telling(vec![told(8, began(4, 50)), told(9, began(5, 101))]);
+    let upload = publishing(vec![record(8, began(4, 50)), record(9, began(5, 101))]);
     assert_eq!(site.pack(&upload).await, receipt_of([0, 0], [2, 0]));
     let device = site.store.stats().borrow().devices[0].clone();
     assert_eq!((device.begins, device.missing, device.gaps), (101, 2, vec![(101, 102)]));
@@ -643,21 +643,24 @@ async fn events_that_make_no_sense_are_refused_by_name() {
     let mut site = Site::start(memory()).await;
     let sensor = |name: String| {
         let sensor = Sensor { port: "p".into(), name, channels: vec![] };
-        telling(vec![told(1, PublishedEvent::SensorDescribed { id: 1, sensor })])
+        publishing(vec![record(1, PublishedEvent::SensorDescribed { id: 1, sensor })])
     };
-    let mut nameless = telling(vec![told(1, PublishedEvent::PortOpened)]);
+    let mut nameless = publishing(vec![record(1, PublishedEvent::PortOpened)]);
     nameless.events[0].stream.clear();
-    let mut long = telling(vec![told(1, PublishedEvent::PortOpened)]);
+    let mut long = publishing(vec![record(1, PublishedEvent::PortOpened)]);
     long.events[0].stream = "x".repeat(129);
-    let many = (1..=65_537).map(|position| told(position, PublishedEvent::PortOpened)).collect();
+    let many = (1..=65_537).map(|position| record(position, PublishedEvent::PortOpened)).collect();
     let hostile = [
-        (telling(vec![told(0, PublishedEvent::PortOpened)]), "event position 0 is not between"),
         (
-            telling(vec![told(u64::MAX, PublishedEvent::PortOpened)]),
+            publishing(vec![record(0, PublishedEvent::PortOpened)]),
+            "event position 0 is not between",
+        ),
+        (
+            publishing(vec![record(u64::MAX, PublishedEvent::PortOpened)]),
             "event position 18446744073709551615",
         ),
-        (telling(vec![told(1, began(5, 0))]), "sequence number 0 is not between"),
-        (telling(many), "an upload holds at most"),
+        (publishing(vec![record(1, began(5, 0))]), "sequence number 0 is not between"),
+        (publishing(many), "an upload holds at most"),
         (sensor("x".repeat(1 << 20)), "event 1 is longer than 256 KiB"),
         (nameless, "named by 1 to 128 bytes"),
         (long, "named by 1 to 128 bytes"),
@@ -700,7 +703,10 @@ async fn events_that_make_no_sense_are_refused_by_name() {
     }
     // Odd, and no reason to refuse what else is in the batch.
     let backwards = PublishedEvent::Lost { loss: Loss::Damaged, first: u64::MAX, last: 0 };
-    assert_eq!(site.pack(&telling(vec![told(1, backwards)])).await, receipt_of([0, 0], [1, 0]));
+    assert_eq!(
+        site.pack(&publishing(vec![record(1, backwards)])).await,
+        receipt_of([0, 0], [1, 0])
+    );
 }
 
 #[tokio::test]

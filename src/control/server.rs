@@ -54,7 +54,7 @@ pub async fn run(control: Control) -> Result<(), LogClosed> {
             stream = listener.accept(), if free => {
                 drop(connections.spawn(converse(stream, curator.clone())));
             }
-            // A panic was told by the panic hook, and one order is not the socket.
+            // A panic was reported by the panic hook, and one order is not the socket.
             Some(_) = connections.join_next() => {}
         }
     }
@@ -65,12 +65,12 @@ pub async fn run(control: Control) -> Result<(), LogClosed> {
 /// The socket, or the wait for one.
 struct Listening {
     listener: Option<UnixListener>,
-    told: bool,
+    reported: bool,
 }
 
 impl Listening {
     fn begin(path: &Path) -> Self {
-        let mut listening = Self { listener: None, told: false };
+        let mut listening = Self { listener: None, reported: false };
         listening.renew(path);
         listening
     }
@@ -80,10 +80,10 @@ impl Listening {
             return;
         }
         match bind(path) {
-            Ok(listener) => *self = Self { listener: Some(listener), told: false },
+            Ok(listener) => *self = Self { listener: Some(listener), reported: false },
             Err(error) => {
                 self.listener = None;
-                if !std::mem::replace(&mut self.told, true) {
+                if !std::mem::replace(&mut self.reported, true) {
                     ControlAbsent { path, error: &error }.report();
                 }
             }

@@ -39,7 +39,7 @@ async fn announce(
     mut stop: Stop,
     mut pulse: Pulse,
 ) -> Result<(), Infallible> {
-    let (mut announcement, mut told) = (None, false);
+    let (mut announcement, mut reported) = (None, false);
     loop {
         if announcement.is_none() {
             match begin(service, &device, listens) {
@@ -47,7 +47,7 @@ async fn announce(
                     LocalPortAnnounced { device: &device }.report();
                     announcement = Some(begun);
                 }
-                Err(error) if !std::mem::replace(&mut told, true) => {
+                Err(error) if !std::mem::replace(&mut reported, true) => {
                     LocalPortUnannounced { error: &error }.report();
                 }
                 Err(_) => {}

@@ -19,8 +19,8 @@ use crate::domain::model::event_line::EventLine;
 pub fn encode(batch: &Batch) -> Result<Vec<u8>, SegmentError> {
     let mut out = Vec::new();
     // First what happened: the start of an epoch or a sensor's description, then its readings.
-    for told in &batch.events {
-        drop(serde_json::to_writer(&mut out, &EventLine::of(batch, told)));
+    for record in &batch.events {
+        drop(serde_json::to_writer(&mut out, &EventLine::of(batch, record)));
         out.push(b'\n');
     }
     let lines = Lines::of_batch(batch);

@@ -228,10 +228,10 @@ impl LogView {
         Ok(next.unwrap_or(u64::MAX))
     }
 
-    /// Some of the events that are delivered, after a position, in order.
-    pub fn told(&self, after: u64) -> Result<Vec<StoredEvent>> {
+    /// Some of the published events, after a position, in order.
+    pub fn published(&self, after: u64) -> Result<Vec<StoredEvent>> {
         let key = params![signed(after), signed(PAGE_ROWS as u64)];
-        let rows = queries::event_rows(&self.connection, queries::TOLD, key)?;
+        let rows = queries::event_rows(&self.connection, queries::PUBLISHED, key)?;
         Ok(rows.into_iter().map(StoredEvent::from).collect())
     }
 
@@ -341,8 +341,8 @@ impl State {
 
     /// What a sink has and lacks; no word of lanes.
     pub fn progress(&self, sink: &str) -> Progress {
-        let untold = self.position().saturating_sub(self.delivery(sink).told);
-        Progress { untold, ..self.aggregates.progress(sink, self.next_seq - 1) }
+        let pending_events = self.position().saturating_sub(self.delivery(sink).events);
+        Progress { pending_events, ..self.aggregates.progress(sink, self.next_seq - 1) }
     }
 
     pub fn quarantine(&self, sink: &str) -> &Quarantine {

@@ -1,4 +1,4 @@
-//! What the log is told when it starts, and when the configuration changes.
+//! What the log is given when it starts, and when the configuration changes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -29,8 +29,8 @@ pub struct LogConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SinkRules {
     pub name: String,
-    /// Whether it is told the events.
-    pub told: bool,
+    /// Whether it takes the published events.
+    pub events: bool,
     /// Whether readings may leave before it has them.
     pub best_effort: bool,
     pub lanes: LanePolicy,
@@ -38,9 +38,9 @@ pub struct SinkRules {
 
 impl SinkRules {
     /// A sink that is waited for, with every other rule at its default.
-    pub fn waited_for(name: &str, told: bool) -> Self {
+    pub fn waited_for(name: &str, events: bool) -> Self {
         let lanes = LanePolicy::default();
-        Self { name: name.to_owned(), told, best_effort: false, lanes }
+        Self { name: name.to_owned(), events, best_effort: false, lanes }
     }
 }
 
@@ -74,8 +74,8 @@ impl LogConfig {
         self.those(|_| true)
     }
 
-    pub(super) fn told(&self) -> Vec<String> {
-        self.those(|rules| rules.told)
+    pub(super) fn take_events(&self) -> Vec<String> {
+        self.those(|rules| rules.events)
     }
 
     /// The sinks whose readings stay until they have them. Where all are best-effort, all are waited for

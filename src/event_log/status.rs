@@ -42,13 +42,13 @@ pub struct Progress {
     pub quarantined: u64,
     /// Refused, and kept no longer.
     pub refused: u64,
-    /// Events it was not told yet.
-    pub untold: u64,
+    /// Published events it does not have yet.
+    pub pending_events: u64,
 }
 
 impl Progress {
     pub fn is_owed(&self) -> bool {
-        self.pending > 0 || self.untold > 0
+        self.pending > 0 || self.pending_events > 0
     }
 }
 

@@ -117,7 +117,7 @@ async fn connect(
     encrypted: bool,
     proof: &Proof,
 ) -> Result<Box<dyn Io>, FetchError> {
-    // Before anything is said, so that a file that is missing is told as such.
+    // Before anything is said, so that a file that is missing is reported as such.
     let config = encrypted.then(|| tls::client_config(&proof.tls)).transpose()?;
     let stream = TcpStream::connect(&address).await;
     let stream =

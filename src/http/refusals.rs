@@ -1,4 +1,4 @@
-//! Who was turned away, counted as it happens and told in summary: a flood must not flood the log.
+//! Who was turned away, counted as it happens and reported in summary: a flood must not flood the log.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -12,36 +12,36 @@ use crate::telemetry::events::{ClientsRefused, Refused, Report};
 const PAUSE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default)]
-pub(super) struct Refusals(Mutex<Untold>);
+pub(super) struct Refusals(Mutex<Unreported>);
 
 #[derive(Debug, Default)]
-struct Untold {
+struct Unreported {
     counts: [u64; Refused::ALL.len()],
     last: Option<IpAddr>,
-    told_at: Option<Instant>,
+    reported_at: Option<Instant>,
 }
 
 impl Refusals {
     pub(super) fn add(&self, why: Refused, peer: IpAddr) {
         why.count();
-        let mut untold = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        untold.counts[why as usize] += 1;
-        untold.last = Some(peer);
+        let mut unreported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        unreported.counts[why as usize] += 1;
+        unreported.last = Some(peer);
     }
 
     /// Called now and then; says something if there is something to say, and not too often.
     pub(super) fn tell(&self, now: Instant) {
-        let told_at = self.0.lock().unwrap_or_else(PoisonError::into_inner).told_at;
-        if told_at.is_none_or(|at| now.duration_since(at) >= PAUSE) {
+        let reported_at = self.0.lock().unwrap_or_else(PoisonError::into_inner).reported_at;
+        if reported_at.is_none_or(|at| now.duration_since(at) >= PAUSE) {
             self.tell_rest(now);
         }
     }
 
     /// What is left to say at the end.
     pub(super) fn tell_rest(&self, now: Instant) {
-        let mut untold = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(last) = untold.last else { return };
-        ClientsRefused { counts: &untold.counts, last }.report();
-        *untold = Untold { told_at: Some(now), ..Untold::default() };
+        let mut unreported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(last) = unreported.last else { return };
+        ClientsRefused { counts: &unreported.counts, last }.report();
+        *unreported = Unreported { reported_at: Some(now), ..Unreported::default() };
     }
 }

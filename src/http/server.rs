@@ -129,7 +129,7 @@ impl LocalPort {
                 () = stop.requested() => break,
                 () = pulse.called() => self.door.refusals.tell(Instant::now()),
                 (stream, peer) = self.accept() => connections.add(stream, peer),
-                // A panic was told by the panic hook, and one answer is not the port.
+                // A panic was reported by the panic hook, and one answer is not the port.
                 Some(_) = connections.tasks.join_next() => {}
             }
         }

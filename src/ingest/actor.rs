@@ -35,8 +35,8 @@ const READS_PER_TURN: usize = 16;
 const WAITING_READS_MAX: usize = 32;
 /// Readings are handed over in groups: the log's thread wakes ten times a second, not per reading.
 const HAND_OVER_AFTER: Duration = Duration::from_millis(100);
-/// Faults and sensors' own words are told at most this often; in between they are counted.
-const TELL_EVERY: Duration = Duration::from_secs(10);
+/// Faults and sensors' own words are published at most this often; in between they are counted.
+const PUBLISH_EVERY: Duration = Duration::from_secs(10);
 /// A port that delivered this long was fine: when it vanishes, the first retry is soon.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 
@@ -103,9 +103,9 @@ pub(super) struct Actor {
     pub(super) position: u64,
     pub(super) outbox: Outbox,
     events: Vec<(Stream, Event)>,
-    untold: FaultCounts,
-    overflow_untold: u64,
-    told_at: Option<Instant>,
+    pending_faults: FaultCounts,
+    pending_overflow: u64,
+    published_at: Option<Instant>,
 }
 
 impl Actor {
@@ -132,9 +132,9 @@ impl Actor {
             position,
             outbox,
             events: Vec::new(),
-            untold: FaultCounts::default(),
-            overflow_untold: 0,
-            told_at: None,
+            pending_faults: FaultCounts::default(),
+            pending_overflow: 0,
+            published_at: None,
         }
     }
 
@@ -148,8 +148,8 @@ impl Actor {
         let appender = self.ingest.appender.clone();
         self.send(appender.place().await?);
         self.ingest.status.send_modify(|status| status.finished = taken_up);
-        self.tell();
-        // What telling recorded.
+        self.publish();
+        // What publishing recorded.
         self.send(appender.place().await?);
         Ok(())
     }
@@ -244,7 +244,7 @@ impl Actor {
 
     /// What is due now and then.
     fn round(&mut self) {
-        self.tell_unless_recent();
+        self.publish_unless_recent();
         let ingest = &self.ingest;
         self.tail.settle(self.position, &self.decoder, || stored(ingest));
     }
@@ -281,9 +281,9 @@ impl Actor {
         let partial = self.decoder.partial();
         let alarms = self.outbox.take_alarms();
         let (readings, intake) = self.outbox.take(partial);
-        self.untold.merge(&intake.faults);
-        self.overflow_untold += intake.overflow;
-        self.tell_unless_recent();
+        self.pending_faults.merge(&intake.faults);
+        self.pending_overflow += intake.overflow;
+        self.publish_unless_recent();
         let now = self.ingest.clock.since_boot_ms();
         let unrecorded = self.tail.take_unrecorded();
         self.ingest.status.send_modify(|status| {
@@ -363,11 +363,11 @@ impl Actor {
         }
     }
 
-    /// Says what went wrong since it was last said.
-    fn tell(&mut self) {
+    /// Publishes what went wrong since the last time.
+    fn publish(&mut self) {
         let port = self.ingest.config.name.as_str();
         let (faults, overflow) =
-            (std::mem::take(&mut self.untold), std::mem::take(&mut self.overflow_untold));
+            (std::mem::take(&mut self.pending_faults), std::mem::take(&mut self.pending_overflow));
         if faults.seen().next().is_some() {
             PortFaults { port, since_last: &faults }.report();
             self.events.push((Stream::port(port), PublishedEvent::FramesLost { faults }.into()));
@@ -380,14 +380,14 @@ impl Actor {
         }
     }
 
-    /// The first fault is told at once, those that follow closely are told together.
-    pub(super) fn tell_unless_recent(&mut self) {
-        let news = self.untold.seen().next().is_some()
-            || self.overflow_untold > 0
+    /// The first fault is published at once, those that follow closely are published together.
+    pub(super) fn publish_unless_recent(&mut self) {
+        let news = self.pending_faults.seen().next().is_some()
+            || self.pending_overflow > 0
             || !self.outbox.said.is_empty();
-        if news && self.told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY) {
-            self.told_at = Some(Instant::now());
-            self.tell();
+        if news && self.published_at.is_none_or(|at| at.elapsed() >= PUBLISH_EVERY) {
+            self.published_at = Some(Instant::now());
+            self.publish();
         }
     }
 }

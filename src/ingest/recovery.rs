@@ -59,7 +59,7 @@ impl Actor {
             // All arms are cancel-safe: a place that was not used is given back.
             tokio::select! {
                 () = self.ingest.stop.requested() => return Ok(false),
-                () = self.ingest.pulse.called() => self.tell_unless_recent(),
+                () = self.ingest.pulse.called() => self.publish_unless_recent(),
                 place = appender.place() => self.send(place?),
             }
         }

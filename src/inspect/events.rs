@@ -1,6 +1,6 @@
 //! Operational events as text.
 
-use outstation_codec::{Moment, ToldEvent};
+use outstation_codec::{EventRecord, Moment};
 use serde::Serialize;
 
 use super::InspectError;
@@ -38,7 +38,7 @@ impl Known<'_> {
         let state = state_of(self.view)?;
         let (mut position, mut rows) = (after, Vec::new());
         loop {
-            let page = self.view.told(position).map_err(InspectError::at(self.view.path()))?;
+            let page = self.view.published(position).map_err(InspectError::at(self.view.path()))?;
             let Some(last) = page.last() else { break };
             position = last.position;
             for stored in &page {
@@ -72,14 +72,14 @@ impl Known<'_> {
             complain(&format!("event {position} of `{}` is damaged; skipped", stream.as_str()));
             return None;
         };
-        let told = ToldEvent {
+        let record = EventRecord {
             position: *position,
             stream: stream.as_str().to_owned(),
             boot: stored.boot,
             at_ms: stored.at_ms,
             event: event.clone(),
         };
-        let line = EventLine::new(self.device, self.view.epoch(), &told, date);
+        let line = EventLine::new(self.device, self.view.epoch(), &record, date);
         let (kind, time) = (line.kind, &line.time);
         let clock = if set { "set" } else { "unset" };
         Some(match self.format {

@@ -11,13 +11,13 @@
 mod error;
 mod subject;
 
-// How a log is told.
+// How a log is shown.
 pub mod lines;
 pub mod output;
 pub mod readings;
 pub mod words;
 
-// What is told.
+// What is shown.
 pub mod events;
 pub mod export;
 pub mod quarantine;

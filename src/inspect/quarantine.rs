@@ -16,7 +16,7 @@ use crate::domain::model::interval_set::IntervalSet;
 use crate::event_log::QuarantineRow;
 use crate::event_log::inspect::{LogView, State};
 
-/// How they are told.
+/// How they are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     /// One line for each reading.
@@ -44,7 +44,7 @@ pub fn quarantine(subject: &Subject, wanted: &Wanted) -> Result<u64, InspectErro
     let view = LogView::open(&subject.path).map_err(InspectError::at(&subject.path))?;
     let state = state_of(&view)?;
     let numbers = wanted.numbers.as_ref().map(|ranges| IntervalSet::of(ranges));
-    let mut telling = Telling {
+    let mut listing = Listing {
         state: &state,
         style: wanted.style,
         numbers,
@@ -56,17 +56,17 @@ pub fn quarantine(subject: &Subject, wanted: &Wanted) -> Result<u64, InspectErro
     let sinks = state.refusing_sinks();
     let is_wanted = |sink: &&String| wanted.sink.as_ref().is_none_or(|wanted| wanted == *sink);
     for sink in sinks.iter().filter(is_wanted) {
-        telling.sink(&view, sink)?;
+        listing.sink(&view, sink)?;
     }
-    let count = telling.count;
-    telling.output.finish()?;
+    let count = listing.count;
+    listing.output.finish()?;
     match (count, &wanted.numbers, &wanted.sink) {
         (0, Some(_), _) | (0, _, Some(_)) => Err(InspectError::NothingSuch),
         _ => Ok(count),
     }
 }
 
-struct Telling<'a> {
+struct Listing<'a> {
     state: &'a State,
     style: Style,
     numbers: Option<IntervalSet>,
@@ -76,7 +76,7 @@ struct Telling<'a> {
     count: u64,
 }
 
-impl Telling<'_> {
+impl Listing<'_> {
     fn sink(&mut self, view: &LogView, sink: &str) -> Result<(), InspectError> {
         let kept = self.state.quarantine(sink).kept();
         let mut next = kept.intervals().first().map_or(0, |(first, _)| *first);

@@ -84,7 +84,7 @@ struct SinkStat {
     quarantined: u64,
     /// Refused, and kept no longer.
     refused: u64,
-    untold: u64,
+    pending_events: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -219,7 +219,7 @@ fn sink_stats(state: &State, configured: &[String]) -> Vec<SinkStat> {
             pending: progress.pending,
             quarantined: progress.quarantined,
             refused: progress.refused,
-            untold: progress.untold,
+            pending_events: progress.pending_events,
             name,
         }
     };
@@ -342,13 +342,13 @@ fn sink_line(sink: &SinkStat) -> String {
     let stray = if sink.configured { "" } else { "  (not configured)" };
     format!(
         "sink     {}  {} delivered, {} pending, {} quarantined, {} refused and not kept, {} events \
-         untold{stray}",
+         pending{stray}",
         sink.name,
         words::count(sink.delivered),
         words::count(sink.pending),
         words::count(sink.quarantined),
         words::count(sink.refused),
-        sink.untold
+        sink.pending_events
     )
 }
 

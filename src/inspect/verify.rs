@@ -15,7 +15,7 @@ use crate::error_chain::error_chain;
 use crate::event_log::inspect::{LogView, State, StoredStream};
 use crate::event_log::store::error::StorageError;
 
-/// Problems told one by one; further ones are counted.
+/// Problems listed one by one; further ones are counted.
 const PROBLEMS_MAX: usize = 100;
 
 #[derive(Debug, Default, Serialize)]
@@ -294,7 +294,7 @@ impl Verdict {
         let name = stream.as_str();
         self.snapshots += u64::from(stored.snapshot.is_some());
         let snapshot = stored.snapshot.unwrap_or(0);
-        // Events up to the snapshot stay only until they are told; history has no snapshot, and a
+        // Events up to the snapshot stay only while they are pending for a sink; history has no snapshot, and a
         // beginning that was forgotten.
         let mut expected = stream.has_aggregate().then_some(snapshot + 1);
         for event in &stored.events {

@@ -156,7 +156,7 @@ fn show_sink(page: &mut Exposition, now: &Snapshot, sink: &SinkStatus) {
     page.set_each(metric::SINK_SKIPPED, &labels, progress.skipped);
     page.set_each(metric::SINK_QUARANTINED, &labels, progress.quarantined);
     page.set_each(metric::SINK_REFUSED, &labels, progress.refused);
-    page.set_each(metric::SINK_UNTOLD, &labels, progress.untold);
+    page.set_each(metric::SINK_PENDING_EVENTS, &labels, progress.pending_events);
     if let Some(at) = sink.last_delivery_ms {
         page.set_each(metric::SINK_AGE, &labels, now.age_s(at));
     }

@@ -159,7 +159,7 @@ struct Sink<'a> {
     quarantined: u64,
     /// Refused, and kept no longer.
     refused: u64,
-    untold: u64,
+    pending_events: u64,
     readings: u64,
     bytes: u64,
     last_delivery_age_s: Option<f64>,
@@ -192,7 +192,7 @@ impl<'a> Sink<'a> {
             skipped: progress.skipped,
             quarantined: progress.quarantined,
             refused: progress.refused,
-            untold: progress.untold,
+            pending_events: progress.pending_events,
             readings: sink.readings,
             bytes: sink.bytes,
             last_delivery_age_s: sink.last_delivery_ms.map(|at| now.age_s(at)),
@@ -323,7 +323,7 @@ mod tests {
             "failures": 1, "batches": 1, "delivered": 4, "pending": 3, "backlog": 1,
             "oldest_pending_age_s": 1.5,
             "owed": {"alarm": false, "live": true, "backfill": false}, "skipped": 5,
-            "quarantined": 0, "refused": 0, "untold": 2,
+            "quarantined": 0, "refused": 0, "pending_events": 2,
             "readings": 4,
             "bytes": 99, "last_delivery_age_s": null, "events_refused": 0, "held_back": null,
             "budget": {

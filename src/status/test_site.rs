@@ -88,7 +88,7 @@ fn progress() -> Progress {
         oldest_ms: Some(0),
         owed,
         skipped: 5,
-        untold: 2,
+        pending_events: 2,
         ..Progress::default()
     }
 }

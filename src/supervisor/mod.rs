@@ -131,7 +131,7 @@ impl Supervisor {
         while self.running.iter().any(meant) {
             match timeout_at(end, self.guards.join_next_with_id()).await {
                 Ok(Some(ended)) => match self.note_end(ended) {
-                    // It was to end, and its crash was told.
+                    // It was to end, and its crash was reported.
                     Err(SupervisorError::CrashedAtStop { actor }) if names.contains(&actor) => {}
                     ended => ended?,
                 },

@@ -23,7 +23,7 @@ pub struct Notifier {
     socket: Option<OsString>,
     watchdog: Option<Duration>,
     /// It is said in one message that must not get lost.
-    ready_untold: AtomicBool,
+    ready_pending: AtomicBool,
 }
 
 impl fmt::Debug for Notifier {
@@ -38,7 +38,7 @@ impl Notifier {
             summary: Box::new(summary),
             socket: std::env::var_os("NOTIFY_SOCKET"),
             watchdog: sd_notify::watchdog_enabled(),
-            ready_untold: AtomicBool::new(false),
+            ready_pending: AtomicBool::new(false),
         }
     }
 
@@ -48,13 +48,13 @@ impl Notifier {
     }
 
     pub fn ready(&self) {
-        let told = self.send(&[NotifyState::Ready, NotifyState::Status(&(self.summary)())]);
-        self.ready_untold.store(!told, Ordering::Relaxed);
+        let notified = self.send(&[NotifyState::Ready, NotifyState::Status(&(self.summary)())]);
+        self.ready_pending.store(!notified, Ordering::Relaxed);
     }
 
-    /// Told once a round; the watchdog is fed only while every actor makes progress.
+    /// Called at each heartbeat; the watchdog is fed only while every actor makes progress.
     pub(super) fn tell(&self, alive: bool) {
-        if self.ready_untold.load(Ordering::Relaxed) {
+        if self.ready_pending.load(Ordering::Relaxed) {
             self.ready();
         } else {
             self.send(&[NotifyState::Status(&(self.summary)())]);
@@ -79,7 +79,7 @@ impl Notifier {
         self.send(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     }
 
-    /// Whether there is nobody to tell or it was told.
+    /// Whether there is no service manager or it was notified.
     fn send(&self, states: &[NotifyState<'_>]) -> bool {
         let Some(socket) = &self.socket else { return true };
         let sent = try_send(socket, states);
@@ -124,7 +124,7 @@ mod tests {
             summary: Box::new(|| "well".to_owned()),
             socket: None,
             watchdog: None,
-            ready_untold: AtomicBool::new(false),
+            ready_pending: AtomicBool::new(false),
         }
     }
 

@@ -93,7 +93,7 @@ table! {
     SINK_SKIPPED Counter "outstation_sink_skipped_total" "Readings that left the log before this sink had them, because it is best-effort.",
     SINK_QUARANTINED Gauge "outstation_sink_quarantined_readings" "Readings the sink refused that are kept in quarantine.",
     SINK_REFUSED Counter "outstation_sink_refused_readings_total" "Readings the sink refused that are kept no longer, over the life of the log.",
-    SINK_UNTOLD Gauge "outstation_sink_untold_events" "Events the sink was not told yet.",
+    SINK_PENDING_EVENTS Gauge "outstation_sink_pending_events" "Published events that the sink does not have yet.",
     SINK_EVENTS_REFUSED Counter "outstation_sink_refused_events_total" "Events the sink refused, which are not offered again.",
     SINK_HELD Gauge "outstation_sink_held_back" "1 for the reason why only alarms leave for the sink, 0 for the others.",
     SINK_BUDGET Gauge "outstation_sink_budget_bytes" "Bytes on the wire that the sink may use in each period; absent without a budget.",

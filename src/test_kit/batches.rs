@@ -2,8 +2,8 @@
 //! otherwise.
 
 use outstation_codec::{
-    Batch, Channel, Lane, PublishedEvent, Segment, Sensor, Stamp, StoredSegment, ToldEvent, Value,
-    ValueType,
+    Batch, Channel, EventRecord, Lane, PublishedEvent, Segment, Sensor, Stamp, StoredSegment,
+    Value, ValueType,
 };
 
 /// A sensor at port `p` with channels of these names and types.
@@ -58,13 +58,13 @@ pub(crate) fn batch(sensors: Vec<Sensor>, segments: Vec<StoredSegment>) -> Batch
 }
 
 /// Events with the positions from 1 on.
-pub(crate) fn events(count: u64) -> Vec<ToldEvent> {
-    let told = |position| ToldEvent {
+pub(crate) fn events(count: u64) -> Vec<EventRecord> {
+    let record = |position| EventRecord {
         position,
         stream: "port/p".into(),
         boot: 0,
         at_ms: 0,
         event: PublishedEvent::PortOpened,
     };
-    (1..=count).map(told).collect()
+    (1..=count).map(record).collect()
 }

@@ -169,7 +169,7 @@ impl HttpClient {
         Unsuccessful::of(heard, credentials, self.clock.wall_ms())
     }
 
-    /// A certificate that is not accepted is a person's business, the rest weather.
+    /// A certificate that is not accepted needs a person, the rest is transient.
     fn unanswered(&self, error: ClientError) -> Refusal {
         match TlsFault::behind(&error, &self.access.tls) {
             Some(fault) => fault.into(),

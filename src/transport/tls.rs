@@ -17,7 +17,7 @@ use crate::domain::policy::breaker::Cause;
 use crate::upload::{CHECK_SETTINGS, Class, DeliveryError};
 
 /// What TLS has against a connection. Most of it is a person's business, where other failures of a
-/// connection are weather.
+/// connection are transient.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsFault {
     /// The clock of the board, in Unix milliseconds, is before the certificate's first moment.

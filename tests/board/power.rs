@@ -73,8 +73,8 @@ fn a_power_cut_costs_at_most_the_declared_interval() {
     assert_eq!(status["ledger"]["stored"], had.len());
     assert_eq!(status["ledger"]["balanced"], true);
     // The books name each boot: when the package was installed, before the cut, after it.
-    let told = board.run("outstation log show --events");
-    assert_eq!(told.matches("boot_started").count(), 3, "{told}");
+    let events = board.run("outstation log show --events");
+    assert_eq!(events.matches("boot_started").count(), 3, "{events}");
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn daemon(site: &Site, script: &str, collect: &str, rest: &str) -> Daemon {
         "sh",
     ];
     let daemon = site.spawn_under(&starter, rest);
-    daemon.told("READY=1");
+    daemon.notified("READY=1");
     daemon
 }
 

@@ -1,10 +1,10 @@
-//! What happens to a device is told upstream like its readings: in order, and once in effect.
+//! What happens to a device is published upstream like its readings: in order, and once in effect.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::kit::collector::{Collector, Told};
+use crate::kit::collector::{CollectedEvent, Collector};
 use crate::kit::daemon::Daemon;
 use crate::kit::program::outstation;
 use crate::kit::readings::{json_lines, json_values};
@@ -14,9 +14,9 @@ use crate::kit::wait::eventually;
 
 const ENCODINGS: [&str; 2] = ["encoding = \"packed\"", "encoding = \"json\""];
 
-/// Waits until the sink was told everything.
-fn told(daemon: &Daemon) -> Value {
-    eventually("the sink was told everything", || daemon.status(), |s| s["sinks"][0]["untold"] == 0)
+/// Waits until the sink has every published event.
+fn all_published(daemon: &Daemon) -> Value {
+    eventually("no event is pending", || daemon.status(), |s| s["sinks"][0]["pending_events"] == 0)
 }
 
 /// What arrived of one stream: (kind, data), with the positions of all streams checked.
@@ -30,7 +30,7 @@ fn heard(collector: &Collector, stream: &str) -> Vec<(String, Value)> {
     eventually("the collector counts the events it holds", apart, |apart| *apart == 0);
     assert!(events.iter().map(|event| event.position).eq(1..=events.len() as u64), "{events:?}");
     let of_stream = events.into_iter().filter(|event| event.stream == stream);
-    of_stream.map(|Told { kind, data, .. }| (kind, data)).collect()
+    of_stream.map(|CollectedEvent { kind, data, .. }| (kind, data)).collect()
 }
 
 /// Waits until this many events of a stream have arrived.
@@ -53,7 +53,7 @@ fn a_first_start_tells_the_epoch_the_configuration_and_the_sensors() {
         let daemon = site.start(&(json_port(&line) + &sink(&collector.address, encoding)));
         line.send(json_lines(0..10));
         daemon.delivered(10);
-        let epoch = told(&daemon)["log"]["epoch"].clone();
+        let epoch = all_published(&daemon)["log"]["epoch"].clone();
         let began = json!({"began": epoch, "from": 1, "reason": "created"});
         assert_eq!(heard(&collector, "log"), [event("epoch_began", began)]);
         let config = heard(&collector, "config");
@@ -73,8 +73,8 @@ fn a_first_start_tells_the_epoch_the_configuration_and_the_sensors() {
             heard(&collector, "clock").into_iter().map(|(kind, _)| kind).collect();
         assert_eq!(clock, ["boot_started", "clock_anchored"]);
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_millis();
-        for told in collector.events() {
-            assert!(now.abs_diff(told.time_ms.unsigned_abs().into()) < 60_000, "{told:?}");
+        for event in collector.events() {
+            assert!(now.abs_diff(event.time_ms.unsigned_abs().into()) < 60_000, "{event:?}");
         }
         assert_eq!(collector.holds(10), 0);
         daemon.stop();
@@ -99,7 +99,7 @@ fn a_port_unplugged_and_back_is_told_in_order_and_once() {
         let opened = event("port_opened", json!({}));
         let lost = event("port_lost", json!({"reason": "lost"}));
         assert_eq!(heard_all(&collector, "port/text", 3), [opened.clone(), lost, opened]);
-        told(&daemon);
+        all_published(&daemon);
         assert_eq!(collector.stats()["event_repeats"], 0);
         assert_eq!(collector.holds(20), 0);
         daemon.stop();
@@ -118,7 +118,7 @@ fn lines_that_do_not_parse_are_told_by_reason() {
     line.send(b"\xff\xfe\nnor this\n");
     let counted = |port: &Value| port["faults"] == json!({"not_utf8": 1, "unparsable": 2});
     eventually("three are counted", || daemon.port("text"), counted);
-    // The first is told at once, what follows closely at the end at the latest.
+    // The first is published at once, what follows closely at the end at the latest.
     let first = heard_all(&collector, "port/text", 2).remove(1);
     assert_eq!(first, event("frames_lost", json!({"faults": {"unparsable": 1}})));
     daemon.stop();
@@ -138,7 +138,7 @@ fn a_change_of_the_configuration_is_told_once_and_a_restart_is_not() {
         let second = sink(&collector.address, &format!("{encoding}\nbatch_readings = 50"));
         for config in [&first, &first, &second, &second] {
             let daemon = site.start(config);
-            told(&daemon);
+            all_published(&daemon);
             daemon.stop();
         }
         let heard = heard(&collector, "config");
@@ -166,20 +166,24 @@ fn an_outage_is_told_when_it_is_over_also_after_a_kill() {
         let daemon = site.start(&config);
         line.send(json_lines(0..10));
         daemon.delivered(10);
-        told(&daemon);
+        all_published(&daemon);
         let address = collector.away();
         line.send(json_lines(10..20));
         daemon.breaker("open");
         let collector = Collector::start_at(&site, &address);
         daemon.delivered(20);
         assert_eq!(moves(&collector, 2), [open.clone(), closed.clone()]);
-        told(&daemon);
+        all_published(&daemon);
 
         // Another one, in the middle of which the daemon is killed.
         let address = collector.away();
         line.send(json_lines(20..30));
         daemon.breaker("open");
-        eventually("the outage is in the log", || daemon.sink(), |sink| sink["untold"] == 1);
+        eventually(
+            "the outage is in the log",
+            || daemon.sink(),
+            |sink| sink["pending_events"] == 1,
+        );
         daemon.kill();
         drop(line);
         let mut line = site.plug("text");
@@ -187,7 +191,7 @@ fn an_outage_is_told_when_it_is_over_also_after_a_kill() {
         let daemon = site.start(&config);
         line.send(json_lines(30..40));
         daemon.delivered(40);
-        told(&daemon);
+        all_published(&daemon);
         let twice = [open.clone(), closed.clone(), open.clone(), closed.clone()];
         assert_eq!(moves(&collector, 4), twice);
         let ports = heard(&collector, "port/text");
@@ -199,7 +203,7 @@ fn an_outage_is_told_when_it_is_over_also_after_a_kill() {
         // What was delivered and not yet noted at a kill comes again, and counts once.
         daemon.kill();
         let daemon = site.start(&config);
-        told(&daemon);
+        all_published(&daemon);
         heard(&collector, "log");
         daemon.stop();
     }
@@ -212,7 +216,7 @@ fn an_idle_daemon_sends_and_commits_nothing() {
     let line = site.plug("text");
     let daemon = site.start(&(json_port(&line) + &sink(&collector.address, "")));
     heard_all(&collector, "port/text", 1);
-    told(&daemon);
+    all_published(&daemon);
     let effort = || {
         let status = daemon.status();
         json!([status["sinks"][0]["requests"], status["log"]["commits"]])
@@ -238,16 +242,16 @@ fn an_outage_with_nothing_but_events_to_tell_makes_no_events_and_no_storm() {
     let daemon = site.start(&(json_port(&line) + &sink(&upstream.address, "")));
     daemon.breaker("open");
     // Epoch, configuration, boot, clock, port, breaker.
-    eventually("the outage is in the log", || daemon.sink(), |sink| sink["untold"] == 6);
+    eventually("the outage is in the log", || daemon.sink(), |sink| sink["pending_events"] == 6);
     let before = upstream.requests().len();
     std::thread::sleep(Duration::from_secs(2));
     let more = upstream.requests().len() - before;
     // Full jitter may be short a few times; a loop would make hundreds.
     assert!(more <= 20, "{more} requests in two seconds");
-    assert_eq!(daemon.sink()["untold"], 6, "trying makes no news");
+    assert_eq!(daemon.sink()["pending_events"], 6, "trying makes no news");
     let collector = Collector::start(&site);
     upstream.turn_to(Act::Forward(collector.address.clone()));
-    told(&daemon);
+    all_published(&daemon);
     assert_eq!(moves(&collector, 2)[0]["cause"], "server_busy");
     daemon.stop();
 }
@@ -260,17 +264,17 @@ fn a_sink_without_events_gets_readings_alone_and_owes_nothing() {
         let mut line = site.plug("text");
         let rest = format!("{encoding}\nevents = false");
         let daemon = site.start(&(json_port(&line) + &sink(&collector.address, &rest)));
-        assert_eq!(daemon.sink()["untold"], 0);
+        assert_eq!(daemon.sink()["pending_events"], 0);
         line.send(json_lines(0..10));
         daemon.delivered(10);
-        assert_eq!(daemon.sink()["untold"], 0);
+        assert_eq!(daemon.sink()["pending_events"], 0);
         assert_eq!(collector.holds(10), 0);
         assert_eq!(collector.stats()["events"], 0);
         daemon.stop();
 
-        // Told from now on, it hears what happened before, too.
+        // From now on it takes events, and it gets what happened before, too.
         let daemon = site.start(&(json_port(&line) + &sink(&collector.address, encoding)));
-        told(&daemon);
+        all_published(&daemon);
         assert_eq!(heard(&collector, "log")[0].0, "epoch_began");
         daemon.stop();
     }
@@ -317,7 +321,7 @@ fn a_copy_of_a_log_goes_on_under_a_new_epoch_in_which_nothing_is_missing() {
         let daemon = site.start(&config);
         line.send(json_lines(50..60));
         daemon.delivered(60);
-        told(&daemon);
+        all_published(&daemon);
         let stats = collector.stats();
         assert_eq!((&stats["unique"], &stats["repeats"]), (&json!(60), &json!(0)), "{stats}");
         assert_eq!(stats["missing"], 0, "{stats}");

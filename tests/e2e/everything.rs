@@ -31,7 +31,7 @@ use crate::nats::server::{NatsServer, installed};
 
 /// Between ten lines and the next: a hundred a second.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Breakers may have begun a long wait before the weather clears.
+/// Breakers may have begun a long wait before the faults end.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 fn length() -> Duration {

@@ -20,7 +20,7 @@ const RESIDENT_KIB_MORE: u64 = 1024;
 
 /// A thousand readings and more, committed in parts, while `plan` has its way with the connections.
 #[expect(clippy::print_stdout, reason = "shown when a test fails")]
-fn weather(plan: impl FnMut(usize) -> Plan + Send + 'static) -> (u64, Proxy) {
+fn deliver_through(plan: impl FnMut(usize) -> Plan + Send + 'static) -> (u64, Proxy) {
     let site = Site::new();
     let collector = Collector::start(&site);
     let proxy = Proxy::start(&collector.address, plan);
@@ -50,7 +50,7 @@ fn weather(plan: impl FnMut(usize) -> Plan + Send + 'static) -> (u64, Proxy) {
 #[test]
 fn slow_links_and_answers_byte_by_byte_cost_time_and_nothing_else() {
     let mut rng = rng();
-    let (repeats, _) = weather(move |_| Plan {
+    let (repeats, _) = deliver_through(move |_| Plan {
         requests: Flow {
             piece: rng.usize(200..2000),
             pause: Duration::from_millis(rng.u64(1..15)),
@@ -64,7 +64,7 @@ fn slow_links_and_answers_byte_by_byte_cost_time_and_nothing_else() {
 #[test]
 fn connections_that_are_cut_anywhere_lose_and_double_nothing() {
     let mut rng = rng();
-    let (_, proxy) = weather(move |number| {
+    let (_, proxy) = deliver_through(move |number| {
         // In the head, in the body, between two requests of one connection.
         let cut = Flow::ending(rng.usize(0..1200), End::Cut);
         match number % 3 {
@@ -80,7 +80,7 @@ fn connections_that_are_cut_anywhere_lose_and_double_nothing() {
 
 #[test]
 fn acknowledgements_that_are_lost_make_repeats_and_no_doubles() {
-    let (repeats, _) = weather(|number| match number {
+    let (repeats, _) = deliver_through(|number| match number {
         0 | 1 | 3 | 5 | 6 => Plan { answers: Flow::ending(0, End::Cut), ..Plan::default() },
         // In the middle of the status line of the second answer.
         _ => Plan { answers: Flow::ending(200, End::Cut), ..Plan::default() },
@@ -91,7 +91,7 @@ fn acknowledgements_that_are_lost_make_repeats_and_no_doubles() {
 #[test]
 fn half_closed_connections_are_given_up_and_made_anew() {
     let mut rng = rng();
-    let (_, proxy) = weather(move |number| {
+    let (_, proxy) = deliver_through(move |number| {
         let half = Flow::ending(rng.usize(0..1000), End::HalfClose);
         match number % 2 {
             0 => Plan { requests: half, ..Plan::default() },
@@ -104,7 +104,7 @@ fn half_closed_connections_are_given_up_and_made_anew() {
 #[test]
 fn bytes_that_vanish_cost_a_timeout_each() {
     let mut rng = rng();
-    let (_, proxy) = weather(move |number| {
+    let (_, proxy) = deliver_through(move |number| {
         let hole = Flow::ending(rng.usize(0..2500), End::Swallow);
         match number {
             0 | 3 => Plan { requests: hole, ..Plan::default() },
@@ -144,7 +144,7 @@ fn requests_that_arrive_again_and_out_of_order_are_known_and_dropped() {
 #[test]
 fn any_mixture_of_it_is_survived() {
     let mut rng = rng();
-    let (_, proxy) = weather(move |number| {
+    let (_, proxy) = deliver_through(move |number| {
         // One that goes well would last to the end.
         let kinds = if number < 3 { 3 } else { 8 };
         let mut flow = |bytes| Flow {

@@ -277,7 +277,7 @@ fn besieged(guarded: &Guarded, keys: &str, scheme: &str, attacks: &[Attack]) -> 
     let config = format!("{keys}{}{sink}", json_port(&line));
     let limit = format!("--data={}", MEMORY_KIB << 10);
     let daemon = guarded.site.spawn_under(&["prlimit", &limit, "--"], &config);
-    daemon.told("READY=1");
+    daemon.notified("READY=1");
     let target = SocketAddr::new(neighbour, number_of(&daemon));
     let own = format!("{scheme}://localhost:{}", target.port());
     let ca = guarded.path("ca.pem");

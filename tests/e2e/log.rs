@@ -38,7 +38,7 @@ fn stderr(output: &Output) -> &str {
 }
 
 /// Standard output of a command that succeeds.
-fn told(output: &Output) -> &str {
+fn success(output: &Output) -> &str {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     stdout(output)
 }
@@ -75,7 +75,8 @@ fn beside_a_daemon_it_tells_what_the_daemon_tells() {
     let (_line, daemon) = storing(&site, 3);
     let status = daemon.status();
 
-    let stat: Value = serde_json::from_str(told(&log(&site, &["stat", "--json"]))).expect("JSON");
+    let stat: Value =
+        serde_json::from_str(success(&log(&site, &["stat", "--json"]))).expect("JSON");
     assert_eq!(stat["epoch"], status["log"]["epoch"]);
     assert_eq!((&stat["first_seq"], &stat["last_seq"]), (&1.into(), &30.into()));
     assert_eq!(stat["lanes"]["live"]["readings"], 30);
@@ -86,27 +87,30 @@ fn beside_a_daemon_it_tells_what_the_daemon_tells() {
     assert_eq!(stat["max_bytes"], 256 << 20);
     let page = log(&site, &["stat"]);
     for text in ["format 1", "30 of them pending", "sink     cloud", "balanced", "flash "] {
-        assert!(told(&page).contains(text), "{text}\n{}", stdout(&page));
+        assert!(success(&page).contains(text), "{text}\n{}", stdout(&page));
     }
 
     let shown = log(&site, &["show", "--format", "json"]);
-    let lines = values(told(&shown));
+    let lines = values(success(&shown));
     assert_eq!(numbers(stdout(&shown)), (1..=30).collect::<Vec<_>>());
     let said: Vec<Value> = lines.iter().map(|line| line["values"].clone()).collect();
     assert_eq!(said, (0..30).map(json).collect::<Vec<_>>());
     assert_eq!((&lines[0]["device"], &lines[0]["epoch"]), (&"site".into(), &stat["epoch"]));
     let table = log(&site, &["show"]);
-    assert!(told(&table).lines().next().expect("a row").contains("  text/text  n=0"), "{table:?}");
+    assert!(
+        success(&table).lines().next().expect("a row").contains("  text/text  n=0"),
+        "{table:?}"
+    );
 
     let verdict = log(&site, &["verify"]);
-    assert!(told(&verdict).starts_with("sound: "), "{verdict:?}");
+    assert!(success(&verdict).starts_with("sound: "), "{verdict:?}");
     assert!(stdout(&verdict).contains("with 30 readings (numbers 1 to 30)"), "{verdict:?}");
     assert!(stdout(&verdict).trim_end().ends_with("ledger balanced"), "{verdict:?}");
 
     let pending = log(&site, &["export", "-", "--pending"]);
-    assert_eq!(told(&pending), stdout(&shown));
+    assert_eq!(success(&pending), stdout(&shown));
     daemon.stop();
-    assert_eq!(told(&log(&site, &["show", "--format", "json"])), stdout(&shown));
+    assert_eq!(success(&log(&site, &["show", "--format", "json"])), stdout(&shown));
 }
 
 #[test]
@@ -115,7 +119,7 @@ fn only_what_is_wanted_is_shown() {
     stored(&site, 3);
     let shown = |args: &[&str]| {
         let output = log(&site, &[&["show", "--format", "json"], args].concat());
-        numbers(told(&output))
+        numbers(success(&output))
     };
     assert_eq!(shown(&["-n", "4"]), [27, 28, 29, 30]);
     assert_eq!(shown(&["-n", "12", "--port", "text"]), (19..=30).collect::<Vec<_>>());
@@ -126,14 +130,14 @@ fn only_what_is_wanted_is_shown() {
     assert_eq!(shown(&["--since", "1h", "-n", "3"]), [28, 29, 30]);
 
     let csv = log(&site, &["show", "--format", "csv", "-n", "1"]);
-    let rows: Vec<&str> = told(&csv).split_terminator("\r\n").collect();
+    let rows: Vec<&str> = success(&csv).split_terminator("\r\n").collect();
     assert_eq!(rows[0], "seq,time,clock,port,sensor,channel,value,unit");
     assert!(rows[1].starts_with("30,") && rows[1].ends_with(",set,text,text,n,29,"), "{rows:?}");
     assert_eq!(rows.len(), 3);
 
     let events = log(&site, &["show", "--events", "--format", "json"]);
     let kinds: Vec<Value> =
-        values(told(&events)).iter().map(|event| event["kind"].clone()).collect();
+        values(success(&events)).iter().map(|event| event["kind"].clone()).collect();
     for kind in ["boot_started", "epoch_began", "port_opened", "sensor_described"] {
         assert!(kinds.contains(&kind.into()), "{kind}\n{kinds:?}");
     }
@@ -247,7 +251,7 @@ fn a_flipped_bit_is_found_and_named_and_does_not_hide_the_rest() {
 
     let shown = log(&site, &["show", "--format", "json"]);
     let rest: Vec<u64> = (1..=30).filter(|seq| !(first..=end).contains(seq)).collect();
-    assert_eq!(numbers(told(&shown)), rest);
+    assert_eq!(numbers(success(&shown)), rest);
     assert!(stderr(&shown).contains(&format!("readings {first}-{end} are damaged")), "{shown:?}");
 }
 
@@ -297,7 +301,7 @@ fn a_reader_beside_keeps_neither_the_commits_nor_the_journal_from_going_on() {
         let reading = scope.spawn(|| {
             let mut rounds = 0;
             while going.load(Ordering::Relaxed) {
-                told(&log(&site, &["show", "--format", "csv"]));
+                success(&log(&site, &["show", "--format", "csv"]));
                 rounds += 1;
             }
             rounds
@@ -317,7 +321,7 @@ fn a_reader_beside_keeps_neither_the_commits_nor_the_journal_from_going_on() {
     let written = len(&site.log());
     assert!(written > 5 << 20, "{written} bytes are enough to tell");
     assert!(largest < 4 << 20, "the journal grew to {largest} bytes");
-    assert!(told(&log(&site, &["verify"])).starts_with("sound: "));
+    assert!(success(&log(&site, &["verify"])).starts_with("sound: "));
     daemon.stop();
 }
 
@@ -334,8 +338,8 @@ fn a_log_in_a_closed_folder_is_read_if_that_gives_all_of_it_and_refused_if_not()
     };
     close(&[("log.db", 0o444), ("log.db.lock", 0o444)]);
     let output = as_nobody(&show);
-    assert_eq!(numbers(told(&output)).len(), 20);
-    assert!(told(&as_nobody(&["log", "verify", "--log", &path])).starts_with("sound: "));
+    assert_eq!(numbers(success(&output)).len(), 20);
+    assert!(success(&as_nobody(&["log", "verify", "--log", &path])).starts_with("sound: "));
 
     // As a kill leaves it: the last commits stand in the journal alone.
     permit(&folder, 0o755);
@@ -353,7 +357,7 @@ fn a_log_in_a_closed_folder_is_read_if_that_gives_all_of_it_and_refused_if_not()
         ("log.db-shm", 0o444),
     ]);
     let output = as_nobody(&show);
-    assert_eq!(numbers(told(&output)).len(), 25);
+    assert_eq!(numbers(success(&output)).len(), 25);
     permit(&site.path("log.db-wal"), 0);
     permit(&site.path("log.db-shm"), 0);
     let output = as_nobody(&show);
@@ -368,13 +372,13 @@ fn an_export_replaces_nothing_unasked_and_never_the_log() {
     stored(&site, 1);
     let to = site.path("out.jsonl").display().to_string();
     let output = log(&site, &["export", &to]);
-    assert_eq!(told(&output), "");
+    assert_eq!(success(&output), "");
     assert!(stderr(&output).contains("10 readings written"), "{output:?}");
     assert_eq!(numbers(&fs::read_to_string(&to).expect("a file")).len(), 10);
     let output = log(&site, &["export", &to]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert!(stderr(&output).contains("--force"), "{output:?}");
-    told(&log(&site, &["export", "--force", "--format", "csv", &to]));
+    success(&log(&site, &["export", "--force", "--format", "csv", &to]));
     assert!(fs::read_to_string(&to).expect("a file").starts_with("seq,time,"));
     let own = site.log().display().to_string();
     let before = fs::read(&own).expect("the log");
@@ -417,7 +421,7 @@ fn a_salvage_changes_nothing_and_leaves_a_log_in_use_alone() {
     let before = read();
     let folder = site.path("").display().to_string();
     let output = outstation(&["log", "salvage", &path, "--output", &folder]);
-    assert_eq!(told(&output), "");
+    assert_eq!(success(&output), "");
     assert!(stderr(&output).contains("the log was not touched"), "{output:?}");
     assert!(site.path("log.db.jsonl").exists());
     assert!(read() == before, "the log was touched");
@@ -432,6 +436,6 @@ fn a_salvage_finds_every_reading_of_a_log_without_its_head() {
     fs::write(site.log(), bytes).expect("damaged");
     let path = site.log().display().to_string();
     let output = outstation(&["log", "salvage", &path, "--device", "d"]);
-    assert_eq!(numbers(told(&output)), (1..=200).collect::<Vec<_>>());
+    assert_eq!(numbers(success(&output)), (1..=200).collect::<Vec<_>>());
     assert!(stderr(&output).contains("200 readings in "), "{output:?}");
 }

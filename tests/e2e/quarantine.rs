@@ -102,7 +102,7 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("UTF-8")
 }
 
-fn told(output: &Output) -> &str {
+fn success(output: &Output) -> &str {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     text(&output.stdout)
 }
@@ -116,7 +116,7 @@ fn declined(output: &Output) -> &str {
 
 fn listed(site: &Site, args: &[&str]) -> Vec<u64> {
     let output = quarantine(site, &[&["list", "--json"], args].concat());
-    let lines = told(&output).lines();
+    let lines = success(&output).lines();
     let objects = lines.map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     objects.map(|object| object["seq"].as_u64().expect("a number")).collect()
 }
@@ -134,13 +134,13 @@ fn books(status: &Value) -> [u64; 4] {
 fn stat(site: &Site) -> Value {
     let config = site.path("outstation.toml").display().to_string();
     let output = outstation(&["log", "stat", "--json", "--config", &config]);
-    serde_json::from_str(told(&output)).expect("JSON")
+    serde_json::from_str(success(&output)).expect("JSON")
 }
 
 fn is_sound(site: &Site) {
     let config = site.path("outstation.toml").display().to_string();
     let output = outstation(&["log", "verify", "--config", &config]);
-    assert!(told(&output).starts_with("sound: "), "{output:?}");
+    assert!(success(&output).starts_with("sound: "), "{output:?}");
 }
 
 /// A daemon that takes orders: its socket is there soon after it is ready.
@@ -167,7 +167,7 @@ fn list_and_show_tell_what_was_refused_beside_a_daemon_and_without_one() {
         assert_eq!(listed(&site, &["6-17", "29", "1"]), [17, 29]);
         assert_eq!(listed(&site, &["all", "--sink", "cloud"]), REFUSED);
         let list = quarantine(&site, &["list", "17"]);
-        let line = told(&list);
+        let line = success(&list);
         assert!(line.starts_with("cloud ") && line.matches('\n').count() == 1, "{line}");
         for part in
             [" 17  20", "  mcu/tank  level=8.5 m  422 Unprocessable: no such tag \\u{1b}", "…"]
@@ -175,12 +175,12 @@ fn list_and_show_tell_what_was_refused_beside_a_daemon_and_without_one() {
             assert!(line.contains(part), "{part}: {line}");
         }
         let shown = quarantine(&site, &["show", "17-18"]);
-        let shown = told(&shown);
+        let shown = success(&shown);
         assert_eq!(shown.matches("  sink     cloud, kept, not offered\n").count(), 2, "{shown}");
         assert!(shown.contains("what might be done to make one\n"), "the whole reason: {shown}");
         assert!(shown.contains("level=9.0 m\n") && shown.contains("\n  refused  20"), "{shown}");
         let object = quarantine(&site, &["show", "29", "--json"]);
-        let object: Value = serde_json::from_str(told(&object)).expect("JSON");
+        let object: Value = serde_json::from_str(success(&object)).expect("JSON");
         assert_eq!((&object["device"], &object["sink"]), (&"site".into(), &"cloud".into()));
         assert_eq!((&object["reason"], &object["replayed"]), (&REASON.into(), &false.into()));
         assert_eq!(object["values"]["level"], 14.5);
@@ -206,7 +206,7 @@ fn list_and_show_tell_what_was_refused_beside_a_daemon_and_without_one() {
         "{metrics}"
     );
     let page = outstation(&["status", "--url", &daemon.address]);
-    assert!(told(&page).contains("4 refused (`outstation quarantine list`)"), "{page:?}");
+    assert!(success(&page).contains("4 refused (`outstation quarantine list`)"), "{page:?}");
     daemon.stop();
 }
 
@@ -223,7 +223,7 @@ fn of_damage_only_what_was_asked_for_and_is_kept_is_complained_about() {
         (&["5", "18-29"], &[5, 18, 29], ""),
     ] {
         let output = quarantine(&site, &[&["list", "--json"], args].concat());
-        let count = told(&output).lines().count();
+        let count = success(&output).lines().count();
         assert_eq!((count, text(&output.stderr)), (seqs.len(), said), "{args:?}");
         assert_eq!(listed(&site, args), seqs);
     }
@@ -231,7 +231,7 @@ fn of_damage_only_what_was_asked_for_and_is_kept_is_complained_about() {
     let unknown = "UPDATE quarantine SET first_seq = 16 WHERE first_seq = 17";
     assert_eq!(log().execute(unknown, []).expect("damaged"), 1);
     let output = quarantine(&site, &["list"]);
-    assert_eq!((told(&output).lines().count(), text(&output.stderr)), (3, ""));
+    assert_eq!((success(&output).lines().count(), text(&output.stderr)), (3, ""));
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn with_a_daemon_replay_and_drop_take_effect_at_once_and_for_good() {
     let config = sink(&collector.address, "events = false");
     let daemon = listening(&site, &config);
     let replayed = quarantine(&site, &["replay", "17-18", "--sink", "cloud"]);
-    assert_eq!(told(&replayed), "2 readings are offered to `cloud` once more\n");
+    assert_eq!(success(&replayed), "2 readings are offered to `cloud` once more\n");
     let delivered = |status: &Value| books(status) == [28, 0, 2, 0];
     eventually("they are delivered", || daemon.status(), delivered);
     let rows = collector.rows();
@@ -252,7 +252,7 @@ fn with_a_daemon_replay_and_drop_take_effect_at_once_and_for_good() {
     let kept = || format!("{:?}", listed(&site, &[]));
     eventually("their copies are gone", kept, |kept| kept == "[5, 29]");
     let dropped = quarantine(&site, &["drop", "29"]);
-    assert_eq!(told(&dropped), "1 readings that `cloud` refused are dropped\n");
+    assert_eq!(success(&dropped), "1 readings that `cloud` refused are dropped\n");
     assert_eq!(books(&daemon.status()), [28, 0, 1, 1]);
     let again = quarantine(&site, &["drop", "29"]);
     assert!(declined(&again).contains("`outstation quarantine list` shows what is"), "{again:?}");
@@ -264,7 +264,7 @@ fn with_a_daemon_replay_and_drop_take_effect_at_once_and_for_good() {
     let said = daemon.said();
     assert!(!said.contains("ERROR"), "{said}");
     let dropped = quarantine(&site, &["drop", "all"]);
-    assert_eq!(told(&dropped), "1 readings that `cloud` refused are dropped\n");
+    assert_eq!(success(&dropped), "1 readings that `cloud` refused are dropped\n");
     let said = eventually("it says so", || daemon.said(), |said| said.contains("ERROR"));
     for part in ["sink=\"cloud\"", "first_seq=5", "count=1", "outstation quarantine drop"] {
         assert!(said.contains(part), "{part}: {said}");
@@ -284,19 +284,19 @@ fn without_a_daemon_the_log_is_changed_all_the_same_and_the_next_one_goes_by_it(
     let daemon = site.start(&config);
     daemon.kill(); // its socket is still there
     let dropped = quarantine(&site, &["drop", "5"]);
-    assert_eq!(told(&dropped), "1 readings that `cloud` refused are dropped\n");
+    assert_eq!(success(&dropped), "1 readings that `cloud` refused are dropped\n");
     let replayed = quarantine(&site, &["replay", "all"]);
-    assert_eq!(told(&replayed), "3 readings are offered to `cloud` once more\n");
+    assert_eq!(success(&replayed), "3 readings are offered to `cloud` once more\n");
     assert_eq!(books(&stat(&site)), [26, 3, 0, 1]);
     let shown = quarantine(&site, &["show", "29"]);
-    assert!(told(&shown).contains("cloud, offered again"), "{shown:?}");
+    assert!(success(&shown).contains("cloud, offered again"), "{shown:?}");
     is_sound(&site);
     let daemon = site.start(&config);
     let delivered = |status: &Value| books(status) == [29, 0, 0, 1];
     eventually("they are delivered", || daemon.status(), delivered);
     daemon.stop();
     let empty = quarantine(&site, &["list"]);
-    assert_eq!((told(&empty), text(&empty.stderr)), ("", "nothing is in quarantine\n"));
+    assert_eq!((success(&empty), text(&empty.stderr)), ("", "nothing is in quarantine\n"));
     let seqs: Vec<i64> = collector.rows().iter().map(|row| row.seq).collect();
     assert_eq!(seqs, [17, 18, 29]);
 }
@@ -324,7 +324,7 @@ fn whoever_cannot_change_it_is_told_what_to_do() {
     let daemon = site.start(&sink("127.0.0.1:9", "events = false"));
     daemon.signal(Signal::STOP);
     let listed = quarantine(&site, &["list"]);
-    assert_eq!(told(&listed).lines().count(), 4, "looking needs no daemon");
+    assert_eq!(success(&listed).lines().count(), 4, "looking needs no daemon");
     daemon.signal(Signal::CONT);
     if is_root() {
         let folder = site.log().parent().expect("a folder").to_owned();

@@ -76,8 +76,8 @@ fn an_invalid_file_changes_nothing_and_says_every_mistake() {
 
     site.reload(&daemon, &good.replace("name", "nmae").replace("timeout", "tmieout"));
     let said = daemon.said();
-    for told in ["configuration not reloaded", "a person is needed", "nmae", "tmieout"] {
-        assert!(said.contains(told), "{told}: {said}");
+    for part in ["configuration not reloaded", "a person is needed", "nmae", "tmieout"] {
+        assert!(said.contains(part), "{part}: {said}");
     }
     assert_eq!(said.matches("ERROR").count(), 1, "{said}");
     let secret = "token_file = \"/nowhere/token\"";
@@ -85,7 +85,7 @@ fn an_invalid_file_changes_nothing_and_says_every_mistake() {
     assert!(daemon.said().contains("/nowhere/token"), "{}", daemon.said());
     std::fs::remove_file(site.path("outstation.toml")).expect("remove the file");
     daemon.signal(Signal::HUP);
-    daemon.told("READY=1");
+    daemon.notified("READY=1");
     assert!(daemon.said().contains("failed to read configuration"), "{}", daemon.said());
 
     assert_eq!((open_at(&daemon, line.path()), daemon.sink()["name"].clone()), before);
@@ -107,7 +107,7 @@ fn what_is_read_at_start_only_is_refused_as_a_whole() {
     let text = std::fs::read_to_string(moved.configure("")).expect("a file");
     site.write("outstation.toml", &text);
     daemon.signal(Signal::HUP);
-    daemon.told("READY=1");
+    daemon.notified("READY=1");
     let said = daemon.said();
     assert!(said.contains("log.path changed; restart to apply"), "{said}");
     assert_eq!(daemon.port("text")["state"], "open");
@@ -195,7 +195,7 @@ fn a_hangup_while_starting_or_stopping_harms_nothing() {
     // As early as it can be told that the handler is there.
     eventually("it handles the signal", || handles_hangup(daemon.pid()), |handles| *handles);
     daemon.signal(Signal::HUP);
-    daemon.told("READY=1");
+    daemon.notified("READY=1");
     let daemon = daemon.listening();
     line.send(json_lines(0..10));
     daemon.stored(10);
@@ -222,8 +222,8 @@ fn the_local_port_moves_and_the_log_is_told_of_the_generation() {
     let text = std::fs::read_to_string(site.path("outstation.toml")).expect("a file");
     site.write("outstation.toml", &text.replace("[http]\n", "[http]\nconnections_max = 3\n"));
     daemon.signal(Signal::HUP);
-    daemon.told("RELOADING=1");
-    daemon.told("READY=1");
+    daemon.notified("RELOADING=1");
+    daemon.notified("READY=1");
     daemon = daemon.listening();
     assert_ne!(daemon.address, before, "port 0 is another one each time");
     assert_eq!(daemon.port("text")["state"], "open");

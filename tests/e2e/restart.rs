@@ -141,7 +141,7 @@ fn stuck(site: &Site, line: &mut Line, deadline: &str) -> (Daemon, Connection) {
     let accepted = |port: &serde_json::Value| port["accepted"] == 20;
     eventually("ten more are accepted", || daemon.port("text"), accepted);
     daemon.signal(Signal::TERM);
-    daemon.told("STOPPING=1");
+    daemon.notified("STOPPING=1");
     (daemon, other)
 }
 

@@ -149,7 +149,7 @@ fn a_real_prometheus_evaluates_every_rule_and_answers_every_query_of_the_dashboa
     let unanswered = || Lines(queries.iter().filter_map(empty).collect());
     eventually("every query gives data", unanswered, |unanswered| unanswered.0.is_empty());
 
-    // The sink that is away is about to be told of.
+    // The alert for the sink that is away does not fire yet.
     let pending = "ALERTS{alertname=\"OutstationBreakerOpen\",instance=\"pump-7\",sink=\"away\"}";
     eventually("the alert is pending", || tsdb.series(pending).len(), |count| *count == 1);
     let open = "outstation_sink_breaker_state{sink=\"here\",state=\"closed\"} == 1";

@@ -32,7 +32,7 @@ pub(crate) struct Row {
 
 /// One event as received.
 #[derive(Debug)]
-pub(crate) struct Told {
+pub(crate) struct CollectedEvent {
     pub(crate) position: u64,
     pub(crate) time_ms: i64,
     pub(crate) stream: String,
@@ -110,19 +110,19 @@ impl Collector {
         rows.collect()
     }
 
-    /// Everything told, by epoch as it came and position.
-    pub(crate) fn events(&self) -> Vec<Told> {
+    /// Every event, by epoch as it came and position.
+    pub(crate) fn events(&self) -> Vec<CollectedEvent> {
         self.read_events().expect("read the collector's database")
     }
 
-    fn read_events(&self) -> rusqlite::Result<Vec<Told>> {
+    fn read_events(&self) -> rusqlite::Result<Vec<CollectedEvent>> {
         let base = Connection::open_with_flags(&self.store, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let mut select = base.prepare(
             "SELECT position, time_ms, stream, kind, data FROM events ORDER BY device_id, position",
         )?;
         let rows = select.query_map([], |row| {
             let data: String = row.get(4)?;
-            Ok(Told {
+            Ok(CollectedEvent {
                 position: row.get::<_, i64>(0)?.unsigned_abs(),
                 time_ms: row.get(1)?,
                 stream: row.get(2)?,

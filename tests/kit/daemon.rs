@@ -28,15 +28,15 @@ impl Daemon {
         Self { process, address: String::new(), stderr, socket }
     }
 
-    /// Waits until it has told its service manager, us, that it is ready.
+    /// Waits until it has notified its service manager, us, that it is ready.
     pub(crate) fn ready(mut self) -> Self {
-        self.told("READY=1");
+        self.notified("READY=1");
         self.address = self.listens_at();
         self
     }
 
-    /// Waits until it has told its service manager this.
-    pub(crate) fn told(&self, news: &str) {
+    /// Waits until it has notified its service manager of this.
+    pub(crate) fn notified(&self, news: &str) {
         self.socket.set_read_timeout(Some(PATIENCE)).expect("set a timeout");
         let mut message = [0; 4096];
         loop {

@@ -46,7 +46,7 @@ impl Machine {
         let inside = self.inside();
         let starter: Vec<&str> = inside.iter().map(String::as_str).collect();
         let daemon = site.spawn_under(&starter, rest);
-        daemon.told("READY=1");
+        daemon.notified("READY=1");
         daemon
     }
 

@@ -156,7 +156,7 @@ impl Site {
         Daemon::new(process, stderr, socket)
     }
 
-    /// The daemon, once it has told its service manager, us, that it is ready.
+    /// The daemon, once it has notified its service manager, us, that it is ready.
     pub(crate) fn start(&self, rest: &str) -> Daemon {
         self.spawn(rest).ready()
     }
@@ -165,8 +165,8 @@ impl Site {
     pub(crate) fn reload(&self, daemon: &Daemon, rest: &str) {
         self.configure(rest);
         daemon.signal(Signal::HUP);
-        daemon.told("RELOADING=1");
-        daemon.told("READY=1");
+        daemon.notified("RELOADING=1");
+        daemon.notified("READY=1");
     }
 }
 

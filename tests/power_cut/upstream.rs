@@ -59,8 +59,8 @@ impl Content {
                 }
             })
             .map_err(|error| format!("a batch does not decode: {error}"))?;
-        for told in &batch.events {
-            if let PublishedEvent::Evicted { first, last, .. } = told.event {
+        for record in &batch.events {
+            if let PublishedEvent::Evicted { first, last, .. } = record.event {
                 content.evicted.push((first, last));
             }
         }

@@ -3,7 +3,7 @@
 //! Aggregates (registry, boots, delivery, ledger, generation) are what replaying their stream gives.
 //! An event is stored as postcard; the order of the variants is part of the format, so append only.
 //!
-//! What an operator far away should know of is *told*: a [`PublishedEvent`], delivered to the sinks
+//! What an operator far away should know of is *published*: a [`PublishedEvent`], delivered to the sinks
 //! like the readings. The rest is the log's own bookkeeping.
 
 use outstation_codec::PublishedEvent;
@@ -15,7 +15,7 @@ use crate::domain::policy::budget::Spent;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    /// The sinks are told.
+    /// It is delivered to the sinks.
     Published(PublishedEvent),
     /// `ledger`: what a port took in since the last such event.
     TookIn { port: String, intake: Intake },
@@ -24,8 +24,8 @@ pub enum Event {
     /// `delivery/<sink>`: the sink has these readings, or has refused them. `quarantine/<sink>`: it has
     /// taken after all what it had refused.
     Acknowledged { first: u64, last: u64 },
-    /// `delivery/<sink>`: the sink has been told all events up to this position.
-    Told { through: u64 },
+    /// `delivery/<sink>`: the sink has all published events up to this position.
+    EventsAcknowledged { through: u64 },
     /// `quarantine/<sink>`: the sink is best-effort, and they left the log before it had them.
     Skipped { first: u64, last: u64 },
     /// `breaker/<sink>`: where the breaker of an endpoint stands, for the next process.
@@ -51,7 +51,8 @@ impl Event {
             Self::TookIn { .. } => "took_in",
             Self::SinkAdded { .. } => "sink_added",
             Self::Acknowledged { .. } => "acknowledged",
-            Self::Told { .. } => "told",
+            // The name is stored.
+            Self::EventsAcknowledged { .. } => "told",
             Self::Skipped { .. } => "skipped",
             Self::BreakerSaved { .. } => "breaker_saved",
             Self::Spent(_) => "spent",
@@ -59,8 +60,8 @@ impl Event {
         }
     }
 
-    /// Whether the sinks are told. The log's own bookkeeping, several times a second, is not news.
-    pub fn is_told(&self) -> bool {
+    /// Whether it is delivered to the sinks. The log's own bookkeeping, several times a second, is not news.
+    pub fn is_published(&self) -> bool {
         matches!(self, Self::Published(_))
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use outstation_codec::{Batch, Channel, FaultCounts, Moment, PublishedEvent, ToldEvent};
+use outstation_codec::{Batch, Channel, EventRecord, FaultCounts, Moment, PublishedEvent};
 use serde::Serialize;
 
 use super::boots::rfc3339;
@@ -65,25 +65,25 @@ impl<'a> EventLine<'a> {
     pub fn new(
         device: &'a str,
         epoch: u64,
-        told: &'a ToldEvent,
+        record: &'a EventRecord,
         date: impl Fn(Moment) -> (i64, bool),
     ) -> Self {
-        let (time_ms, clock_set) = date(Moment { boot: told.boot, ms: told.at_ms });
+        let (time_ms, clock_set) = date(Moment { boot: record.boot, ms: record.at_ms });
         Self {
             device,
             epoch,
-            event: told.position,
-            stream: &told.stream,
+            event: record.position,
+            stream: &record.stream,
             time: rfc3339(time_ms).to_string(),
             clock: (!clock_set).then_some("unset"),
-            kind: told.event.kind(),
-            facts: Facts::of(&told.event, date),
+            kind: record.event.kind(),
+            facts: Facts::of(&record.event, date),
         }
     }
 
     /// An event of a batch.
-    pub fn of(batch: &'a Batch, told: &'a ToldEvent) -> Self {
-        Self::new(&batch.device, batch.epoch, told, |moment| batch.date(moment))
+    pub fn of(batch: &'a Batch, record: &'a EventRecord) -> Self {
+        Self::new(&batch.device, batch.epoch, record, |moment| batch.date(moment))
     }
 }
 
@@ -246,22 +246,23 @@ mod tests {
         Some(next)
     }
 
-    fn line(told: &ToldEvent) -> String {
+    fn line(record: &EventRecord) -> String {
         let date = |moment: Moment| match moment.boot {
             0 => (BOOT_AT_MS + moment.ms, true),
             _ => (moment.ms, false),
         };
-        serde_json::to_string(&EventLine::new("pump-7", 9, told, date)).expect("it is JSON")
+        serde_json::to_string(&EventLine::new("pump-7", 9, record, date)).expect("it is JSON")
     }
 
     #[test]
     fn every_kind_of_event_reads_like_this() {
         let mut last = None;
         while let Some((event, says)) = next(last.as_ref()) {
-            let told = ToldEvent { position: 17, stream: "s".into(), boot: 0, at_ms: 250, event };
+            let record =
+                EventRecord { position: 17, stream: "s".into(), boot: 0, at_ms: 250, event };
             let head = r#"{"device":"pump-7","epoch":9,"event":17,"stream":"s","time":"2026-01-01T00:00:00.250Z","kind":"#;
-            assert_eq!(line(&told), format!("{head}{says}}}"));
-            last = Some(told.event);
+            assert_eq!(line(&record), format!("{head}{says}}}"));
+            last = Some(record.event);
         }
         assert_eq!(last, Some(PublishedEvent::Discarded { first: 4, last: 5 }));
     }
@@ -269,9 +270,14 @@ mod tests {
     #[test]
     fn what_nobody_could_date_is_marked() {
         let stream = "port/mcu".to_owned();
-        let told =
-            ToldEvent { position: 3, stream, boot: 1, at_ms: 5, event: PublishedEvent::PortOpened };
+        let record = EventRecord {
+            position: 3,
+            stream,
+            boot: 1,
+            at_ms: 5,
+            event: PublishedEvent::PortOpened,
+        };
         let expected = r#"{"device":"pump-7","epoch":9,"event":3,"stream":"port/mcu","time":"1970-01-01T00:00:00.005Z","clock":"unset","kind":"port_opened"}"#;
-        assert_eq!(line(&told), expected);
+        assert_eq!(line(&record), expected);
     }
 }

@@ -1,5 +1,5 @@
 //! What one sink has acknowledged: a set of sequence numbers, kept as few intervals, and how far it
-//! was told the operational events.
+//! has the published events.
 //!
 //! Sequence numbers are shared by all lanes, so one set serves them all: while lanes overtake each
 //! other it has a few intervals, and when everything is delivered it is a single one.
@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct Delivery {
     /// The readings the sink has.
     pub readings: IntervalSet,
-    /// The position of the last event it was told.
-    pub told: u64,
+    /// The position of the last event it has.
+    pub events: u64,
 }
 
 /// Disjoint, ascending, non-adjacent closed intervals of sequence numbers.

@@ -70,7 +70,7 @@ impl Books {
         match loss {
             Loss::Evicted => self.evicted.insert(first, last),
             Loss::Damaged => self.damaged.insert(first, last),
-            // Lost before it had a number, or told by the sink's own stream: no such event.
+            // Lost before it had a number, or published in the sink's own stream: no such event.
             Loss::Overflow | Loss::Refused => 0,
         };
     }

@@ -4,9 +4,9 @@
 //! alarms are *edges*: the reading that enters the alarm state and the one that leaves it, and none of
 //! those in between, or an input stuck at its limit would wear the flash as fast as it is read. An input
 //! that flutters has edges without end; beyond a few, one in ten seconds is an alarm. A reading is held
-//! against what was told last, not against the one before it, so that what holds in the end is told.
+//! against the reading of the last alarm, not against the one before it, so that what holds in the end is raised.
 //!
-//! What was told is not remembered over a restart: a state that lasts is told once more.
+//! What was raised is not remembered over a restart: a state that lasts is raised once more.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub enum When {
         below: Option<f64>,
         /// How far back it must come from `above` or `below` to be within again.
         hysteresis: f64,
-        /// So far from what was told last, or from the first value.
+        /// So far from the value of the last alarm, or from the first value.
         change: Option<f64>,
     },
     /// While a boolean has this value.
@@ -62,8 +62,8 @@ struct State {
     /// Where the channel was found.
     place: usize,
     level: Level,
-    told: Level,
-    /// The value told last, or the first one.
+    raised: Level,
+    /// The value of the last alarm, or the first one.
     reference: Option<f64>,
     guard: Guard,
 }
@@ -130,9 +130,9 @@ impl State {
             }
         };
         self.level = level;
-        let alarm = (level != self.told || moved) && self.guard.passes(now_ms);
+        let alarm = (level != self.raised || moved) && self.guard.passes(now_ms);
         if alarm {
-            (self.told, self.reference) = (level, reference);
+            (self.raised, self.reference) = (level, reference);
         }
         alarm
     }
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_held_against_what_was_told_last_not_the_reading_before() {
+    fn a_change_is_held_against_the_last_alarm_not_the_reading_before() {
         let when = When::Number { above: None, below: None, hysteresis: 0.0, change: Some(5.0) };
         let values = floats(&[10.0, 12.0, 14.0, 15.0, 18.0, 11.0, 10.0]);
         assert_eq!(alarms(&mut watch("level", when), 1, &values), [3, 6]);
@@ -306,18 +306,18 @@ mod tests {
     }
 
     #[test]
-    fn an_input_that_flutters_is_told_of_seldom_and_what_holds_in_the_end_is_told() {
+    fn an_input_that_flutters_is_raised_seldom_and_what_holds_in_the_end_is_raised() {
         let mut door = watch("door", When::Is(true));
-        let mut told = false;
+        let mut raised = false;
         let mut alarms = 0;
         // A minute of a hundred edges a second, then it stays open.
         for step in 0..12_000 {
             let is = step >= 6000 || step % 2 == 0;
             if door.is_alarm(&sensor("a"), &[(2, Value::Bool(is))], step * 10) {
-                (told, alarms) = (is, alarms + 1);
+                (raised, alarms) = (is, alarms + 1);
             }
         }
-        assert!(told, "open");
+        assert!(raised, "open");
         assert!((5..=4 + 60 / 10 + 1).contains(&alarms), "{alarms} alarms");
     }
 
@@ -332,7 +332,7 @@ mod tests {
 
     proptest! {
         /// Invariants checked: whatever the values, alarms keep their pace; and when the values rest
-        /// long enough, what was told is where they are.
+        /// long enough, what was raised is where they are.
         #[test]
         fn alarms_keep_their_pace_and_the_last_word_is_true(
             values in prop::collection::vec((any::<f64>(), 0i64..3000), 1..200),
@@ -341,12 +341,12 @@ mod tests {
             rest in -20.0..20.0f64,
         ) {
             let mut watch = thresholds(Some(above), None, hysteresis);
-            let (mut now_ms, mut told, mut at) = (0, false, Vec::new());
+            let (mut now_ms, mut raised, mut at) = (0, false, Vec::new());
             let rests = [(rest, 60_000), (rest, 60_000), (rest, 60_000)];
             for (value, wait) in values.into_iter().chain(rests) {
                 now_ms += wait;
                 if watch.is_alarm(&sensor("a"), &[(1, Value::F64(value))], now_ms) {
-                    told = !told;
+                    raised = !raised;
                     at.push(now_ms);
                 }
             }
@@ -354,9 +354,9 @@ mod tests {
                 prop_assert!(pair[pair.len() - 1] - pair[0] >= EVERY_MS);
             }
             if rest > above {
-                prop_assert!(told);
+                prop_assert!(raised);
             } else if rest <= above - hysteresis {
-                prop_assert!(!told);
+                prop_assert!(!raised);
             }
         }
     }

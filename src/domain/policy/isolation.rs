@@ -4,7 +4,7 @@
 //! segments, then by readings. The left part goes first, so that order holds. To find `k` bad ones
 //! among `n` takes about `2·k·log₂ n` requests, and whatever is accepted on the way is delivered.
 
-use outstation_codec::{Batch, StoredSegment, ToldEvent};
+use outstation_codec::{Batch, EventRecord, StoredSegment};
 
 /// What a refused batch comes apart into.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub enum Divided {
     Halves(Batch, Batch),
     /// A single reading; or several of a segment that cannot be divided, because it is damaged.
     Readings(StoredSegment),
-    Event(ToldEvent),
+    Event(EventRecord),
     Nothing,
 }
 

@@ -149,7 +149,7 @@ impl LogActor {
             snapshots,
             events,
             copies: self.copies.staged(),
-            told: aggregates.told_before(&self.state.config().told()),
+            events_to_forget: aggregates.events_to_forget(&self.state.config().take_events()),
             boot: self.state.boot(),
         };
         self.storage.commit(&commit)?;
@@ -160,7 +160,7 @@ impl LogActor {
     /// Storage that fails in a way that may pass is no error: it is said, and tried again.
     pub(super) fn tolerate(&mut self, done: Result<(), StorageError>) -> Result<(), StorageError> {
         match done {
-            Err(error) if error.is_weather() => {
+            Err(error) if error.is_transient() => {
                 self.storage.failed(&error);
                 self.schedule.retry();
                 Ok(())

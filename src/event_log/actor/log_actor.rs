@@ -199,7 +199,7 @@ impl LogActor {
 
     fn answer(&mut self, request: Request, mailbox: &Mailbox) -> Result<(), StorageError> {
         match request {
-            // An asker that went away misses nothing: what it was not told stays pending.
+            // An asker that went away misses nothing: what it was not handed stays pending.
             Request::Next { sink, ask, answer } => {
                 let next = match self.next(&sink, ask) {
                     Err(error) => {
@@ -259,7 +259,7 @@ impl LogActor {
             self.copies.accepted(&mut self.state, sink, first, last);
         }
         if let Some(through) = receipt.events {
-            self.state.record(stream, Event::Told { through });
+            self.state.record(stream, Event::EventsAcknowledged { through });
         }
         self.settle();
     }
@@ -364,10 +364,11 @@ impl LogActor {
         let replayed = state.aggregates().quarantine(sink).replayed.count();
         owed.backfill |= replayed > 0;
         backlog += replayed;
-        let is_told = state.config().rules(sink).is_some_and(|rules| rules.told);
-        let told = state.aggregates().delivery(sink).told;
-        let untold = if is_told { state.committed_position().saturating_sub(told) } else { 0 };
+        let takes_events = state.config().rules(sink).is_some_and(|rules| rules.events);
+        let acknowledged = state.aggregates().delivery(sink).events;
+        let pending_events =
+            if takes_events { state.committed_position().saturating_sub(acknowledged) } else { 0 };
         let all = state.aggregates().progress(sink, state.head());
-        Progress { owed, backlog, oldest_ms, untold, ..all }
+        Progress { owed, backlog, oldest_ms, pending_events, ..all }
     }
 }

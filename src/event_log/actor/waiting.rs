@@ -1,6 +1,6 @@
 //! The log while it cannot be opened: storage that is full, read-only, absent or somebody else's.
 //!
-//! That is weather. What ports hand over is held meanwhile, the newest of it, within the bounds of what
+//! That is transient. What ports hand over is held meanwhile, the newest of it, within the bounds of what
 //! waits for a commit; the rest is counted as overflow of the ports it came from. Opening is tried again
 //! each second.
 
@@ -35,14 +35,14 @@ pub(crate) async fn open_when_usable(
     let mut mailbox = mailbox.lock().await;
     let mailbox = &mut *mailbox;
     let mut waiting = Waiting::new(config.commit_readings);
-    let (mut appending, mut reading, mut told) = (true, true, false);
+    let (mut appending, mut reading, mut reported) = (true, true, false);
     loop {
         if let Some(settings) = mailbox.settings.borrow_and_update().clone() {
             config = settings;
         }
         match LogActor::open(config.clone(), clock.clone()) {
-            Err(error) if error.is_weather() => {
-                if !std::mem::replace(&mut told, true) {
+            Err(error) if error.is_transient() => {
+                if !std::mem::replace(&mut reported, true) {
                     let remedy = error.remedy();
                     LogTrouble { path: &config.path, error: &error, remedy }.report();
                 }

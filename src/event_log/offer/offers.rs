@@ -1,9 +1,9 @@
-//! What the log hands out: the next readings a sink is owed and the events it was not told, with all
+//! What the log hands out: the next readings a sink is owed and its pending events, with all
 //! they refer to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use outstation_codec::{Batch, Lane, Loss, PublishedEvent, StoredSegment, ToldEvent};
+use outstation_codec::{Batch, EventRecord, Lane, Loss, PublishedEvent, StoredSegment};
 
 use super::gather::{Gathered, Hole, gather};
 use super::view::{Due, Marks, Turn, View};
@@ -74,9 +74,12 @@ impl Offers {
         let found = self.next_segments(database, state, copies, sink, ask, &mut next);
         let (lane, segments) = self.readable(database, found)?.unwrap_or_default();
         let alarms_alone = ask.lanes == [Lane::Alarm];
-        let untold =
-            if alarms_alone { Ok(Vec::new()) } else { untold(database, state, sink, ask.limits) };
-        let events = self.readable(database, untold)?;
+        let pending_events = if alarms_alone {
+            Ok(Vec::new())
+        } else {
+            pending_events(database, state, sink, ask.limits)
+        };
+        let events = self.readable(database, pending_events)?;
         if segments.is_empty() && events.is_empty() {
             return Ok(next);
         }
@@ -239,19 +242,19 @@ fn write_off(state: &mut LogState, (first, last): Hole) {
     }
 }
 
-/// The next events that a sink is told and was not told yet.
-fn untold(
+/// The next events that are pending for a sink.
+fn pending_events(
     database: &Database,
     state: &LogState,
     sink: &str,
     limits: Limits,
-) -> Result<Vec<ToldEvent>, StorageError> {
+) -> Result<Vec<EventRecord>, StorageError> {
     let delivery = state.aggregates().delivery(sink);
-    let is_told = state.config().rules(sink).is_some_and(|rules| rules.told);
-    if !is_told || delivery.told >= state.committed_position() {
+    let takes_events = state.config().rules(sink).is_some_and(|rules| rules.events);
+    if !takes_events || delivery.events >= state.committed_position() {
         return Ok(Vec::new());
     }
-    let mut rows = database.told(delivery.told, EVENTS_MAX)?;
+    let mut rows = database.published(delivery.events, EVENTS_MAX)?;
     let mut bytes = 0;
     let fits = rows.iter().take_while(|row| {
         bytes += row.data.len();
@@ -265,7 +268,7 @@ fn untold(
         if let PublishedEvent::EpochBegan { from, .. } = &mut event {
             *from = first_owed.max(*from);
         }
-        Ok(ToldEvent {
+        Ok(EventRecord {
             position: row.position.unwrap_or(0),
             stream: row.stream.as_str().to_owned(),
             boot: row.boot,
@@ -282,12 +285,12 @@ fn batch(
     epoch: u64,
     lane: Lane,
     segments: Vec<StoredSegment>,
-    events: Vec<ToldEvent>,
+    events: Vec<EventRecord>,
 ) -> Batch {
     let sensors: BTreeSet<u32> = segments.iter().flat_map(StoredSegment::sensors).collect();
     let of_segments = segments.iter().map(|segment| segment.boot);
     let boots: BTreeSet<u32> =
-        of_segments.chain(events.iter().flat_map(ToldEvent::boots)).collect();
+        of_segments.chain(events.iter().flat_map(EventRecord::boots)).collect();
     let aggregates = state.aggregates();
     let described = |id: u32| Some((id, aggregates.registry.sensor(id)?.clone()));
     let anchor = |boot: u32| (boot, aggregates.boots.get(boot).and_then(|boot| boot.anchor));

@@ -9,7 +9,7 @@
 //! - A frame that does not follow, and belongs to this generation or to none: damage. Whether what
 //!   is behind it was committed cannot be told any more, so it is used, as [`Source::Stray`]. A
 //!   transaction that the power cut short leaves the same picture; the rows it wrote were read from
-//!   sensors like all others, only nobody was told that they are stored.
+//!   sensors like all others, only it was not confirmed to anyone that they are stored.
 //! - Frames of an earlier generation. SQLite starts over when everything is in the database file, so
 //!   they are only good for pages that are damaged there. Used as [`Source::Stray`] where a finished
 //!   transaction of their own generation follows; what follows the last one was given up.

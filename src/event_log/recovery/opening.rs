@@ -27,8 +27,8 @@ use crate::event_log::store::schema::{JOURNAL_BYTES, is_known};
 use crate::event_log::store::space;
 use crate::telemetry::events::{LogBegan, Report};
 
-/// Ranges of lost readings that the sinks are told after a salvage.
-const RANGES_TOLD: usize = 64;
+/// Ranges of lost readings that are published after a salvage.
+const RANGES_PUBLISHED: usize = 64;
 
 /// A log ready for its actor.
 #[derive(Debug)]
@@ -63,11 +63,11 @@ pub(crate) fn salvage(
 ) -> Result<Opened> {
     let lost = salvage::salvage(files, sinks, error)?;
     let mut opened = as_it_is(files, boot_id)?;
-    // The books have them already; the sinks are told.
-    let told = lost.into_iter().take(RANGES_TOLD).map(|(first, last)| {
+    // The books have them already; the sinks learn of them here.
+    let published = lost.into_iter().take(RANGES_PUBLISHED).map(|(first, last)| {
         (Stream::ledger(), PublishedEvent::Lost { loss: Loss::Damaged, first, last }.into())
     });
-    opened.news.extend(told);
+    opened.news.extend(published);
     Ok(opened)
 }
 

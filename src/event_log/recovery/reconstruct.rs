@@ -24,7 +24,7 @@ pub(crate) fn events(carving: &Carving) -> impl Iterator<Item = EventRow> + '_ {
     once.map(|carved| carved.row)
 }
 
-/// What was kept for people, and the events that may still have to be told.
+/// What was kept for people, and the events that may still be pending for a sink.
 pub(crate) fn history(carving: &Carving) -> impl Iterator<Item = EventRow> + '_ {
     events(carving).filter(|row| row.position.is_some() || !row.stream.has_aggregate())
 }
@@ -63,7 +63,7 @@ pub(crate) fn replay(carving: &Carving) -> Aggregates {
         }
         aggregates.skip_to(&stream, version.max(last));
     }
-    aggregates.skip_told();
+    aggregates.skip_published();
     aggregates
 }
 

@@ -29,10 +29,10 @@ const EVENTS_PER_SNAPSHOT: u64 = 16;
 const SNAPSHOT_SMALL: usize = 256;
 /// Events staged at once. Those of aggregates are merged or rare; the others are dropped above it.
 const STAGED_MAX: usize = 1024;
-/// So many of the events that are told stay in the log, for people, when every sink was told.
-const TOLD_KEPT: u64 = 256;
-/// And no more than so many when some sink was not.
-const UNTOLD_KEPT: u64 = 4096;
+/// So many of the published events stay in the log, for people, when every sink has them.
+const PUBLISHED_EVENTS_KEPT: u64 = 256;
+/// And no more than so many while they are pending for some sink.
+const PENDING_EVENTS_KEPT: u64 = 4096;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Aggregates {
@@ -40,7 +40,7 @@ pub(crate) struct Aggregates {
     pub(crate) boots: Boots,
     pub(crate) books: Books,
     pub(crate) generation: Generation,
-    /// By sink: what it has acknowledged and was told.
+    /// By sink: what it has acknowledged, readings and events.
     pub(crate) deliveries: BTreeMap<String, Delivery>,
     /// By sink: what it refused.
     pub(crate) quarantines: BTreeMap<String, Quarantine>,
@@ -49,7 +49,7 @@ pub(crate) struct Aggregates {
     /// By sink: the period and what was spent in it.
     pub(crate) budgets: BTreeMap<String, Spent>,
     versions: BTreeMap<Stream, u64>,
-    /// Of the last event that is told.
+    /// Of the last published event.
     position: u64,
     staged: Vec<Versioned>,
 }
@@ -110,7 +110,7 @@ impl Aggregates {
         }
         let version = self.version(&stream) + 1;
         self.versions.insert(stream.clone(), version);
-        let position = event.is_told().then(|| {
+        let position = event.is_published().then(|| {
             self.position += 1;
             self.position
         });
@@ -133,9 +133,9 @@ impl Aggregates {
                     quarantine.deliver(*first, *last);
                 }
             }
-            Event::Told { through } => {
+            Event::EventsAcknowledged { through } => {
                 if let Some(delivery) = self.delivery_of(stream) {
-                    delivery.told = delivery.told.max(*through);
+                    delivery.events = delivery.events.max(*through);
                 }
             }
             Event::Forgotten { first, last, count } => match self.quarantine_of(stream) {
@@ -293,31 +293,31 @@ impl Aggregates {
         last.max(self.books.stored())
     }
 
-    /// Takes up a stream, or the order of the events that are told, behind what may be missing.
+    /// Takes up a stream, or the order of the published events, behind what may be missing.
     pub(crate) fn skip_to(&mut self, stream: &Stream, version: u64) {
         self.versions.insert(stream.clone(), version);
     }
 
-    /// Goes on behind what any sink was told, so that none of it can be taken for told.
-    pub(crate) fn skip_told(&mut self) {
-        let told = self.deliveries.values().map(|delivery| delivery.told).max();
-        self.skip_to_position(told.unwrap_or(0));
+    /// Numbers on behind what any sink acknowledged, so that no new event can be taken for one it has.
+    pub(crate) fn skip_published(&mut self) {
+        let acknowledged = self.deliveries.values().map(|delivery| delivery.events).max();
+        self.skip_to_position(acknowledged.unwrap_or(0));
     }
 
     pub(crate) fn skip_to_position(&mut self, position: u64) {
         self.position = self.position.max(position);
     }
 
-    /// The position of the last event that is told.
+    /// The position of the last published event.
     pub(crate) fn position(&self) -> u64 {
         self.position
     }
 
     /// Events up to this position may leave the log.
-    pub(crate) fn told_before(&self, sinks: &[String]) -> u64 {
-        let told = sinks.iter().map(|sink| self.delivery(sink).told).min().unwrap_or(0);
-        let kept_for_people = self.position.saturating_sub(TOLD_KEPT);
-        told.min(kept_for_people).max(self.position.saturating_sub(UNTOLD_KEPT))
+    pub(crate) fn events_to_forget(&self, sinks: &[String]) -> u64 {
+        let acknowledged = sinks.iter().map(|sink| self.delivery(sink).events).min().unwrap_or(0);
+        let kept_for_people = self.position.saturating_sub(PUBLISHED_EVENTS_KEPT);
+        acknowledged.min(kept_for_people).max(self.position.saturating_sub(PENDING_EVENTS_KEPT))
     }
 
     pub(crate) fn staged(&self) -> &[Versioned] {

@@ -30,7 +30,9 @@ fn extend(known: &mut Event, event: &Event) -> bool {
         {
             intake.merge(more);
         }
-        (Event::Told { through }, Event::Told { through: to }) => *through = *to,
+        (Event::EventsAcknowledged { through }, Event::EventsAcknowledged { through: to }) => {
+            *through = *to
+        }
         _ => return false,
     }
     true

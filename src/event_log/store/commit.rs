@@ -15,7 +15,7 @@ pub struct NewSegment {
     pub last_ms: i64,
 }
 
-/// An event with its place in its stream, and among the events that are told.
+/// An event with its place in its stream, and among the published events.
 #[derive(Clone, Debug)]
 pub struct Versioned {
     pub stream: Stream,
@@ -39,11 +39,11 @@ pub struct Commit {
     pub remove: Vec<(u64, u64)>,
     pub segments: Vec<NewSegment>,
     pub events: Vec<Versioned>,
-    /// Each replaces the events of its stream up to its version, but for those still to be told.
+    /// Each replaces the events of its stream up to its version, but for events that are still pending for a sink.
     pub(crate) snapshots: Vec<SnapshotRow>,
     /// To the readings in quarantine.
     pub(crate) copies: Vec<Change>,
-    /// Events up to this position need not be told any more.
-    pub told: u64,
+    /// Published events up to this position may leave the log: they are pending for no sink, or too many.
+    pub events_to_forget: u64,
     pub boot: u32,
 }

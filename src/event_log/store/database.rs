@@ -30,7 +30,7 @@ pub struct Database {
     forgotten: u64,
 }
 
-/// Events that are told leave in groups of so many.
+/// Published events leave in groups of so many.
 const EVENTS_PER_FORGETTING: u64 = 64;
 
 impl Database {
@@ -93,17 +93,17 @@ impl Database {
             insert_event(&transaction, event, commit)?;
         }
         for snapshot in &commit.snapshots {
-            replace_snapshot(&transaction, snapshot, commit.told)?;
+            replace_snapshot(&transaction, snapshot, commit.events_to_forget)?;
         }
-        let forget = commit.told >= self.forgotten + EVENTS_PER_FORGETTING;
+        let forget = commit.events_to_forget >= self.forgotten + EVENTS_PER_FORGETTING;
         if forget {
-            forget_events(&transaction, commit.told)
+            forget_events(&transaction, commit.events_to_forget)
                 .map_err(sql("remove old events from the log"))?;
         }
         transaction.commit().map_err(sql("commit to the log"))?;
         self.meter.committed(&self.connection);
         if forget {
-            self.forgotten = commit.told;
+            self.forgotten = commit.events_to_forget;
         }
         Ok(())
     }
@@ -170,8 +170,8 @@ impl Database {
         queries::last_position(&self.connection)
     }
 
-    pub(crate) fn told(&self, after: u64, most: usize) -> Result<Vec<EventRow>> {
-        queries::told(&self.connection, after, most)
+    pub(crate) fn published(&self, after: u64, most: usize) -> Result<Vec<EventRow>> {
+        queries::published(&self.connection, after, most)
     }
 
     pub fn heads(&self, from: u64, most: usize) -> Result<Vec<Head>> {
@@ -331,7 +331,7 @@ fn write_event(connection: &Connection, row: &EventRow, kind: &str) -> rusqlite:
         .map(drop)
 }
 
-fn replace_snapshot(connection: &Connection, row: &SnapshotRow, told: u64) -> Result<()> {
+fn replace_snapshot(connection: &Connection, row: &SnapshotRow, position: u64) -> Result<()> {
     let found = queries::snapshot_version(connection, &row.stream)?;
     if found.is_some_and(|found| found >= row.version) {
         return Err(StorageError::Conflict {
@@ -346,19 +346,19 @@ fn replace_snapshot(connection: &Connection, row: &SnapshotRow, told: u64) -> Re
                 "DELETE FROM events WHERE stream = ?1 AND version <= ?2 \
                  AND (position IS NULL OR position <= ?3)",
             )?
-            .execute(params![row.stream.as_str(), signed(row.version), signed(told)])
+            .execute(params![row.stream.as_str(), signed(row.version), signed(position)])
     };
     write().map(drop).map_err(sql("write a snapshot to the log"))
 }
 
-/// An event that is told outlives its stream's snapshot until then, and is removed here.
-fn forget_events(connection: &Connection, told: u64) -> rusqlite::Result<()> {
+/// A published event outlives the snapshot of its stream while it is pending for a sink; this removes those up to `position`.
+fn forget_events(connection: &Connection, position: u64) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "DELETE FROM events WHERE position <= ?1 AND (\
                 stream LIKE 'port/%' OR stream LIKE 'sink/%' OR stream = 'log' OR version <= \
                 (SELECT version FROM snapshots WHERE snapshots.stream = events.stream))",
         )?
-        .execute([signed(told)])
+        .execute([signed(position)])
         .map(drop)
 }

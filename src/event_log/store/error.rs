@@ -122,7 +122,7 @@ impl StorageError {
         }
     }
 
-    /// What a person can do about weather, if anything. None of it is to delete something of ours.
+    /// What a person can do about a transient failure, if anything. None of it is to delete something of ours.
     pub fn remedy(&self) -> &'static str {
         use rusqlite::ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, ReadOnly};
         let code = self.sqlite_error().map(|error| error.code);
@@ -151,7 +151,7 @@ impl StorageError {
 
     /// Whether another try may succeed: the file system is full, read-only, failing, or somebody
     /// else's.
-    pub fn is_weather(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Folder { .. }
             | Self::Lock { .. }

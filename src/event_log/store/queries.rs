@@ -19,7 +19,7 @@ pub(crate) const VERSIONS: &str = "SELECT stream, max(version) FROM \
 pub(crate) const SNAPSHOT: &str = "SELECT version, data, crc FROM snapshots WHERE stream = ?1";
 pub(crate) const HISTORY: &str = "SELECT stream, version, boot, at_ms, position, data, crc FROM events \
      WHERE stream = ?1 AND version > ?2 ORDER BY version";
-pub(crate) const TOLD: &str = "SELECT stream, version, boot, at_ms, position, data, crc FROM events \
+pub(crate) const PUBLISHED: &str = "SELECT stream, version, boot, at_ms, position, data, crc FROM events \
      WHERE position > ?1 ORDER BY position LIMIT ?2";
 pub(crate) const KEPT: &str = "SELECT stream, count(*) FROM events GROUP BY stream";
 pub(crate) const LAST_POSITION: &str =
@@ -129,9 +129,9 @@ pub(crate) fn history(connection: &Connection, stream: &Stream) -> Result<Histor
     Ok(History { snapshot, events })
 }
 
-/// The events that are told, after a position, in order.
-pub(crate) fn told(connection: &Connection, after: u64, most: usize) -> Result<Vec<EventRow>> {
-    events(connection, TOLD, params![signed(after), signed(most as u64)])
+/// The published events after a position, in order.
+pub(crate) fn published(connection: &Connection, after: u64, most: usize) -> Result<Vec<EventRow>> {
+    events(connection, PUBLISHED, params![signed(after), signed(most as u64)])
 }
 
 fn events(
@@ -212,7 +212,7 @@ pub(crate) fn snapshot_version(connection: &Connection, stream: &Stream) -> Resu
     read().map_err(sql("read the version of a snapshot"))
 }
 
-/// The position of the last event that is told.
+/// The position of the last published event.
 pub(crate) fn last_position(connection: &Connection) -> Result<u64> {
     let last: Option<i64> = connection
         .query_row(LAST_POSITION, [], |row| row.get(0))

@@ -16,10 +16,10 @@ async fn aggregates_from_zero_from_snapshots_and_in_memory_are_the_same() {
     let mut live = Aggregates::default();
     let mut rng = fastrand::Rng::with_seed(5);
     let mut database = Database::open(&folder.path().join("log.db"), 1).expect("the log opens");
-    let mut told = Vec::new();
+    let mut recorded = Vec::new();
     for at_ms in 0..500 {
         let (stream, event) = happening(&mut rng, &sinks);
-        told.push((stream.clone(), event.clone()));
+        recorded.push((stream.clone(), event.clone()));
         live.record(stream, event, at_ms);
         if rng.u8(..4) == 0 {
             let (events, snapshots) = live.due(true).expect("encodes");
@@ -35,7 +35,7 @@ async fn aggregates_from_zero_from_snapshots_and_in_memory_are_the_same() {
     database.commit(&commit).expect("stored");
     live.committed(true);
     let mut from_zero = Aggregates::default();
-    for (stream, event) in told {
+    for (stream, event) in recorded {
         from_zero.record(stream, event, 0);
     }
     let from_snapshots = crate::event_log::recovery::opening::load(&database).expect("readable");
@@ -50,7 +50,7 @@ async fn aggregates_from_zero_from_snapshots_and_in_memory_are_the_same() {
             let refused = live.quarantine(sink).refused();
             let settled = |of: &Aggregates| of.delivery(sink).readings.union(&refused);
             assert_eq!(settled(other), settled(&live));
-            assert_eq!(other.delivery(sink).told, live.delivery(sink).told);
+            assert_eq!(other.delivery(sink).events, live.delivery(sink).events);
         }
     }
     assert!(database.versions().expect("readable").len() >= 6, "every kind of stream took part");
@@ -83,7 +83,7 @@ fn happening(rng: &mut fastrand::Rng, sinks: &[&str]) -> (Stream, Event) {
         }
         4 => (Stream::ledger(), PublishedEvent::Lost { loss: Loss::Damaged, first, last }.into()),
         5 => (Stream::delivery(sink), Event::Acknowledged { first, last }),
-        6 => (Stream::delivery(sink), Event::Told { through: first }),
+        6 => (Stream::delivery(sink), Event::EventsAcknowledged { through: first }),
         7 => {
             let version = format!("{}", rng.u8(..3));
             (

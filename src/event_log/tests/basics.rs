@@ -303,6 +303,6 @@ async fn bytes_count_as_stored_with_the_commit_and_not_before() {
     rig.end().await;
     let next = Rig::start(folder.path(), &[]);
     let mut status = next.handle.status();
-    let told = status.wait_for(|status| status.accepting).await.expect("open");
-    assert_eq!(told.stored_bytes["p"], 7);
+    let seen = status.wait_for(|status| status.accepting).await.expect("open");
+    assert_eq!(seen.stored_bytes["p"], 7);
 }

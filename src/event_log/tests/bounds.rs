@@ -27,7 +27,7 @@ async fn fill(rig: &Rig, commits: u64) -> LogStatus {
 
 async fn events(rig: &Rig, sink: &str) -> Vec<PublishedEvent> {
     let batch = rig.handle.reader(sink).next(ALL).await.expect("open").expect("something");
-    batch.events.into_iter().map(|told| told.event).collect()
+    batch.events.into_iter().map(|record| record.event).collect()
 }
 
 #[tokio::test(start_paused = true)]

@@ -21,7 +21,7 @@ async fn every_query_finds_its_rows_by_a_key() {
     for query in [
         SNAPSHOT,
         HISTORY,
-        TOLD,
+        PUBLISHED,
         LAST_POSITION,
         SEGMENTS,
         HEADS,
@@ -38,6 +38,6 @@ async fn every_query_finds_its_rows_by_a_key() {
     }
     // Backwards along the key, one row.
     assert_eq!(plan(LAST), "SCAN segments");
-    // Events are bounded: by their snapshots, and by how many of those that are told are kept.
+    // Events are bounded: by their snapshots, and by how many published ones are kept.
     assert!(!plan(VERSIONS).contains("segments"));
 }

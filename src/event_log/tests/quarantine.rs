@@ -46,8 +46,8 @@ impl Rig {
                     }
                 }
             }
-            let told = Received { readings: Vec::new(), ..Received::of(&batch) };
-            reader.acknowledge(told).await.expect("open");
+            let received = Received { readings: Vec::new(), ..Received::of(&batch) };
+            reader.acknowledge(received).await.expect("open");
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::connection::{Connection, ONLINE};
-use super::messages::{Message, Messages, Told};
+use super::messages::{ItemId, Message, Messages};
 use super::packet::{Incoming, Publish};
 use super::reason::{BrokerError, NO_SUBSCRIBER};
 use crate::domain::model::interval_set::IntervalSet;
@@ -37,7 +37,7 @@ pub(super) struct Session {
     unheard: bool,
     /// Sent and not acknowledged: the message's place among those of its reading or event, and its
     /// number. The protocol wants it sent again under that.
-    open: BTreeMap<(Told, usize), u16>,
+    open: BTreeMap<(ItemId, usize), u16>,
 }
 
 impl Session {
@@ -53,17 +53,17 @@ impl Session {
         !std::mem::replace(&mut self.unheard, unheard) && unheard
     }
 
-    fn has(&self, told: Told) -> bool {
-        match told {
-            Told::Event(position) => self.events.contains(position),
-            Told::Reading(seq) => self.readings.contains(seq),
+    fn has(&self, item: ItemId) -> bool {
+        match item {
+            ItemId::Event(position) => self.events.contains(position),
+            ItemId::Reading(seq) => self.readings.contains(seq),
         }
     }
 
-    fn took(&mut self, told: Told) {
-        let (set, number) = match told {
-            Told::Event(position) => (&mut self.events, position),
-            Told::Reading(seq) => (&mut self.readings, seq),
+    fn took(&mut self, item: ItemId) {
+        let (set, number) = match item {
+            ItemId::Event(position) => (&mut self.events, position),
+            ItemId::Reading(seq) => (&mut self.readings, seq),
         };
         if set.count() < TAKEN_MAX {
             set.insert(number, number);
@@ -99,7 +99,7 @@ pub(super) struct Flight<'a> {
     /// The message under way by its number.
     under_way: BTreeMap<u16, usize>,
     /// Numbers of an earlier connection, to be used again.
-    reserved: BTreeMap<(Told, usize), u16>,
+    reserved: BTreeMap<(ItemId, usize), u16>,
     announcing: bool,
     /// The worst that was said of any message.
     refusal: Option<Refusal>,
@@ -266,7 +266,7 @@ impl<'a> Flight<'a> {
         // An acknowledgement of what is not under way says nothing.
         let Some(at) = self.under_way.remove(&id) else { return };
         self.free.push_back(id);
-        let of_reading = matches!(self.messages.list[at].of, Told::Reading(_));
+        let of_reading = matches!(self.messages.list[at].of, ItemId::Reading(_));
         if of_reading && code == NO_SUBSCRIBER {
             self.unheard = (self.unheard.0 + 1, at);
         }

@@ -22,14 +22,14 @@ pub(super) struct Messages {
 
 #[derive(Debug)]
 pub(super) struct Message {
-    pub(super) of: Told,
+    pub(super) of: ItemId,
     topic: usize,
     pub(super) payload: Bytes,
 }
 
 /// What a message tells of. A reading with bare values has several messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Told {
+pub(super) enum ItemId {
     /// By its position.
     Event(u64),
     /// By its number.
@@ -60,7 +60,7 @@ struct Encoder<'a> {
     lines: Lines,
     /// All payloads, one after the other.
     text: Vec<u8>,
-    messages: Vec<(Told, usize, Range<usize>)>,
+    messages: Vec<(ItemId, usize, Range<usize>)>,
     topics: Vec<String>,
     /// The topic of a sensor, or of one of its channels, which is at 1 + its index.
     known: BTreeMap<(u32, usize), usize>,
@@ -85,30 +85,30 @@ impl<'a> Encoder<'a> {
         }
         let device = Names { device: &self.batch.device, ..Names::default() };
         self.topics.push(topic(&self.config.events_topic, device));
-        for told in &self.batch.events {
+        for record in &self.batch.events {
             let from = self.text.len();
             // Writing into memory does not fail.
-            drop(serde_json::to_writer(&mut self.text, &EventLine::of(self.batch, told)));
-            self.messages.push((Told::Event(told.position), 0, from..self.text.len()));
+            drop(serde_json::to_writer(&mut self.text, &EventLine::of(self.batch, record)));
+            self.messages.push((ItemId::Event(record.position), 0, from..self.text.len()));
         }
     }
 
     fn reading(&mut self, dated: &Dated<'_>) {
-        let told = Told::Reading(dated.reading.seq);
+        let item = ItemId::Reading(dated.reading.seq);
         match self.config.payload {
             Payload::Json => {
                 let topic = self.topic(dated, None);
                 let from = self.text.len();
                 self.lines.add(&mut self.text, dated);
                 let end_of_line = 1;
-                self.messages.push((told, topic, from..self.text.len() - end_of_line));
+                self.messages.push((item, topic, from..self.text.len() - end_of_line));
             }
             Payload::Value => {
                 for (channel, value) in dated.reading.cells {
                     let topic = self.topic(dated, Some(usize::from(*channel)));
                     let from = self.text.len();
                     write_bare(&mut self.text, value);
-                    self.messages.push((told, topic, from..self.text.len()));
+                    self.messages.push((item, topic, from..self.text.len()));
                 }
             }
         }
@@ -161,7 +161,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::test_kit::batches::{self, events as told, segment, sensor};
+    use crate::test_kit::batches::{self, events as event_records, segment, sensor};
 
     pub(crate) fn config(rest: &str) -> MqttConfig {
         let text = format!("[[sink]]\nname = \"s\"\nkind = \"mqtt\"\nurl = \"mqtt://h\"\n{rest}");
@@ -181,10 +181,10 @@ pub(super) mod tests {
             0 => vec![],
             _ => vec![segment(first, (0..count).map(row))],
         };
-        Batch { epoch: 9, events: told(events), ..batches::batch(vec![sensor], segments) }
+        Batch { epoch: 9, events: event_records(events), ..batches::batch(vec![sensor], segments) }
     }
 
-    fn said(batch: &Batch, config: &MqttConfig) -> Vec<(Told, String, String)> {
+    fn said(batch: &Batch, config: &MqttConfig) -> Vec<(ItemId, String, String)> {
         let messages = Messages::of(batch, config).expect("sound");
         let payload = |of: &Message| String::from_utf8(of.payload.to_vec()).expect("text");
         messages.list.iter().map(|m| (m.of, messages.topic(m).to_owned(), payload(m))).collect()
@@ -196,8 +196,8 @@ pub(super) mod tests {
         let event = r#"{"device":"d","epoch":9,"event":1,"stream":"port/p","time":"1970-01-01T00:00:00.000Z","clock":"unset","kind":"port_opened"}"#;
         let reading = r#"{"device":"d","epoch":9,"seq":5,"port":"p","sensor":"s+1","time":"1970-01-01T00:00:00.000Z","values":{"t/in":20.5,"ok":"yes"}}"#;
         let expected = [
-            (Told::Event(1), "outstation/d/events".to_owned(), event.to_owned()),
-            (Told::Reading(5), "x/s_1/d".to_owned(), reading.to_owned()),
+            (ItemId::Event(1), "outstation/d/events".to_owned(), event.to_owned()),
+            (ItemId::Reading(5), "x/s_1/d".to_owned(), reading.to_owned()),
         ];
         assert_eq!(said, expected);
     }
@@ -209,7 +209,7 @@ pub(super) mod tests {
         let topic = |name| format!("outstation/d/p/s_1/{name}");
         assert_eq!(topics, [topic("t_in"), topic("ok"), topic("t_in"), topic("ok")]);
         let values: Vec<_> = said.iter().map(|(of, _, value)| (*of, value.as_str())).collect();
-        let [five, six] = [5, 6].map(Told::Reading);
+        let [five, six] = [5, 6].map(ItemId::Reading);
         assert_eq!(values, [(five, "20.5"), (five, "yes"), (six, "21.5"), (six, "yes")]);
     }
 }

@@ -81,7 +81,7 @@ impl Deliver for MqttSink {
         drop(flight);
         self.report(unheard, landed.is_ok());
         landed?;
-        let last_event = batch.events.last().map(|told| told.position);
+        let last_event = batch.events.last().map(|record| record.position);
         lock(&self.session).accepted(&batch.ranges(), last_event);
         Ok(Receipt { bytes: messages.bytes() })
     }

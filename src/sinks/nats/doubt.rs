@@ -49,7 +49,7 @@ pub(super) enum What {
     Event(u64),
 }
 
-/// What one life of the log has in the stream without having been told.
+/// What one life of the log has in the stream without having been acknowledged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
     life: String,

@@ -42,10 +42,10 @@ impl Messages {
         let mut subjects = Subjects::new(&config.subject, &batch.device);
         // First what happened: the start of an epoch or a sensor's description, then its readings.
         let subject = subjects.of_events();
-        for told in &batch.events {
-            encoder.add(What::Event(told.position), &subject, |body| {
+        for record in &batch.events {
+            encoder.add(What::Event(record.position), &subject, |body| {
                 // Writing into memory does not fail.
-                drop(serde_json::to_writer(body, &EventLine::of(batch, told)));
+                drop(serde_json::to_writer(body, &EventLine::of(batch, record)));
             });
         }
         let lines = Lines::of_batch(batch);

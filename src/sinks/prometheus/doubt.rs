@@ -137,9 +137,9 @@ impl SharedDoubt {
     }
 
     /// A batch is delivered, and will not be asked about again.
-    pub(super) fn delivered(&self, ranges: &[(u64, u64)], telling: bool) {
+    pub(super) fn delivered(&self, ranges: &[(u64, u64)], conclusive: bool) {
         let mut doubt = self.lock();
-        doubt.settled |= telling;
+        doubt.settled |= conclusive;
         for (first, last) in ranges {
             doubt.there.remove(*first, *last);
             doubt.doubtful.remove(*first, *last);

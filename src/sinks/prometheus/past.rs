@@ -83,7 +83,7 @@ pub(super) async fn is_all_refused(
     samples: &Samples,
     guard: &Guard,
 ) -> Result<bool, Refusal> {
-    if samples.told == 1 {
+    if samples.sampled == 1 {
         // What was refused is this one.
         return Ok(true);
     }

@@ -43,7 +43,7 @@ pub(super) struct Samples {
     /// The readings of the batch that the server does not have yet, to our knowledge.
     pub(super) readings: IntervalSet,
     /// How many of them have a sample here.
-    pub(super) told: u64,
+    pub(super) sampled: u64,
     /// Readings of the batch that the server has already.
     pub(super) there: u64,
     /// Readings without a date.
@@ -108,7 +108,7 @@ impl Samples {
             });
             self.replaced += (before - series.points.len()) as u64;
         }
-        self.told = self.by_reading().len() as u64;
+        self.sampled = self.by_reading().len() as u64;
     }
 
     /// One sample of each reading that has any, with its series, in the order of the readings.
@@ -143,7 +143,7 @@ impl Samples {
 
     /// Whether each reading of the batch has a sample here.
     pub(super) fn is_whole(&self, batch: &Batch) -> bool {
-        self.told == batch.readings()
+        self.sampled == batch.readings()
     }
 
     pub(super) fn times(&self) -> impl Iterator<Item = i64> {
@@ -152,7 +152,7 @@ impl Samples {
 
     /// Whether a server that had these would not take them again: it takes nothing before a series'
     /// newest sample, and that one only as it is.
-    pub(super) fn are_telling(&self) -> bool {
+    pub(super) fn are_conclusive(&self) -> bool {
         self.series.iter().any(|series| series.points.len() > 1)
     }
 

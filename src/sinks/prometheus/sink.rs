@@ -151,7 +151,7 @@ impl PrometheusSink {
     }
 
     fn accepted(&self, batch: &Batch, samples: &Samples, bytes: u64) -> Receipt {
-        self.repeats.doubt.delivered(&batch.ranges(), samples.are_telling());
+        self.repeats.doubt.delivered(&batch.ranges(), samples.are_conclusive());
         let sink = self.name.as_str();
         ReadingsFound { sink, count: samples.there }.report();
         ValuesLeftOut { sink, texts: samples.texts, replaced: samples.replaced }.report();

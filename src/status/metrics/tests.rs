@@ -69,7 +69,7 @@ async fn values_are_those_of_the_statuses() {
         "outstation_clock_seconds 1700000000",
         "outstation_device_uptime_seconds 0",
         "outstation_sink_skipped_total{sink=\"cloud\"} 5",
-        "outstation_sink_untold_events{sink=\"cloud\"} 2",
+        "outstation_sink_pending_events{sink=\"cloud\"} 2",
         "outstation_sink_sent_bytes_total{sink=\"cloud\"} 99",
         "outstation_endpoint_requests_total{sink=\"cloud\",endpoint=\"https://example.com\"} 2",
         "outstation_endpoint_failures_total{sink=\"cloud\",endpoint=\"https://example.com\"} 1",

@@ -82,7 +82,7 @@ impl Report for EventRefused<'_> {
             event = self.event,
             position = self.position,
             reason = "rejected",
-            "sink refuses an event, it is not told again (should it know readings only, set \
+            "sink refuses an event, it is not delivered again (should it know readings only, set \
              `events = false`): {}",
             self.detail
         );

@@ -26,7 +26,7 @@ const CALL_BYTES: u64 = 1000;
 
 pub(in crate::upload) type Answer = Result<Receipt, Refusal>;
 
-/// Answers as told, in order, then the last answer again and again; untold it hangs.
+/// Answers as told, in order, then the last answer again and again; without one it hangs.
 #[derive(Clone, Debug, Default)]
 pub(in crate::upload) struct Scripted {
     answers: Arc<Mutex<VecDeque<Answer>>>,

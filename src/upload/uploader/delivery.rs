@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use outstation_codec::{Batch, Lane, PublishedEvent, StoredSegment, ToldEvent};
+use outstation_codec::{Batch, EventRecord, Lane, PublishedEvent, StoredSegment};
 use tokio::time::{Instant, timeout};
 use tower::Service;
 
@@ -149,13 +149,13 @@ where
     }
 
     /// History that a server does not want must not keep it from the rest.
-    async fn give_up(&mut self, event: &ToldEvent, reason: &Reason) -> Result<(), LogClosed> {
+    async fn give_up(&mut self, event: &EventRecord, reason: &Reason) -> Result<(), LogClosed> {
         let (sink, kind) = (self.upload.sink.as_str(), event.event.kind());
         let detail = reason.to_string();
         EventRefused { sink, event: kind, position: event.position, detail: &detail }.report();
         self.upload.status.send_modify(|status| status.events_refused += 1);
-        let told = Received { readings: Vec::new(), events: Some(event.position) };
-        self.upload.reader.acknowledge(told).await
+        let received = Received { readings: Vec::new(), events: Some(event.position) };
+        self.upload.reader.acknowledge(received).await
     }
 
     /// Where the breaker stands is a fact for the log when it changed.

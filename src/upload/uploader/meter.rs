@@ -31,7 +31,7 @@ pub(crate) struct Meter {
     saved_at: Duration,
     held: Option<Held>,
     /// Whether it was said that quiet hours cannot be known.
-    unknown_told: bool,
+    unknown_reported: bool,
 }
 
 impl Meter {
@@ -55,7 +55,7 @@ impl Meter {
             saved: recalled,
             saved_at: clock.now(),
             held: None,
-            unknown_told: false,
+            unknown_reported: false,
         }
     }
 
@@ -66,8 +66,8 @@ impl Meter {
         }
         let now = clocks(&self.clock);
         self.count(now);
-        if self.quiet_hours.is_some() && now.set == self.unknown_told {
-            self.unknown_told = !now.set;
+        if self.quiet_hours.is_some() && now.set == self.unknown_reported {
+            self.unknown_reported = !now.set;
             if !now.set {
                 QuietHoursUnknown { sink: &self.sink }.report();
             }

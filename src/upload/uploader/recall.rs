@@ -11,7 +11,7 @@ use crate::supervisor::pulse::Pulse;
 use crate::upload::stack::endpoints::Endpoints;
 use crate::upload::{Offer, Receipt, Refusal};
 
-/// Runs an upload once the log has told how its endpoints stood.
+/// Runs an upload once the log has reported how its endpoints stood.
 pub(crate) async fn run<S>(
     mut upload: Upload<S>,
     mut endpoints: Endpoints,

@@ -55,7 +55,7 @@ fn each_reading_and_event_is_one_message_with_an_id_of_its_own() {
     daemon.delivered(30);
     let stored = server.client().consume();
     let epoch = stored[0].body["epoch"].as_u64().expect("an epoch");
-    let (told, read): (Vec<_>, Vec<_>) = stored.iter().partition(|s| s.body["event"].is_u64());
+    let (events, read): (Vec<_>, Vec<_>) = stored.iter().partition(|s| s.body["event"].is_u64());
     for (stored, (seq, values)) in read.iter().zip((1..).zip(json_values(0..30))) {
         assert_eq!(stored.subject, "telemetry.site.text.text");
         assert_eq!(stored.id, format!("site-{epoch:x}-{seq}"));
@@ -68,12 +68,12 @@ fn each_reading_and_event_is_one_message_with_an_id_of_its_own() {
         assert_eq!(stored.body, expected);
     }
     assert_eq!(read.len(), 30);
-    for (stored, position) in told.iter().zip(1..) {
+    for (stored, position) in events.iter().zip(1..) {
         assert_eq!(stored.body["event"], position, "in order");
         assert_eq!(stored.subject, "telemetry.site._events._events");
         assert_eq!(stored.id, format!("site-{epoch:x}-e{position}"));
     }
-    assert!(told.iter().any(|stored| stored.body["kind"] == "port_opened"), "{told:?}");
+    assert!(events.iter().any(|stored| stored.body["kind"] == "port_opened"), "{events:?}");
     daemon.stop();
 }
 

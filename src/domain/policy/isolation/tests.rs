@@ -44,7 +44,7 @@ fn numbers(batch: &Batch) -> Vec<u64> {
 struct Outcome {
     requests: usize,
     taken: Vec<u64>,
-    told: Vec<u64>,
+    published: Vec<u64>,
     quarantined: Vec<u64>,
     given_up: Vec<u64>,
 }
@@ -69,7 +69,7 @@ fn isolate(batch: Batch, bad: &BTreeSet<u64>, bad_events: &BTreeSet<u64>) -> Out
             }
         } else {
             outcome.taken.extend(numbers);
-            outcome.told.extend(events);
+            outcome.published.extend(events);
         }
     }
     outcome
@@ -96,7 +96,7 @@ fn a_single_large_segment_is_divided_by_readings() {
 fn readings_do_not_wait_behind_an_event() {
     let outcome = isolate(batch(&[10, 10], 8), &BTreeSet::new(), &BTreeSet::from([3]));
     assert_eq!((outcome.taken.len(), outcome.given_up), (20, vec![3]));
-    assert_eq!(outcome.told, [1, 2, 4, 5, 6, 7, 8]);
+    assert_eq!(outcome.published, [1, 2, 4, 5, 6, 7, 8]);
     let Divided::Halves(first, second) = divide(batch(&[10, 10], 8)) else { panic!("halves") };
     assert_eq!((first.readings(), first.events.len()), (20, 0));
     assert_eq!((second.readings(), second.events.len()), (0, 8));

@@ -400,8 +400,8 @@ async fn suffer(session: &Mutex<Session>, fate: &Fate) -> (Vec<u64>, Vec<u64>) {
         (sent, taken)
     };
     // Whether it lands is the broker's whim.
-    let (_landed, told) = tokio::join!(flight.run(&mut connection, true), serve);
-    told
+    let (_landed, ended) = tokio::join!(flight.run(&mut connection, true), serve);
+    ended
 }
 
 proptest! {

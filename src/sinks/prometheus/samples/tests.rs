@@ -68,7 +68,7 @@ fn an_independent_decoder_reads_every_sample_and_label_back() {
         .collect();
     let readings: Vec<(i64, &[Value])> = rows.iter().map(|(t, v)| (*t, v.as_slice())).collect();
     let samples = samples(&batch(&kinds, &readings));
-    assert_eq!((samples.told, samples.texts, samples.replaced), (8, 0, 0));
+    assert_eq!((samples.sampled, samples.texts, samples.replaced), (8, 0, 0));
     let read = decoded(&samples.body());
     assert_eq!(read.len(), 4);
     for (number, series) in read.iter().enumerate() {
@@ -115,8 +115,8 @@ fn samples_go_by_time_and_of_one_millisecond_the_latest_goes() {
     let points: Vec<_> =
         samples.series[0].points.iter().map(|p| (p.time_ms, p.value, p.seq)).collect();
     assert_eq!(points, [(10, 1.0, 2), (20, 2.0, 4), (30, 5.0, 5)]);
-    assert_eq!((samples.replaced, samples.told, samples.readings.count()), (2, 3, 5));
-    assert!(samples.are_telling());
+    assert_eq!((samples.replaced, samples.sampled, samples.readings.count()), (2, 3, 5));
+    assert!(samples.are_conclusive());
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn text_is_left_out_and_counted_and_the_rest_of_its_reading_goes() {
     ];
     let batch = batch(&[ValueType::Text, ValueType::Bool], &readings);
     let samples = samples(&batch);
-    assert_eq!((samples.texts, samples.told, samples.series.len()), (3, 2, 1));
+    assert_eq!((samples.texts, samples.sampled, samples.series.len()), (3, 2, 1));
     assert!(!samples.is_whole(&batch));
 }
 
@@ -141,7 +141,7 @@ fn what_the_server_has_is_left_out_and_what_has_no_date_is_noticed() {
     let mut there = IntervalSet::default();
     there.insert(1, 2);
     let samples = Samples::of(&batch, &PrometheusConfig::default(), &there).expect("sound");
-    assert_eq!((samples.there, samples.told, samples.undated), (2, 1, 0));
+    assert_eq!((samples.there, samples.sampled, samples.undated), (2, 1, 0));
     assert_eq!(samples.readings.intervals(), [(3, 3)]);
     let mut segment = Segment::default();
     segment.push(0, Stamp::boot(5), [(0, Value::Int(1))].into_iter());

@@ -175,7 +175,7 @@ async fn after_a_reboot_the_first_probe_comes_within_ten_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_told_once_and_not_once_a_probe() {
+async fn an_outage_is_published_once_and_not_once_a_probe() {
     let folder = folder();
     let process = Process::start(folder.path(), &clock("boot"), 0, vec![down()]);
     process.append(10).await;
@@ -185,8 +185,8 @@ async fn an_outage_is_told_once_and_not_once_a_probe() {
     process.delivered(10).await;
     process.crash().await;
     let view = LogView::open(&folder.path().join("log.db")).expect("it opens");
-    let told = view.stream(&Stream::sink("s")).expect("it reads").events;
-    let moves: Vec<_> = told.into_iter().filter_map(|told| told.event).collect();
+    let events = view.stream(&Stream::sink("s")).expect("it reads").events;
+    let moves: Vec<_> = events.into_iter().filter_map(|stored| stored.event).collect();
     let moved =
         |to: &str, cause: &str| PublishedEvent::BreakerMoved { to: to.into(), cause: cause.into() };
     assert_eq!(moves, [moved("open", "link_down"), moved("closed", "")].map(Event::from));

@@ -81,7 +81,7 @@ struct Site {
     has: BTreeMap<u64, (i64, Instant)>,
     /// By lane: the last number that was news.
     last: BTreeMap<&'static str, u64>,
-    told: BTreeSet<u64>,
+    events: BTreeSet<u64>,
     offered: Vec<Weak<Batch>>,
     wire: Wire,
     wire_bytes_each: u64,
@@ -98,7 +98,7 @@ impl Server {
             asked: Vec::new(),
             has: BTreeMap::new(),
             last: BTreeMap::new(),
-            told: BTreeSet::new(),
+            events: BTreeSet::new(),
             offered: Vec::new(),
             wire: wire.clone(),
             wire_bytes_each: 0,
@@ -142,7 +142,7 @@ impl Site {
                 *last = seq;
             }
         }
-        self.told.extend(batch.events.iter().map(|event| event.position));
+        self.events.extend(batch.events.iter().map(|event| event.position));
     }
 }
 
@@ -547,7 +547,7 @@ async fn events_that_are_too_large_or_late_shrink_no_batch_of_readings() {
             .for_each(|_| rig.log.appender().note(Stream::port("p"), PublishedEvent::PortOpened));
     };
     note(20);
-    rig.until(|log| log.sinks.get("s").is_some_and(|progress| progress.untold > 0)).await;
+    rig.until(|log| log.sinks.get("s").is_some_and(|progress| progress.pending_events > 0)).await;
     rig.drained().await;
     assert!(rig.server.requests() > 20, "they were divided");
     note(20);

@@ -17,7 +17,7 @@ const STEPS: u64 = HOURS * 12;
 
 /// What the link and the server are like for a while.
 #[derive(Clone, Copy, Debug)]
-enum Weather {
+enum Conditions {
     Fair,
     Slow,
     /// Nobody there.
@@ -31,14 +31,14 @@ enum Weather {
     Narrow,
 }
 
-const WEATHERS: [Weather; 7] = [
-    Weather::Fair,
-    Weather::Slow,
-    Weather::Down,
-    Weather::Silent,
-    Weather::Busy,
-    Weather::Lossy,
-    Weather::Narrow,
+const CONDITIONS: [Conditions; 7] = [
+    Conditions::Fair,
+    Conditions::Slow,
+    Conditions::Down,
+    Conditions::Silent,
+    Conditions::Busy,
+    Conditions::Lossy,
+    Conditions::Narrow,
 ];
 
 fn is_poison(id: i64) -> bool {
@@ -49,27 +49,27 @@ fn is_poisonous(asked: &Asked) -> bool {
     asked.ids.iter().any(|id| is_poison(*id))
 }
 
-fn reply(weather: Weather, asked: &Asked, rng: &mut fastrand::Rng) -> Reply {
+fn reply(conditions: Conditions, asked: &Asked, rng: &mut fastrand::Rng) -> Reply {
     let size = asked.ids.len() as f64;
     let latency = Duration::from_secs_f64(0.02 + 0.2 * rng.f64());
     let refused = || Reply { after: latency, ..Reply::rejects(Rejection::Content) };
     let taken = |after| if is_poisonous(asked) { refused() } else { Reply::takes(after) };
-    match weather {
-        Weather::Fair => taken(latency),
-        Weather::Slow => taken(latency + Duration::from_secs_f64(size / 50.0)),
-        Weather::Down => Reply::down(),
-        Weather::Silent => Reply { after: Duration::ZERO, takes: false, says: None },
-        Weather::Busy => Reply::refuses(Refusal::Retry {
+    match conditions {
+        Conditions::Fair => taken(latency),
+        Conditions::Slow => taken(latency + Duration::from_secs_f64(size / 50.0)),
+        Conditions::Down => Reply::down(),
+        Conditions::Silent => Reply { after: Duration::ZERO, takes: false, says: None },
+        Conditions::Busy => Reply::refuses(Refusal::Retry {
             cause: Cause::ServerBusy,
             after: rng.bool().then(|| Duration::from_secs(rng.u64(1..120))),
             reason: "503".into(),
         }),
-        Weather::Lossy if rng.bool() && !is_poisonous(asked) => {
+        Conditions::Lossy if rng.bool() && !is_poisonous(asked) => {
             Reply { after: latency, takes: true, says: None }
         }
-        Weather::Lossy => taken(latency),
-        Weather::Narrow if size > 40.0 => Reply::rejects(Rejection::TooLarge),
-        Weather::Narrow => taken(latency),
+        Conditions::Lossy => taken(latency),
+        Conditions::Narrow if size > 40.0 => Reply::rejects(Rejection::TooLarge),
+        Conditions::Narrow => taken(latency),
     }
 }
 
@@ -78,15 +78,15 @@ async fn live(seed: u64) {
     println!("seed {seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut rig = Rig::new(Pace::default());
-    let sky = Arc::new(Mutex::new(Weather::Fair));
+    let sky = Arc::new(Mutex::new(Conditions::Fair));
     let (seen, mut of_server) = (Arc::clone(&sky), rng.fork());
     rig.server.replies(move |asked| reply(*seen.lock().expect("no panic"), asked, &mut of_server));
     // The first hour is fair.
     let (mut left, mut alive) = (12, [0; 4]);
     for step in 0..STEPS {
         if left == 0 {
-            let weather = WEATHERS[rng.usize(..WEATHERS.len())];
-            *sky.lock().expect("no panic") = weather;
+            let conditions = CONDITIONS[rng.usize(..CONDITIONS.len())];
+            *sky.lock().expect("no panic") = conditions;
             left = rng.u64(1..=18);
         }
         left -= 1;
@@ -99,7 +99,7 @@ async fn live(seed: u64) {
         let quarter = usize::try_from(step * 4 / STEPS).expect("of four");
         alive[quarter] = alive[quarter].max(held);
     }
-    *sky.lock().expect("no panic") = Weather::Fair;
+    *sky.lock().expect("no panic") = Conditions::Fair;
     let log = rig.drained().await;
     let bad: Vec<i64> = (0..rig.next_id).filter(|id| is_poison(*id)).collect();
     rig.has_all_but(&bad);
@@ -118,15 +118,15 @@ async fn a_day_of_random_outages_leaves_every_reading_delivered_once_or_quaranti
 
 #[tokio::test(start_paused = true)]
 async fn a_dead_server_is_asked_at_most_300_times_a_day() {
-    for weather in [Weather::Down, Weather::Silent] {
+    for conditions in [Conditions::Down, Conditions::Silent] {
         let mut rig = Rig::new(Pace::default());
         let mut rng = fastrand::Rng::with_seed(1);
-        rig.server.replies(move |asked| reply(weather, asked, &mut rng));
+        rig.server.replies(move |asked| reply(conditions, asked, &mut rng));
         for _ in 0..HOURS * 6 {
             rig.append(10, 0).await;
             sleep(SECOND * 600).await;
         }
-        assert!(rig.server.requests() <= 300, "{weather:?}: {}", rig.server.requests());
+        assert!(rig.server.requests() <= 300, "{conditions:?}: {}", rig.server.requests());
         assert_eq!(rig.log.status().borrow().ledger.pending, HOURS * 60);
     }
 }
