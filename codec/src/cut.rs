@@ -1,4 +1,4 @@
-//! A part of a segment: what a sink is still owed of one it has in part, and what is left when a
+//! A part of a segment: what is still pending for a sink of one it has in part, and what is left when a
 //! server refuses the rest.
 //!
 //! No reading changes its number, time or values by that.

@@ -17,7 +17,7 @@ use outstation::config::Log;
 use outstation::event_log::actor::LogActor;
 use outstation::event_log::settings::{LogConfig, SinkRules};
 use outstation::event_log::{Append, Ask, Limits, LogHandle, LogStatus, Received, channel};
-use outstation::supervisor::pulse::Pulse;
+use outstation::supervisor::heartbeat::Heartbeat;
 use outstation_codec::{Channel, Lane, Sensor, Stamp, Value, ValueType};
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
@@ -95,7 +95,7 @@ impl Rig {
         let (log, mailbox) = channel();
         let mut running = JoinSet::new();
         running.spawn(async {
-            let ended = actor.run(Arc::new(Mutex::new(mailbox)), Pulse::unwatched()).await;
+            let ended = actor.run(Arc::new(Mutex::new(mailbox)), Heartbeat::unwatched()).await;
             ended.expect("storage that lies breaks no invariant");
         });
         Some(Self { log, running })
@@ -117,7 +117,7 @@ impl Rig {
             append.readings.push(&sensor, Stamp::boot(0), [(0, value)]);
         }
         (append.intake.accepted, append.intake.frames) = (count, count);
-        self.log.appender().place().await.expect("open").send(append);
+        self.log.appender().permit().await.expect("open").send(append);
         self.settled(|status| status.ledger.uncommitted == 0 && status.head >= first).await;
     }
 

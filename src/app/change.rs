@@ -51,8 +51,8 @@ fn ports_lacking(other: &Config, of: &Config) -> Vec<String> {
 }
 
 fn sinks_lacking(other: &Config, of: &Config) -> Vec<String> {
-    let lacking = of.sinks.iter().filter(|sink| !other.sinks.contains(sink));
-    lacking.map(|sink| sink.name.clone()).collect()
+    let missing = of.sinks.iter().filter(|sink| !other.sinks.contains(sink));
+    missing.map(|sink| sink.name.clone()).collect()
 }
 
 /// The alarm rules of a port.

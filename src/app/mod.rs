@@ -51,7 +51,7 @@ pub struct App {
 }
 
 /// What the daemon waits for while its parts work.
-enum Wish {
+enum Command {
     Stop,
     Ready,
     Reload(Box<Result<Config, String>>),
@@ -79,7 +79,7 @@ impl App {
     }
 
     /// Runs until `stop` resolves, then drains in order; `hurry` cuts that short. `news` resolves
-    /// whenever a new configuration is wished for: it, or in words for a person why not. Dropped before,
+    /// whenever a new configuration is requested: it, or in words for a person why not. Dropped before,
     /// it misses nothing.
     pub async fn run(
         mut self,
@@ -114,21 +114,21 @@ impl App {
         tokio::pin!(stop, ready);
         let mut is_ready = false;
         loop {
-            let wish = async {
+            let command = async {
                 // All arms are cancel-safe.
                 tokio::select! {
-                    () = &mut stop => Wish::Stop,
-                    () = &mut ready, if !is_ready => Wish::Ready,
-                    config = news() => Wish::Reload(Box::new(config)),
+                    () = &mut stop => Command::Stop,
+                    () = &mut ready, if !is_ready => Command::Ready,
+                    config = news() => Command::Reload(Box::new(config)),
                 }
             };
-            match self.supervisor.watch_over(wish, notifier).await? {
-                Wish::Stop => return Ok(()),
-                Wish::Ready => {
+            match self.supervisor.watch_over(command, notifier).await? {
+                Command::Stop => return Ok(()),
+                Command::Ready => {
                     is_ready = true;
                     notifier.ready();
                 }
-                Wish::Reload(config) => {
+                Command::Reload(config) => {
                     if is_ready {
                         notifier.reloading();
                     }

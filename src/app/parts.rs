@@ -48,12 +48,12 @@ pub(super) struct Moved {
 
 /// What is left to do when everything has stopped.
 #[derive(Debug)]
-pub(super) struct Remains {
+pub(super) struct TailCleanup {
     tails: Tails,
     statuses: Statuses,
 }
 
-impl Remains {
+impl TailCleanup {
     pub(super) fn clear_what_is_stored(&self, log: &LogStatus) {
         self.statuses.clear_what_is_stored(&self.tails, log);
     }
@@ -75,7 +75,7 @@ impl Parts {
             device: device.into(),
             version: env!("CARGO_PKG_VERSION"),
             clock: clock.clone(),
-            rounds: supervisor.rounds(),
+            liveness: supervisor.liveness(),
             log: log.status(),
             configured: statuses.configured(),
         };
@@ -101,9 +101,9 @@ impl Parts {
     }
 
     /// Lets go of the log, which ends when nobody can hand it anything any more.
-    pub(super) fn leave(self) -> (Duration, Remains) {
+    pub(super) fn leave(self) -> (Duration, TailCleanup) {
         let Self { config, tails, statuses, .. } = self;
-        (config.supervisor.shutdown_deadline, Remains { tails, statuses })
+        (config.supervisor.shutdown_deadline, TailCleanup { tails, statuses })
     }
 
     /// Goes over to another configuration, or says why not and changes nothing at all.
@@ -163,7 +163,7 @@ impl Parts {
             self.config.ports.iter().filter(|port| change.ports.beginning.contains(&port.name))
         {
             let alarms = change::alarms(&self.config, &port.name);
-            let (tail, status) = (self.tails.place(&port.name), self.statuses.port(port));
+            let (tail, status) = (self.tails.path(&port.name), self.statuses.port(port));
             start::port(supervisor, &self.common, port, alarms, tail, status);
         }
         self.statuses.show(&self.config);

@@ -21,7 +21,7 @@ use crate::ingest::{PortStatus, tail};
 use crate::sinks::connect;
 use crate::status::board::StatusBoard;
 use crate::status::metrics::Metrics;
-use crate::supervisor::{Place, Stage, Supervisor};
+use crate::supervisor::{Executor, Stage, Supervisor};
 use crate::telemetry::events::{LocalPortAbsent, Report};
 use crate::upload::lookup::{self, Registry};
 use crate::upload::stack::breaker::{Context, Recoveries};
@@ -55,9 +55,9 @@ pub(super) fn log(
         actor.publish(&mailbox);
     }
     let mut log = Some((first, config.clone(), clock.clone(), Arc::new(Mutex::new(mailbox))));
-    supervisor.start(Stage::Log, "log", Place::Thread, move |pulse, _| {
+    supervisor.start(Stage::Log, "log", Executor::OwnThread, move |heartbeat, _| {
         let (first, config, clock, mailbox) = log.take().expect("the log is started once");
-        event_log::actor::run(first, config, clock, mailbox, pulse)
+        event_log::actor::run(first, config, clock, mailbox, heartbeat)
     });
     Ok(handle)
 }
@@ -77,18 +77,18 @@ pub(super) async fn http(
     let bound = bound.ok().map(Arc::new);
     let address = bound.as_ref().map(|port| port.local_addr());
     let (board, metrics) = (board.clone(), metrics.clone());
-    supervisor.start(Stage::Http, HTTP, Place::Here, move |mut pulse, mut stop| {
+    supervisor.start(Stage::Http, HTTP, Executor::SharedRuntime, move |mut heartbeat, mut stop| {
         let (bound, board, metrics) = (bound.clone(), board.clone(), metrics.clone());
         let http = http.clone();
         async move {
             let bound = match bound {
                 Some(port) => Some(port),
-                None => LocalPort::bind_when_free(listen, &http, &mut stop, &mut pulse)
+                None => LocalPort::bind_when_free(listen, &http, &mut stop, &mut heartbeat)
                     .await
                     .map(Arc::new),
             };
             match bound {
-                Some(port) => port.run(board, metrics, stop, pulse).await,
+                Some(port) => port.run(board, metrics, stop, heartbeat).await,
                 None => Ok(()),
             }
         }
@@ -99,9 +99,9 @@ pub(super) async fn http(
 /// It asks the log, so it ends before it, as uploads do.
 pub(super) fn control(supervisor: &mut Supervisor, config: &Config, log: &LogHandle) {
     let (path, curator) = (event_log::control_path(&config.log.path), log.curator());
-    supervisor.start(Stage::Uploads, "control", Place::Here, move |pulse, stop| {
+    supervisor.start(Stage::Uploads, "control", Executor::SharedRuntime, move |heartbeat, stop| {
         let (path, curator) = (path.clone(), curator.clone());
-        control_server::run(Control { path, curator, stop, pulse })
+        control_server::run(Control { path, curator, stop, heartbeat })
     });
 }
 
@@ -131,7 +131,7 @@ pub(super) fn upload(
     let (name, log, clock, pace) =
         (sink.name.clone(), log.clone(), clock.clone(), sink.pace.clone());
     let [actor, _] = sink_actors(&name);
-    supervisor.start(Stage::Uploads, actor, Place::Here, move |pulse, stop| {
+    supervisor.start(Stage::Uploads, actor, Executor::SharedRuntime, move |heartbeat, stop| {
         let upload = Upload {
             sink: name.clone(),
             stack: stack.clone(),
@@ -143,7 +143,7 @@ pub(super) fn upload(
             clock: clock.clone(),
             status: status.clone(),
             stop,
-            pulse,
+            heartbeat,
         };
         recall::run(upload, endpoints.clone())
     });
@@ -162,14 +162,14 @@ fn start_registry(
     let (endpoints, found) = watch::channel(Vec::new());
     let (name, status) = (sink.name.clone(), status.clone());
     let [_, actor] = sink_actors(&name);
-    supervisor.start(Stage::Uploads, actor, Place::Here, move |pulse, stop| {
+    supervisor.start(Stage::Uploads, actor, Executor::SharedRuntime, move |heartbeat, stop| {
         lookup::run(Registry {
             sink: name.clone(),
             discovered: discovered.clone(),
             endpoints: endpoints.clone(),
             status: status.subscribe(),
             stop,
-            pulse,
+            heartbeat,
         })
     });
     found
@@ -192,22 +192,27 @@ pub(super) fn port(
     common: &Common,
     config: &Port,
     alarms: Vec<Rule>,
-    tail: tail::Place,
+    tail: tail::TailPath,
     status: watch::Sender<PortStatus>,
 ) {
     let (appender, log) = (common.log.appender(), common.log.status());
     let (config, clock) = (config.clone(), common.clock.clone());
-    supervisor.start(Stage::Ports, port_actor(&config.name), Place::Here, move |pulse, stop| {
-        ingest::run(Ingest {
-            config: config.clone(),
-            alarms: alarms.clone(),
-            appender: appender.clone(),
-            log: log.clone(),
-            tail: tail.clone(),
-            clock: clock.clone(),
-            status: status.clone(),
-            stop,
-            pulse,
-        })
-    });
+    supervisor.start(
+        Stage::Ports,
+        port_actor(&config.name),
+        Executor::SharedRuntime,
+        move |heartbeat, stop| {
+            ingest::run(Ingest {
+                config: config.clone(),
+                alarms: alarms.clone(),
+                appender: appender.clone(),
+                log: log.clone(),
+                tail: tail.clone(),
+                clock: clock.clone(),
+                status: status.clone(),
+                stop,
+                heartbeat,
+            })
+        },
+    );
 }

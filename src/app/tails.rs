@@ -29,8 +29,8 @@ impl Tails {
         self.bound.divide_among(ports);
     }
 
-    pub(super) fn place(&self, port: &str) -> tail::Place {
-        tail::Place::new(&self.folder, &self.log, port, self.bound.clone())
+    pub(super) fn path(&self, port: &str) -> tail::TailPath {
+        tail::TailPath::new(&self.folder, &self.log, port, self.bound.clone())
     }
 
     /// A tail that says nothing the log does not know is no use to the next process.
@@ -38,7 +38,7 @@ impl Tails {
         let of_port = |bytes: &BTreeMap<String, u64>| bytes.get(&port.name).copied().unwrap_or(0);
         let read = of_port(&log.found_bytes) + port.received_bytes();
         if port.finished && of_port(&log.stored_bytes) == read {
-            self.place(&port.name).clear();
+            self.path(&port.name).clear();
         }
     }
 }

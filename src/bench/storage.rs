@@ -32,7 +32,7 @@ use crate::event_log::store::error::StorageError;
 use crate::event_log::{
     self, Append, Ask, Limits, LogClosed, LogHandle, LogStatus, Received, Wear,
 };
-use crate::supervisor::pulse::Pulse;
+use crate::supervisor::heartbeat::Heartbeat;
 
 /// What is written beside the log to see what the storage can do: a second of W1 is that long.
 const RAW_BYTES: usize = 700;
@@ -176,13 +176,13 @@ impl Run {
             retain_delivered: true,
             ..Log::default()
         };
-        // One sink is owed everything, so that nothing leaves.
+        // Everything is pending for one sink, so that nothing leaves.
         let sinks = vec![SinkRules::waited_for(SINK, false)];
         let config = LogConfig { sinks, ..LogConfig::new(&log, "bench") };
         let actor = LogActor::open(config, Clock::system())?;
         let (log, mailbox) = event_log::channel();
         let mut running = JoinSet::new();
-        running.spawn(actor.run(Arc::new(Mutex::new(mailbox)), Pulse::unwatched()));
+        running.spawn(actor.run(Arc::new(Mutex::new(mailbox)), Heartbeat::unwatched()));
         let mut status = log.status();
         let before = status.wait_for(|status| status.accepting).await.map_err(|_| LogClosed)?;
         let before = before.clone();
@@ -203,7 +203,7 @@ impl Run {
         self.sent += count;
         let intake = Intake { accepted: count, frames: count, ..Intake::default() };
         let append = Append { port: PORT.into(), readings, intake, ..Append::default() };
-        self.log.appender().place().await?.send(append);
+        self.log.appender().permit().await?.send(append);
         Ok(())
     }
 

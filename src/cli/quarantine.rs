@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::console::{complain, say};
 use crate::control::client::{self, ControlError};
 use crate::device;
-use crate::domain::model::quarantine::{Done, Order, Wish};
+use crate::domain::model::quarantine::{Done, Order, QuarantineCommand};
 use crate::event_log::actor::carry_out_alone;
 use crate::event_log::store::error::StorageError;
 use crate::event_log::{self};
@@ -100,8 +100,8 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     match &args.command {
         Command::List(args) => look(args, Style::List),
         Command::Show(args) => look(args, Style::Full),
-        Command::Replay(args) => change(args, Wish::Replay),
-        Command::Drop(args) => change(args, Wish::Drop),
+        Command::Replay(args) => change(args, QuarantineCommand::Replay),
+        Command::Drop(args) => change(args, QuarantineCommand::Drop),
     }
 }
 
@@ -119,18 +119,22 @@ fn look(args: &LookArgs, style: Style) -> Result<(), CliError> {
     }
 }
 
-fn change(args: &ChangeArgs, wish: Wish) -> Result<(), CliError> {
+fn change(args: &ChangeArgs, command: QuarantineCommand) -> Result<(), CliError> {
     let config = Config::load(&args.config)?;
-    let order = Order { wish, sink: args.sink.clone(), numbers: Numbers::of(&args.numbers) };
+    let order = Order { command, sink: args.sink.clone(), numbers: Numbers::of(&args.numbers) };
     let socket = event_log::control_path(&config.log.path);
     let done = match client::ask(&socket, &order) {
         Err(ControlError::Absent { .. }) => alone(&config, socket, &order)?,
         answer => answer.map_err(QuarantineError::from)?,
     };
     for Done { sink, readings } in done {
-        say(&match wish {
-            Wish::Replay => format!("{readings} readings are offered to `{sink}` once more"),
-            Wish::Drop => format!("{readings} readings that `{sink}` refused are dropped"),
+        say(&match command {
+            QuarantineCommand::Replay => {
+                format!("{readings} readings are offered to `{sink}` once more")
+            }
+            QuarantineCommand::Drop => {
+                format!("{readings} readings that `{sink}` refused are dropped")
+            }
         });
     }
     Ok(())

@@ -25,7 +25,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<(), CliError> {
     let runtime = runtime()?;
-    // First of all: a signal that finds no handler ends the process, and SIGHUP is no wish to end.
+    // First of all: a signal that finds no handler ends the process, and SIGHUP is no request to end.
     let signals = {
         let _context = runtime.enter();
         (Signals::new()?, Signals::new()?, hangup()?)

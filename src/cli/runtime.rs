@@ -10,7 +10,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
         .map_err(|source| CliError::System { operation: "start the runtime", source })
 }
 
-/// The first and the second wish to end: SIGTERM or SIGINT.
+/// The first and the second request to end: SIGTERM or SIGINT.
 #[derive(Debug)]
 pub(super) struct Signals {
     terminate: tokio::signal::unix::Signal,

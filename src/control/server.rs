@@ -17,7 +17,7 @@ use super::protocol::{Answer, REQUEST_BYTES_MAX};
 use crate::domain::model::quarantine::Order;
 use crate::event_log::{Curator, LogClosed};
 use crate::supervisor::Stop;
-use crate::supervisor::pulse::Pulse;
+use crate::supervisor::heartbeat::Heartbeat;
 use crate::telemetry::events::Report;
 use crate::telemetry::events::quarantine::{ControlAbsent, QuarantineChanged};
 
@@ -36,13 +36,13 @@ pub struct Control {
     pub path: PathBuf,
     pub curator: Curator,
     pub stop: Stop,
-    pub pulse: Pulse,
+    pub heartbeat: Heartbeat,
 }
 
 /// Serves until stopped. Without a socket the daemon does everything else: binding is tried again each
-/// round, also when somebody has removed the file.
+/// heartbeat, also when somebody has removed the file.
 pub async fn run(control: Control) -> Result<(), LogClosed> {
-    let Control { path, curator, mut stop, mut pulse } = control;
+    let Control { path, curator, mut stop, mut heartbeat } = control;
     let mut listener = Listening::begin(&path);
     let mut connections = JoinSet::new();
     loop {
@@ -50,7 +50,7 @@ pub async fn run(control: Control) -> Result<(), LogClosed> {
         // All arms are cancel-safe: a connection not taken stays in the kernel's queue.
         tokio::select! {
             () = stop.requested() => break,
-            () = pulse.called() => listener.renew(&path),
+            () = heartbeat.answer() => listener.renew(&path),
             stream = listener.accept(), if free => {
                 drop(connections.spawn(converse(stream, curator.clone())));
             }
@@ -152,10 +152,10 @@ async fn request(stream: &mut UnixStream) -> Result<Order, String> {
 }
 
 async fn carry_out(order: Order, curator: &Curator) -> Answer {
-    let wish = order.wish;
+    let command = order.command;
     match curator.carry_out(order).await {
         Ok(Ok(done)) => {
-            done.iter().for_each(|done| QuarantineChanged { wish, done }.report());
+            done.iter().for_each(|done| QuarantineChanged { command, done }.report());
             Answer::Done(done)
         }
         Ok(Err(declined)) => Answer::Error(declined.to_string()),

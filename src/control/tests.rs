@@ -8,14 +8,14 @@ use tokio::task::JoinSet;
 
 use super::server::{Control, run};
 use crate::clock::Clock;
-use crate::supervisor::pulse::{Pulse, Rounds};
+use crate::supervisor::heartbeat::{Heartbeat, Liveness};
 use crate::supervisor::{Stage, Supervisor};
 use crate::test_kit::log::{TestLog, settings};
 
 /// A log and its control socket.
 struct Rig {
     folder: tempfile::TempDir,
-    rounds: Rounds,
+    liveness: Liveness,
     log: TestLog,
     _running: JoinSet<()>,
     _supervisor: Supervisor,
@@ -27,16 +27,16 @@ impl Rig {
         let clock = Clock::simulated("boot", 0);
         let log = TestLog::start(settings(folder.path(), &["a"]), clock.clone());
         let supervisor = Supervisor::new(clock);
-        let rounds = Rounds::default();
+        let liveness = Liveness::default();
         let control = Control {
             path: folder.path().join("log.db.control"),
             curator: log.curator(),
             stop: supervisor.stop_of(Stage::Uploads),
-            pulse: rounds.register("control"),
+            heartbeat: liveness.register("control"),
         };
         let mut running = JoinSet::new();
         running.spawn(async move { run(control).await.expect("no error") });
-        Self { folder, rounds, log, _running: running, _supervisor: supervisor }
+        Self { folder, liveness, log, _running: running, _supervisor: supervisor }
     }
 
     fn path(&self) -> PathBuf {
@@ -59,7 +59,7 @@ impl Rig {
     }
 }
 
-const DROP_ALL: &[u8] = b"{\"wish\":\"drop\",\"sink\":null,\"numbers\":null}\n";
+const DROP_ALL: &[u8] = b"{\"command\":\"drop\",\"sink\":null,\"numbers\":null}\n";
 const NOTHING: &str =
     "{\"error\":\"nothing such is in quarantine; `outstation quarantine list` shows what is\"}\n";
 
@@ -70,7 +70,7 @@ async fn whatever_is_said_gets_one_line_and_the_next_is_heard() {
     for (request, says) in [
         (&b"hello\n"[..], "no order this daemon knows"),
         (b"\xff\xfe\n", "no order this daemon knows"),
-        (b"{\"wish\":\"burn\",\"sink\":null,\"numbers\":null}\n", "unknown variant `burn`"),
+        (b"{\"command\":\"burn\",\"sink\":null,\"numbers\":null}\n", "unknown variant `burn`"),
         (&[b'x'; 20 << 10], "not one line, or too long"),
     ] {
         let answer = rig.say(request).await;
@@ -101,7 +101,7 @@ async fn the_socket_is_for_its_user_alone_and_is_made_anew_when_it_is_gone() {
     rig.listening().await;
     assert_eq!(mode(&rig.path()), 0o600);
     std::fs::remove_file(rig.path()).expect("removed");
-    rig.rounds.call();
+    rig.liveness.check();
     rig.listening().await;
     assert_eq!(mode(&rig.path()), 0o600);
     assert_eq!(rig.say(DROP_ALL).await, NOTHING);
@@ -119,7 +119,7 @@ async fn it_takes_the_place_of_a_dead_one_and_leaves_nothing_behind() {
         path: path.clone(),
         curator: rig.log.curator(),
         stop: supervisor.stop_of(Stage::Uploads),
-        pulse: Pulse::unwatched(),
+        heartbeat: Heartbeat::unwatched(),
     };
     let mut running = JoinSet::new();
     running.spawn(async move { run(control).await.expect("no error") });

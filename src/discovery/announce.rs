@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::mdns::{Announcement, METRICS, METRICS_TLS, MdnsError};
 use crate::config::Http;
-use crate::supervisor::pulse::Pulse;
-use crate::supervisor::{Place, Stage, Stop, Supervisor};
+use crate::supervisor::heartbeat::Heartbeat;
+use crate::supervisor::{Executor, Stage, Stop, Supervisor};
 use crate::telemetry::events::{LocalPortAnnounced, LocalPortUnannounced, Report};
 
 /// The name of the actor.
@@ -26,18 +26,18 @@ pub fn start(
     let Some(listens) = listens.filter(|_| config.announce) else { return };
     let device = Arc::clone(device);
     let service = if config.tls().is_some() { METRICS_TLS } else { METRICS };
-    supervisor.start(Stage::Http, ANNOUNCE, Place::Here, move |pulse, stop| {
-        announce(service, Arc::clone(&device), listens, stop, pulse)
+    supervisor.start(Stage::Http, ANNOUNCE, Executor::SharedRuntime, move |heartbeat, stop| {
+        announce(service, Arc::clone(&device), listens, stop, heartbeat)
     });
 }
 
-/// Announces until stopped. What fails is tried again each round and said once.
+/// Announces until stopped. What fails is tried again with each heartbeat and reported once.
 async fn announce(
     service: &str,
     device: Arc<str>,
     listens: SocketAddr,
     mut stop: Stop,
-    mut pulse: Pulse,
+    mut heartbeat: Heartbeat,
 ) -> Result<(), Infallible> {
     let (mut announcement, mut reported) = (None, false);
     loop {
@@ -56,7 +56,7 @@ async fn announce(
         // Both arms are cancel-safe.
         tokio::select! {
             () = stop.requested() => break,
-            () = pulse.called() => {}
+            () = heartbeat.answer() => {}
         }
     }
     if let Some(announcement) = announcement {

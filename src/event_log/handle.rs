@@ -115,12 +115,12 @@ pub struct Ask {
 #[derive(Clone, Debug)]
 pub struct Appender(mpsc::Sender<Append>);
 
-/// A place in the log's mailbox; unused, it is given back.
-pub type Place<'a> = mpsc::Permit<'a, Append>;
+/// A permit for one place in the log's mailbox; unused, it is given back.
+pub type AppendPermit<'a> = mpsc::Permit<'a, Append>;
 
 impl Appender {
-    /// Waits for a place in the log's mailbox. Cancel-safe.
-    pub async fn place(&self) -> Result<Place<'_>, LogClosed> {
+    /// Waits until there is a place in the log's mailbox. Cancel-safe.
+    pub async fn permit(&self) -> Result<AppendPermit<'_>, LogClosed> {
         self.0.reserve().await.map_err(|_| LogClosed)
     }
 
@@ -166,7 +166,7 @@ impl Reader {
         answered.await.map_err(|_| LogClosed)
     }
 
-    /// These readings are kept aside, and this sink is not owed them any more. Answered once noted.
+    /// These readings are kept aside, and they are not pending for this sink any more. Answered once noted.
     pub async fn quarantine(&self, refused: Refused) -> Result<(), LogClosed> {
         let (answer, answered) = oneshot::channel();
         let request = Request::Quarantine { sink: self.sink.clone(), refused, answer };

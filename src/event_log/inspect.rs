@@ -331,7 +331,7 @@ impl State {
 
     /// The account, given the sinks that each reading has to reach.
     pub fn ledger(&self, sinks: &[String]) -> Ledger {
-        self.books().ledger(self.next_seq - 1, 0, &self.aggregates.standings(sinks))
+        self.books().ledger(self.next_seq - 1, 0, &self.aggregates.sink_states(sinks))
     }
 
     /// The position of the last event that is delivered.

@@ -35,11 +35,11 @@ pub mod inspect;
 mod tests;
 
 pub use handle::{
-    Append, Appender, Ask, Curator, Limits, LogClosed, LogHandle, Mailbox, Place, Reader, Recalled,
-    Received, Refused, channel,
+    Append, AppendPermit, Appender, Ask, Curator, Limits, LogClosed, LogHandle, Mailbox, Reader,
+    Recalled, Received, Refused, channel,
 };
-pub use recovery::remains;
-pub use status::{Disk, LogStatus, Owed, Progress, Wear};
+pub use recovery::damaged_log;
+pub use status::{Disk, LogStatus, PendingLanes, Progress, Wear};
 pub use store::error;
 use store::files::Files;
 pub use store::rows::QuarantineRow;

@@ -117,7 +117,7 @@ impl Intervals {
 
     /// Acknowledgements and intake without readings can wait this long for company: a power cut then
     /// repeats a delivery or forgets some fault counts, and every commit costs flash.
-    pub(super) fn settle(&self) -> Duration {
+    pub(super) fn deferred(&self) -> Duration {
         self.live * 10
     }
 }

@@ -8,13 +8,13 @@ use crate::domain::model::ledger::{Intake, Ledger};
 
 /// Which lanes hold something for a sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Owed {
+pub struct PendingLanes {
     pub alarm: bool,
     pub live: bool,
     pub backfill: bool,
 }
 
-impl Owed {
+impl PendingLanes {
     pub fn has(&self, lane: Lane) -> bool {
         match lane {
             Lane::Alarm => self.alarm,
@@ -24,7 +24,7 @@ impl Owed {
     }
 }
 
-/// What one sink has and lacks.
+/// What one sink has, and what is pending for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     pub delivered: u64,
@@ -35,7 +35,7 @@ pub struct Progress {
     /// was before.
     pub oldest_ms: Option<i64>,
     /// Which lanes hold something for it.
-    pub owed: Owed,
+    pub pending_lanes: PendingLanes,
     /// Readings that left the log before it had them, because it is best-effort.
     pub skipped: u64,
     /// Refused, and kept aside.
@@ -47,7 +47,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub fn is_owed(&self) -> bool {
+    pub fn has_pending(&self) -> bool {
         self.pending > 0 || self.pending_events > 0
     }
 }

@@ -28,7 +28,7 @@ use super::*;
 use crate::clock::Clock;
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::model::ledger::Intake;
-use crate::supervisor::pulse::{Pulse, Rounds};
+use crate::supervisor::heartbeat::{Heartbeat, Liveness};
 use crate::test_kit::log::{TestLog, settings};
 
 const NOW: i64 = 1_800_000_000_000;
@@ -61,11 +61,11 @@ impl Rig {
         TestLog::try_start(config, Clock::simulated("boot", NOW)).map(Self)
     }
 
-    /// One of sink `a` whose progress the rounds show.
-    fn watched(folder: &Path, clock: Clock, rounds: &Rounds) -> Self {
+    /// One of sink `a` whose progress liveness shows.
+    fn watched(folder: &Path, clock: Clock, liveness: &Liveness) -> Self {
         let (handle, mailbox) = channel();
         let actor = LogActor::open(config(folder, &["a"]), clock).expect("the log opens");
-        Self(TestLog::run(actor, handle, mailbox, rounds.register("log")))
+        Self(TestLog::run(actor, handle, mailbox, liveness.register("log")))
     }
 
     /// Readings with the values 0, 1, 2 …
@@ -84,7 +84,7 @@ impl Rig {
         self.0.append(lane, values).await;
     }
 
-    /// Everything the sink is owed, as (number, value), by number, acknowledged.
+    /// Everything pending for the sink, as (number, value), by number, acknowledged.
     async fn drain(&self, sink: &str) -> Vec<(u64, i64)> {
         let mut all = Vec::new();
         while let Some(batch) = self.handle.reader(sink).next(ALL).await.expect("open") {

@@ -26,7 +26,7 @@ use crate::config::Http;
 use crate::status::board::StatusBoard;
 use crate::status::metrics::Metrics;
 use crate::supervisor::Stop;
-use crate::supervisor::pulse::Pulse;
+use crate::supervisor::heartbeat::Heartbeat;
 use crate::telemetry::events::{LocalPortOpened, LocalPortRefuses, Refused, Report};
 
 /// The time for a request's head, and so for an idle connection too. A head is one packet.
@@ -87,7 +87,7 @@ impl LocalPort {
         address: SocketAddr,
         http: &Http,
         stop: &mut Stop,
-        pulse: &mut Pulse,
+        heartbeat: &mut Heartbeat,
     ) -> Option<Self> {
         loop {
             if let Ok(port) = Self::bind(address, http).await {
@@ -100,7 +100,7 @@ impl LocalPort {
                 tokio::select! {
                     () = &mut pause => break,
                     () = stop.requested() => return None,
-                    () = pulse.called() => {}
+                    () = heartbeat.answer() => {}
                 }
             }
         }
@@ -118,7 +118,7 @@ impl LocalPort {
         board: StatusBoard,
         metrics: Metrics,
         mut stop: Stop,
-        mut pulse: Pulse,
+        mut heartbeat: Heartbeat,
     ) -> Result<(), HttpError> {
         let host = Host { port: Arc::clone(&self), board, metrics };
         let mut connections = Connections::new(host, self.connections_max);
@@ -127,7 +127,7 @@ impl LocalPort {
             // whose end was not noted is noted the next time.
             tokio::select! {
                 () = stop.requested() => break,
-                () = pulse.called() => self.door.refusals.tell(Instant::now()),
+                () = heartbeat.answer() => self.door.refusals.tell(Instant::now()),
                 (stream, peer) = self.accept() => connections.add(stream, peer),
                 // A panic was reported by the panic hook, and one answer is not the port.
                 Some(_) = connections.tasks.join_next() => {}

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::serial::{OpenError, Port};
-use super::tail::remains::Life;
+use super::tail::replay::Life;
 use super::tail::{self, Chunk, Tail};
 use super::{PortState, PortStatus};
 use crate::clock::Clock;
@@ -19,10 +19,10 @@ use crate::domain::model::event::{Event, Stream};
 use crate::domain::policy::alarm::Rule;
 use crate::domain::policy::backoff::Backoff;
 use crate::error_chain::error_chain;
-use crate::event_log::{Append, Appender, LogClosed, LogStatus, Place};
+use crate::event_log::{Append, AppendPermit, Appender, LogClosed, LogStatus};
 use crate::protocols::{Decoder, Outbox};
 use crate::supervisor::Stop;
-use crate::supervisor::pulse::Pulse;
+use crate::supervisor::heartbeat::Heartbeat;
 use crate::telemetry::events::{
     PortAbsent, PortFaults, PortOpened, ReadingsOverflowed, Report, SensorSaid,
 };
@@ -51,11 +51,11 @@ pub struct Ingest {
     pub alarms: Vec<Rule>,
     pub appender: Appender,
     pub log: watch::Receiver<LogStatus>,
-    pub tail: tail::Place,
+    pub tail: tail::TailPath,
     pub clock: Clock,
     pub status: watch::Sender<PortStatus>,
     pub stop: Stop,
-    pub pulse: Pulse,
+    pub heartbeat: Heartbeat,
 }
 
 /// Why an open port is left.
@@ -79,7 +79,7 @@ async fn run_on_the_log(mut ingest: Ingest) -> Result<(), LogClosed> {
         tokio::select! {
             news = ingest.log.changed() => news.map_err(|_| LogClosed)?,
             () = ingest.stop.requested() => return Ok(()),
-            () = ingest.pulse.called() => {}
+            () = ingest.heartbeat.answer() => {}
         }
     }
     Actor::new(ingest).run().await
@@ -146,11 +146,11 @@ impl Actor {
             self.interrupted();
         }
         let appender = self.ingest.appender.clone();
-        self.send(appender.place().await?);
+        self.send(appender.permit().await?);
         self.ingest.status.send_modify(|status| status.finished = taken_up);
         self.publish();
         // What publishing recorded.
-        self.send(appender.place().await?);
+        self.send(appender.permit().await?);
         Ok(())
     }
 
@@ -195,16 +195,16 @@ impl Actor {
             // Where the sender waits, waiting loses nothing; elsewhere the overflow is counted.
             let tail_full = self.is_tail_full(&port);
             let reading = !(tail_full || port.sender_waits && self.outbox.is_full());
-            // All arms are cancel-safe: a read that was not returned took nothing, a place in the
+            // All arms are cancel-safe: a read that was not returned took nothing, a permit for the
             // mailbox that was not used is given back, news of the log are kept.
             tokio::select! {
                 () = self.ingest.stop.requested() => {
                     self.read_what_waits(&mut port, &mut buffer);
                     return Ok(Left::Stopped);
                 }
-                () = self.ingest.pulse.called() => self.round(),
-                place = appender.place(), if due => {
-                    self.send(place?);
+                () = self.ingest.heartbeat.answer() => self.on_tick(),
+                permit = appender.permit(), if due => {
+                    self.send(permit?);
                     hand_over_at = None;
                 }
                 news = self.ingest.log.changed(), if tail_full => news.map_err(|_| LogClosed)?,
@@ -243,10 +243,10 @@ impl Actor {
     }
 
     /// What is due now and then.
-    fn round(&mut self) {
+    fn on_tick(&mut self) {
         self.publish_unless_recent();
         let ingest = &self.ingest;
-        self.tail.settle(self.position, &self.decoder, || stored(ingest));
+        self.tail.clear_if_stored(self.position, &self.decoder, || stored(ingest));
     }
 
     /// Behind a read that came back nearly full there is probably more.
@@ -270,10 +270,10 @@ impl Actor {
         }
     }
 
-    pub(super) fn send(&mut self, place: Place<'_>) {
+    pub(super) fn send(&mut self, permit: AppendPermit<'_>) {
         let append = self.take_outbox();
         if !append.is_empty() {
-            place.send(append);
+            permit.send(append);
         }
     }
 
@@ -345,7 +345,7 @@ impl Actor {
         self.ingest.status.send_modify(|status| status.state = state);
     }
 
-    /// Waits, answering rounds and handing over what is left meanwhile: a log that is stuck must
+    /// Waits, answering heartbeats and handing over what is left meanwhile: a log that is stuck must
     /// not stick us too.
     async fn rest(&mut self, wait: Duration) -> Result<(), LogClosed> {
         let appender = self.ingest.appender.clone();
@@ -353,12 +353,12 @@ impl Actor {
         tokio::pin!(end);
         loop {
             let pending = !self.outbox.intake.is_empty() || !self.events.is_empty();
-            // All arms are cancel-safe: a place that was not used is given back.
+            // All arms are cancel-safe: a permit that was not used is given back.
             tokio::select! {
                 () = &mut end => return Ok(()),
                 () = self.ingest.stop.requested() => return Ok(()),
-                () = self.ingest.pulse.called() => self.round(),
-                place = appender.place(), if pending => self.send(place?),
+                () = self.ingest.heartbeat.answer() => self.on_tick(),
+                permit = appender.permit(), if pending => self.send(permit?),
             }
         }
     }

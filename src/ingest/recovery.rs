@@ -13,22 +13,22 @@ impl Actor {
     /// Decodes what a predecessor read and the log does not have, as if it had just been read. Says
     /// whether it came to the end; if not, what is left stays in the tail for the next one.
     pub(crate) async fn take_up_tail(&mut self) -> Result<bool, LogClosed> {
-        let Some(remains) = self.tail.leftover(self.position) else {
+        let Some(replay) = self.tail.leftover(self.position) else {
             self.tail.clear();
             return Ok(true);
         };
-        if remains.attempts() >= ATTEMPTS_MAX {
-            let (port, bytes) = (&self.ingest.config.name, remains.owed_bytes());
-            TailGivenUp { port, bytes, attempts: remains.attempts() }.report();
+        if replay.attempts() >= ATTEMPTS_MAX {
+            let (port, bytes) = (&self.ingest.config.name, replay.pending_bytes());
+            TailGivenUp { port, bytes, attempts: replay.attempts() }.report();
             self.tail.clear();
             return Ok(true);
         }
-        self.tail.adopt(&remains, self.ingest.clock.since_boot_ms());
-        remains.teach(&mut self.decoder);
+        self.tail.adopt(&replay, self.ingest.clock.since_boot_ms());
+        replay.teach(&mut self.decoder);
         // Frames that wait for their description are in the log's account with their bytes alone.
         self.outbox.partial = self.decoder.partial();
         let before = self.accepted();
-        for piece in remains.pieces().iter().filter(|piece| piece.owed) {
+        for piece in replay.pieces().iter().filter(|piece| piece.pending) {
             if !self.room().await? {
                 return Ok(false);
             }
@@ -37,7 +37,7 @@ impl Actor {
         }
         // Opening a tty throws away what waits in it, so nothing goes on where this ended.
         self.interrupted();
-        self.taken_up(remains.owed_bytes(), self.accepted() - before);
+        self.taken_up(replay.pending_bytes(), self.accepted() - before);
         Ok(true)
     }
 
@@ -56,11 +56,11 @@ impl Actor {
     async fn room(&mut self) -> Result<bool, LogClosed> {
         let appender = self.ingest.appender.clone();
         while self.outbox.is_full() {
-            // All arms are cancel-safe: a place that was not used is given back.
+            // All arms are cancel-safe: a permit that was not used is given back.
             tokio::select! {
                 () = self.ingest.stop.requested() => return Ok(false),
-                () = self.ingest.pulse.called() => self.publish_unless_recent(),
-                place = appender.place() => self.send(place?),
+                () = self.ingest.heartbeat.answer() => self.publish_unless_recent(),
+                permit = appender.permit() => self.send(permit?),
             }
         }
         Ok(!self.ingest.stop.is_requested())

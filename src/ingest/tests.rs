@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::demo::pty::Pty;
 use crate::event_log::settings::{Intervals, LogConfig};
 use crate::event_log::{self, Append, LogStatus};
-use crate::supervisor::pulse::{Pulse, Rounds};
+use crate::supervisor::heartbeat::{Heartbeat, Liveness};
 use crate::supervisor::{Stage, Supervisor};
 use crate::test_kit::config::port;
 use crate::test_kit::log::{TestLog, settings};
@@ -23,13 +23,13 @@ const HOUR: Duration = Duration::from_secs(3600);
 #[tokio::test]
 async fn a_port_that_vanishes_while_the_log_is_stuck_still_answers_rounds() {
     let (log, _mailbox) = event_log::channel();
-    while let Ok(place) = timeout(Duration::ZERO, log.appender().place()).await {
-        place.expect("open").send(Append::default());
+    while let Ok(permit) = timeout(Duration::ZERO, log.appender().permit()).await {
+        permit.expect("open").send(Append::default());
     }
     let folder = tempfile::tempdir().expect("a folder");
     let mut pty = Pty::open().expect("a pseudo-terminal");
     let (status, mut seen) = watch::channel(PortStatus::new("p", "p"));
-    let rounds = Rounds::default();
+    let liveness = Liveness::default();
     let supervisor = Supervisor::new(Clock::system());
     let mut running = JoinSet::new();
     running.spawn(run(Ingest {
@@ -37,19 +37,19 @@ async fn a_port_that_vanishes_while_the_log_is_stuck_still_answers_rounds() {
         alarms: Vec::new(),
         appender: log.appender(),
         log: watch::channel(LogStatus { epoch: 1, accepting: true, ..LogStatus::default() }).1,
-        tail: tail::Place::new(folder.path(), Path::new("log.db"), "p", tail::Bound::default()),
+        tail: tail::TailPath::new(folder.path(), Path::new("log.db"), "p", tail::Bound::default()),
         clock: Clock::system(),
         status,
         stop: supervisor.stop_of(Stage::Ports),
-        pulse: rounds.register("port p"),
+        heartbeat: liveness.register("port p"),
     }));
     seen.wait_for(|port| port.state == PortState::Open).await.expect("running");
     pty.send(b"garbage\0").await.expect("sent");
     drop(pty);
     seen.wait_for(|port| matches!(port.state, PortState::Absent { .. })).await.expect("running");
-    (0..3).for_each(|_| rounds.call());
+    (0..3).for_each(|_| liveness.check());
     let answers = async {
-        while !rounds.stuck().is_empty() {
+        while !liveness.stuck().is_empty() {
             tokio::task::yield_now().await;
         }
     };
@@ -77,8 +77,8 @@ impl Rig {
         Self { folder, pty, log, status, supervisor, running: JoinSet::new() }
     }
 
-    fn tail(&self) -> tail::Place {
-        tail::Place::new(self.folder.path(), Path::new("log.db"), "p", tail::Bound::default())
+    fn tail(&self) -> tail::TailPath {
+        tail::TailPath::new(self.folder.path(), Path::new("log.db"), "p", tail::Bound::default())
     }
 
     /// One incarnation, which a crash ends.
@@ -95,7 +95,7 @@ impl Rig {
             clock: Clock::system(),
             status: self.status.clone(),
             stop: self.supervisor.stop_of(Stage::Ports),
-            pulse: Pulse::unwatched(),
+            heartbeat: Heartbeat::unwatched(),
         };
         self.running.spawn(async { run(ingest).await.unwrap_or_default() })
     }

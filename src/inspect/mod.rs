@@ -3,7 +3,7 @@
 //! ```text
 //!  LogView ─pages▶ readings ─Dated▶ lines ─text▶ Output     show, export, quarantine
 //!     └─ heads, state ▶ stat        └─ all of it ▶ verify
-//!  Remains ─segments▶ readings ─────────────────▶ Output     salvage
+//!  DamagedLogReader ─segments▶ readings ─────────────────▶ Output     salvage
 //! ```
 //!
 //! Nothing here writes to a log, and nothing waits with a page open.

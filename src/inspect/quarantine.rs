@@ -149,11 +149,11 @@ fn page(copy: &QuarantineRow, row: &str, state: &State) -> String {
     let mut page = format!("{}\n", row.trim_start());
     let (at, set) = state.meaning().boots.date(copy.at);
     let unset = if set { "" } else { " (clock unset)" };
-    let standing = if copy.replayed { "offered again" } else { "kept, not offered" };
+    let offered = if copy.replayed { "offered again" } else { "kept, not offered" };
     // Writing into memory does not fail.
     let _ = write!(
         page,
-        "  sink     {}, {standing}\n  refused  {}{unset}\n  reason   {}\n",
+        "  sink     {}, {offered}\n  refused  {}{unset}\n  reason   {}\n",
         copy.sink,
         rfc3339(at),
         printable(&copy.reason)

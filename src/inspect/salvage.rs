@@ -6,7 +6,7 @@ use super::lines::{Format, Lines};
 use super::output::Output;
 use super::{InspectError, readings};
 use crate::domain::model::interval_set::IntervalSet;
-use crate::event_log::remains::Remains;
+use crate::event_log::damaged_log::DamagedLogReader;
 
 #[derive(Clone, Debug)]
 pub struct Salvage {
@@ -33,8 +33,8 @@ pub struct Found {
 }
 
 pub fn salvage(salvage: &Salvage) -> Result<Found, InspectError> {
-    let mut remains = Remains::of(&salvage.from).map_err(InspectError::Storage)?;
-    let lines = Lines::of(salvage.format, &salvage.device, remains.epoch());
+    let mut log = DamagedLogReader::of(&salvage.from).map_err(InspectError::Storage)?;
+    let lines = Lines::of(salvage.format, &salvage.device, log.epoch());
     let to = salvage.to.as_deref().map(|to| file_in(to, salvage));
     let mut output = match &to {
         None => Output::stdout(),
@@ -44,10 +44,10 @@ pub fn salvage(salvage: &Salvage) -> Result<Found, InspectError> {
         Some(path) => Output::file(path, salvage.replace)?,
     };
     output.put(lines.header().as_bytes());
-    let (events, snapshots) = (remains.events(), remains.snapshots());
+    let (events, snapshots) = (log.events(), log.snapshots());
     let mut found = Found { events, snapshots, to, ..Found::default() };
     let mut text = Vec::new();
-    remains.for_each(|segment, meaning| {
+    log.for_each(|segment, meaning| {
         let read = readings::of_segment(segment, meaning, 0, |dated| {
             text.clear();
             lines.add(&mut text, dated);

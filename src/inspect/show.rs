@@ -67,7 +67,7 @@ pub async fn follow(
         showing.reopen_if_replaced()?;
         let now = showing.view.data_version().map_err(InspectError::at(&subject.path))?;
         if version.replace(now) != Some(now) {
-            showing.go_on()?;
+            showing.resume()?;
         }
     }
 }
@@ -136,7 +136,7 @@ impl<'a> Showing<'a> {
         Ok(())
     }
 
-    fn go_on(&mut self) -> Result<(), InspectError> {
+    fn resume(&mut self) -> Result<(), InspectError> {
         if self.show.events { self.show_events(None) } else { self.walk(self.next, 0) }
     }
 

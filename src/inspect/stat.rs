@@ -188,8 +188,8 @@ impl Counted {
         lane.segments += 1;
         lane.readings += u64::from(head.count);
         lane.body_bytes += head.bytes;
-        let owed = state.books().owed(delivered, head.first_seq, head.last_seq());
-        lane.pending += owed.iter().map(|(first, last)| last - first + 1).sum::<u64>();
+        let pending = state.books().pending(delivered, head.first_seq, head.last_seq());
+        lane.pending += pending.iter().map(|(first, last)| last - first + 1).sum::<u64>();
         self.first.get_or_insert(*head);
         self.last = Some(*head);
     }

@@ -320,9 +320,9 @@ impl Verdict {
     fn books(&mut self, subject: &Subject, before: &State, after: &State, present: &IntervalSet) {
         let sinks = subject.sinks(after);
         let delivered = after.delivered_to_all(&sinks);
-        let owed = after.books().owed(&delivered, 1, before.next_seq - 1);
+        let pending = after.books().pending(&delivered, 1, before.next_seq - 1);
         let missing: Vec<(u64, u64)> =
-            owed.into_iter().flat_map(|(first, last)| present.missing(first, last)).collect();
+            pending.into_iter().flat_map(|(first, last)| present.missing(first, last)).collect();
         for (first, last) in missing {
             self.problem(
                 Worst::Readings,

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::clock::Clock;
 use crate::event_log::{LogStatus, Progress};
 use crate::ingest::PortStatus;
-use crate::supervisor::pulse::Rounds;
+use crate::supervisor::heartbeat::Liveness;
 use crate::upload::SinkStatus;
 
 /// The reading ends of all statuses.
@@ -21,7 +21,7 @@ pub struct StatusBoard {
     pub device: Arc<str>,
     pub version: &'static str,
     pub clock: Clock,
-    pub rounds: Rounds,
+    pub liveness: Liveness,
     pub log: watch::Receiver<LogStatus>,
     pub configured: watch::Receiver<Configured>,
 }
@@ -44,8 +44,8 @@ impl StatusBoard {
             uptime: self.clock.now(),
             since_boot_ms: self.clock.since_boot_ms(),
             wall_ms: self.clock.wall_ms(),
-            actors: self.rounds.actors(),
-            stuck: self.rounds.stuck(),
+            actors: self.liveness.actors(),
+            stuck: self.liveness.stuck(),
             log: self.log.borrow().clone(),
             ports: ports.iter().map(|port| port.borrow().clone()).collect(),
             sinks: sinks.iter().map(|sink| sink.borrow().clone()).collect(),

@@ -61,7 +61,7 @@ impl Metrics {
 fn show(page: &mut Exposition, now: &Snapshot, process: &Process) {
     page.set_each(metric::BUILD_INFO, &[("version", now.version)], true);
     page.set(metric::UPTIME, now.uptime.as_secs_f64());
-    page.begin(metric::RECORDS_UNSAID, Vec::new());
+    page.begin(metric::TELEMETRY_DROPPED, Vec::new());
     page.set(metric::DEVICE_UPTIME, seconds(now.since_boot_ms));
     page.set(metric::CLOCK, seconds(now.wall_ms));
     page.set(metric::CONFIG_REFUSED, now.reload_refused.is_some());

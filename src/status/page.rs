@@ -153,7 +153,7 @@ struct Sink<'a> {
     pending: u64,
     backlog: u64,
     oldest_pending_age_s: Option<f64>,
-    owed: BTreeMap<&'static str, bool>,
+    pending_lanes: BTreeMap<&'static str, bool>,
     skipped: u64,
     /// Refused, and kept aside.
     quarantined: u64,
@@ -188,7 +188,10 @@ impl<'a> Sink<'a> {
             pending: progress.pending,
             backlog: progress.backlog,
             oldest_pending_age_s: progress.oldest_ms.map(|at| now.age_s(at)),
-            owed: Lane::ALL.iter().map(|lane| (lane.name(), progress.owed.has(*lane))).collect(),
+            pending_lanes: Lane::ALL
+                .iter()
+                .map(|lane| (lane.name(), progress.pending_lanes.has(*lane)))
+                .collect(),
             skipped: progress.skipped,
             quarantined: progress.quarantined,
             refused: progress.refused,
@@ -322,7 +325,7 @@ mod tests {
             "cause": null, "retry_in_s": null, "last_error": null, "requests": 2,
             "failures": 1, "batches": 1, "delivered": 4, "pending": 3, "backlog": 1,
             "oldest_pending_age_s": 1.5,
-            "owed": {"alarm": false, "live": true, "backfill": false}, "skipped": 5,
+            "pending_lanes": {"alarm": false, "live": true, "backfill": false}, "skipped": 5,
             "quarantined": 0, "refused": 0, "pending_events": 2,
             "readings": 4,
             "bytes": 99, "last_delivery_age_s": null, "events_refused": 0, "held_back": null,

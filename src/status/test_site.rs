@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::domain::model::ledger::{Intake, Ledger};
 use crate::domain::policy::breaker::{Cause, State};
 use crate::domain::policy::budget::{Account, Budget, Period};
-use crate::event_log::{LogStatus, Owed, Progress};
+use crate::event_log::{LogStatus, PendingLanes, Progress};
 use crate::ingest::{PortState, PortStatus};
 use crate::supervisor::Supervisor;
 use crate::upload::{EndpointStatus, SinkStatus};
@@ -28,7 +28,7 @@ pub(crate) struct Site {
 
 pub(crate) fn site() -> Site {
     let clock = Clock::simulated("boot", 1_700_000_000_000);
-    let rounds = Supervisor::new(clock.clone()).rounds();
+    let liveness = Supervisor::new(clock.clone()).liveness();
     let (log, port, sink) = (log_status(), port_status(), sink_status());
     let (log, port, sink) =
         (watch::Sender::new(log), watch::Sender::new(port), watch::Sender::new(sink));
@@ -41,7 +41,7 @@ pub(crate) fn site() -> Site {
         device: "pump-7".into(),
         version: "0.1.0",
         clock,
-        rounds,
+        liveness,
         log: log.subscribe(),
         configured: configured.subscribe(),
     };
@@ -80,13 +80,13 @@ fn log_status() -> LogStatus {
 }
 
 fn progress() -> Progress {
-    let owed = Owed { live: true, ..Owed::default() };
+    let pending_lanes = PendingLanes { live: true, ..PendingLanes::default() };
     Progress {
         delivered: 4,
         pending: 3,
         backlog: 1,
         oldest_ms: Some(0),
-        owed,
+        pending_lanes,
         skipped: 5,
         pending_events: 2,
         ..Progress::default()

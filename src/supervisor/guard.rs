@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::pulse::{Pulse, Rounds};
+use super::heartbeat::{Heartbeat, Liveness};
 use super::{Stop, SupervisorError};
 use crate::clock::Clock;
 use crate::domain::policy::restart::RestartBudget;
@@ -21,19 +21,19 @@ pub(super) type Incarnation = Pin<Box<dyn Future<Output = Result<(), BoxError>> 
 
 /// Where an actor runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Executor {
     /// On the runtime of all I/O.
-    Here,
+    SharedRuntime,
     /// On a thread of its own, because it blocks.
-    Thread,
+    OwnThread,
 }
 
 /// What it takes to start an actor again.
 pub(super) struct Guard {
     pub(super) name: String,
-    pub(super) place: Place,
+    pub(super) executor: Executor,
     pub(super) clock: Clock,
-    pub(super) rounds: Rounds,
+    pub(super) liveness: Liveness,
     pub(super) stop: Stop,
     pub(super) budget: RestartBudget,
 }
@@ -42,16 +42,16 @@ impl Guard {
     /// Until the actor ends well, is to end, or its budget is spent.
     pub(super) async fn keep(
         mut self,
-        mut incarnate: impl FnMut(Pulse, Stop) -> Incarnation + Send,
+        mut incarnate: impl FnMut(Heartbeat, Stop) -> Incarnation + Send,
     ) -> Result<(), SupervisorError> {
         let mut rng = fastrand::Rng::with_seed(Clock::entropy());
         loop {
-            let run = incarnate(self.rounds.register(&self.name), self.stop.clone());
-            let ended = match self.place {
-                Place::Here => on_runtime(run).await,
-                Place::Thread => on_thread(&self.name, run).await,
+            let run = incarnate(self.liveness.register(&self.name), self.stop.clone());
+            let ended = match self.executor {
+                Executor::SharedRuntime => on_runtime(run).await,
+                Executor::OwnThread => on_thread(&self.name, run).await,
             };
-            self.rounds.retire(&self.name);
+            self.liveness.retire(&self.name);
             let Err(cause) = ended else { return Ok(()) };
             let wait = self.budget.spend(self.clock.now(), &mut rng);
             ActorCrashed { actor: &self.name, cause: &cause, restart_in: wait }.report();

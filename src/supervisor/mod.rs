@@ -28,30 +28,30 @@ mod guard;
 mod stage;
 mod stop;
 
+pub mod heartbeat;
 pub mod notify;
-pub mod pulse;
 
 pub use error::SupervisorError;
-pub use guard::{BoxError, Place};
+pub use guard::{BoxError, Executor};
 use guard::{Guard, Incarnation};
+use heartbeat::{Heartbeat, Liveness};
 use notify::Notifier;
-use pulse::{Pulse, Rounds};
 use stage::STOP_ORDER;
 pub use stage::Stage;
 pub use stop::Stop;
 
-/// How often rounds are called. An idle daemon wakes this often.
-const ROUND: Duration = Duration::from_secs(10);
+/// How often liveness is checked. An idle daemon wakes this often.
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Supervises the actors of one daemon.
 #[derive(Debug)]
 pub struct Supervisor {
     clock: Clock,
-    rounds: Rounds,
+    liveness: Liveness,
     guards: JoinSet<Result<(), SupervisorError>>,
     running: Vec<Running>,
     stops: Vec<(Stage, watch::Sender<bool>)>,
-    round_at: Option<Instant>,
+    check_at: Option<Instant>,
 }
 
 /// An actor that was started and has not ended.
@@ -68,19 +68,19 @@ impl Supervisor {
         let stops = STOP_ORDER.map(|stage| (stage, watch::channel(false).0)).into();
         Self {
             clock,
-            rounds: Rounds::default(),
+            liveness: Liveness::default(),
             guards: JoinSet::new(),
             running: Vec::new(),
             stops,
-            round_at: None,
+            check_at: None,
         }
     }
 
-    pub fn rounds(&self) -> Rounds {
-        self.rounds.clone()
+    pub fn liveness(&self) -> Liveness {
+        self.liveness.clone()
     }
 
-    /// The wish that a whole stage should end, for what a test runs without starting it here.
+    /// The request that a whole stage should end, for what a test runs without starting it here.
     #[cfg(test)]
     pub fn stop_of(&self, stage: Stage) -> Stop {
         let stage = self.stop_sender(stage).subscribe();
@@ -92,23 +92,23 @@ impl Supervisor {
         &mut self,
         stage: Stage,
         name: impl Into<String>,
-        place: Place,
-        mut incarnate: impl FnMut(Pulse, Stop) -> F + Send + 'static,
+        executor: Executor,
+        mut incarnate: impl FnMut(Heartbeat, Stop) -> F + Send + 'static,
     ) where
         F: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<BoxError>,
     {
         let name = name.into();
-        let incarnate = move |pulse, stop| -> Incarnation {
-            let run = incarnate(pulse, stop);
+        let incarnate = move |heartbeat, stop| -> Incarnation {
+            let run = incarnate(heartbeat, stop);
             Box::pin(async move { run.await.map_err(Into::into) })
         };
         let (stop, own) = watch::channel(false);
         let guard = Guard {
             name: name.clone(),
-            place,
+            executor,
             clock: self.clock.clone(),
-            rounds: self.rounds.clone(),
+            liveness: self.liveness.clone(),
             stop: Stop { own, stage: self.stop_sender(stage).subscribe() },
             budget: stage.budget(),
         };
@@ -156,7 +156,7 @@ impl Supervisor {
         for running in late {
             ActorDropped { actor: &running.name, deadline }.report();
             running.guard.abort();
-            self.rounds.retire(&running.name);
+            self.liveness.retire(&running.name);
         }
     }
 
@@ -168,24 +168,24 @@ impl Supervisor {
     ) -> Result<T, SupervisorError> {
         tokio::pin!(until);
         loop {
-            let round = *self.round_at.get_or_insert_with(Instant::now);
+            let check = *self.check_at.get_or_insert_with(Instant::now);
             // All arms are cancel-safe.
             tokio::select! {
-                wish = &mut until => return Ok(wish),
-                () = sleep_until(round) => self.call_round(notifier),
+                value = &mut until => return Ok(value),
+                () = sleep_until(check) => self.check_liveness(notifier),
                 Some(ended) = self.guards.join_next_with_id() => self.note_end(ended)?,
             }
         }
     }
 
-    fn call_round(&mut self, notifier: &Notifier) {
-        self.round_at = Some(Instant::now() + ROUND.min(notifier.watchdog_interval()));
-        let stuck = self.rounds.stuck();
+    fn check_liveness(&mut self, notifier: &Notifier) {
+        self.check_at = Some(Instant::now() + CHECK_INTERVAL.min(notifier.watchdog_interval()));
+        let stuck = self.liveness.stuck();
         for actor in &stuck {
             ActorStuck { actor }.report();
         }
         notifier.tell(stuck.is_empty());
-        self.rounds.call();
+        self.liveness.check();
     }
 
     fn note_end(

@@ -2,7 +2,7 @@
 //!
 //! Without systemd (no `NOTIFY_SOCKET`) every call does nothing. None of them waits: a service manager
 //! that does not read would otherwise stop everything that shares this thread. What it has no room
-//! for is said again with the next round.
+//! for is said again with the next liveness check.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::{self, Write as _};
@@ -52,7 +52,7 @@ impl Notifier {
         self.ready_pending.store(!notified, Ordering::Relaxed);
     }
 
-    /// Called at each heartbeat; the watchdog is fed only while every actor makes progress.
+    /// Called with each liveness check; the watchdog is fed only while every actor makes progress.
     pub(super) fn tell(&self, alive: bool) {
         if self.ready_pending.load(Ordering::Relaxed) {
             self.ready();

@@ -2,7 +2,7 @@
 
 use tokio::sync::watch;
 
-/// The wish that an actor should end: it alone, or all of its stage.
+/// The request that an actor should end: it alone, or all of its stage.
 #[derive(Clone, Debug)]
 pub struct Stop {
     pub(super) own: watch::Receiver<bool>,
@@ -10,7 +10,7 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Resolves once stopping is wished for. Cancel-safe.
+    /// Resolves once stopping is requested. Cancel-safe.
     pub async fn requested(&mut self) {
         // A dropped sender means that everything is going down. Both arms are cancel-safe.
         tokio::select! {

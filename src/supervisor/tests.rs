@@ -35,7 +35,7 @@ async fn run_until(
 /// An actor that notes its end.
 fn start_patient(supervisor: &mut Supervisor, stage: Stage, name: &'static str, journal: &Journal) {
     let journal = Arc::clone(journal);
-    supervisor.start(stage, name, Place::Here, move |_, mut stop| {
+    supervisor.start(stage, name, Executor::SharedRuntime, move |_, mut stop| {
         let journal = Arc::clone(&journal);
         async move {
             stop.requested().await;
@@ -65,7 +65,7 @@ async fn a_panic_restarts_one_actor_and_no_other() {
     let (mut supervisor, journal) = (supervisor(), Journal::default());
     start_patient(&mut supervisor, Stage::Log, "log", &journal);
     let own = Arc::clone(&journal);
-    supervisor.start(Stage::Ports, "shaky", Place::Here, move |_, mut stop| {
+    supervisor.start(Stage::Ports, "shaky", Executor::SharedRuntime, move |_, mut stop| {
         let journal = Arc::clone(&own);
         async move {
             note(&journal, "started");
@@ -82,7 +82,7 @@ async fn a_panic_restarts_one_actor_and_no_other() {
 async fn a_crash_loop_ends_the_daemon_after_stopping_the_others() {
     let (mut supervisor, journal) = (supervisor(), Journal::default());
     start_patient(&mut supervisor, Stage::Log, "log", &journal);
-    supervisor.start(Stage::Ports, "broken", Place::Here, |_, _| async {
+    supervisor.start(Stage::Ports, "broken", Executor::SharedRuntime, |_, _| async {
         Err::<(), _>(BoxError::from("broken"))
     });
     let ended = run_until(supervisor, std::future::pending()).await.expect_err("given up");
@@ -95,7 +95,7 @@ async fn a_crash_of_the_log_ends_the_daemon_at_once() {
     let (mut supervisor, journal) = (supervisor(), Journal::default());
     start_patient(&mut supervisor, Stage::Ports, "port", &journal);
     let own = Arc::clone(&journal);
-    supervisor.start(Stage::Log, "log", Place::Thread, move |_, _| {
+    supervisor.start(Stage::Log, "log", Executor::OwnThread, move |_, _| {
         note(&own, "started");
         async {
             let broken = true;
@@ -112,7 +112,7 @@ async fn a_crash_of_the_log_ends_the_daemon_at_once() {
 async fn who_is_late_is_named() {
     let (mut supervisor, journal) = (supervisor(), Journal::default());
     start_patient(&mut supervisor, Stage::Ports, "port", &journal);
-    supervisor.start(Stage::Uploads, "deaf", Place::Here, |_, _| {
+    supervisor.start(Stage::Uploads, "deaf", Executor::SharedRuntime, |_, _| {
         std::future::pending::<Result<(), BoxError>>()
     });
     let ended = run_until(supervisor, async {}).await.expect_err("late");
@@ -125,7 +125,7 @@ async fn a_thread_that_panics_is_restarted_too() {
     let (again, mut seen) = (watch::channel(0).0, 0);
     let mut started = again.subscribe();
     let own = Arc::clone(&journal);
-    supervisor.start(Stage::Http, "thread", Place::Thread, move |_, mut stop| {
+    supervisor.start(Stage::Http, "thread", Executor::OwnThread, move |_, mut stop| {
         seen += 1;
         again.send_replace(seen);
         let (first, journal) = (seen == 1, Arc::clone(&own));
@@ -146,7 +146,7 @@ async fn an_actor_that_waits_for_its_restart_can_be_stopped_alone() {
     let (mut supervisor, journal) = (supervisor(), Journal::default());
     start_patient(&mut supervisor, Stage::Ports, "other", &journal);
     let own = Arc::clone(&journal);
-    supervisor.start(Stage::Uploads, "shaky", Place::Here, move |_, _| {
+    supervisor.start(Stage::Uploads, "shaky", Executor::SharedRuntime, move |_, _| {
         note(&own, "crashed");
         async { Err::<(), _>(BoxError::from("broken")) }
     });
@@ -174,7 +174,7 @@ async fn an_actor_that_does_not_stop_alone_is_dropped_and_owes_no_answers() {
     let mut supervisor = supervisor();
     let (held, dropped) = oneshot::channel::<()>();
     let mut held = Some(held);
-    supervisor.start(Stage::Uploads, "deaf", Place::Here, move |_, _| {
+    supervisor.start(Stage::Uploads, "deaf", Executor::SharedRuntime, move |_, _| {
         let held = held.take();
         async move {
             std::future::pending::<()>().await;

@@ -10,7 +10,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer as _, Registry, reload as reloadable};
 
-use super::events::kinds;
+use super::events::message_ids;
 use super::filter::{LogFilter, NotAFilter};
 use super::records::format::Format;
 use super::records::output::{JOURNAL, Output};
@@ -68,7 +68,7 @@ pub fn init(level: &LogFilter, format: LogFormat) -> Result<Logging, TelemetryEr
         LEVEL.get_or_init(|| handle);
     }
     std::panic::set_hook(Box::new(|panic| {
-        tracing::error!(message_id = kinds::PANICKED, "panic: {panic}");
+        tracing::error!(message_id = message_ids::PANICKED, "panic: {panic}");
     }));
     Ok(logging)
 }
@@ -76,7 +76,7 @@ pub fn init(level: &LogFilter, format: LogFormat) -> Result<Logging, TelemetryEr
 /// Says in the journal why the process ends; false where stderr is not the journal, and the reason
 /// belongs there.
 pub fn fail(reason: &str) -> bool {
-    let record = Record::new(Level::ERROR, kinds::FAILED, reason, Clock::system().wall_ms());
+    let record = Record::new(Level::ERROR, message_ids::FAILED, reason, Clock::system().wall_ms());
     stderr_is_the_journal()
         && Output::journal(Path::new(JOURNAL))
             .and_then(|journal| journal.write(&Format::Journal.bytes(&record)))

@@ -40,7 +40,7 @@ table! {
     CONFIG_REFUSED Gauge "outstation_config_reload_refused" "Whether the newest configuration was refused (1) and the one before goes on.",
     ACTOR_RESTARTS Counter "outstation_actor_restarts_total" "Crashes of an actor, each followed by a restart while the budget lasts.",
     ACTOR_STUCK Gauge "outstation_actor_stuck" "Whether an actor makes no progress (1).",
-    RECORDS_UNSAID Counter "outstation_records_unsaid_total" "Records of what happened that were not written, because journald or whoever reads stderr did not read.",
+    TELEMETRY_DROPPED Counter "outstation_telemetry_dropped_total" "Records of what happened that were not written, because journald or whoever reads stderr did not read.",
 
     LOG_ACCEPTING Gauge "outstation_log_accepting" "Whether the log is open and its last commit succeeded (1).",
     LOG_BYTES Gauge "outstation_log_bytes" "Size of the log's database file, without its write-ahead log.",

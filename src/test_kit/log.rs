@@ -16,7 +16,7 @@ use crate::event_log::actor::LogActor;
 use crate::event_log::settings::{LogConfig, SinkRules};
 use crate::event_log::store::error::StorageError;
 use crate::event_log::{Append, LogHandle, LogStatus, Mailbox, channel};
-use crate::supervisor::pulse::Pulse;
+use crate::supervisor::heartbeat::Heartbeat;
 
 /// The settings of a small log in this folder, which waits for these sinks and tells them the events.
 pub(crate) fn settings(folder: &Path, sinks: &[&str]) -> LogConfig {
@@ -45,13 +45,18 @@ impl TestLog {
         let mut actor = LogActor::open(settings, clock)?;
         let (handle, mailbox) = channel();
         actor.publish(&mailbox);
-        Ok(Self::run(actor, handle, mailbox, Pulse::unwatched()))
+        Ok(Self::run(actor, handle, mailbox, Heartbeat::unwatched()))
     }
 
-    /// Runs one that was opened, whose progress `pulse` shows.
-    pub(crate) fn run(actor: LogActor, handle: LogHandle, mailbox: Mailbox, pulse: Pulse) -> Self {
+    /// Runs one that was opened, whose progress `heartbeat` shows.
+    pub(crate) fn run(
+        actor: LogActor,
+        handle: LogHandle,
+        mailbox: Mailbox,
+        heartbeat: Heartbeat,
+    ) -> Self {
         let mut running = JoinSet::new();
-        running.spawn(actor.run(Arc::new(Mutex::new(mailbox)), pulse));
+        running.spawn(actor.run(Arc::new(Mutex::new(mailbox)), heartbeat));
         Self { handle, running }
     }
 
@@ -64,7 +69,7 @@ impl TestLog {
         }
         append.intake.accepted = append.readings.len() as u64;
         append.intake.frames = append.intake.accepted;
-        self.handle.appender().place().await.expect("open").send(append);
+        self.handle.appender().permit().await.expect("open").send(append);
     }
 
     /// Ends it as a shutdown does, after a last commit, and gives its last word.

@@ -18,7 +18,7 @@ use crate::domain::policy::backoff::Backoff;
 use crate::domain::policy::breaker::State;
 use crate::error_chain::error_chain;
 use crate::supervisor::Stop;
-use crate::supervisor::pulse::Pulse;
+use crate::supervisor::heartbeat::Heartbeat;
 use crate::telemetry::events::{EndpointsFound, EndpointsUnknown, Report};
 
 /// However short a record may live, the name server is not asked more often; however long, it is asked
@@ -40,7 +40,7 @@ pub(crate) struct Registry {
     pub endpoints: watch::Sender<Vec<Endpoint>>,
     pub status: watch::Receiver<SinkStatus>,
     pub stop: Stop,
-    pub pulse: Pulse,
+    pub heartbeat: Heartbeat,
 }
 
 /// Runs until stopped.
@@ -199,7 +199,7 @@ impl Registry {
         self.meanwhile(either).await
     }
 
-    /// Awaits something, answering rounds.
+    /// Awaits something, answering heartbeats.
     async fn meanwhile<T>(&mut self, something: impl Future<Output = T>) -> Woken<T> {
         tokio::pin!(something);
         loop {
@@ -207,7 +207,7 @@ impl Registry {
             tokio::select! {
                 done = &mut something => return Woken::Done(done),
                 () = self.stop.requested() => return Woken::Stopped,
-                () = self.pulse.called() => {}
+                () = self.heartbeat.answer() => {}
             }
         }
     }

@@ -28,7 +28,7 @@ pub(crate) const CHECK_SETTINGS: &str = "check `url` and the credentials of this
 /// What an error means for the batch and for the breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Not now: `after` is the server's own wish.
+    /// Not now: `after` is what the server asks for.
     Retry { cause: Cause, after: Option<Duration> },
     /// Not this batch: the server answered that it will never take it.
     Rejected(Rejection),

@@ -56,7 +56,10 @@ fn a_port_whose_readings_may_wait_is_overtaken_by_another_and_both_arrive() {
     line.send(json_lines(0..20));
     daemon.stored(520);
     let sink = daemon.sink();
-    assert_eq!((&sink["owed"]["live"], &sink["owed"]["backfill"]), (&true.into(), &true.into()));
+    assert_eq!(
+        (&sink["pending_lanes"]["live"], &sink["pending_lanes"]["backfill"]),
+        (&true.into(), &true.into())
+    );
     let collector = Collector::start_at(&site, &away);
     daemon.delivered(520);
     collector.holds(520);

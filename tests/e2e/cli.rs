@@ -117,8 +117,8 @@ fn check_prints_the_configuration_in_effect_and_that_checks_again() {
     assert_eq!(stdout(&second), stdout(&first));
     assert!(!site.log().exists(), "check touches nothing");
 
-    let lacking = site.configure(&sink("127.0.0.1:9", "token_file = \"/nowhere/token\""));
-    let output = outstation(&["check", "--config", &lacking.display().to_string()]);
+    let missing = site.configure(&sink("127.0.0.1:9", "token_file = \"/nowhere/token\""));
+    let output = outstation(&["check", "--config", &missing.display().to_string()]);
     assert_eq!(output.status.code(), Some(78), "{output:?}");
     assert!(stderr(&output).contains("/nowhere/token"), "{output:?}");
 }

@@ -143,9 +143,9 @@ impl<'a> Hub<'a> {
 
     /// Unplugs and plugs in until more is said than can be kept, and for longer than it takes to be
     /// late; what a sensor says meanwhile is stored.
-    fn until_unsaid(&mut self, daemon: &Daemon) {
+    fn until_dropped(&mut self, daemon: &Daemon) {
         let begun = Instant::now();
-        while unsaid(daemon) < 10 || begun.elapsed() < Duration::from_secs(2) {
+        while dropped(daemon) < 10 || begun.elapsed() < Duration::from_secs(2) {
             self.lines.clear();
             self.wait(daemon, 0);
             self.lines = self.names.iter().map(|name| self.site.plug(name)).collect();
@@ -165,9 +165,10 @@ impl<'a> Hub<'a> {
     }
 }
 
-fn unsaid(daemon: &Daemon) -> u64 {
+fn dropped(daemon: &Daemon) -> u64 {
     let page = get(&daemon.address, "/metrics").1;
-    let value = page.lines().find_map(|line| line.strip_prefix("outstation_records_unsaid_total "));
+    let value =
+        page.lines().find_map(|line| line.strip_prefix("outstation_telemetry_dropped_total "));
     value.and_then(|value| value.parse().ok()).expect("a metric")
 }
 
@@ -178,13 +179,13 @@ fn a_journald_that_stands_still_holds_nothing_up_and_hears_later_what_it_missed(
     let mut hub = Hub::new(&site);
     let daemon = journal.run(&site, &hub.config);
     journal.signal(Signal::STOP);
-    hub.until_unsaid(&daemon);
+    hub.until_dropped(&daemon);
     journal.signal(Signal::CONT);
-    let gap = journal.said("RECORDS_UNSAID", "PRIORITY=4");
+    let gap = journal.said("MESSAGES_DROPPED", "PRIORITY=4");
     assert_eq!(gap["ERRORS"], "0", "{gap}");
     let late = journal.records("PRIORITY=4").into_iter().filter(|of| number(of, "LATE_S") > 0);
     assert!(late.count() > 0, "what came late says so");
-    let counted = unsaid(&daemon);
+    let counted = dropped(&daemon);
     daemon.stop();
     let gaps = journal.records("MESSAGE_ID=7d2f9e0ab14c4c6b9d6d8f5a3e7c1004");
     assert_eq!(gaps.iter().map(|gap| number(gap, "COUNT")).sum::<u64>(), counted);
@@ -213,6 +214,6 @@ fn a_stderr_that_nobody_reads_holds_nothing_up() {
     let _unread = File::options().read(true).write(true).open(&pipe).expect("open a pipe");
     let starter = ["sh", "-c", &format!("exec \"$@\" 2>{pipe}"), "sh"];
     let daemon = site.spawn_saying("json", "info", &starter, &hub.config).ready();
-    hub.until_unsaid(&daemon);
+    hub.until_dropped(&daemon);
     daemon.stop();
 }

@@ -16,7 +16,7 @@ use outstation::event_log::actor::LogActor;
 use outstation::event_log::{
     Append, Ask, Limits, LogHandle, LogStatus, Received, Refused, channel,
 };
-use outstation::supervisor::pulse::Pulse;
+use outstation::supervisor::heartbeat::Heartbeat;
 use outstation_codec::Value as Measured;
 use outstation_codec::{Channel, Lane, Sensor, Stamp, ValueType};
 use rustix::fs::{FlockOperation, flock};
@@ -50,7 +50,7 @@ fn prepared(upstream: &str) -> Site {
         let actor = LogActor::open(config, Clock::system()).expect("the log opens");
         let (log, mailbox) = channel();
         let mut running = JoinSet::new();
-        running.spawn(actor.run(Arc::new(Mutex::new(mailbox)), Pulse::unwatched()));
+        running.spawn(actor.run(Arc::new(Mutex::new(mailbox)), Heartbeat::unwatched()));
         refuse(&log).await;
         drop(log);
         running.join_next().await.expect("it ran").expect("no panic").expect("it ends well");
@@ -73,13 +73,13 @@ async fn refuse(log: &LogHandle) {
         append.readings.push(&sensor, Stamp::boot(number.into()), [(0, value)]);
     }
     (append.intake.accepted, append.intake.frames) = (30, 30);
-    log.appender().place().await.expect("open").send(append);
+    log.appender().permit().await.expect("open").send(append);
     let stored = |status: &LogStatus| status.head == 30;
     log.status().wait_for(stored).await.expect("open");
     let reader = log.reader("cloud");
     let limits = Limits { readings_max: u64::MAX, bytes_max: usize::MAX };
     let ask = Ask { lanes: &[Lane::Alarm, Lane::Live, Lane::Backfill], limits };
-    let batch = reader.next(ask).await.expect("open").expect("owed");
+    let batch = reader.next(ask).await.expect("open").expect("pending");
     for number in 1..=30 {
         if REFUSED.contains(&number) {
             let segment = batch.segments[0].cut(number, number).expect("it is in it");

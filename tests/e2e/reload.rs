@@ -63,7 +63,7 @@ fn a_port_comes_and_goes_and_its_neighbour_keeps_its_line_and_loses_no_byte() {
     assert_eq!(collector.values("second"), json_values(0..60));
     assert!(!daemon.said().contains("ERROR"), "{}", daemon.said());
     daemon.stop();
-    assert_eq!(site.tails(), Vec::<String>::new(), "nothing is owed");
+    assert_eq!(site.tails(), Vec::<String>::new(), "nothing is pending");
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn a_sink_is_changed_under_load_and_every_reading_arrives_once() {
 }
 
 #[test]
-fn a_removed_sink_is_not_waited_for_and_one_that_comes_is_owed_what_is_there() {
+fn a_removed_sink_is_not_waited_for_and_one_that_comes_gets_what_is_there() {
     let site = Site::new();
     let collector = Collector::start(&site);
     let mut line = site.plug("text");

@@ -1,4 +1,4 @@
-//! The end of the process, wished for or not, and what the next one finds.
+//! The end of the process, asked for or not, and what the next one finds.
 
 use std::time::{Duration, Instant};
 

@@ -155,7 +155,7 @@ fn a_disk_filled_by_another_program_costs_nothing_while_the_server_takes_reading
     let daemon = site.start(&(json_port(&line) + &slow_sink(&collector.address)));
     disk.fill();
     let talker = Talker::start(line, 1000, 200);
-    // A round of the supervisor, and more than the journal and memory hold.
+    // A heartbeat, and more than the journal and memory hold.
     until("many are delivered", &daemon, |daemon| ledger(daemon, "delivered") > 20_000);
     disk.free("filler");
     until("it accepts", &daemon, accepts);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use outstation::telemetry::events::kinds::{self, Kind};
+use outstation::telemetry::events::message_ids::{self, MessageKind};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -114,7 +114,7 @@ impl Journal {
         self.journalctl(&["-x", "--no-pager", "-t", "outstation"])
     }
 
-    /// All records that match, such as `PORT=text`; each is as `kinds` lists it.
+    /// All records that match, such as `PORT=text`; each is as `message_ids` lists it.
     pub(crate) fn records(&self, matches: &str) -> Vec<Value> {
         self.journalctl(&["--sync"]);
         let lines =
@@ -137,8 +137,8 @@ impl Journal {
     }
 }
 
-pub(crate) fn kind_named(name: &str) -> &'static Kind {
-    kinds::ALL.iter().find(|kind| kind.name == name).expect("it is listed")
+pub(crate) fn kind_named(name: &str) -> &'static MessageKind {
+    message_ids::ALL.iter().find(|kind| kind.name == name).expect("it is listed")
 }
 
 /// How many occurrences these records stand for.
@@ -154,7 +154,7 @@ pub(crate) fn number(record: &Value, name: &str) -> u64 {
 fn check(record: &Value) {
     // What is for developers has no id.
     let Some(id) = record["MESSAGE_ID"].as_str() else { return };
-    let kind = kinds::ALL.iter().find(|kind| kind.message_id == id);
+    let kind = message_ids::ALL.iter().find(|kind| kind.message_id == id);
     let kind = kind.unwrap_or_else(|| panic!("not listed: {record}"));
     let names = record.as_object().expect("an object").keys();
     let own = names.filter(|name| !name.starts_with('_') && !COMMON.contains(&name.as_str()));

@@ -13,7 +13,7 @@ use outstation::domain::policy::lanes::{LanePolicy, Order};
 use outstation::event_log::actor::LogActor;
 use outstation::event_log::settings::{Intervals, LogConfig, SinkRules};
 use outstation::event_log::{Append, Ask, Limits, LogHandle, LogStatus, Received, channel};
-use outstation::supervisor::pulse::Pulse;
+use outstation::supervisor::heartbeat::Heartbeat;
 use outstation_codec::{Channel, Lane, Sensor, Stamp, Value, ValueType};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
@@ -145,7 +145,7 @@ impl Bench {
             .map_err(|error| format!("it does not open: {error:?}"))?;
         let (log, mailbox) = channel();
         let mut running = JoinSet::new();
-        running.spawn(actor.run(Arc::new(Mutex::new(mailbox)), Pulse::unwatched()));
+        running.spawn(actor.run(Arc::new(Mutex::new(mailbox)), Heartbeat::unwatched()));
         let outcome = self.examine(&log, due, truth).await;
         drop(log);
         match running.join_next().await {
@@ -164,7 +164,7 @@ impl Bench {
         let outcome = judge(&status, due)?;
         let found = self.take_all(log).await?;
         account(&status, &found, due, truth)?;
-        self.go_on(log, &status).await?;
+        self.resume(log, &status).await?;
         Ok(outcome)
     }
 
@@ -182,7 +182,7 @@ impl Bench {
     }
 
     /// One more reading is taken, committed and offered under the next number.
-    async fn go_on(&self, log: &LogHandle, status: &LogStatus) -> Result<(), String> {
+    async fn resume(&self, log: &LogHandle, status: &LogStatus) -> Result<(), String> {
         const N: u64 = 1 << 40;
         let channel = |name: &str, kind| Channel { name: name.into(), unit: String::new(), kind };
         let channels = vec![channel("n", ValueType::Int), channel("x", ValueType::Text)];
@@ -191,7 +191,7 @@ impl Bench {
         let cells = [Value::Int(1 << 40), Value::Text(text(N, self.length).into())];
         append.readings.push(&sensor, Stamp::boot(1), (0..).zip(cells));
         (append.intake.accepted, append.intake.frames) = (1, 1);
-        log.appender().place().await.map_err(|error| error.to_string())?.send(append);
+        log.appender().permit().await.map_err(|error| error.to_string())?.send(append);
         let next = status.head + 1;
         let after = settled(log, |status| status.head == next).await?;
         require(after.ledger.imbalances().is_empty(), || {

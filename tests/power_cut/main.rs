@@ -29,12 +29,12 @@
 )]
 
 // From the daemon to a list of steps.
-mod news;
 mod record;
 mod sensor;
 mod standstill;
 mod trace;
 mod upstream;
+mod watched;
 
 // From steps to what a cut leaves, and what must be true of it.
 mod check;

@@ -77,8 +77,10 @@ fn an_opening_that_is_cut_short_leaves_the_new_epoch_to_the_next() {
     let choice = Choice { test, seed: seed() };
     let recording = life();
     let sync = last_sync(&recording);
-    let unsaid = [Cut::new(sync, Model::All), Cut::new(sync + 1, Model::Synced { names: true })];
-    let (recording, _) = hold("a commit that was not said", recording, unsaid.into(), choice);
+    let unconfirmed =
+        [Cut::new(sync, Model::All), Cut::new(sync + 1, Model::Synced { names: true })];
+    let (recording, _) =
+        hold("a commit that was not confirmed", recording, unconfirmed.into(), choice);
     let (recording, any) = torn_cut(recording, &mut Rng::with_seed(choice.seed), choice);
     for cut in [page_missing(&recording), any] {
         let complaints = cut_short(&recording, &cut);

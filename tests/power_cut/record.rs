@@ -14,12 +14,12 @@ use tempfile::TempDir;
 
 use crate::journal::number;
 use crate::medium::{Image, Medium, Model};
-use crate::news::News;
 use crate::sensor::{Sending, Sensor, now};
 use crate::standstill::Standstill;
 use crate::story::{Before, number_after};
 use crate::trace::{CALLS, Parser, Step};
 use crate::upstream::{Offer, Upstream, highest};
+use crate::watched::Watched;
 
 /// How long anything that must happen may take: for ever, to a machine that is busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
@@ -131,7 +131,7 @@ struct Running {
     strace: Child,
     daemon: Pid,
     /// What the daemon says on stderr.
-    said: Arc<News<String>>,
+    said: Arc<Watched<String>>,
     /// The last number that the sensor had sent before.
     sent: u64,
 }
@@ -211,7 +211,7 @@ impl Recorder {
             .stderr(Stdio::piped())
             .spawn()
             .expect("start strace");
-        let said = Arc::new(News::default());
+        let said = Arc::new(Watched::default());
         let (stderr, heard) = (strace.stderr.take().expect("a pipe"), Arc::clone(&said));
         std::thread::spawn(move || listen(stderr, &heard));
         socket.set_read_timeout(Some(PATIENCE)).expect("set a timeout");
@@ -336,7 +336,7 @@ fn stored(said: &str) -> u64 {
     head.map_or(0, |head| (head + 1).saturating_sub(next))
 }
 
-fn listen(mut stderr: ChildStderr, said: &News<String>) {
+fn listen(mut stderr: ChildStderr, said: &Watched<String>) {
     let mut bytes = [0; 4096];
     while let Ok(count @ 1..) = stderr.read(&mut bytes) {
         said.change(|said| said.push_str(&String::from_utf8_lossy(&bytes[..count])));

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use outstation_codec::{Batch, PublishedEvent, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::news::News;
 use crate::sensor::{now, text};
+use crate::watched::Watched;
 
 /// One request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ impl Content {
 struct Shared {
     accepting: AtomicBool,
     length: usize,
-    offers: News<Vec<Offer>>,
+    offers: Watched<Vec<Offer>>,
 }
 
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Upstream {
     pub(crate) fn start(length: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
         let address = listener.local_addr().expect("an address").to_string();
-        let (accepting, offers) = (AtomicBool::new(true), News::default());
+        let (accepting, offers) = (AtomicBool::new(true), Watched::default());
         let shared = Arc::new(Shared { accepting, length, offers });
         let service = Arc::clone(&shared);
         // They end with the test process; nothing waits for them.

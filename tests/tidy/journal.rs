@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use outstation::telemetry::events::kinds;
+use outstation::telemetry::events::message_ids;
 
 use crate::{assert_none, sources, text};
 
@@ -32,7 +32,7 @@ fn sayings() -> Vec<Saying> {
                 };
                 found.push(Saying {
                     place: path.clone(),
-                    name: id.trim_start_matches("kinds::").to_owned(),
+                    name: id.trim_start_matches("message_ids::").to_owned(),
                     level,
                     fields: arguments.iter().filter(named).map(name).collect(),
                 });
@@ -62,10 +62,10 @@ fn arguments(call: &str) -> Vec<String> {
 #[test]
 fn what_is_said_has_the_levels_and_fields_that_are_listed() {
     // No events, but what is said of saying and of the end.
-    let others = ["RECORDS_UNSAID", "FAILED"];
+    let others = ["MESSAGES_DROPPED", "FAILED"];
     let sayings = sayings();
     let mut found = Vec::new();
-    for kind in kinds::ALL.iter().filter(|kind| !others.contains(&kind.name)) {
+    for kind in message_ids::ALL.iter().filter(|kind| !others.contains(&kind.name)) {
         let here: Vec<_> = sayings.iter().filter(|saying| saying.name == kind.name).collect();
         let fields: BTreeSet<_> = here.iter().flat_map(|saying| &saying.fields).collect();
         let levels: BTreeSet<_> =
@@ -78,13 +78,16 @@ fn what_is_said_has_the_levels_and_fields_that_are_listed() {
         }
     }
     for saying in &sayings {
-        if !kinds::ALL.iter().any(|kind| kind.name == saying.name) {
+        if !message_ids::ALL.iter().any(|kind| kind.name == saying.name) {
             found.push(format!("{} says `{}`", saying.place, saying.name));
         }
     }
-    let ids: BTreeSet<_> = kinds::ALL.iter().map(|kind| kind.message_id).collect();
-    assert_eq!(ids.len(), kinds::ALL.len(), "an id means one thing");
-    assert_none(&found, "`telemetry/events/kinds.rs` lists what is said, and with which fields");
+    let ids: BTreeSet<_> = message_ids::ALL.iter().map(|kind| kind.message_id).collect();
+    assert_eq!(ids.len(), message_ids::ALL.len(), "an id means one thing");
+    assert_none(
+        &found,
+        "`telemetry/events/message_ids.rs` lists what is said, and with which fields",
+    );
 }
 
 /// The entries of the catalog: message id and text.
@@ -98,14 +101,14 @@ fn catalog() -> Vec<(String, String)> {
 fn the_catalog_explains_everything_that_is_said() {
     let (catalog, sayings) = (catalog(), sayings());
     let mut found = Vec::new();
-    for kind in kinds::ALL {
+    for kind in message_ids::ALL {
         let entries = catalog.iter().filter(|(id, _)| id == kind.message_id).count();
         if entries != 1 {
             found.push(format!("{} ({}) has {entries} entries", kind.name, kind.message_id));
         }
     }
     for (id, text) in &catalog {
-        let Some(kind) = kinds::ALL.iter().find(|kind| kind.message_id == id) else {
+        let Some(kind) = message_ids::ALL.iter().find(|kind| kind.message_id == id) else {
             found.push(format!("nothing says {id}"));
             continue;
         };
@@ -134,7 +137,7 @@ fn the_catalog_explains_everything_that_is_said() {
 #[test]
 fn every_field_of_the_journal_is_documented() {
     let readme = text("README.md");
-    let fields = kinds::ALL.iter().flat_map(|kind| kind.fields);
+    let fields = message_ids::ALL.iter().flat_map(|kind| kind.fields);
     let others = ["REPEATS", "LATE_S"].map(str::to_owned);
     let names: BTreeSet<_> = fields.map(|field| field.to_uppercase()).chain(others).collect();
     let listed = |name: &String| readme.contains(&format!("| `{name}` |"));

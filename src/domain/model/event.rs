@@ -19,7 +19,7 @@ pub enum Event {
     Published(PublishedEvent),
     /// `ledger`: what a port took in since the last such event.
     TookIn { port: String, intake: Intake },
-    /// `delivery/<sink>`: the sink is owed everything from here on.
+    /// `delivery/<sink>`: everything from here on is pending for the sink.
     SinkAdded { from: u64 },
     /// `delivery/<sink>`: the sink has these readings, or has refused them. `quarantine/<sink>`: it has
     /// taken after all what it had refused.

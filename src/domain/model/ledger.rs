@@ -13,7 +13,7 @@ use outstation_codec::{FaultCounts, Loss, Stage};
 use serde::{Deserialize, Serialize};
 
 use super::interval_set::IntervalSet;
-use super::reading_class::{Classes, Standing};
+use super::reading_class::{Classes, SinkState};
 
 /// What one port took in. Used for a port's whole life and for the part since the last message.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +88,7 @@ impl Books {
     }
 
     /// The numbers of `first..=last` that are neither delivered nor lost, as intervals.
-    pub fn owed(&self, delivered: &IntervalSet, first: u64, last: u64) -> Vec<(u64, u64)> {
+    pub fn pending(&self, delivered: &IntervalSet, first: u64, last: u64) -> Vec<(u64, u64)> {
         let missing = |set: &IntervalSet, from: Vec<(u64, u64)>| -> Vec<(u64, u64)> {
             from.into_iter().flat_map(|(first, last)| set.missing(first, last)).collect()
         };
@@ -101,18 +101,18 @@ impl Books {
     }
 
     /// The first number at or after `from` that is neither delivered nor lost.
-    pub fn first_owed(&self, delivered: &IntervalSet, from: u64) -> u64 {
+    pub fn first_pending(&self, delivered: &IntervalSet, from: u64) -> u64 {
         let next = self.damaged.first_gap(self.evicted.first_gap(delivered.first_gap(from)));
-        if next == from { from } else { self.first_owed(delivered, next) }
+        if next == from { from } else { self.first_pending(delivered, next) }
     }
 
     /// Which reading is what, given the sinks that each has to reach.
-    pub fn classes(&self, sinks: &[Standing<'_>]) -> Classes {
+    pub fn classes(&self, sinks: &[SinkState<'_>]) -> Classes {
         Classes::of(&self.evicted, &self.damaged, sinks)
     }
 
     /// The whole account, given how far the log goes and the sinks that each reading has to reach.
-    pub fn ledger(&self, head: u64, uncommitted: u64, sinks: &[Standing<'_>]) -> Ledger {
+    pub fn ledger(&self, head: u64, uncommitted: u64, sinks: &[SinkState<'_>]) -> Ledger {
         let classes = self.classes(sinks);
         // What is forgotten stands among what was settled long ago.
         let delivered = classes.delivered.count().saturating_sub(self.forgotten);

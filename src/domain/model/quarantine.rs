@@ -83,7 +83,7 @@ impl Quarantine {
 /// What a person wants done with readings in quarantine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Wish {
+pub enum QuarantineCommand {
     /// Offer them to their sink once more.
     Replay,
     /// Keep them no longer.
@@ -93,7 +93,7 @@ pub enum Wish {
 /// Which readings, and what is to become of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    pub wish: Wish,
+    pub command: QuarantineCommand,
     /// `None`: whichever sink refused them.
     pub sink: Option<String>,
     /// First and last sequence numbers. `None`: all.
@@ -199,7 +199,7 @@ mod tests {
     fn an_order_is_about_what_is_there_of_what_it_names() {
         let kept = IntervalSet::of(&[(5, 9), (20, 20)]);
         let order = |sink: Option<&str>, numbers| Order {
-            wish: Wish::Drop,
+            command: QuarantineCommand::Drop,
             sink: sink.map(str::to_owned),
             numbers,
         };

@@ -1,31 +1,31 @@
-//! What becomes of every stored reading, given how each sink stands with it: the classes of the ledger,
+//! What becomes of every stored reading, given what each sink has done with it: the classes of the ledger,
 //! as sets of numbers.
 //!
 //! | of a sink | a reading is |
 //! |---|---|
 //! | had | delivered, or gone before a best-effort sink could have it |
 //! | settled | had, or refused and not offered again: nothing is to be done about it |
-//! | lacking | evicted or damaged before it was settled; a copy that is offered again is still there |
+//! | missing | evicted or damaged before it was settled; a copy that is offered again is still there |
 //!
 //! Of all sinks together, in this order: *delivered* is what every sink had, *lost* (evicted, damaged)
-//! what some sink lacks, *quarantined* and *refused* what is settled for all and kept, or not kept, for
+//! what some sink misses, *quarantined* and *refused* what is settled for all and kept, or not kept, for
 //! those that refused it, and *pending* is the rest.
 
 use super::interval_set::{IntervalSet, NONE};
 use super::quarantine::{NOTHING, Quarantine};
 
-/// How one sink stands with the readings.
+/// What one sink has of the readings, and what it refused.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing<'a> {
+pub struct SinkState<'a> {
     /// What it has, and what it has refused.
     pub readings: &'a IntervalSet,
     pub quarantine: &'a Quarantine,
 }
 
 /// A sink that has nothing: stands in where there is no sink at all.
-static NOBODY: Standing<'static> = Standing { readings: &NONE, quarantine: &NOTHING };
+static NOBODY: SinkState<'static> = SinkState { readings: &NONE, quarantine: &NOTHING };
 
-impl Standing<'_> {
+impl SinkState<'_> {
     fn had(&self) -> IntervalSet {
         let Quarantine { skipped, .. } = self.quarantine;
         self.readings.union(skipped).difference(&self.quarantine.refused())
@@ -49,7 +49,7 @@ pub struct Classes {
 
 impl Classes {
     /// `sinks`: those that every reading has to reach.
-    pub fn of(evicted: &IntervalSet, damaged: &IntervalSet, sinks: &[Standing<'_>]) -> Self {
+    pub fn of(evicted: &IntervalSet, damaged: &IntervalSet, sinks: &[SinkState<'_>]) -> Self {
         let sinks = if sinks.is_empty() { std::slice::from_ref(&NOBODY) } else { sinks };
         let gone = evicted.union(damaged);
         let (mut delivered, mut settled) = (sinks[0].had(), sinks[0].settled());
@@ -57,12 +57,12 @@ impl Classes {
         for sink in sinks {
             delivered = delivered.intersection(&sink.had());
             let of_sink = sink.settled();
-            let lacking = gone.difference(&of_sink).difference(&sink.quarantine.replayed);
-            lost = lost.union(&lacking);
+            let missing = gone.difference(&of_sink).difference(&sink.quarantine.replayed);
+            lost = lost.union(&missing);
             held = held.union(&sink.quarantine.held);
             settled = settled.intersection(&of_sink);
         }
-        // What is settled for all is lacking nowhere.
+        // What is settled for all is missing nowhere.
         let refused = settled.difference(&delivered);
         Self {
             damaged: lost.intersection(damaged),
@@ -125,12 +125,12 @@ mod tests {
         let settled = |sink: &(IntervalSet, Quarantine)| {
             had(sink) || is(&sink.1.held) || is(&sink.1.discarded)
         };
-        let lacking = |sink: &(IntervalSet, Quarantine)| {
+        let missing = |sink: &(IntervalSet, Quarantine)| {
             (is(evicted) || is(damaged)) && !settled(sink) && !is(&sink.1.replayed)
         };
         if sinks.iter().all(had) {
             "delivered"
-        } else if sinks.iter().any(lacking) {
+        } else if sinks.iter().any(missing) {
             if is(damaged) { "damaged" } else { "evicted" }
         } else if !sinks.iter().all(settled) {
             "pending"
@@ -148,11 +148,11 @@ mod tests {
             damaged in set(),
             sinks in prop::collection::vec((set(), quarantine()), 0..4),
         ) {
-            let standings: Vec<Standing<'_>> = sinks
+            let sink_states: Vec<SinkState<'_>> = sinks
                 .iter()
-                .map(|(readings, quarantine)| Standing { readings, quarantine })
+                .map(|(readings, quarantine)| SinkState { readings, quarantine })
                 .collect();
-            let classes = Classes::of(&evicted, &damaged, &standings);
+            let classes = Classes::of(&evicted, &damaged, &sink_states);
             let named = [
                 ("delivered", &classes.delivered),
                 ("evicted", &classes.evicted),

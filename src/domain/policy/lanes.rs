@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use outstation_codec::Lane;
 
-/// How a sink is given what it is owed.
+/// How a sink is given what is pending for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Alarms, then what is fresh, with the backlog behind it.

@@ -1,6 +1,6 @@
 //! A token bucket that is charged afterwards: what a request costs is known once it was made.
 //!
-//! A request may go whenever nothing is owed; what it took is then paid back at the rate. Over any
+//! A request may go whenever there is no debt; what it took is then paid back at the rate. Over any
 //! time the bytes stay below rate × time + one second's worth + the one request that ends it.
 
 use std::time::Duration;
@@ -12,7 +12,7 @@ const SAVED_MAX_S: f64 = 1.0;
 pub struct TokenBucket {
     /// Bytes per second.
     rate: f64,
-    /// Bytes; below zero they are owed.
+    /// Bytes; below zero they are a debt.
     credit: f64,
     /// When `credit` was right.
     at: Duration,
@@ -29,10 +29,10 @@ impl TokenBucket {
         self.at = self.at.max(now);
     }
 
-    /// When nothing is owed any more; a moment in the past when nothing is.
+    /// When the debt is paid; a moment in the past if there is none.
     pub fn ready_at(&self) -> Duration {
-        let owed = (-self.credit / self.rate).clamp(0.0, f64::from(u32::MAX));
-        self.at + Duration::from_secs_f64(owed)
+        let debt = (-self.credit / self.rate).clamp(0.0, f64::from(u32::MAX));
+        self.at + Duration::from_secs_f64(debt)
     }
 
     fn credit_at(&self, now: Duration) -> f64 {

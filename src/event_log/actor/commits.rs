@@ -31,14 +31,14 @@ impl LogActor {
     }
 
     /// Sees to a commit of what is in no hurry.
-    pub(super) fn settle(&mut self) {
-        self.schedule.settle_within(self.state.config().commit_interval.settle());
+    pub(super) fn schedule_deferred(&mut self) {
+        self.schedule.defer_within(self.state.config().commit_interval.deferred());
     }
 
     /// The same for changes of the quarantine, if there are any.
-    pub(super) fn settle_copies(&mut self) {
-        if !self.copies.is_settled() {
-            self.settle();
+    pub(super) fn schedule_copies(&mut self) {
+        if !self.copies.is_committed() {
+            self.schedule_deferred();
         }
     }
 
@@ -50,23 +50,24 @@ impl LogActor {
         mailbox: &Mailbox,
         last: bool,
     ) -> Result<(), StorageError> {
-        let settling = self.schedule.begin() || last;
-        let is_due = self.state.aggregates().is_due(settling) || !self.copies.is_settled();
-        if self.segments.is_empty() && !is_due {
-            if settling {
+        let with_deferred = self.schedule.begin() || last;
+        let is_pending =
+            self.state.aggregates().has_staged(with_deferred) || !self.copies.is_committed();
+        if self.segments.is_empty() && !is_pending {
+            if with_deferred {
                 // An earlier commit took along what was waiting; without this, the time stays due.
-                self.schedule.settled();
+                self.schedule.deferred_done();
             }
             return Ok(());
         }
-        let mut outcome = self.try_commit(settling);
+        let mut outcome = self.try_commit(with_deferred);
         if let Err(error) = &outcome {
             if error.is_damage() {
                 self.salvage(error, mailbox)?;
-                outcome = self.try_commit(settling);
+                outcome = self.try_commit(with_deferred);
             } else if error.is_full() {
                 self.storage.ran_short();
-                outcome = self.try_commit(settling);
+                outcome = self.try_commit(with_deferred);
             }
         }
         if outcome.is_ok() && !self.segments.is_empty() {
@@ -77,12 +78,12 @@ impl LogActor {
         Ok(())
     }
 
-    fn try_commit(&mut self, mut settling: bool) -> Result<(), StorageError> {
+    fn try_commit(&mut self, mut with_deferred: bool) -> Result<(), StorageError> {
         if self.storage.health().is_closed() {
             self.replace(opening::open)?;
         }
         self.storage.prepare_journal()?;
-        if settling {
+        if with_deferred {
             forget_discarded(&mut self.state, self.storage.database())?;
         }
         let most = if self.storage.health().is_tight() { TIGHT_BYTES } else { usize::MAX };
@@ -94,7 +95,7 @@ impl LogActor {
             &mut self.copies,
             &segments,
             self.segments.len(),
-            &mut settling,
+            &mut with_deferred,
         )?;
         // What leaves anyway is not worth merging.
         if remove.is_empty() {
@@ -104,14 +105,14 @@ impl LogActor {
                 segments.push(merged.segment);
             }
         }
-        self.write(remove, segments, settling)?;
+        self.write(remove, segments, with_deferred)?;
         let stored = self.segments.clear();
         self.compaction.committed(stored);
         self.retention.committed();
-        self.state.committed(stored, settling);
+        self.state.committed(stored, with_deferred);
         self.storage.committed(body_bytes as u64);
-        if settling {
-            self.schedule.settled();
+        if with_deferred {
+            self.schedule.deferred_done();
         }
         tracing::debug!(head = self.state.head(), "committed");
         Ok(())
@@ -126,7 +127,7 @@ impl LogActor {
         loop {
             let (state, copies) = (&mut self.state, &mut self.copies);
             let excess = self.retention.excess(&self.storage, state, copies)?;
-            if excess.is_empty() && self.copies.is_settled() {
+            if excess.is_empty() && self.copies.is_committed() {
                 return self.storage.shrink();
             }
             self.write(excess, Vec::new(), true)?;
@@ -139,10 +140,10 @@ impl LogActor {
         &mut self,
         remove: Vec<(u64, u64)>,
         segments: Vec<NewSegment>,
-        settling: bool,
+        with_deferred: bool,
     ) -> Result<(), StorageError> {
         let aggregates = self.state.aggregates();
-        let (events, snapshots) = aggregates.due(settling)?;
+        let (events, snapshots) = aggregates.to_commit(with_deferred)?;
         let commit = Commit {
             remove,
             segments,
@@ -201,32 +202,32 @@ impl LogActor {
     ) -> Result<(), StorageError> {
         let (sinks, boot_id) =
             (self.state.config().names(), self.state.clock().boot_id().to_owned());
-        let (aggregates, next_seq, news, copied) = self.storage.replace(|files| {
-            let Opened { database, aggregates, next_seq, news, copied } =
+        let (aggregates, next_seq, events, copied) = self.storage.replace(|files| {
+            let Opened { database, aggregates, next_seq, events, copied } =
                 open(files, &sinks, &boot_id)?;
-            Ok::<(Database, _), StorageError>((database, (aggregates, next_seq, news, copied)))
+            Ok::<(Database, _), StorageError>((database, (aggregates, next_seq, events, copied)))
         })?;
         self.retention.restart();
         self.offers.forget_marks();
         self.compaction = Compaction::new();
         let staged = self.state.replace(aggregates, next_seq);
         self.copies.reconcile(&mut self.state, &copied);
-        for (stream, event) in staged.chain(news) {
+        for (stream, event) in staged.chain(events) {
             self.state.record(stream, event);
         }
-        self.settle();
+        self.schedule_deferred();
         Ok(())
     }
 
     /// Whether an order is to be gone on with; while nothing can be written it waits.
-    pub(super) fn is_carrying_out(&self) -> bool {
+    pub(super) fn has_order_underway(&self) -> bool {
         self.orders.is_underway() && !self.is_failing()
     }
 
     /// Carries out one part of the order that is under way.
-    pub(super) fn carry_out_part(&mut self, mailbox: &Mailbox) -> Result<(), StorageError> {
+    pub(super) fn continue_order(&mut self, mailbox: &Mailbox) -> Result<(), StorageError> {
         self.orders.apply_part(&mut self.state, &mut self.copies);
-        self.settle_copies();
+        self.schedule_copies();
         self.commit(mailbox, false)?;
         let trouble = self.storage.health().trouble();
         self.orders.committed(trouble.map(|trouble| trouble.advice.as_str()));
@@ -249,13 +250,13 @@ impl LogActor {
         loop {
             let readings = underway.readings();
             underway.apply_part(&mut self.state, &mut self.copies);
-            self.settle_copies();
+            self.schedule_copies();
             self.commit(mailbox, false)?;
             if self.is_failing() || underway.is_finished() {
                 self.commit(mailbox, true)?;
             }
             // Copies and events are one commit. What else could not be written can wait.
-            if !self.copies.is_settled() {
+            if !self.copies.is_committed() {
                 let trouble = self.storage.health().trouble();
                 let trouble = trouble.map(|trouble| trouble.advice.clone()).unwrap_or_default();
                 return Ok(Err(Declined::Unfinished { readings, trouble }));

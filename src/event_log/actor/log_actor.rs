@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::domain::model::event::{Event, Stream};
 use crate::event_log::handle::{Append, Ask, Mailbox, Recalled, Received, Request};
 use crate::event_log::offer::offers::{Next, Offers};
-use crate::event_log::offer::view::Due;
+use crate::event_log::offer::view::SinkBacklog;
 use crate::event_log::quarantine::kept::Copies;
 use crate::event_log::quarantine::orders::Orders;
 use crate::event_log::recovery::opening::{self, Opened};
@@ -29,7 +29,7 @@ use crate::event_log::status::{Disk, LogStatus, Progress};
 use crate::event_log::store::error::StorageError;
 use crate::event_log::store::files::Files;
 use crate::event_log::store::storage::Storage;
-use crate::supervisor::pulse::Pulse;
+use crate::supervisor::heartbeat::Heartbeat;
 use crate::telemetry::events::{LogOpened, Report};
 
 /// One incarnation of the log.
@@ -54,7 +54,7 @@ impl LogActor {
         files.check_owner()?;
         let lock = files.lock()?;
         let opened = opening::open(&files, &config.names(), clock.boot_id())?;
-        let Opened { database, aggregates, next_seq, news, copied } = opened;
+        let Opened { database, aggregates, next_seq, events, copied } = opened;
         let mut actor = Self {
             retention: Retention::new(config.bytes_max),
             storage: Storage::new(files, lock, database)?,
@@ -67,13 +67,13 @@ impl LogActor {
             schedule: CommitSchedule::default(),
         };
         actor.anchor_clock();
-        for (stream, event) in news {
+        for (stream, event) in events {
             actor.state.record(stream, event);
         }
         actor.enter_generation();
         actor.welcome_sinks()?;
         actor.copies.reconcile(&mut actor.state, &copied);
-        actor.settle_copies();
+        actor.schedule_copies();
         match actor.fit() {
             // It takes room to become smaller. What was chosen to leave leaves with the next commit.
             Err(error) if error.is_full() => actor.storage.empty_journal(),
@@ -89,7 +89,7 @@ impl LogActor {
     pub async fn run(
         mut self,
         mailbox: Arc<Mutex<Mailbox>>,
-        mut pulse: Pulse,
+        mut heartbeat: Heartbeat,
     ) -> Result<(), StorageError> {
         let mut mailbox = mailbox.lock().await;
         let mailbox = &mut *mailbox;
@@ -118,12 +118,12 @@ impl LogActor {
                 },
                 () = commit_due => self.commit(mailbox, false)?,
                 Ok(()) = mailbox.settings.changed() => self.reconfigure(mailbox)?,
-                () = pulse.called() => self.look_around(mailbox)?,
+                () = heartbeat.answer() => self.on_tick(mailbox)?,
                 // Everybody else is heard between two parts of an order.
-                () = yield_now(), if self.is_carrying_out() => {}
+                () = yield_now(), if self.has_order_underway() => {}
             }
-            if self.is_carrying_out() {
-                self.carry_out_part(mailbox)?;
+            if self.has_order_underway() {
+                self.continue_order(mailbox)?;
             }
             while let Some(append) =
                 self.has_room().then(|| mailbox.appends.try_recv().ok()).flatten()
@@ -193,7 +193,7 @@ impl LogActor {
         } else if pressing {
             self.schedule_within(intervals.of(lane));
         } else {
-            self.settle();
+            self.schedule_deferred();
         }
     }
 
@@ -223,13 +223,13 @@ impl LogActor {
             }
             Request::Quarantine { sink, refused, answer } => {
                 self.copies.refuse(&mut self.state, &sink, &refused);
-                self.settle();
+                self.schedule_deferred();
                 self.publish(mailbox);
                 let _ = answer.send(());
             }
             Request::Order { order, answer } => {
                 if self.orders.take(&self.state, &order, answer) {
-                    self.carry_out_part(mailbox)?;
+                    self.continue_order(mailbox)?;
                 }
             }
             Request::Recall { sink, answer } => {
@@ -248,7 +248,7 @@ impl LogActor {
         }
         let database = self.storage.database();
         let next = self.offers.next(database, &mut self.state, &mut self.copies, sink, ask);
-        self.settle_copies();
+        self.schedule_copies();
         next
     }
 
@@ -261,7 +261,7 @@ impl LogActor {
         if let Some(through) = receipt.events {
             self.state.record(stream, Event::EventsAcknowledged { through });
         }
-        self.settle();
+        self.schedule_deferred();
     }
 
     /// Goes on under other settings as if it had been opened with them. What is in the mailbox was
@@ -278,7 +278,7 @@ impl LogActor {
         let adjusted = self.welcome_sinks();
         self.tolerate(adjusted)?;
         self.copies.keep_to_limits(&mut self.state);
-        self.settle_copies();
+        self.schedule_copies();
         self.commit(mailbox, true)?;
         // What memory still holds is counted in the books, so nothing may be committed without it.
         if self.segments.is_empty() {
@@ -298,13 +298,13 @@ impl LogActor {
     fn welcome_sinks(&mut self) -> Result<(), StorageError> {
         let oldest = self.storage.database().oldest_seq()?;
         if self.state.welcome_sinks(oldest) {
-            self.settle();
+            self.schedule_deferred();
         }
         Ok(())
     }
 
-    /// Once a round: what may have changed without anybody saying so.
-    fn look_around(&mut self, mailbox: &Mailbox) -> Result<(), StorageError> {
+    /// On each heartbeat: looks at what may have changed unnoticed.
+    fn on_tick(&mut self, mailbox: &Mailbox) -> Result<(), StorageError> {
         self.anchor_clock();
         self.copies.report_in_time(self.state.clock().now());
         self.storage.renew_ballast();
@@ -360,15 +360,16 @@ impl LogActor {
 
     fn progress(&mut self, sink: &str) -> Progress {
         let (state, database) = (&self.state, self.storage.database());
-        let Due { mut owed, mut backlog, oldest_ms } = self.offers.due(database, state, sink);
+        let SinkBacklog { mut pending_lanes, mut backlog, oldest_ms } =
+            self.offers.backlog(database, state, sink);
         let replayed = state.aggregates().quarantine(sink).replayed.count();
-        owed.backfill |= replayed > 0;
+        pending_lanes.backfill |= replayed > 0;
         backlog += replayed;
         let takes_events = state.config().rules(sink).is_some_and(|rules| rules.events);
         let acknowledged = state.aggregates().delivery(sink).events;
         let pending_events =
             if takes_events { state.committed_position().saturating_sub(acknowledged) } else { 0 };
         let all = state.aggregates().progress(sink, state.head());
-        Progress { owed, backlog, oldest_ms, pending_events, ..all }
+        Progress { pending_lanes, backlog, oldest_ms, pending_events, ..all }
     }
 }

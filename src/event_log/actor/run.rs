@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::event_log::handle::Mailbox;
 use crate::event_log::settings::LogConfig;
 use crate::event_log::store::error::StorageError;
-use crate::supervisor::pulse::Pulse;
+use crate::supervisor::heartbeat::Heartbeat;
 
 /// Runs the log: the one opened already, or the one that can be opened once the storage is usable.
 pub async fn run(
@@ -18,14 +18,14 @@ pub async fn run(
     config: LogConfig,
     clock: Clock,
     mailbox: Arc<Mutex<Mailbox>>,
-    mut pulse: Pulse,
+    mut heartbeat: Heartbeat,
 ) -> Result<(), StorageError> {
     let actor = match opened {
         Some(actor) => actor,
-        None => match waiting::open_when_usable(config, clock, &mailbox, &mut pulse).await? {
+        None => match waiting::open_when_usable(config, clock, &mailbox, &mut heartbeat).await? {
             Some(actor) => actor,
             None => return Ok(()),
         },
     };
-    actor.run(mailbox, pulse).await
+    actor.run(mailbox, heartbeat).await
 }

@@ -12,7 +12,7 @@ pub(crate) const RETRY: Duration = Duration::from_secs(1);
 pub(crate) struct CommitSchedule {
     commit_at: Option<Instant>,
     /// When acknowledgements, and intake without readings, are due.
-    settle_at: Option<Instant>,
+    deferred_at: Option<Instant>,
 }
 
 impl CommitSchedule {
@@ -23,8 +23,8 @@ impl CommitSchedule {
     }
 
     /// Sees to a commit of what is in no hurry within this time, if it is not seen to already.
-    pub(crate) fn settle_within(&mut self, time: Duration) {
-        self.settle_at.get_or_insert(Instant::now() + time);
+    pub(crate) fn defer_within(&mut self, time: Duration) {
+        self.deferred_at.get_or_insert(Instant::now() + time);
     }
 
     /// Puts the next attempt off after a failure.
@@ -34,19 +34,19 @@ impl CommitSchedule {
 
     /// When to wake; what is in no hurry waits for the next attempt while commits fail.
     pub(crate) fn next(&self, is_failing: bool) -> Option<Instant> {
-        let settle_at = self.settle_at.filter(|_| !is_failing);
-        self.commit_at.into_iter().chain(settle_at).min()
+        let deferred_at = self.deferred_at.filter(|_| !is_failing);
+        self.commit_at.into_iter().chain(deferred_at).min()
     }
 
     /// A commit begins. Returns whether it is to take along what is in no hurry.
     pub(crate) fn begin(&mut self) -> bool {
         self.commit_at = None;
-        self.settle_at.is_some_and(|at| at <= Instant::now())
+        self.deferred_at.is_some_and(|at| at <= Instant::now())
     }
 
     /// Nothing in no hurry is left.
-    pub(crate) fn settled(&mut self) {
-        self.settle_at = None;
+    pub(crate) fn deferred_done(&mut self) {
+        self.deferred_at = None;
     }
 }
 
@@ -57,7 +57,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn the_soonest_wish_decides_and_a_commit_fulfils_it() {
+    async fn the_soonest_time_decides_and_a_commit_fulfils_it() {
         let mut schedule = CommitSchedule::default();
         let now = Instant::now();
         schedule.within(5 * SECOND);
@@ -72,16 +72,16 @@ mod tests {
     async fn what_is_in_no_hurry_keeps_its_time_and_waits_while_commits_fail() {
         let mut schedule = CommitSchedule::default();
         let now = Instant::now();
-        schedule.settle_within(10 * SECOND);
+        schedule.defer_within(10 * SECOND);
         tokio::time::advance(4 * SECOND).await;
-        schedule.settle_within(10 * SECOND);
+        schedule.defer_within(10 * SECOND);
         assert_eq!(schedule.next(false), Some(now + 10 * SECOND));
         assert_eq!(schedule.next(true), None);
         schedule.retry();
         assert_eq!(schedule.next(true), Some(now + 4 * SECOND + RETRY));
         tokio::time::advance(6 * SECOND).await;
         assert!(schedule.begin());
-        schedule.settled();
+        schedule.deferred_done();
         assert_eq!(schedule.next(false), None);
     }
 }

@@ -19,7 +19,7 @@ use crate::event_log::quarantine::declined::Declined;
 use crate::event_log::settings::LogConfig;
 use crate::event_log::status::LogStatus;
 use crate::event_log::store::error::StorageError;
-use crate::supervisor::pulse::Pulse;
+use crate::supervisor::heartbeat::Heartbeat;
 use crate::telemetry::events::{LogTrouble, ReadingsGivenUp, Report};
 
 /// Messages held at most: those without readings are small, and merged when they are more.
@@ -30,7 +30,7 @@ pub(crate) async fn open_when_usable(
     mut config: LogConfig,
     clock: Clock,
     mailbox: &Mutex<Mailbox>,
-    pulse: &mut Pulse,
+    heartbeat: &mut Heartbeat,
 ) -> Result<Option<LogActor>, StorageError> {
     let mut mailbox = mailbox.lock().await;
     let mailbox = &mut *mailbox;
@@ -70,7 +70,7 @@ pub(crate) async fn open_when_usable(
             // All arms are cancel-safe: receiving and sleeping lose nothing when dropped.
             tokio::select! {
                 () = sleep_until(again) => {}
-                () = pulse.called() => {}
+                () = heartbeat.answer() => {}
                 append = mailbox.appends.recv(), if appending => match append {
                     Some(append) => waiting.take(append),
                     None => appending = false,

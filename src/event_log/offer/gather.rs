@@ -1,5 +1,5 @@
 //! Reading one batch out of a part of the log: whole segments as they are, and of others what the sink
-//! is owed.
+//! is pending for it.
 
 use outstation_codec::{Lane, StoredSegment};
 
@@ -76,7 +76,7 @@ struct Gathering<'a> {
     scope: Scope,
     view: &'a View<'a>,
     limits: Limits,
-    /// The next number that is owed.
+    /// The next number that is pending.
     expected: u64,
     readings: u64,
     bytes: usize,
@@ -89,7 +89,7 @@ impl<'a> Gathering<'a> {
         Self { scope, view, limits, expected, readings, bytes, segments }
     }
 
-    /// Takes what is owed of a row; none to go on with the next one.
+    /// Takes what is pending of a row; none to go on with the next one.
     fn take(&mut self, segment: StoredSegment) -> Option<Pause> {
         // A damaged row may claim any number.
         let begins = segment.first_seq.min(self.view.end);
@@ -101,15 +101,15 @@ impl<'a> Gathering<'a> {
         }
         let (last, lane) = (segment.last_seq(), segment.lane);
         if !self.is_passed(lane) {
-            if let Some(pause) = self.take_owed(segment) {
+            if let Some(pause) = self.take_pending(segment) {
                 return Some(pause);
             }
         }
-        self.expected = self.view.owed_from(last + 1);
+        self.expected = self.view.pending_from(last + 1);
         if self.expected >= self.scope.before {
             return Some(Pause::Done);
         }
-        // Rows of which nothing is owed are not worth reading, nor those of other lanes where the index
+        // Rows of which nothing is pending are not worth reading, nor those of other lanes where the index
         // finds the right ones.
         let jumps = self.expected > last + 1 || matches!(self.scope.stored, Stored::Only(_));
         jumps.then_some(Pause::Jump(self.expected))
@@ -123,14 +123,14 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    fn take_owed(&mut self, segment: StoredSegment) -> Option<Pause> {
+    fn take_pending(&mut self, segment: StoredSegment) -> Option<Pause> {
         let (first, last) = (segment.first_seq, segment.last_seq());
         let within = (first.max(self.scope.from), last.min(self.scope.before - 1));
-        let owed = self.view.closed.missing(within.0, within.1);
-        if owed == [(first, last)] {
+        let pending = self.view.closed.missing(within.0, within.1);
+        if pending == [(first, last)] {
             return self.add(segment);
         }
-        for (first, last) in owed {
+        for (first, last) in pending {
             let pause = match segment.cut(first, last) {
                 Ok(part) => self.add(part),
                 // What does not decode is of no use to anybody.

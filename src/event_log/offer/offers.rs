@@ -1,4 +1,4 @@
-//! What the log hands out: the next readings a sink is owed and its pending events, with all
+//! What the log hands out: the next readings and events that are pending for a sink, with all
 //! they refer to.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use outstation_codec::{Batch, EventRecord, Lane, Loss, PublishedEvent, StoredSegment};
 
 use super::gather::{Gathered, Hole, gather};
-use super::view::{Due, Marks, Turn, View};
+use super::view::{Marks, SinkBacklog, Turn, View};
 use crate::domain::model::event::Stream;
 use crate::domain::policy::batch_size::Limits;
 use crate::domain::policy::lanes::Order;
@@ -60,7 +60,7 @@ impl Offers {
         self.marks.clear();
     }
 
-    /// What the sink is owed next, if anything. What the log should hold and does not is lost, counted
+    /// What is pending for the sink next, if anything. What the log should hold and does not is lost, counted
     /// and passed by, so that nothing blocks behind it.
     pub(crate) fn next(
         &mut self,
@@ -89,7 +89,7 @@ impl Offers {
         Ok(next)
     }
 
-    /// The next segments the sink is owed in the first of the lanes it asks for that has any.
+    /// The next pending segments in the first of the lanes it asks for that has any.
     fn next_segments(
         &mut self,
         database: &Database,
@@ -138,11 +138,16 @@ impl Offers {
 
     /// What a sink would be given now; nothing of what cannot be read, because whoever asks for it is
     /// given nothing either.
-    pub(crate) fn due(&mut self, database: &Database, state: &LogState, sink: &str) -> Due {
+    pub(crate) fn backlog(
+        &mut self,
+        database: &Database,
+        state: &LogState,
+        sink: &str,
+    ) -> SinkBacklog {
         let view = View::of(database, state, sink, self.marks_of(sink));
-        let Ok(Some(view)) = view else { return Due::default() };
+        let Ok(Some(view)) = view else { return SinkBacklog::default() };
         self.marks.insert(sink.to_owned(), view.marks);
-        view.due().unwrap_or_default()
+        view.backlog().unwrap_or_default()
     }
 
     /// The last numbers before and of what sinks were offered or have, and before what is fresh. Nobody
@@ -209,7 +214,7 @@ fn search_copies(
     let replayed = &state.aggregates().quarantine(sink).replayed;
     let mut replay = replays::read(database, sink, replayed, limits)?;
     // What is on its way into the table is not missing there.
-    if !copies.is_settled() {
+    if !copies.is_committed() {
         replay.missing.clear();
     }
     let is_empty = replay.segments.is_empty() && replay.missing.is_empty();
@@ -232,12 +237,12 @@ fn search_stored(view: &View<'_>, lane: Lane, limits: Limits) -> Result<Search, 
     Ok(Search::Nothing)
 }
 
-/// Counts as lost what of this range some sink is owed and was not counted before.
+/// Counts as lost what of this range is pending for some sink and was not counted before.
 fn write_off(state: &mut LogState, (first, last): Hole) {
     SegmentDamaged { first, last }.report();
     // Of all sinks: what those that are waited for have is lost to the others all the same.
     let settled = state.aggregates().settled_by_all(&state.config().names());
-    for (first, last) in state.aggregates().books.owed(&settled, first, last) {
+    for (first, last) in state.aggregates().books.pending(&settled, first, last) {
         state.record(Stream::ledger(), PublishedEvent::Lost { loss: Loss::Damaged, first, last });
     }
 }
@@ -261,12 +266,12 @@ fn pending_events(
         bytes <= limits.bytes_max
     });
     rows.truncate(fits.count().max(1));
-    let first_owed = state.aggregates().closed(sink).first_gap(1);
+    let first_pending = state.aggregates().closed(sink).first_gap(1);
     let rows = rows.into_iter().map(|row| {
         let mut event = row.published()?;
         // What this sink has under an earlier epoch does not come again under this one.
         if let PublishedEvent::EpochBegan { from, .. } = &mut event {
-            *from = first_owed.max(*from);
+            *from = first_pending.max(*from);
         }
         Ok(EventRecord {
             position: row.position.unwrap_or(0),

@@ -18,7 +18,7 @@ use outstation_codec::Lane;
 use crate::domain::model::interval_set::IntervalSet;
 use crate::domain::policy::lanes::{LanePolicy, Order};
 use crate::event_log::state::log_state::LogState;
-use crate::event_log::status::Owed;
+use crate::event_log::status::PendingLanes;
 use crate::event_log::store::database::Database;
 use crate::event_log::store::error::StorageError;
 use crate::event_log::store::queries::Head;
@@ -37,8 +37,8 @@ const HEADS_MAX: usize = 256;
 
 /// What a sink would be given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Due {
-    pub(crate) owed: Owed,
+pub(crate) struct SinkBacklog {
+    pub(crate) pending_lanes: PendingLanes,
     /// How many readings have waited too long to be fresh.
     pub(crate) backlog: u64,
     /// When the first one arrived, in milliseconds since this boot.
@@ -50,7 +50,7 @@ pub(crate) struct Due {
 pub(crate) struct Marks {
     /// What is fresh begins here.
     pub(crate) live: u64,
-    /// No alarm before was owed when it was last looked.
+    /// No alarm before was pending when it was last looked.
     pub(crate) alarm: u64,
     /// Whether what it was offered last were copies.
     pub(crate) copies: bool,
@@ -73,7 +73,7 @@ pub(crate) enum Turn {
     Stored(Lane),
 }
 
-/// A part of the log: what is owed in `from..before` and stored so.
+/// A part of the log: what is pending in `from..before` and stored so.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scope {
     pub(crate) from: u64,
@@ -87,7 +87,7 @@ pub(crate) struct View<'a> {
     pub(crate) database: &'a Database,
     state: &'a LogState,
     pub(crate) policy: LanePolicy,
-    /// What the sink is not owed.
+    /// What is not pending for the sink.
     pub(crate) closed: IntervalSet,
     /// The number after the last one stored.
     pub(crate) end: u64,
@@ -95,7 +95,7 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// How the log looks to a sink now, its marks moved over what it is not owed; none for a sink that is
+    /// How the log looks to a sink now, its marks moved over what is not pending for it; none for a sink that is
     /// not configured.
     pub(crate) fn of(
         database: &'a Database,
@@ -152,7 +152,7 @@ impl<'a> View<'a> {
             if found && !fresh {
                 break;
             }
-            found |= head.lane != Lane::Backfill && self.owes(&head);
+            found |= head.lane != Lane::Backfill && self.has_pending(&head);
             if fresh || found {
                 from = head.first_seq;
             }
@@ -161,21 +161,22 @@ impl<'a> View<'a> {
     }
 
     /// What the sink would be given now.
-    pub(crate) fn due(&self) -> Result<Due, StorageError> {
-        let next = self.owed_from(1);
+    pub(crate) fn backlog(&self) -> Result<SinkBacklog, StorageError> {
+        let next = self.pending_from(1);
         let oldest_ms = self.database.holding(next)?.map(|head| self.state.on_this_boot(&head));
         if self.policy.order == Order::AsStored {
             let live = self.is_live(next)?;
-            let owed = Owed { alarm: false, live, backfill: next < self.end && !live };
-            let backlog = if live { 0 } else { self.count_owed(self.end) };
-            return Ok(Due { owed, backlog, oldest_ms });
+            let pending_lanes =
+                PendingLanes { alarm: false, live, backfill: next < self.end && !live };
+            let backlog = if live { 0 } else { self.count_pending(self.end) };
+            return Ok(SinkBacklog { pending_lanes, backlog, oldest_ms });
         }
-        let owed = Owed {
+        let pending_lanes = PendingLanes {
             alarm: self.holds(Lane::Alarm)?,
             live: self.holds(Lane::Live)?,
             backfill: self.holds(Lane::Backfill)?,
         };
-        Ok(Due { owed, backlog: self.count_owed(self.marks.live), oldest_ms })
+        Ok(SinkBacklog { pending_lanes, backlog: self.count_pending(self.marks.live), oldest_ms })
     }
 
     fn holds(&self, lane: Lane) -> Result<bool, StorageError> {
@@ -198,13 +199,13 @@ impl<'a> View<'a> {
         Ok(head.is_some_and(|head| self.state.is_within(&head, self.policy.live_window)))
     }
 
-    /// The first number from here on that the sink is owed, if the log goes so far.
-    pub(crate) fn owed_from(&self, from: u64) -> u64 {
+    /// The first number from here on that is pending for the sink, if the log goes so far.
+    pub(crate) fn pending_from(&self, from: u64) -> u64 {
         self.closed.first_gap(from.max(1)).min(self.end)
     }
 
-    /// How many readings before a number the sink is owed.
-    fn count_owed(&self, before: u64) -> u64 {
+    /// How many readings before a number are pending for the sink.
+    fn count_pending(&self, before: u64) -> u64 {
         let last = before.saturating_sub(1);
         last - self.closed.count_within(1, last)
     }
@@ -213,9 +214,9 @@ impl<'a> View<'a> {
         self.closed.intervals().len() >= INTERVALS_MAX
     }
 
-    /// Whether the sink is owed something of a segment.
-    fn owes(&self, head: &Head) -> bool {
-        self.owed_from(head.first_seq) <= head.last_seq()
+    /// Whether some of a segment is pending for the sink.
+    fn has_pending(&self, head: &Head) -> bool {
+        self.pending_from(head.first_seq) <= head.last_seq()
     }
 
     /// The parts of the log that a lane is, in the order in which they go.
@@ -259,10 +260,10 @@ impl<'a> View<'a> {
         turns
     }
 
-    /// The first number of a scope that is owed. What should be there and is not counts as there:
+    /// The first number of a scope that is pending. What should be there and is not counts as there:
     /// whoever reads it finds out.
     pub(crate) fn first_of(&self, scope: &Scope) -> Result<Option<u64>, StorageError> {
-        let mut next = self.owed_from(scope.from);
+        let mut next = self.pending_from(scope.from);
         while next < scope.before {
             let passed = match scope.stored {
                 Stored::Any => return Ok(Some(next)),
@@ -272,14 +273,14 @@ impl<'a> View<'a> {
                 },
                 Stored::Only(lane) => {
                     let Some(head) = self.head_of_lane(lane, next)? else { return Ok(None) };
-                    let first = self.owed_from(head.first_seq.max(next));
+                    let first = self.pending_from(head.first_seq.max(next));
                     if first <= head.last_seq() {
                         return Ok(Some(first).filter(|first| *first < scope.before));
                     }
                     head
                 }
             };
-            next = self.owed_from(passed.last_seq().max(next) + 1);
+            next = self.pending_from(passed.last_seq().max(next) + 1);
         }
         Ok(None)
     }

@@ -1,5 +1,5 @@
 //! The quarantine: readings that a sink will never take are copied out of their segments, kept aside
-//! within bounds, and offered again or dropped as a person wishes.
+//! within bounds, and offered again or dropped as a person commands.
 //!
 //! ```text
 //!             ┌──────────── Replay ◀───────────┐
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use outstation_codec::PublishedEvent;
 
-use super::news::News;
+use super::report::QuarantineReport;
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::model::interval_set::{IntervalSet, NONE};
 use crate::domain::model::quarantine::Quarantine;
@@ -46,7 +46,7 @@ pub(crate) struct Copies {
     staged: Vec<Change>,
     /// Whether any of it keeps something.
     keeps: bool,
-    news: News,
+    report: QuarantineReport,
 }
 
 impl Copies {
@@ -54,7 +54,7 @@ impl Copies {
         self.staged.clone()
     }
 
-    pub(crate) fn is_settled(&self) -> bool {
+    pub(crate) fn is_committed(&self) -> bool {
         self.staged.is_empty()
     }
 
@@ -134,7 +134,7 @@ impl Copies {
         let (first, last) = (segment.first_seq, segment.last_seq());
         let gone = state.aggregates().quarantine(sink).discarded.within(first, last);
         let reason = String::from(refused.reason.clone());
-        self.news.refused(sink, first, last, &reason);
+        self.report.refused(sink, first, last, &reason);
         let event = PublishedEvent::Refused { first, last, reason: reason.clone() };
         state.record(Stream::quarantine(sink), event);
         state.record(Stream::delivery(sink), Event::Acknowledged { first, last });
@@ -159,7 +159,7 @@ impl Copies {
         why: Why,
     ) {
         self.take_away(state, sink, first, last);
-        self.news.discarded(sink, first, last, why);
+        self.report.discarded(sink, first, last, why);
     }
 
     fn take_away(&mut self, state: &mut LogState, sink: &str, first: u64, last: u64) {
@@ -194,7 +194,7 @@ impl Copies {
         count(&held)
     }
 
-    /// Drops what is kept of these readings, as a person wishes. Returns how many they are.
+    /// Drops what is kept of these readings, as a person commands. Returns how many they are.
     pub(crate) fn drop_kept(
         &mut self,
         state: &mut LogState,
@@ -240,7 +240,7 @@ impl Copies {
 
     /// The copies are written as they were staged.
     pub(crate) fn committed(&mut self, database: &Database, now: Duration) {
-        if self.is_settled() {
+        if self.is_committed() {
             return;
         }
         self.staged.clear();
@@ -254,14 +254,14 @@ impl Copies {
 
     /// Says what happened, unless something was said just now or is not durable yet.
     pub(crate) fn report_in_time(&mut self, now: Duration) {
-        if self.is_settled() {
-            self.news.tell_in_time(now);
+        if self.is_committed() {
+            self.report.emit_in_time(now);
         }
     }
 
     /// Says what happened and was not said yet.
     pub(crate) fn report(&mut self) {
-        self.news.tell();
+        self.report.emit();
     }
 }
 

@@ -1,13 +1,13 @@
 //! What becomes of the readings that a sink refuses.
 //!
 //! ```text
-//!  refused ▶ Copies ─staged─▶ the next commit     news: said in sums
+//!  refused ▶ Copies ─staged─▶ the next commit     report: summed up
 //!               ▲
 //!  a person ▶ Orders, part by part                replays: offered again from the copies
 //! ```
 
 pub mod declined;
 pub(super) mod kept;
-pub(super) mod news;
 pub(super) mod orders;
 pub(super) mod replays;
+pub(super) mod report;

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::declined::Declined;
 use super::kept::Copies;
-use crate::domain::model::quarantine::{Done, Order, Wish};
+use crate::domain::model::quarantine::{Done, Order, QuarantineCommand};
 use crate::event_log::state::log_state::LogState;
 
 /// Readings of one part. Each may be an event and a row, and moves the rest of the sets; but with each
@@ -23,7 +23,7 @@ pub(crate) type Asker = oneshot::Sender<Result<Vec<Done>, Declined>>;
 /// An order, and how far it was carried out.
 #[derive(Debug)]
 pub(crate) struct Underway {
-    wish: Wish,
+    command: QuarantineCommand,
     /// By sink: what is still to do.
     left: VecDeque<(String, VecDeque<(u64, u64)>)>,
     done: Vec<Done>,
@@ -71,9 +71,9 @@ impl Underway {
         let mut room = PART_READINGS;
         while let Some((sink, first, last)) = (room > 0).then(|| self.next(room)).flatten() {
             room -= last - first + 1;
-            let readings = match self.wish {
-                Wish::Replay => copies.replay(state, &sink, first, last),
-                Wish::Drop => copies.drop_kept(state, &sink, first, last),
+            let readings = match self.command {
+                QuarantineCommand::Replay => copies.replay(state, &sink, first, last),
+                QuarantineCommand::Drop => copies.drop_kept(state, &sink, first, last),
             };
             self.count(sink, readings);
         }
@@ -142,14 +142,14 @@ impl Orders {
 pub(crate) fn select(state: &LogState, order: &Order) -> Result<Underway, Declined> {
     let (mut left, mut nobody) = (VecDeque::new(), None);
     for (sink, quarantine) in &state.aggregates().quarantines {
-        let ranges = match order.wish {
-            Wish::Replay => order.selects(sink, &quarantine.held),
-            Wish::Drop => order.selects(sink, &quarantine.kept()),
+        let ranges = match order.command {
+            QuarantineCommand::Replay => order.selects(sink, &quarantine.held),
+            QuarantineCommand::Drop => order.selects(sink, &quarantine.kept()),
         };
         if ranges.is_empty() {
             continue;
         }
-        if order.wish == Wish::Replay && state.config().rules(sink).is_none() {
+        if order.command == QuarantineCommand::Replay && state.config().rules(sink).is_none() {
             nobody.get_or_insert(sink);
         } else {
             left.push_back((sink.clone(), VecDeque::from(ranges)));
@@ -157,7 +157,7 @@ pub(crate) fn select(state: &LogState, order: &Order) -> Result<Underway, Declin
     }
     match nobody {
         _ if !left.is_empty() => {
-            Ok(Underway { wish: order.wish, left, done: Vec::new(), asker: None })
+            Ok(Underway { command: order.command, left, done: Vec::new(), asker: None })
         }
         Some(sink) => Err(Declined::NoSuchSink(sink.clone())),
         None => Err(Declined::NothingSuch),

@@ -20,10 +20,10 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::io;
 use std::path::Path;
 
-use super::carved::{Carved, Found, Place, Rank, Row};
 use super::frames::Source;
 use super::images::{Image, Images};
-use super::sight::{Effort, Sighting, each_row, sight};
+use super::row_decoding::{DecodedRow, FoundSegment, Rank, RankedRow, RowLocation};
+use super::row_scan::{FoundRow, ScanDepth, each_row, row_at};
 use crate::domain::model::event::Stream;
 use crate::event_log::store::commit::NewSegment;
 use crate::event_log::store::rows::{EventRow, MetaRow, QuarantineRow, SnapshotRow};
@@ -52,25 +52,25 @@ pub(crate) fn carve(database: &Path, wal: &Path) -> io::Result<Carving> {
 
 impl Carving {
     /// The best there is of the one row.
-    pub(crate) fn meta(&self) -> Option<&Carved<MetaRow>> {
+    pub(crate) fn meta(&self) -> Option<&RankedRow<MetaRow>> {
         self.finds.metas.values().min_by_key(|meta| meta.rank)
     }
 
     /// The highest version of each stream.
-    pub(crate) fn snapshots(&self) -> &BTreeMap<Stream, Carved<SnapshotRow>> {
+    pub(crate) fn snapshots(&self) -> &BTreeMap<Stream, RankedRow<SnapshotRow>> {
         &self.finds.snapshots
     }
 
     /// Every event that was found, once, by stream and version; of several that claim the same
     /// place in their stream, the most credible first.
-    pub(crate) fn events(&self) -> impl Iterator<Item = Carved<EventRow>> + '_ {
+    pub(crate) fn events(&self) -> impl Iterator<Item = RankedRow<EventRow>> + '_ {
         self.finds.events.values().flat_map(|events| {
             let places =
                 events.iter().map(|((version, _), (rank, place))| (*version, *rank, *place));
-            let mut places: Vec<(u64, Rank, Place)> = places.collect();
+            let mut places: Vec<(u64, Rank, RowLocation)> = places.collect();
             places.sort_by_key(|(version, rank, _)| (*version, *rank));
             places.into_iter().filter_map(|(_, rank, place)| match self.row(place)? {
-                Row::Event(row) => Some(Carved { row, rank }),
+                DecodedRow::Event(row) => Some(RankedRow { row, rank }),
                 _ => None,
             })
         })
@@ -78,12 +78,12 @@ impl Carving {
 
     /// Every copy in quarantine that was found, once, by sink and first number, the most credible
     /// first. Those that overlap contradict each other.
-    pub(crate) fn quarantined(&self) -> impl Iterator<Item = Carved<QuarantineRow>> + '_ {
+    pub(crate) fn quarantined(&self) -> impl Iterator<Item = RankedRow<QuarantineRow>> + '_ {
         self.finds.copies.values().flat_map(|copies| {
-            let mut places: Vec<(Rank, Place)> = copies.values().copied().collect();
+            let mut places: Vec<(Rank, RowLocation)> = copies.values().copied().collect();
             places.sort_by_key(|(rank, _)| *rank);
             places.into_iter().filter_map(|(rank, place)| match self.row(place)? {
-                Row::Quarantined(row) => Some(Carved { row, rank }),
+                DecodedRow::Quarantined(row) => Some(RankedRow { row, rank }),
                 _ => None,
             })
         })
@@ -102,32 +102,32 @@ impl Carving {
     }
 
     /// The whole of a segment that was found.
-    pub(crate) fn segment(&self, found: &Found) -> Option<NewSegment> {
+    pub(crate) fn segment(&self, found: &FoundSegment) -> Option<NewSegment> {
         match self.row(found.place)? {
-            Row::Segment(segment) => Some(segment),
+            DecodedRow::Segment(segment) => Some(segment),
             _ => None,
         }
     }
 
-    fn row(&self, place: Place) -> Option<Row> {
+    fn row(&self, place: RowLocation) -> Option<DecodedRow> {
         let mut page = Vec::new();
         self.images.read(place.image, &mut page);
-        sight(&self.images, &page, place).map(|sighting| sighting.row)
+        row_at(&self.images, &page, place).map(|found_row| found_row.row)
     }
 }
 
 /// The events of a stream, by version and checksum.
-type Events = BTreeMap<(u64, u32), (Rank, Place)>;
+type Events = BTreeMap<(u64, u32), (Rank, RowLocation)>;
 
 /// The copies of one sink that begin with one number, by checksum.
-type Copies = BTreeMap<u32, (Rank, Place)>;
+type Copies = BTreeMap<u32, (Rank, RowLocation)>;
 
 /// What one look at every image gives.
 #[derive(Debug)]
 struct Finds {
     /// The best row of each source: were they different logs, it would show here.
-    metas: BTreeMap<Source, Carved<MetaRow>>,
-    snapshots: BTreeMap<Stream, Carved<SnapshotRow>>,
+    metas: BTreeMap<Source, RankedRow<MetaRow>>,
+    snapshots: BTreeMap<Stream, RankedRow<SnapshotRow>>,
     events: BTreeMap<Stream, Events>,
     /// By sink and first number.
     copies: BTreeMap<(String, u64), Copies>,
@@ -149,15 +149,15 @@ impl Finds {
             leaves: Vec::new(),
             settled: Bits::new(images.end()),
         };
-        for effort in [Effort::Named, Effort::All] {
+        for depth in [ScanDepth::Named, ScanDepth::All] {
             for image in 0..images.end() {
                 if finds.settled.has(image) {
                     continue;
                 }
                 let Some(source) = images.source(image) else { continue };
                 let mut first_seq = None;
-                let is_sound = each_row(images, image, effort, &mut |sighting| {
-                    let found = finds.note(source, sighting);
+                let is_sound = each_row(images, image, depth, &mut |found_row| {
+                    let found = finds.note(source, found_row);
                     first_seq = first_seq.into_iter().chain(found).min();
                 });
                 finds.leaves.extend(first_seq.map(|first| Leaf::new(first, image)));
@@ -172,29 +172,30 @@ impl Finds {
     }
 
     /// Keeps a row, or of a segment its number.
-    fn note(&mut self, source: Source, sighting: Sighting) -> Option<u64> {
-        let Sighting { row, place, overflow, .. } = sighting;
+    fn note(&mut self, source: Source, found_row: FoundRow) -> Option<u64> {
+        let FoundRow { row, place, overflow, .. } = found_row;
         let rank = Rank::new(source, place.image);
         overflow.into_iter().for_each(|image| self.settled.set(image));
         match row {
-            Row::Meta(row) => {
-                let new = Carved { row, rank };
+            DecodedRow::Meta(row) => {
+                let new = RankedRow { row, rank };
                 let best = self.metas.entry(source).or_insert_with(|| new.clone());
                 if new.rank < best.rank {
                     *best = new;
                 }
             }
-            Row::Snapshot(row) => {
-                let credit =
-                    |snapshot: &Carved<SnapshotRow>| (snapshot.row.version, Reverse(snapshot.rank));
+            DecodedRow::Snapshot(row) => {
+                let credit = |snapshot: &RankedRow<SnapshotRow>| {
+                    (snapshot.row.version, Reverse(snapshot.rank))
+                };
                 let stream = row.stream.clone();
-                let new = Carved { row, rank };
+                let new = RankedRow { row, rank };
                 let best = self.snapshots.entry(stream).or_insert_with(|| new.clone());
                 if credit(&new) > credit(best) {
                     *best = new;
                 }
             }
-            Row::Event(row) => {
+            DecodedRow::Event(row) => {
                 let key = (row.version, row.checksum());
                 let events = self.events.entry(row.stream).or_default();
                 let best = events.entry(key).or_insert((rank, place));
@@ -202,7 +203,7 @@ impl Finds {
                     *best = (rank, place);
                 }
             }
-            Row::Quarantined(row) => {
+            DecodedRow::Quarantined(row) => {
                 let (checksum, first_seq) = (row.checksum(), row.segment.first_seq);
                 let copies = self.copies.entry((row.sink, first_seq)).or_default();
                 let best = copies.entry(checksum).or_insert((rank, place));
@@ -210,7 +211,7 @@ impl Finds {
                     *best = (rank, place);
                 }
             }
-            Row::Segment(new) => return Some(new.segment.first_seq),
+            DecodedRow::Segment(new) => return Some(new.segment.first_seq),
         }
         None
     }
@@ -233,7 +234,7 @@ pub(crate) struct Segments<'a> {
     next: usize,
     /// Leaves to be opened once more, for segments that there was no room to remember.
     again: BinaryHeap<Reverse<Leaf>>,
-    waiting: BTreeMap<Key, Found>,
+    waiting: BTreeMap<Key, FoundSegment>,
     last: Option<Key>,
 }
 
@@ -241,9 +242,9 @@ pub(crate) struct Segments<'a> {
 type Key = (u64, Reverse<u32>, u32);
 
 impl Iterator for Segments<'_> {
-    type Item = Found;
+    type Item = FoundSegment;
 
-    fn next(&mut self) -> Option<Found> {
+    fn next(&mut self) -> Option<FoundSegment> {
         while let Some(leaf) = self.due() {
             self.open(leaf.image);
         }
@@ -270,11 +271,11 @@ impl Segments<'_> {
     fn open(&mut self, image: Image) {
         let Carving { images, finds } = self.carving;
         let Some(source) = images.source(image) else { return };
-        let effort = if finds.settled.has(image) { Effort::Named } else { Effort::All };
-        each_row(images, image, effort, &mut |sighting| {
-            let Row::Segment(new) = &sighting.row else { return };
+        let depth = if finds.settled.has(image) { ScanDepth::Named } else { ScanDepth::All };
+        each_row(images, image, depth, &mut |found_row| {
+            let DecodedRow::Segment(new) = &found_row.row else { return };
             let rank = Rank::new(source, image);
-            let found = Found::new(new, rank, sighting.place);
+            let found = FoundSegment::new(new, rank, found_row.place);
             let key = (found.first_seq, Reverse(found.count), found.crc);
             if self.last.is_some_and(|last| key <= last) {
                 return;

@@ -3,7 +3,7 @@
 //! ```text
 //!  opening ─damaged▶ salvage ─▶ rescue: the quarantine
 //!                       └──────▶ reconstruct: aggregates, events, segments
-//!                                  └─▶ carve ─▶ carved rows ─▶ images, frames, pages: bytes
+//!                                  └─▶ carve ─▶ decoded rows ─▶ images, frames, pages: bytes
 //! ```
 
 // What the daemon does with what it finds.
@@ -12,14 +12,14 @@ pub(super) mod rescue;
 pub(super) mod salvage;
 
 // What a person asks of a damaged log.
-pub mod remains;
+pub mod damaged_log;
 
 // Reading what SQLite cannot open any more, from rows down to bytes.
 pub(super) mod reconstruct;
 
 mod carve;
-mod carved;
 mod frames;
 mod images;
 mod pages;
-mod sight;
+mod row_decoding;
+mod row_scan;

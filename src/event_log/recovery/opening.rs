@@ -37,7 +37,7 @@ pub(crate) struct Opened {
     pub(crate) aggregates: Aggregates,
     pub(crate) next_seq: u64,
     /// What opening it found out, to be recorded.
-    pub(crate) news: Vec<(Stream, Event)>,
+    pub(crate) events: Vec<(Stream, Event)>,
     /// What is there of the quarantine.
     pub(crate) copied: Copied,
 }
@@ -67,7 +67,7 @@ pub(crate) fn salvage(
     let published = lost.into_iter().take(RANGES_PUBLISHED).map(|(first, last)| {
         (Stream::ledger(), PublishedEvent::Lost { loss: Loss::Damaged, first, last }.into())
     });
-    opened.news.extend(published);
+    opened.events.extend(published);
     Ok(opened)
 }
 
@@ -110,7 +110,7 @@ fn as_it_is(files: &Files, boot_id: &str) -> Result<Opened> {
     // Never reuse a number that was given out, whatever became of its row.
     let next_seq = database.next_seq()?.max(aggregates.last_accounted() + 1);
     let copied = database.copied()?;
-    let mut opened = Opened { database, aggregates, next_seq, news: Vec::new(), copied };
+    let mut opened = Opened { database, aggregates, next_seq, events: Vec::new(), copied };
     if let Some(reason) = opened.break_of_continuity(files, torn, boot_id)? {
         opened.begin_epoch(reason, files)?;
     }
@@ -173,7 +173,8 @@ impl Opened {
         let epoch = new_epoch();
         self.database.identify(epoch, files.identity()?)?;
         let from = self.database.oldest_seq()?.min(self.next_seq);
-        self.news.push((Stream::log(), PublishedEvent::EpochBegan { epoch, from, reason }.into()));
+        self.events
+            .push((Stream::log(), PublishedEvent::EpochBegan { epoch, from, reason }.into()));
         LogBegan { path: self.database.path(), epoch, reason: reason.name() }.report();
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use outstation_codec::{Channel, Sensor, StoredSegment};
 
 use super::carve::Carving;
-use super::carved::Found;
+use super::row_decoding::FoundSegment;
 use crate::domain::model::event::Stream;
 use crate::event_log::state::aggregates::Aggregates;
 use crate::event_log::store::rows::{EventRow, History};
@@ -17,11 +17,11 @@ pub(crate) const UNKNOWN_PORT: &str = "salvaged";
 /// The events that were found, once per place in their stream: the most credible comes first.
 pub(crate) fn events(carving: &Carving) -> impl Iterator<Item = EventRow> + '_ {
     let mut last = None;
-    let once = carving.events().filter(move |carved| {
-        let place = Some((carved.row.stream.clone(), carved.row.version));
+    let once = carving.events().filter(move |ranked| {
+        let place = Some((ranked.row.stream.clone(), ranked.row.version));
         std::mem::replace(&mut last, place.clone()) != place
     });
-    once.map(|carved| carved.row)
+    once.map(|ranked| ranked.row)
 }
 
 /// What was kept for people, and the events that may still be pending for a sink.
@@ -42,7 +42,7 @@ pub(crate) fn replay(carving: &Carving) -> Aggregates {
         streams.entry(row.stream.clone()).or_default().push(row);
     }
     for (stream, mut events) in streams {
-        let snapshot = carving.snapshots().get(&stream).map(|carved| carved.row.clone());
+        let snapshot = carving.snapshots().get(&stream).map(|ranked| ranked.row.clone());
         let last = events.last().map_or(0, |row| row.version);
         let mut version = snapshot.as_ref().map_or(0, |row| row.version);
         events.retain(|row| row.version > version);
@@ -71,7 +71,7 @@ pub(crate) fn replay(carving: &Carving) -> Aggregates {
 /// those they were made of: the longest that begins first is taken. But what is certain to have been
 /// committed goes before what may be of a commit that a power cut ended, whose numbers were given out
 /// again.
-pub(crate) fn segments(carving: &Carving) -> impl Iterator<Item = Found> + '_ {
+pub(crate) fn segments(carving: &Carving) -> impl Iterator<Item = FoundSegment> + '_ {
     let mut found = carving.segments().filter(|found| found.count > 0).peekable();
     std::iter::from_fn(move || {
         let mut best = found.next()?;

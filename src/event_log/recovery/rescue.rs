@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::carve::Carving;
-use super::carved::Carved;
 use super::reconstruct::introduce;
+use super::row_decoding::RankedRow;
 use outstation_codec::PublishedEvent;
 
 use crate::domain::model::event::Stream;
@@ -28,7 +28,7 @@ pub(crate) fn rescue_quarantine(
     carving: &Carving,
     aggregates: &mut Aggregates,
 ) -> Result<()> {
-    let mut found = BTreeMap::<String, Vec<Carved<QuarantineRow>>>::new();
+    let mut found = BTreeMap::<String, Vec<RankedRow<QuarantineRow>>>::new();
     for copy in carving.quarantined() {
         found.entry(copy.row.sink.clone()).or_default().push(copy);
     }
@@ -38,7 +38,7 @@ pub(crate) fn rescue_quarantine(
         let known = aggregates.quarantines.get(sink).cloned();
         let mut rescued = IntervalSet::default();
         let mut commit = Commit::default();
-        for Carved { row, .. } in copies.iter() {
+        for RankedRow { row, .. } in copies.iter() {
             let (first, last) = (row.segment.first_seq, row.segment.last_seq());
             for (first, last) in rescued.missing(first, last) {
                 for (first, last, replayed) in wanted(row, known.as_ref(), first, last) {

@@ -124,7 +124,7 @@ fn write(path: &Path, carving: &Carving, sinks: &[String]) -> Result<Outcome> {
     Ok(outcome)
 }
 
-/// Copies every sound segment that some sink is still owed. Returns the numbers it copied.
+/// Copies every sound segment that is still pending for some sink. Returns the numbers it copied.
 fn copy_segments(
     database: &mut Database,
     carving: &Carving,
@@ -135,8 +135,8 @@ fn copy_segments(
     let mut kept = IntervalSet::default();
     let mut commit = Commit::default();
     for found in segments(carving) {
-        let owed = aggregates.books.owed(&delivered, found.first_seq, found.last_seq());
-        if owed.is_empty() {
+        let pending = aggregates.books.pending(&delivered, found.first_seq, found.last_seq());
+        if pending.is_empty() {
             continue;
         }
         let Some(new) = carving.segment(&found) else { continue };
@@ -162,7 +162,7 @@ fn balance(aggregates: &mut Aggregates, kept: &IntervalSet, sinks: &[String]) ->
         let intake = Intake { frames: found, accepted: found, ..Intake::default() };
         aggregates.note(Stream::ledger(), Event::TookIn { port: UNKNOWN_PORT.into(), intake });
     }
-    // A sink whose state is lost is owed what is left. What left the log before had been delivered
+    // A sink whose state is lost gets what is left. What left the log before had been delivered
     // to it, or was counted.
     let oldest = kept.intervals().first().map_or(head + 1, |(first, _)| *first);
     for sink in sinks {
@@ -171,8 +171,8 @@ fn balance(aggregates: &mut Aggregates, kept: &IntervalSet, sinks: &[String]) ->
         }
     }
     let delivered = aggregates.delivered_to_all(sinks);
-    let owed = aggregates.books.owed(&delivered, 1, head);
-    let gone = owed.into_iter().flat_map(|(first, last)| kept.missing(first, last));
+    let pending = aggregates.books.pending(&delivered, 1, head);
+    let gone = pending.into_iter().flat_map(|(first, last)| kept.missing(first, last));
     let lost_ranges: Vec<(u64, u64)> = gone.collect();
     for (first, last) in &lost_ranges {
         let event = PublishedEvent::Lost { loss: Loss::Damaged, first: *first, last: *last };

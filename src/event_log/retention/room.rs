@@ -193,11 +193,11 @@ fn last_whole_before(database: &Database, end: u64) -> Result<Option<Head>, Stor
     database.head_before(last.first_seq)
 }
 
-/// These numbers leave the log. The best-effort sinks that are still owed some of them do without.
+/// These numbers leave the log. The best-effort sinks for which some of them are pending do without.
 fn leave_behind(state: &mut LogState, first: u64, last: u64) {
     for sink in state.config().left_behind() {
         let settled = state.aggregates().settled(&sink);
-        for (first, last) in state.aggregates().books.owed(&settled, first, last) {
+        for (first, last) in state.aggregates().books.pending(&settled, first, last) {
             // One that goes on without pause was said when it began.
             if !state.aggregates().quarantine(&sink).skipped.contains(first - 1) {
                 ReadingsSkipped { sink: &sink, first, last }.report();
@@ -210,8 +210,8 @@ fn leave_behind(state: &mut LogState, first: u64, last: u64) {
 /// Records and reports what evicting a run of segments loses, given its oldest and its newest.
 fn record_eviction(state: &mut LogState, lane: Lane, oldest: Head, newest: Head) {
     let (first, last) = (oldest.first_seq, newest.last_seq());
-    let owed = state.aggregates().books.owed(&state.settled_by_waited_for(), first, last);
-    let count = owed.iter().map(|(first, last)| last - first + 1).sum();
+    let pending = state.aggregates().books.pending(&state.settled_by_waited_for(), first, last);
+    let count = pending.iter().map(|(first, last)| last - first + 1).sum();
     if count == 0 {
         leave_behind(state, first, last);
         return;

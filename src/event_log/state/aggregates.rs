@@ -14,7 +14,7 @@ use crate::domain::model::generation::Generation;
 use crate::domain::model::interval_set::{Delivery, IntervalSet, NONE};
 use crate::domain::model::ledger::Books;
 use crate::domain::model::quarantine::{NOTHING, Quarantine};
-use crate::domain::model::reading_class::Standing;
+use crate::domain::model::reading_class::SinkState;
 use crate::domain::model::sensors::Registry;
 use crate::domain::policy::breaker::SavedBreaker;
 use crate::domain::policy::budget::Spent;
@@ -219,15 +219,15 @@ impl Aggregates {
     }
 
     /// How a sink stands with the readings.
-    pub(crate) fn standing(&self, sink: &str) -> Standing<'_> {
+    pub(crate) fn sink_state(&self, sink: &str) -> SinkState<'_> {
         let readings = self.deliveries.get(sink).map(|delivery| &delivery.readings);
         let quarantine = self.quarantine(sink);
-        Standing { readings: readings.unwrap_or(&NONE), quarantine }
+        SinkState { readings: readings.unwrap_or(&NONE), quarantine }
     }
 
     /// How each of these sinks does.
-    pub(crate) fn standings(&self, sinks: &[String]) -> Vec<Standing<'_>> {
-        sinks.iter().map(|sink| self.standing(sink)).collect()
+    pub(crate) fn sink_states(&self, sinks: &[String]) -> Vec<SinkState<'_>> {
+        sinks.iter().map(|sink| self.sink_state(sink)).collect()
     }
 
     /// What a sink has; nothing, if it was never heard of.
@@ -259,16 +259,16 @@ impl Aggregates {
         sets.fold(first, |all, set| all.intersection(&set))
     }
 
-    /// What a sink is not owed: it needs it no more, or it is lost.
+    /// What is not pending for a sink: it needs it no more, or it is lost.
     pub(crate) fn closed(&self, sink: &str) -> IntervalSet {
         self.settled(sink).union(&self.books.evicted).union(&self.books.damaged)
     }
 
     /// What a sink has and lacks of the readings up to this one; no word of lanes and events.
     pub(crate) fn progress(&self, sink: &str, head: u64) -> Progress {
-        let standing = self.standing(sink);
-        let classes = self.books.classes(&[standing]);
-        let Quarantine { skipped, forgotten, .. } = standing.quarantine;
+        let state = self.sink_state(sink);
+        let classes = self.books.classes(&[state]);
+        let Quarantine { skipped, forgotten, .. } = state.quarantine;
         let (delivered, refused) = (classes.delivered.count(), classes.refused.count());
         let (evicted, damaged) = (classes.evicted.count(), classes.damaged.count());
         let quarantined = classes.quarantined.count();
@@ -326,14 +326,14 @@ impl Aggregates {
 
     /// Whether there is something for a commit, which takes all staged events, or all but those about
     /// delivery, because those can wait.
-    pub(crate) fn is_due(&self, delivery: bool) -> bool {
+    pub(crate) fn has_staged(&self, delivery: bool) -> bool {
         self.staged.iter().any(|staged| delivery || !staged.is_about_delivery())
     }
 
-    /// What a commit writes of them: the events, and the snapshots that are due with them, each as of
+    /// What a commit writes of them: the events, and the snapshots that belong with them, each as of
     /// its stream's version. A snapshot smaller than the events it stands for is written instead of
     /// them: it stays in its page, while appended rows touch several.
-    pub(crate) fn due(
+    pub(crate) fn to_commit(
         &self,
         delivery: bool,
     ) -> Result<(Vec<Versioned>, Vec<SnapshotRow>), StorageError> {

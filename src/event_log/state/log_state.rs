@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::model::interval_set::IntervalSet;
 use crate::domain::model::ledger::Ledger;
-use crate::domain::model::reading_class::Standing;
+use crate::domain::model::reading_class::SinkState;
 use crate::event_log::settings::LogConfig;
 use crate::event_log::store::queries::Head;
 
@@ -74,10 +74,10 @@ impl LogState {
         self.aggregates.record(stream, event, self.clock.since_boot_ms());
     }
 
-    /// What was staged is durable, events about delivery only if `settled`, and so many readings with it.
-    pub(crate) fn committed(&mut self, readings: usize, settled: bool) {
+    /// What was staged is durable, events about delivery only if `with_delivery`, and so many readings with it.
+    pub(crate) fn committed(&mut self, readings: usize, with_delivery: bool) {
         self.next_seq += readings as u64;
-        self.aggregates.committed(settled);
+        self.aggregates.committed(with_delivery);
         self.committed_position = self.aggregates.position();
         self.stored_bytes = self.aggregates.books.bytes();
     }
@@ -177,14 +177,14 @@ impl LogState {
         boot.and_then(|boot| boot.anchor).is_some_and(|anchor| anchor.set)
     }
 
-    /// A sink configured for the first time, or again after others had their readings trimmed, is owed
+    /// A sink configured for the first time, or again after others had their readings trimmed, gets
     /// what is still in the log, which begins at `oldest`. Returns whether there is such a sink.
     pub(crate) fn welcome_sinks(&mut self, oldest: u64) -> bool {
         let from = oldest.min(self.next_seq);
         let mut welcomed = false;
         for sink in self.config.names() {
             let has = self.aggregates.settled(&sink);
-            if self.aggregates.books.first_owed(&has, 1) < from {
+            if self.aggregates.books.first_pending(&has, 1) < from {
                 self.record(Stream::delivery(&sink), Event::SinkAdded { from });
                 welcomed = true;
             }
@@ -197,14 +197,14 @@ impl LogState {
         self.aggregates.settled_by_all(&self.config.waited_for())
     }
 
-    /// The first number that some sink which is waited for is still owed.
+    /// The first number that is still pending for some sink which is waited for.
     pub(crate) fn first_needed(&self) -> u64 {
-        self.aggregates.books.first_owed(&self.settled_by_waited_for(), 1)
+        self.aggregates.books.first_pending(&self.settled_by_waited_for(), 1)
     }
 
     /// How the sinks stand that each reading has to reach.
-    pub(crate) fn counting(&self) -> Vec<Standing<'_>> {
-        self.aggregates.standings(&self.config.waited_for())
+    pub(crate) fn counting(&self) -> Vec<SinkState<'_>> {
+        self.aggregates.sink_states(&self.config.waited_for())
     }
 
     /// The whole account, with so many readings that are not committed yet.

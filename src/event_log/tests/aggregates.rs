@@ -22,14 +22,14 @@ async fn aggregates_from_zero_from_snapshots_and_in_memory_are_the_same() {
         recorded.push((stream.clone(), event.clone()));
         live.record(stream, event, at_ms);
         if rng.u8(..4) == 0 {
-            let (events, snapshots) = live.due(true).expect("encodes");
+            let (events, snapshots) = live.to_commit(true).expect("encodes");
             let commit =
                 crate::event_log::store::commit::Commit { events, snapshots, ..Default::default() };
             database.commit(&commit).expect("stored");
             live.committed(true);
         }
     }
-    let (events, snapshots) = live.due(true).expect("encodes");
+    let (events, snapshots) = live.to_commit(true).expect("encodes");
     let commit =
         crate::event_log::store::commit::Commit { events, snapshots, ..Default::default() };
     database.commit(&commit).expect("stored");

@@ -106,7 +106,7 @@ async fn numbers_go_on_after_everything_was_delivered_and_trimmed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_sink_keeps_its_own_progress_and_a_new_one_is_owed_what_is_left() {
+async fn each_sink_keeps_its_own_progress_and_a_new_one_gets_what_is_left() {
     let folder = folder();
     let rig = Rig::start(folder.path(), &["a"]);
     rig.store_thirty().await;
@@ -213,7 +213,7 @@ async fn rows_that_lie_vanish_or_do_not_decode_are_written_off_and_block_nothing
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sink_that_was_away_is_owed_what_is_left_and_nothing_twice() {
+async fn a_sink_that_was_away_gets_what_is_left_and_nothing_twice() {
     let folder = folder();
     let rig = Rig::start(folder.path(), &["a", "b"]);
     rig.store_thirty().await;
@@ -235,8 +235,8 @@ async fn a_sink_that_was_away_is_owed_what_is_left_and_nothing_twice() {
 async fn setting_the_clock_dates_what_was_read_before_it_was_set() {
     let folder = folder();
     let clock = Clock::simulated("boot", 5_000); // January 1970
-    let rounds = crate::supervisor::pulse::Rounds::default();
-    let rig = Rig::watched(folder.path(), clock.clone(), &rounds);
+    let liveness = crate::supervisor::heartbeat::Liveness::default();
+    let rig = Rig::watched(folder.path(), clock.clone(), &liveness);
     let dates = async || {
         let batch = rig.handle.reader("a").next(ALL).await.expect("open").expect("pending");
         let mut dates = Vec::new();
@@ -247,8 +247,8 @@ async fn setting_the_clock_dates_what_was_read_before_it_was_set() {
     rig.stored(2).await;
     assert_eq!(dates().await, [(5_000, false), (5_001, false)]);
     clock.step_wall(NOW - 5_000);
-    rounds.call();
-    // The round and the question are answered in any order, so the answer is asked for again.
+    liveness.check();
+    // The check and the question are answered in any order, so the answer is asked for again.
     while dates().await[0].0 == 5_000 {
         tokio::task::yield_now().await;
     }
@@ -295,7 +295,7 @@ async fn bytes_count_as_stored_with_the_commit_and_not_before() {
     let rig = Rig::start(folder.path(), &[]);
     let mut append = Append { port: "p".into(), ..Append::default() };
     (append.intake.bytes, append.intake.padding_bytes) = (7, 7);
-    rig.handle.appender().place().await.expect("open").send(append);
+    rig.handle.appender().permit().await.expect("open").send(append);
     rig.append(1).await;
     tokio::time::sleep(SECOND / 2).await;
     assert_eq!(rig.handle.status().borrow().stored_bytes.get("p"), None);

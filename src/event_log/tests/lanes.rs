@@ -39,7 +39,7 @@ impl Rig {
         }
         append.intake.accepted = (append.readings.len() + append.alarms.len()) as u64;
         append.intake.frames = append.intake.accepted;
-        self.handle.appender().place().await.expect("open").send(append);
+        self.handle.appender().permit().await.expect("open").send(append);
     }
 
     /// So many commits of ten readings, a second each.
@@ -82,9 +82,9 @@ async fn after_an_outage_the_freshest_goes_first_and_the_rest_is_backlog_in_orde
     let Some((Lane::Live, ranges)) = rig.take("a", LANES).await else { panic!("fresh first") };
     let [(first, 1000)] = ranges[..] else { panic!("{ranges:?}") };
     assert!((930..=960).contains(&first), "about half the window of ten seconds: {first}");
-    let owed = rig.progress("a");
-    assert_eq!((owed.pending, owed.backlog), (first - 1, first - 1));
-    assert_eq!(owed.owed, Owed { backfill: true, ..Owed::default() });
+    let progress = rig.progress("a");
+    assert_eq!((progress.pending, progress.backlog), (first - 1, first - 1));
+    assert_eq!(progress.pending_lanes, PendingLanes { backfill: true, ..PendingLanes::default() });
     // What comes meanwhile overtakes the backlog, batch by batch.
     rig.commits(Lane::Live, 1).await;
     assert_eq!(rig.take("a", LANES).await, Some((Lane::Live, vec![(1001, 1010)])));
@@ -152,13 +152,13 @@ async fn an_alarm_overtakes_everything_and_is_not_offered_twice() {
     rig.commits(Lane::Live, 20).await;
     rig.append_alarmed(0..5, 1).await;
     rig.stored(205).await;
-    assert!(rig.progress("a").owed.alarm);
+    assert!(rig.progress("a").pending_lanes.alarm);
     assert_eq!(rig.ask("a", &[Lane::Alarm]).await, Some((Lane::Alarm, vec![(205, 205)])));
     let events = rig.handle.reader("a").next(Ask { lanes: &[Lane::Alarm], ..ALL }).await;
     assert_eq!(events.expect("open").map(|batch| batch.events), Some(vec![]), "nothing with it");
     assert_eq!(rig.take("a", LANES).await, Some((Lane::Alarm, vec![(205, 205)])));
     assert_eq!(rig.ask("a", &[Lane::Alarm]).await, None);
-    assert!(!rig.progress("a").owed.alarm);
+    assert!(!rig.progress("a").pending_lanes.alarm);
     let mut rest = rig.take("a", LANES).await.expect("live").1;
     rest.extend(rig.take("a", LANES).await.expect("backlog").1);
     rest.sort_unstable();
@@ -192,8 +192,8 @@ async fn what_was_stored_as_backfill_waits_behind_what_is_live() {
     rig.commits(Lane::Live, 1).await;
     rig.commits(Lane::Backfill, 2).await;
     rig.commits(Lane::Live, 1).await;
-    let owed = rig.progress("a").owed;
-    assert_eq!(owed, Owed { alarm: false, live: true, backfill: true });
+    let lanes = rig.progress("a").pending_lanes;
+    assert_eq!(lanes, PendingLanes { alarm: false, live: true, backfill: true });
     assert_eq!(rig.ask("a", BACKFILL_FIRST).await, Some((Lane::Backfill, vec![(1, 10)])));
     assert_eq!(rig.take("a", LANES).await, Some((Lane::Live, vec![(11, 20), (41, 50)])));
     assert_eq!(rig.ask("a", LIVE).await, None);
@@ -215,7 +215,10 @@ async fn a_sink_that_takes_everything_as_it_was_stored_is_overtaken_by_nothing()
     rig.commits(Lane::Live, 1).await;
     assert_eq!(rig.take("a", LIVE).await, Some((Lane::Backfill, vec![(1, 35)])));
     rig.commits(Lane::Live, 1).await;
-    assert_eq!(rig.progress("a").owed, Owed { live: true, ..Owed::default() });
+    assert_eq!(
+        rig.progress("a").pending_lanes,
+        PendingLanes { live: true, ..PendingLanes::default() }
+    );
     assert_eq!(rig.take("a", LANES).await, Some((Lane::Live, vec![(36, 45)])));
 }
 
@@ -278,7 +281,7 @@ async fn one_dead_sink_never_delays_another() {
     let (dead, well) = (rig.progress("dead"), rig.progress("well"));
     assert_eq!((well.delivered, well.pending), (received, 0));
     assert_eq!((dead.delivered, dead.pending, dead.skipped), (0, 600, 0));
-    assert_eq!(rig.drain("dead").await.len(), 600, "and it is owed all of it: retention waited");
+    assert_eq!(rig.drain("dead").await.len(), 600, "and it gets all of it: retention waited");
     assert_eq!(rig.end().await.ledger.imbalances(), Vec::<String>::new());
 }
 

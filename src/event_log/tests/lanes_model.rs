@@ -49,7 +49,7 @@ struct Model {
     rig: Option<Rig>,
     /// By number: the lane it was stored in.
     stored: BTreeMap<u64, Lane>,
-    owed: [BTreeSet<u64>; 2],
+    pending: [BTreeSet<u64>; 2],
     /// When the last ones were stored, by number.
     at: BTreeMap<u64, tokio::time::Instant>,
 }
@@ -66,8 +66,8 @@ impl Model {
     fn new() -> Self {
         let folder = folder();
         let rig = Rig::try_start(Self::config(folder.path())).expect("the log opens");
-        let (stored, at, owed) = Default::default();
-        Self { folder, rig: Some(rig), stored, owed, at }
+        let (stored, at, pending) = Default::default();
+        Self { folder, rig: Some(rig), stored, pending, at }
     }
 
     fn rig(&self) -> &Rig {
@@ -100,8 +100,8 @@ impl Model {
         }
         let status = self.rig().handle.status().borrow().clone();
         assert_eq!(status.ledger.imbalances(), Vec::<String>::new());
-        for (sink, owed) in SINKS.iter().zip(&self.owed) {
-            assert_eq!(status.sinks[sink.0].pending, owed.len() as u64);
+        for (sink, pending) in SINKS.iter().zip(&self.pending) {
+            assert_eq!(status.sinks[sink.0].pending, pending.len() as u64);
         }
     }
 
@@ -118,13 +118,13 @@ impl Model {
             let value = i64::try_from(number).expect("few");
             to.push(&sensor, Stamp::boot(value), [(0, Value::Int(value))]);
             self.stored.insert(number, if alarm { Lane::Alarm } else { lane });
-            for owed in &mut self.owed {
-                owed.insert(number);
+            for pending in &mut self.pending {
+                pending.insert(number);
             }
         }
         append.intake.accepted = (readings + alarms) as u64;
         append.intake.frames = append.intake.accepted;
-        self.rig().handle.appender().place().await.expect("open").send(append);
+        self.rig().handle.appender().permit().await.expect("open").send(append);
         self.rig().stored(self.head()).await;
         let now = tokio::time::Instant::now();
         for number in before + 1..=self.head() {
@@ -149,12 +149,15 @@ impl Model {
             })
             .expect("sound");
         assert!(offered.is_sorted_by(|a, b| a < b), "{offered:?}");
-        assert!(offered.iter().all(|seq| self.owed[sink].contains(seq)), "{offered:?} is not owed");
+        assert!(
+            offered.iter().all(|seq| self.pending[sink].contains(seq)),
+            "{offered:?} is not pending"
+        );
         for segment in &batch.segments {
             assert_eq!(Some(&segment.lane), self.stored.get(&segment.first_seq));
         }
         match SINKS[sink].1 {
-            Order::AsStored => self.check_next(&self.owed[sink], |_| true, &offered),
+            Order::AsStored => self.check_next(&self.pending[sink], |_| true, &offered),
             Order::LiveFirst => self.check_lane(sink, lanes, &batch, &offered, most),
         }
         for seq in offered.into_iter().filter(|seq| every > 0 && seq % every == 0) {
@@ -162,38 +165,38 @@ impl Model {
                 .acknowledge(Received { readings: vec![(seq, seq)], events: None })
                 .await
                 .expect("open");
-            self.owed[sink].remove(&seq);
+            self.pending[sink].remove(&seq);
         }
         true
     }
 
-    /// Offered are the next owed ones from the first offered on, those of a lane, and none left out.
-    fn check_next(&self, owed: &BTreeSet<u64>, of: impl Fn(Lane) -> bool, offered: &[u64]) {
-        let run = owed.range(offered[0]..).filter(|seq| of(self.stored[seq]));
+    /// Offered are the next pending ones from the first offered on, those of a lane, and none left out.
+    fn check_next(&self, pending: &BTreeSet<u64>, of: impl Fn(Lane) -> bool, offered: &[u64]) {
+        let run = pending.range(offered[0]..).filter(|seq| of(self.stored[seq]));
         let run: Vec<u64> = run.take(offered.len()).copied().collect();
         assert_eq!(run, offered);
     }
 
     fn check_lane(&self, sink: usize, lanes: &[Lane], batch: &Batch, offered: &[u64], most: u64) {
-        let owed = &self.owed[sink];
-        let alarms = || owed.iter().filter(|seq| self.stored[seq] == Lane::Alarm);
+        let pending = &self.pending[sink];
+        let alarms = || pending.iter().filter(|seq| self.stored[seq] == Lane::Alarm);
         if lanes[0] == Lane::Alarm {
             assert_eq!(batch.lane == Lane::Alarm, alarms().next().is_some(), "{offered:?}");
         }
-        let first = owed.iter().next();
+        let first = pending.iter().next();
         match batch.lane {
             Lane::Alarm => {
                 assert_eq!(Some(&offered[0]), alarms().next(), "the oldest alarm");
-                self.check_next(owed, |lane| lane == Lane::Alarm, offered);
+                self.check_next(pending, |lane| lane == Lane::Alarm, offered);
             }
             Lane::Live => {
-                self.check_next(owed, |lane| lane != Lane::Backfill, offered);
-                let newest = owed.iter().rev().find(|seq| self.stored[seq] != Lane::Backfill);
+                self.check_next(pending, |lane| lane != Lane::Backfill, offered);
+                let newest = pending.iter().rev().find(|seq| self.stored[seq] != Lane::Backfill);
                 assert!(most < u64::MAX || newest == offered.last(), "{offered:?}");
             }
             Lane::Backfill => {
                 let only = self.stored[&offered[0]] == Lane::Backfill && first != offered.first();
-                self.check_next(owed, |lane| !only || lane == Lane::Backfill, offered);
+                self.check_next(pending, |lane| !only || lane == Lane::Backfill, offered);
                 assert!(only || first == offered.first(), "{offered:?}");
                 let fresh = offered.iter().any(|seq| self.is_fresh(*seq));
                 assert!(!fresh, "{offered:?} is not the backlog");
@@ -209,14 +212,14 @@ impl Model {
     }
 
     fn check_nothing(&self, sink: usize, lanes: &[Lane]) {
-        let mut owed = self.owed[sink].iter();
+        let mut pending = self.pending[sink].iter();
         match SINKS[sink].1 {
-            Order::AsStored => assert!(lanes == [Lane::Alarm] || owed.next().is_none()),
-            Order::LiveFirst if lanes.len() == 3 => assert!(owed.next().is_none()),
+            Order::AsStored => assert!(lanes == [Lane::Alarm] || pending.next().is_none()),
+            Order::LiveFirst if lanes.len() == 3 => assert!(pending.next().is_none()),
             Order::LiveFirst if lanes == [Lane::Alarm] => {
-                assert!(owed.all(|seq| self.stored[seq] != Lane::Alarm));
+                assert!(pending.all(|seq| self.stored[seq] != Lane::Alarm));
             }
-            Order::LiveFirst => assert!(owed.all(|seq| !self.is_fresh(*seq))),
+            Order::LiveFirst => assert!(pending.all(|seq| !self.is_fresh(*seq))),
         }
     }
 
@@ -224,7 +227,7 @@ impl Model {
         for sink in 0..SINKS.len() {
             while self.ask(sink, LANES, u64::MAX, 1).await {}
         }
-        assert_eq!(self.owed, [BTreeSet::new(), BTreeSet::new()]);
+        assert_eq!(self.pending, [BTreeSet::new(), BTreeSet::new()]);
         let last = self.rig.take().expect("running").end().await;
         assert_eq!((last.ledger.delivered, last.ledger.pending), (self.stored.len() as u64, 0));
         assert_eq!(last.ledger.imbalances(), Vec::<String>::new());

@@ -3,7 +3,7 @@
 //!
 //! Invariants checked: what was said to be stored is there with its very values, under its number,
 //! until it is delivered to every sink or counted as evicted; a crash loses nothing that was stored
-//! and invents nothing; a sink is never offered a number past one it is still owed; the ledger
+//! and invents nothing; a sink is never offered a number past one that is still pending for it; the ledger
 //! balances after every step.
 
 use std::collections::BTreeSet;
@@ -146,7 +146,7 @@ impl Model {
         if let Some(first) = offered.first() {
             let missing = (1..*first).filter(|seq| !self.acknowledged[sink].contains(seq));
             let evicted = self.rig().handle.status().borrow().ledger.lost(Loss::Evicted);
-            assert!(missing.count() as u64 <= evicted, "passed by what is owed, before {first}");
+            assert!(missing.count() as u64 <= evicted, "passed by what is pending, before {first}");
         }
         if acknowledged {
             reader.acknowledge(Received::of(&batch)).await.expect("open");

@@ -285,14 +285,14 @@ async fn damage_that_shows_while_running_is_salvaged_without_losing_what_is_in_m
 #[tokio::test(start_paused = true)]
 async fn a_log_deleted_under_a_running_daemon_is_written_again() {
     let folder = folder();
-    let rounds = crate::supervisor::pulse::Rounds::default();
-    let rig = Rig::watched(folder.path(), Clock::simulated("boot", NOW), &rounds);
+    let liveness = crate::supervisor::heartbeat::Liveness::default();
+    let rig = Rig::watched(folder.path(), Clock::simulated("boot", NOW), &liveness);
     rig.store_thirty().await;
     let epoch = rig.handle.status().borrow().epoch;
     for (name, _) in files_of(folder.path()) {
         fs::remove_file(folder.path().join(name)).expect("removed");
     }
-    rounds.call();
+    liveness.check();
     let mut status = rig.handle.status();
     status.wait_for(|status| status.epoch != epoch).await.expect("open");
     rig.append(10).await;

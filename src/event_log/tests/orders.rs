@@ -6,7 +6,7 @@ use std::cell::Cell;
 
 use super::quarantine::{kept, limited, of, order};
 use super::*;
-use crate::domain::model::quarantine::Wish;
+use crate::domain::model::quarantine::QuarantineCommand;
 use crate::event_log::actor::carry_out_alone;
 use crate::event_log::quarantine::declined::Declined;
 use crate::event_log::quarantine::kept::forget_discarded;
@@ -45,7 +45,7 @@ fn store(actor: &mut LogActor, mailbox: &Mailbox, readings: i64) {
 }
 
 fn running((actor, handle, mailbox): (LogActor, LogHandle, Mailbox)) -> Rig {
-    Rig(TestLog::run(actor, handle, mailbox, Pulse::unwatched()))
+    Rig(TestLog::run(actor, handle, mailbox, Heartbeat::unwatched()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,7 +55,8 @@ async fn an_order_that_cannot_be_written_is_carried_out_when_it_can() {
     let database = rusqlite::Connection::open(folder.path().join("log.db")).expect("opens");
     let hinder = "CREATE TRIGGER t BEFORE INSERT ON snapshots BEGIN SELECT RAISE(ABORT, 'no'); END";
     database.execute_batch(hinder).expect("hindered");
-    let declined = rig.carry_out(order(Wish::Drop, None, &[])).await.expect_err("not stored");
+    let declined =
+        rig.carry_out(order(QuarantineCommand::Drop, None, &[])).await.expect_err("not stored");
     assert!(declined.to_string().starts_with("it is done as soon as"), "{declined}");
     rig.settled().await;
     let [delivered, _, quarantined, refused] = rig.books();
@@ -69,20 +70,21 @@ async fn an_order_that_cannot_be_written_is_carried_out_when_it_can() {
 
 #[tokio::test(start_paused = true)]
 async fn while_a_large_order_is_carried_out_others_are_heard() {
-    for (wish, books) in
-        [(Wish::Drop, [20_000, 0, 0, 20_000]), (Wish::Replay, [20_000, 20_000, 0, 0])]
-    {
+    for (command, books) in [
+        (QuarantineCommand::Drop, [20_000, 0, 0, 20_000]),
+        (QuarantineCommand::Replay, [20_000, 20_000, 0, 0]),
+    ] {
         let folder = folder();
         let rig = running(alternating(folder.path(), &["a"], 40_000));
         let carried_out = Cell::new(false);
         let ordering = async {
-            let done = rig.carry_out(order(wish, None, &[])).await;
+            let done = rig.carry_out(order(command, None, &[])).await;
             carried_out.set(true);
             done
         };
         let asking = async {
             rig.handle.reader("a").recall().await.expect("open");
-            assert_eq!(rig.carry_out(order(wish, None, &[])).await, Err(Declined::Busy));
+            assert_eq!(rig.carry_out(order(command, None, &[])).await, Err(Declined::Busy));
             let mut answers = 2;
             while !carried_out.get() {
                 rig.handle.reader("a").recall().await.expect("open");
@@ -109,12 +111,12 @@ async fn without_a_daemon_what_could_not_be_written_is_not_done_and_said_to_be_s
     let hinder =
         "CREATE TRIGGER t BEFORE DELETE ON quarantine BEGIN SELECT RAISE(ABORT, 'no'); END";
     hindered().execute_batch(hinder).expect("hindered");
-    let alone = |wish| {
+    let alone = |command| {
         let clock = Clock::simulated("boot", NOW);
-        carry_out_alone(config(folder.path(), &["a"]), clock, &order(wish, None, &[]))
+        carry_out_alone(config(folder.path(), &["a"]), clock, &order(command, None, &[]))
             .expect("opens")
     };
-    let declined = alone(Wish::Drop).expect_err("not done").to_string();
+    let declined = alone(QuarantineCommand::Drop).expect_err("not done").to_string();
     assert!(declined.starts_with("nothing was changed: "), "{declined}");
     assert!(declined.ends_with("; repeat it when that is mended"), "{declined}");
     assert_eq!(kept(folder.path()), [(5, 5), (7, 7)]);
@@ -122,8 +124,8 @@ async fn without_a_daemon_what_could_not_be_written_is_not_done_and_said_to_be_s
     assert_eq!(rig.books(), [28, 0, 2, 0]);
     rig.end().await;
     hindered().execute_batch("DROP TRIGGER t").expect("no more");
-    assert_eq!(alone(Wish::Drop), Ok(vec![of("a", 2)]));
-    assert_eq!(alone(Wish::Drop), Err(Declined::NothingSuch));
+    assert_eq!(alone(QuarantineCommand::Drop), Ok(vec![of("a", 2)]));
+    assert_eq!(alone(QuarantineCommand::Drop), Err(Declined::NothingSuch));
     assert_eq!(kept(folder.path()), []);
 }
 

@@ -4,7 +4,7 @@ use outstation_codec::Readings;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::domain::model::quarantine::{Done, Order, Wish};
+use crate::domain::model::quarantine::{Done, Order, QuarantineCommand};
 use crate::event_log::actor::OpenSegments;
 use crate::event_log::offer::offers::Offers;
 use crate::event_log::quarantine::declined::Declined;
@@ -114,7 +114,7 @@ fn another_boot_and_another_generation_are_recorded_once() {
 }
 
 #[test]
-fn a_new_sink_is_owed_what_is_still_in_the_log() {
+fn a_new_sink_gets_what_is_still_in_the_log() {
     let folder = folder();
     let mut state = state(folder.path(), &["a"]);
     state.committed(9, true);
@@ -178,11 +178,11 @@ async fn an_order_is_answered_when_its_last_part_is_durable() {
     let folder = folder();
     let (mut state, mut copies) = refused(folder.path());
     let mut orders = Orders::default();
-    let order = |wish| Order { wish, sink: None, numbers: None };
+    let order = |command| Order { command, sink: None, numbers: None };
     let (asker, mut answered) = oneshot::channel();
-    assert!(orders.take(&state, &order(Wish::Replay), asker));
+    assert!(orders.take(&state, &order(QuarantineCommand::Replay), asker));
     let (asker, busy) = oneshot::channel();
-    assert!(!orders.take(&state, &order(Wish::Drop), asker));
+    assert!(!orders.take(&state, &order(QuarantineCommand::Drop), asker));
     assert_eq!(busy.await.expect("answered"), Err(Declined::Busy));
     orders.apply_part(&mut state, &mut copies);
     assert!(answered.try_recv().is_err());

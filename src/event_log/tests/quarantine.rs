@@ -10,7 +10,7 @@ use std::fs;
 use outstation_codec::StoredSegment;
 
 use super::*;
-use crate::domain::model::quarantine::{Done, Order, Wish};
+use crate::domain::model::quarantine::{Done, Order, QuarantineCommand};
 use crate::event_log::actor::carry_out_alone;
 use crate::event_log::quarantine::declined::Declined;
 use crate::event_log::store::commit::Commit;
@@ -22,9 +22,13 @@ pub(super) fn limited(folder: &Path, sinks: &[&str], most: u64) -> LogConfig {
     LogConfig { quarantine_readings: limits, ..config(folder, sinks) }
 }
 
-pub(super) fn order(wish: Wish, sink: Option<&str>, numbers: &[(u64, u64)]) -> Order {
+pub(super) fn order(
+    command: QuarantineCommand,
+    sink: Option<&str>,
+    numbers: &[(u64, u64)],
+) -> Order {
     let numbers = (!numbers.is_empty()).then(|| numbers.to_vec());
-    Order { wish, sink: sink.map(str::to_owned), numbers }
+    Order { command, sink: sink.map(str::to_owned), numbers }
 }
 
 pub(super) fn of(sink: &str, readings: u64) -> Done {
@@ -143,16 +147,16 @@ async fn a_replayed_reading_is_offered_from_its_copy_until_it_is_taken() {
     rig.stored(40).await;
     rig.drain("a").await;
     rig.settled().await;
-    let done = rig.carry_out(order(Wish::Replay, None, &[(1, 17)])).await;
+    let done = rig.carry_out(order(QuarantineCommand::Replay, None, &[(1, 17)])).await;
     assert_eq!(done, Ok(vec![of("a", 2)]));
-    assert_eq!(rig.books(), [37, 2, 1, 0], "owed again");
+    assert_eq!(rig.books(), [37, 2, 1, 0], "pending again");
     rig.kill().await;
     let rig = Rig::reopened(config(folder.path(), &["a"])).await;
     rig.append(10).await;
     rig.stored(50).await;
     assert_eq!(rig.next("a").await, Some((41, 50)), "what is fresh goes first");
     rig.acknowledge("a", 41, 50).await;
-    let batch = rig.handle.reader("a").next(ALL).await.expect("open").expect("owed");
+    let batch = rig.handle.reader("a").next(ALL).await.expect("open").expect("pending");
     assert_eq!((batch.lane, batch.ranges()), (Lane::Backfill, vec![(5, 5), (17, 17)]));
     assert_eq!(rig.handle.reader("a").next(ALL).await.expect("open"), Some(batch.clone()), "again");
     let mut values = Vec::new();
@@ -221,23 +225,23 @@ async fn a_segment_refused_as_a_whole_is_divided_as_needed() {
     let rig = Rig::try_start(limited(folder.path(), &["a"], 8)).expect("the log opens");
     rig.append(10).await;
     rig.stored(10).await;
-    let batch = rig.handle.reader("a").next(ALL).await.expect("open").expect("owed");
+    let batch = rig.handle.reader("a").next(ALL).await.expect("open").expect("pending");
     rig.refuse("a", &batch.segments[0], 1, 10).await;
     assert_eq!(rig.books(), [0, 0, 8, 2]);
     rig.settled().await;
     assert_eq!(kept(folder.path()), [(3, 10)]);
-    rig.carry_out(order(Wish::Replay, None, &[(5, 6)])).await.expect("done");
+    rig.carry_out(order(QuarantineCommand::Replay, None, &[(5, 6)])).await.expect("done");
     assert_eq!(kept(folder.path()), [(3, 4), (5, 6), (7, 10)]);
-    rig.carry_out(order(Wish::Drop, None, &[(6, 8)])).await.expect("done");
+    rig.carry_out(order(QuarantineCommand::Drop, None, &[(6, 8)])).await.expect("done");
     assert_eq!(kept(folder.path()), [(3, 4), (5, 5), (9, 10)]);
     assert_eq!(rig.books(), [0, 1, 4, 5]);
     assert_eq!(rig.drain("a").await, [(5, 4)]);
     assert_eq!(rig.books(), [1, 0, 4, 5]);
     // A probe is given as little as it asks for.
-    rig.carry_out(order(Wish::Replay, None, &[])).await.expect("done");
+    rig.carry_out(order(QuarantineCommand::Replay, None, &[])).await.expect("done");
     let limits = Limits { readings_max: 1, bytes_max: 1 };
     let asked = rig.handle.reader("a").next(Ask { lanes: LANES, limits }).await.expect("open");
-    assert_eq!(asked.expect("owed").ranges(), [(3, 3)]);
+    assert_eq!(asked.expect("pending").ranges(), [(3, 3)]);
     let alarms = Ask { lanes: &[Lane::Alarm], limits };
     let asked = rig.handle.reader("a").next(alarms).await.expect("open");
     assert!(asked.is_none_or(|batch| batch.segments.is_empty()), "it is backfill");
@@ -252,9 +256,9 @@ async fn with_several_sinks_each_reading_counts_once() {
     assert_eq!(rig.books(), [0, 30, 0, 0], "b has nothing yet");
     rig.deliver_but("b", &[(6, 7)]).await;
     assert_eq!(rig.books(), [27, 0, 3, 0]);
-    rig.carry_out(order(Wish::Drop, Some("a"), &[])).await.expect("done");
+    rig.carry_out(order(QuarantineCommand::Drop, Some("a"), &[])).await.expect("done");
     assert_eq!(rig.books(), [27, 0, 2, 1], "6 is kept for b");
-    rig.carry_out(order(Wish::Replay, Some("b"), &[])).await.expect("done");
+    rig.carry_out(order(QuarantineCommand::Replay, Some("b"), &[])).await.expect("done");
     assert_eq!(rig.books(), [27, 2, 0, 1]);
     assert_eq!(rig.drain("b").await.len(), 2);
     assert_eq!(rig.books(), [28, 0, 0, 2], "b has 6, a never will");
@@ -267,16 +271,25 @@ async fn orders_that_cannot_be_carried_out_say_what_to_do() {
     rig.store_thirty().await;
     rig.deliver_but("b", &[(5, 5)]).await;
     let declined = |order| rig.carry_out(order);
-    assert_eq!(declined(order(Wish::Drop, Some("a"), &[])).await, Err(Declined::NothingSuch),);
     assert_eq!(
-        declined(order(Wish::Replay, None, &[(6, u64::MAX)])).await,
+        declined(order(QuarantineCommand::Drop, Some("a"), &[])).await,
+        Err(Declined::NothingSuch),
+    );
+    assert_eq!(
+        declined(order(QuarantineCommand::Replay, None, &[(6, u64::MAX)])).await,
         Err(Declined::NothingSuch)
     );
-    rig.carry_out(order(Wish::Replay, None, &[(0, 5)])).await.expect("done");
-    assert_eq!(declined(order(Wish::Replay, None, &[])).await, Err(Declined::NothingSuch), "twice");
+    rig.carry_out(order(QuarantineCommand::Replay, None, &[(0, 5)])).await.expect("done");
+    assert_eq!(
+        declined(order(QuarantineCommand::Replay, None, &[])).await,
+        Err(Declined::NothingSuch),
+        "twice"
+    );
     rig.end().await;
     let rig = Rig::reopened(config(folder.path(), &["a"])).await;
-    rig.carry_out(order(Wish::Drop, None, &[])).await.expect("also what is offered again");
+    rig.carry_out(order(QuarantineCommand::Drop, None, &[]))
+        .await
+        .expect("also what is offered again");
     rig.end().await;
     let rig = Rig::reopened(config(folder.path(), &["b"])).await;
     rig.append(1).await;
@@ -284,21 +297,21 @@ async fn orders_that_cannot_be_carried_out_say_what_to_do() {
     rig.deliver_but("b", &[(31, 31)]).await;
     rig.end().await;
     let rig = Rig::reopened(config(folder.path(), &["a"])).await;
-    let nobody = rig.carry_out(order(Wish::Replay, None, &[])).await;
+    let nobody = rig.carry_out(order(QuarantineCommand::Replay, None, &[])).await;
     assert_eq!(nobody, Err(Declined::NoSuchSink("b".into())));
-    let nobody = rig.carry_out(order(Wish::Replay, Some("b"), &[])).await;
+    let nobody = rig.carry_out(order(QuarantineCommand::Replay, Some("b"), &[])).await;
     assert_eq!(nobody, Err(Declined::NoSuchSink("b".into())));
     rig.append(1).await;
     rig.stored(32).await;
     rig.deliver_but("a", &[(32, 32)]).await;
-    let the_others = rig.carry_out(order(Wish::Replay, None, &[])).await;
+    let the_others = rig.carry_out(order(QuarantineCommand::Replay, None, &[])).await;
     assert_eq!(the_others, Ok(vec![of("a", 1)]));
     assert_eq!(rig.drain("a").await.len(), 1);
     rig.end().await;
     let done = carry_out_alone(
         config(folder.path(), &["b"]),
         Clock::simulated("boot", NOW),
-        &order(Wish::Drop, None, &[]),
+        &order(QuarantineCommand::Drop, None, &[]),
     );
     assert_eq!(done.expect("opens"), Ok(vec![of("b", 1)]));
     assert_eq!(copies(folder.path()), []);
@@ -319,7 +332,7 @@ async fn a_damaged_copy_costs_that_copy_and_is_counted() {
     drop(database);
     let rig = Rig::reopened(config(folder.path(), &["a"])).await;
     assert_eq!(rig.books(), [27, 0, 2, 1], "one is seen to be missing at once");
-    rig.carry_out(order(Wish::Replay, None, &[])).await.expect("done");
+    rig.carry_out(order(QuarantineCommand::Replay, None, &[])).await.expect("done");
     assert_eq!(rig.drain("a").await, [(5, 4)]);
     assert_eq!(rig.books(), [28, 0, 0, 2], "the other when it is needed");
     rig.end().await;
@@ -333,8 +346,8 @@ async fn a_salvaged_log_keeps_what_is_readable_of_the_quarantine() {
     let rig = Rig::start(folder.path(), &["a"]);
     rig.store_thirty().await;
     rig.deliver_but("a", &[(5, 5), (7, 7), (17, 17), (19, 19)]).await;
-    rig.carry_out(order(Wish::Drop, None, &[(7, 7)])).await.expect("done");
-    rig.carry_out(order(Wish::Replay, None, &[(17, 17)])).await.expect("done");
+    rig.carry_out(order(QuarantineCommand::Drop, None, &[(7, 7)])).await.expect("done");
+    rig.carry_out(order(QuarantineCommand::Replay, None, &[(17, 17)])).await.expect("done");
     rig.end().await;
     let before = copies(folder.path());
     let database = rusqlite::Connection::open(folder.path().join("log.db")).expect("opens");
@@ -360,7 +373,7 @@ async fn where_the_books_of_a_quarantine_are_lost_its_copies_speak_for_themselve
     let rig = Rig::start(folder.path(), &["a"]);
     rig.store_thirty().await;
     rig.deliver_but("a", &[(5, 5), (7, 7)]).await;
-    rig.carry_out(order(Wish::Replay, None, &[(7, 7)])).await.expect("done");
+    rig.carry_out(order(QuarantineCommand::Replay, None, &[(7, 7)])).await.expect("done");
     rig.end().await;
     let database = rusqlite::Connection::open(folder.path().join("log.db")).expect("opens");
     for table in ["events", "snapshots"] {

@@ -7,7 +7,7 @@ use outstation_codec::Batch;
 
 use super::quarantine::{kept, limited, of, order};
 use super::*;
-use crate::domain::model::quarantine::Wish;
+use crate::domain::model::quarantine::QuarantineCommand;
 use crate::domain::policy::lanes;
 
 const BACKFILL_FIRST: &[Lane] = &[Lane::Alarm, Lane::Backfill, Lane::Live];
@@ -22,11 +22,11 @@ async fn refusing(config: LogConfig, refused: &[(u64, u64)]) -> Rig {
 
 impl Rig {
     async fn replay(&self, numbers: &[(u64, u64)]) {
-        self.carry_out(order(Wish::Replay, None, numbers)).await.expect("done");
+        self.carry_out(order(QuarantineCommand::Replay, None, numbers)).await.expect("done");
     }
 
     async fn drop_refused(&self) {
-        self.carry_out(order(Wish::Drop, None, &[])).await.expect("done");
+        self.carry_out(order(QuarantineCommand::Drop, None, &[])).await.expect("done");
     }
 
     async fn asked(&self, lanes: &'static [Lane]) -> Option<Batch> {
@@ -35,7 +35,7 @@ impl Rig {
     }
 
     async fn next_of(&self, lanes: &'static [Lane]) -> (Lane, u64) {
-        self.asked(lanes).await.map(|batch| (batch.lane, batch.first_seq())).expect("owed")
+        self.asked(lanes).await.map(|batch| (batch.lane, batch.first_seq())).expect("pending")
     }
 }
 
@@ -65,7 +65,7 @@ async fn what_is_replayed_and_never_taken_lets_everything_else_go_by() {
     rig.stored(39).await;
     let mut gone = Vec::new();
     for _ in 0..8 {
-        let batch = rig.asked(BACKFILL_FIRST).await.expect("owed");
+        let batch = rig.asked(BACKFILL_FIRST).await.expect("pending");
         // The server answers each time that it cannot take it now.
         if batch.first_seq() != 5 {
             gone.extend(batch.ranges());
@@ -101,7 +101,7 @@ async fn what_was_dropped_on_its_way_and_taken_all_the_same_is_delivered() {
     let folder = folder();
     let rig = refusing(config(folder.path(), &["a"]), &[(5, 8)]).await;
     rig.replay(&[]).await;
-    let batch = rig.asked(LANES).await.expect("owed");
+    let batch = rig.asked(LANES).await.expect("pending");
     rig.drop_refused().await;
     assert_eq!(rig.books(), [26, 0, 0, 4]);
     rig.acknowledge("a", 5, 6).await;
@@ -118,13 +118,13 @@ async fn what_was_dropped_on_its_way_and_refused_again_stays_dropped() {
     let rig = refusing(config(folder.path(), &["a"]), &[(5, 5)]).await;
     rig.append(4).await;
     rig.stored(34).await;
-    let batch = rig.asked(LANES).await.expect("owed");
+    let batch = rig.asked(LANES).await.expect("pending");
     let whole = &batch.segments[0];
     rig.refuse("a", whole, 31, 34).await;
     rig.replay(&[(31, 34)]).await;
-    let again = rig.asked(LANES).await.expect("owed");
+    let again = rig.asked(LANES).await.expect("pending");
     assert_eq!(again.segments, std::slice::from_ref(whole), "as one");
-    rig.carry_out(order(Wish::Drop, None, &[(32, 33)])).await.expect("done");
+    rig.carry_out(order(QuarantineCommand::Drop, None, &[(32, 33)])).await.expect("done");
     rig.refuse("a", whole, 31, 34).await;
     assert_eq!(rig.books(), [29, 0, 3, 2]);
     rig.refuse("a", whole, 32, 32).await;
@@ -142,7 +142,7 @@ async fn a_limit_spares_what_is_offered_again_as_long_as_it_can() {
     rig.replay(&[(5, 5)]).await;
     rig.append(2).await;
     rig.stored(32).await;
-    let batch = rig.handle.reader("a").next(ALL).await.expect("open").expect("owed");
+    let batch = rig.handle.reader("a").next(ALL).await.expect("open").expect("pending");
     rig.refuse("a", &batch.segments[0], 31, 31).await;
     assert_eq!(rig.books(), [28, 2, 1, 1], "6 gave way");
     rig.acknowledge("a", 5, 5).await;
@@ -155,6 +155,6 @@ async fn a_limit_spares_what_is_offered_again_as_long_as_it_can() {
     assert_eq!(rig.books(), [30, 0, 0, 2]);
     rig.acknowledge("a", 31, 31).await;
     assert_eq!(rig.books(), [31, 0, 0, 1]);
-    assert_eq!(rig.carry_out(order(Wish::Drop, None, &[])).await.ok(), None::<Vec<_>>);
+    assert_eq!(rig.carry_out(order(QuarantineCommand::Drop, None, &[])).await.ok(), None::<Vec<_>>);
     assert_eq!(of("a", 1).readings, 1);
 }

@@ -35,7 +35,7 @@ impl Rig {
     fn incarnate(&mut self) {
         let stop = self.supervisor.stop_of(Stage::Http);
         let (port, board) = (Arc::clone(&self.port), self.site.board.clone());
-        self.tasks.spawn(port.run(board, Metrics::default(), stop, Pulse::unwatched()));
+        self.tasks.spawn(port.run(board, Metrics::default(), stop, Heartbeat::unwatched()));
     }
 
     async fn connect(&self) -> TcpStream {

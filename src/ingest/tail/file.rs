@@ -29,10 +29,10 @@ pub(crate) struct Head {
     /// The position at which the file begins.
     pub(crate) begin: u64,
     /// How many bytes before it stood half read then,
-    pub(crate) open: u64,
+    pub(crate) partial_bytes: u64,
     /// and which, unless they were too many to become a frame or line.
     pub(crate) half_read: Vec<u8>,
-    /// How often its content was begun to be decoded again and that did not end.
+    /// How often the decoding of its content was started again and did not end.
     pub(crate) attempts: u32,
     /// What the decoder knew.
     pub(crate) knowledge: Vec<u8>,
@@ -200,7 +200,7 @@ pub(crate) mod tests {
             epoch: 1,
             boot: "boot".into(),
             begin,
-            open: 0,
+            partial_bytes: 0,
             half_read: Vec::new(),
             attempts: 0,
             knowledge: vec![1, 2, 3],

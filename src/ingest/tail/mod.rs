@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A file is only ever appended to or emptied, so that a kill at any instant leaves a sound
-//! beginning. What a file looks like is in `file.rs`, what becomes of it in `remains.rs`.
+//! beginning. What a file looks like is in `file.rs`, what becomes of it in `replay.rs`.
 //!
 //! A tail that cannot be written is transient: it is said once, counted, and the port goes on.
 
@@ -23,13 +23,13 @@ use crate::telemetry::events::{
     Report, TailDamaged, TailOutdated, TailRecordsAgain, TailUnwritten,
 };
 use file::{Head, TailFile, record_head};
-use place::NAMES;
-pub use place::{Bound, Place};
-use remains::{Found, Life, Remains};
+use path::NAMES;
+pub use path::{Bound, TailPath};
+use replay::{FoundTail, Life, TailReplay};
 
 mod file;
-mod place;
-pub(super) mod remains;
+mod path;
+pub(super) mod replay;
 
 /// A file is left for the other one after this long: about a commit later all in it is stored.
 const TURN_AFTER_MS: i64 = 1000;
@@ -53,7 +53,7 @@ struct Slot {
 #[derive(Debug)]
 pub(crate) struct Tail {
     port: String,
-    place: Place,
+    path: TailPath,
     life: Life,
     slots: [Slot; 2],
     current: usize,
@@ -74,10 +74,10 @@ pub(crate) struct Chunk<'a> {
 }
 
 impl Tail {
-    pub(crate) fn new(port: &str, place: Place, life: Life) -> Self {
+    pub(crate) fn new(port: &str, path: TailPath, life: Life) -> Self {
         Self {
             port: port.to_owned(),
-            place,
+            path,
             life,
             slots: <[Slot; 2]>::default(),
             current: 0,
@@ -88,11 +88,11 @@ impl Tail {
     }
 
     /// What a predecessor left that the log, which has `start` bytes of the port, may not have.
-    pub(crate) fn leftover(&self, start: u64) -> Option<Remains> {
+    pub(crate) fn leftover(&self, start: u64) -> Option<TailReplay> {
         let (mut files, mut damaged) = (Vec::new(), 0);
-        drop(std::fs::remove_file(self.place.file("new")));
+        drop(std::fs::remove_file(self.path.file("new")));
         for name in NAMES {
-            match read(&self.place.file(name)) {
+            match read(&self.path.file(name)) {
                 Ok(data) => {
                     let parsed = TailFile::parse(data);
                     damaged += parsed.damaged_bytes;
@@ -105,18 +105,18 @@ impl Tail {
         if damaged > 0 {
             TailDamaged { port: &self.port, bytes: damaged }.report();
         }
-        let Found { remains, outdated_bytes } = Remains::of(files, &self.life, start);
+        let FoundTail { replay, outdated_bytes } = TailReplay::of(files, &self.life, start);
         if outdated_bytes > 0 {
             TailOutdated { port: &self.port, bytes: outdated_bytes }.report();
         }
-        remains
+        replay
     }
 
     /// Makes what was left the first file of this tail, in one step, so that a kill leaves the one
     /// or the other. It stays until the log has all of it.
-    pub(crate) fn adopt(&mut self, remains: &Remains, now_ms: i64) {
-        let end = remains.end();
-        match self.merge(remains) {
+    pub(crate) fn adopt(&mut self, replay: &TailReplay, now_ms: i64) {
+        let end = replay.end();
+        match self.merge(replay) {
             Ok((file, bytes)) => {
                 self.slots[0] = Slot { file: Some(file), bytes, from: end, ..Slot::default() };
                 self.slots[1] = Slot::default();
@@ -133,17 +133,17 @@ impl Tail {
         self.current = 0;
     }
 
-    fn merge(&self, remains: &Remains) -> io::Result<(File, u64)> {
-        let path = self.place.file("new");
+    fn merge(&self, replay: &TailReplay) -> io::Result<(File, u64)> {
+        let path = self.path.file("new");
         let mut file = open(&path)?;
         file.set_len(0)?;
-        let head = remains.head(&self.life).encode();
+        let head = replay.head(&self.life).encode();
         file.write_all(&head)?;
         let mut bytes = head.len() as u64;
-        for (position, at_ms, interrupted, content) in remains.records() {
+        for (position, at_ms, interrupted, content) in replay.records() {
             bytes += write_record(&mut file, position, at_ms, interrupted, content)?;
         }
-        std::fs::rename(&path, self.place.file("0"))?;
+        std::fs::rename(&path, self.path.file("0"))?;
         Ok((file, bytes))
     }
 
@@ -223,7 +223,7 @@ impl Tail {
             epoch: self.life.epoch,
             boot: self.life.boot.clone(),
             begin: position,
-            open: decoder.partial().bytes,
+            partial_bytes: decoder.partial().bytes,
             half_read: decoder.half_read().to_vec(),
             attempts: 0,
             knowledge: decoder.knowledge(),
@@ -231,7 +231,7 @@ impl Tail {
         let head = head.encode();
         // Opened anew each time: whatever happened to the last one, this is a file in the folder.
         self.slots[next] = Slot::default();
-        let mut file = open(&self.place.file(NAMES[next]))?;
+        let mut file = open(&self.path.file(NAMES[next]))?;
         file.set_len(0)?;
         file.write_all(&head)?;
         let bytes = head.len() as u64;
@@ -250,7 +250,7 @@ impl Tail {
     /// Whether the current file takes no more.
     fn is_crowded(&self) -> bool {
         let slot = &self.slots[self.current];
-        slot.sealed || slot.bytes - slot.head_bytes >= self.place.file_bytes_max()
+        slot.sealed || slot.bytes - slot.head_bytes >= self.path.file_bytes_max()
     }
 
     /// Whether nothing more can be recorded before the log stores something. It has then been sent
@@ -268,7 +268,12 @@ impl Tail {
     }
 
     /// Empties the files if the log has all that was read and nothing stands half read.
-    pub(crate) fn settle(&mut self, position: u64, decoder: &Decoder, stored: impl Fn() -> u64) {
+    pub(crate) fn clear_if_stored(
+        &mut self,
+        position: u64,
+        decoder: &Decoder,
+        stored: impl Fn() -> u64,
+    ) {
         if self.slots.iter().all(|slot| slot.bytes == 0)
             || decoder.partial() != Partial::default()
             || stored() < position
@@ -289,7 +294,7 @@ impl Tail {
     }
 
     fn truncate(&mut self, slot: usize) {
-        let path = self.place.file(NAMES[slot]);
+        let path = self.path.file(NAMES[slot]);
         let emptied = match &self.slots[slot].file {
             Some(file) => file.set_len(0),
             None => OpenOptions::new().write(true).truncate(true).open(path).map(drop),
@@ -318,7 +323,7 @@ impl Tail {
     }
 
     fn report_unwritten(&self, reason: &str) {
-        let folder = self.place.stem.parent().unwrap_or(Path::new("."));
+        let folder = self.path.stem.parent().unwrap_or(Path::new("."));
         TailUnwritten { port: &self.port, folder, reason }.report();
     }
 }

@@ -6,7 +6,7 @@
 use outstation_codec::Value;
 use proptest::prelude::*;
 
-use super::place::{BYTES_MAX, FILE_BYTES_MIN};
+use super::path::{BYTES_MAX, FILE_BYTES_MIN};
 use super::*;
 use crate::domain::model::ledger::{Books, Intake};
 use crate::protocols::Outbox;
@@ -24,16 +24,16 @@ fn life() -> Life {
     Life { epoch: 1, boot: "boot".into() }
 }
 
-fn place(folder: &Path) -> Place {
-    Place::new(folder, Path::new("/somewhere/log.db"), "p", Bound::default())
+fn tail_path(folder: &Path) -> TailPath {
+    TailPath::new(folder, Path::new("/somewhere/log.db"), "p", Bound::default())
 }
 
 fn tail(folder: &Path) -> Tail {
-    Tail::new("p", place(folder), life())
+    Tail::new("p", tail_path(folder), life())
 }
 
 fn size(folder: &Path, name: &str) -> u64 {
-    let path = place(folder).file(name);
+    let path = tail_path(folder).file(name);
     std::fs::metadata(path).map_or(0, |meta| meta.len())
 }
 
@@ -116,9 +116,9 @@ impl Site {
         assert!(self.account() <= self.position);
     }
 
-    fn round(&mut self) {
+    fn on_tick(&mut self) {
         let account = self.account();
-        self.tail.settle(self.position, &self.decoder, || account);
+        self.tail.clear_if_stored(self.position, &self.decoder, || account);
     }
 
     /// What the process held is gone; the next one takes up the tail.
@@ -128,12 +128,12 @@ impl Site {
         self.decoder = (self.fresh)();
         self.outbox = Outbox::default();
         self.position = self.account();
-        let Some(remains) = self.tail.leftover(self.position) else { return self.tail.clear() };
-        self.tail.adopt(&remains, self.now_ms);
-        remains.teach(&mut self.decoder);
+        let Some(replay) = self.tail.leftover(self.position) else { return self.tail.clear() };
+        self.tail.adopt(&replay, self.now_ms);
+        replay.teach(&mut self.decoder);
         self.outbox = Outbox::default();
         self.outbox.partial = self.decoder.partial();
-        for piece in remains.pieces().iter().filter(|piece| piece.owed) {
+        for piece in replay.pieces().iter().filter(|piece| piece.pending) {
             piece.feed(&mut self.decoder, &mut self.outbox);
             self.position += piece.len();
         }
@@ -148,7 +148,7 @@ impl Site {
         self.commit();
         let position = self.position;
         assert_eq!(self.account(), position, "every byte is accounted for");
-        self.round();
+        self.on_tick();
         assert_eq!((size(self.folder.path(), "0"), size(self.folder.path(), "1")), (0, 0));
         self.stored
     }
@@ -186,7 +186,7 @@ fn samples_are_understood_by_what_was_said_in_a_file_that_is_gone() {
         site.hand_over();
         site.commit();
     }
-    site.round();
+    site.on_tick();
     assert_eq!(size(site.folder.path(), "0") + size(site.folder.path(), "1"), 0);
     site.read(&sample(5, 7));
     assert_eq!(site.everything(), [0, 1, 2, 3, 4, 5]);
@@ -200,7 +200,7 @@ fn samples_that_wait_for_their_description_are_counted_after_a_kill() {
     for seq in 2..5 {
         site.hand_over();
         site.commit();
-        site.round();
+        site.on_tick();
         site.now_ms += TURN_AFTER_MS;
         site.read(&sample(seq, 7));
     }
@@ -240,7 +240,7 @@ fn a_line_without_end_does_not_fill_the_tail() {
 #[test]
 fn a_line_that_dribbles_in_never_waits_for_itself() {
     let mut site = Site::new(lines);
-    site.tail.place.bound.0.store(1000, std::sync::atomic::Ordering::Relaxed);
+    site.tail.path.bound.0.store(1000, std::sync::atomic::Ordering::Relaxed);
     for (count, byte) in "n=1\n".bytes().chain([b' '; 95]).chain(*b"n=2\n").enumerate() {
         site.read(&[byte]);
         if count == 10 {
@@ -314,10 +314,10 @@ fn a_tail_of_another_life_is_told_apart() {
     let mut old = tail(folder.path());
     old.append(chunk(500, 5, b"n=1\nn=2\n"), &lines(), || 500);
     let rebooted = Life { boot: "next".into(), ..life() };
-    assert!(Tail::new("p", place(folder.path()), rebooted).leftover(500).is_none());
-    let replaced = Tail::new("p", place(folder.path()), Life { epoch: 2, ..life() });
-    let remains = replaced.leftover(3).expect("all of it");
-    assert_eq!((remains.owed_bytes(), remains.end()), (8, 11));
+    assert!(Tail::new("p", tail_path(folder.path()), rebooted).leftover(500).is_none());
+    let replaced = Tail::new("p", tail_path(folder.path()), Life { epoch: 2, ..life() });
+    let replay = replaced.leftover(3).expect("all of it");
+    assert_eq!((replay.pending_bytes(), replay.end()), (8, 11));
 }
 
 #[test]
@@ -326,16 +326,16 @@ fn a_tail_that_cannot_be_decoded_counts_its_attempts_until_one_succeeds() {
     tail(folder.path()).append(chunk(0, 5, b"n=1\n"), &lines(), || 0);
     for attempt in 0..3 {
         let mut next = tail(folder.path());
-        let remains = next.leftover(0).expect("still there");
-        assert_eq!((remains.attempts(), remains.owed_bytes()), (attempt, 4));
-        next.adopt(&remains, 5);
+        let replay = next.leftover(0).expect("still there");
+        assert_eq!((replay.attempts(), replay.pending_bytes()), (attempt, 4));
+        next.adopt(&replay, 5);
     }
     let mut next = tail(folder.path());
-    let remains = next.leftover(0).expect("still there");
-    next.adopt(&remains, 5);
+    let replay = next.leftover(0).expect("still there");
+    next.adopt(&replay, 5);
     next.turn(4, 5, &lines(), || 0);
-    let remains = tail(folder.path()).leftover(0).expect("still there");
-    assert_eq!((remains.attempts(), remains.owed_bytes()), (0, 4));
+    let replay = tail(folder.path()).leftover(0).expect("still there");
+    assert_eq!((replay.attempts(), replay.pending_bytes()), (0, 4));
 }
 
 #[test]
@@ -343,17 +343,17 @@ fn nobody_else_can_read_a_tail() {
     use std::os::unix::fs::PermissionsExt;
     let folder = folder();
     tail(folder.path()).append(chunk(0, 5, b"n=1\n"), &lines(), || 0);
-    let meta = std::fs::metadata(place(folder.path()).file("0")).expect("there");
+    let meta = std::fs::metadata(tail_path(folder.path()).file("0")).expect("there");
     assert_eq!(meta.permissions().mode() & 0o777, 0o600);
 }
 
 #[test]
 fn the_tails_of_many_ports_share_their_bound() {
     let bound = Bound::default();
-    let place = Place::new(Path::new("/run"), Path::new("log.db"), "p", bound.clone());
+    let path = TailPath::new(Path::new("/run"), Path::new("log.db"), "p", bound.clone());
     let one = |ports| {
         bound.divide_among(ports);
-        place.file_bytes_max()
+        path.file_bytes_max()
     };
     assert_eq!((one(0), one(1), one(8)), (2 << 20, 2 << 20, 256 << 10));
     assert_eq!(one(1000), FILE_BYTES_MIN);
@@ -380,7 +380,7 @@ enum Step {
     Read(usize),
     HandOver,
     Commit,
-    Round,
+    Tick,
     Wait(i64),
     Kill,
     /// It is unplugged and plugged in again.
@@ -392,7 +392,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => (1..60_usize).prop_map(Step::Read),
         4 => Just(Step::HandOver),
         3 => Just(Step::Commit),
-        1 => Just(Step::Round),
+        1 => Just(Step::Tick),
         3 => (1..2000_i64).prop_map(Step::Wait),
         2 => Just(Step::Kill),
         1 => Just(Step::Interrupt),
@@ -423,7 +423,7 @@ fn play(site: &mut Site, steps: &[Step], message: impl Fn(u32) -> Vec<u8>) -> Ve
             }
             Step::HandOver => site.hand_over(),
             Step::Commit => site.commit(),
-            Step::Round => site.round(),
+            Step::Tick => site.on_tick(),
             Step::Wait(ms) => site.now_ms += ms,
             Step::Kill => {
                 site.kill();

@@ -4,7 +4,7 @@ use outstation_codec::Batch;
 
 use super::client::Connection;
 use super::config::NatsConfig;
-use super::doubt::{Found, What, life};
+use super::in_doubt::{Found, What, life};
 use super::subject::Subjects;
 use super::wire::Publish;
 use crate::domain::model::event_line::EventLine;

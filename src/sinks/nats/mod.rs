@@ -7,7 +7,7 @@
 //!
 //! `messages` makes them (to where says `subject`), `flight` sends and counts answers, `client` is the
 //! connection, with `login` and the text protocol in `wire`; `answers` says what refusals mean,
-//! `streams` asks which stream there is, and `doubt` what it has after an interruption.
+//! `streams` asks which stream there is, and `in_doubt` what it has after an interruption.
 //!
 //! The client is our own: async-nats for Rust 1.85 costs 2.3 MB and 58 crates, pins a rustls-webpki with
 //! open advisories, and reconnects and queues behind the breaker. INFO, CONNECT, SUB, HPUB, MSG and PING are
@@ -20,8 +20,8 @@
 mod answers;
 mod client;
 mod config;
-mod doubt;
 mod flight;
+mod in_doubt;
 mod login;
 mod messages;
 mod sink;

@@ -1,4 +1,4 @@
-//! Delivers to a stream: settles what is in doubt, publishes, and waits for every acknowledgement.
+//! Delivers to a stream: resolves what is in doubt, publishes, and waits for every acknowledgement.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use tokio::sync::Mutex;
 use super::answers::Unstored;
 use super::client::{Connection, Failure};
 use super::config::NatsConfig;
-use super::doubt::Doubt;
 use super::flight::publish;
+use super::in_doubt::InDoubt;
 use super::login::Login;
 use super::messages::Messages;
 use super::streams::why_nobody_takes;
@@ -38,7 +38,7 @@ pub(crate) struct NatsSink {
 #[derive(Debug)]
 struct State {
     idle: Option<Connection>,
-    doubt: Doubt,
+    in_doubt: InDoubt,
 }
 
 impl NatsSink {
@@ -49,7 +49,7 @@ impl NatsSink {
             config: config.clone(),
             wire: context.wire.clone(),
             patience: timeout / 4,
-            state: Mutex::new(State { idle: None, doubt: Doubt::new(timeout) }),
+            state: Mutex::new(State { idle: None, in_doubt: InDoubt::new(timeout) }),
         }
     }
 
@@ -65,7 +65,7 @@ impl Deliver for NatsSink {
         let mut state = self.state.lock().await;
         let refusal = |failure: Failure| failure.into_refusal(&self.config.tls);
         let mut connection = self.connection(state.idle.take()).await.map_err(refusal)?;
-        let result = self.exchange(&mut connection, &mut state.doubt, batch).await;
+        let result = self.exchange(&mut connection, &mut state.in_doubt, batch).await;
         // One that failed, or was dropped midway, is not used again.
         let result = result.map_err(refusal)?;
         state.idle = Some(connection);
@@ -86,18 +86,18 @@ impl NatsSink {
     async fn exchange(
         &self,
         connection: &mut Connection,
-        doubt: &mut Doubt,
+        in_doubt: &mut InDoubt,
         batch: &Batch,
     ) -> Result<Result<Receipt, Refusal>, Failure> {
         let subjects = Subjects::new(&self.config.subject, &batch.device).all();
-        doubt.resolve(connection, batch, &subjects).await?;
-        let messages = match Messages::of(batch, &self.config, connection, doubt.found()) {
+        in_doubt.resolve(connection, batch, &subjects).await?;
+        let messages = match Messages::of(batch, &self.config, connection, in_doubt.found()) {
             Ok(messages) => messages,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        doubt.sending();
+        in_doubt.sending();
         let answers = publish(connection, &messages).await?;
-        doubt.answered(answers.place);
+        in_doubt.answered(answers.place);
         Ok(match answers.refusal {
             None => Ok(Receipt { bytes: messages.bytes.len() as u64 }),
             Some(Unstored::Refused(error)) => Err(error.into()),

@@ -8,13 +8,13 @@
 //! ```
 //!
 //! `samples` encodes a batch (which series says `labels`). After a refusal `repeats` looks for readings
-//! in `doubt`, `past` for times that no series takes any more; both ask with a `probe`.
+//! in `in_doubt`, `past` for times that no series takes any more; both ask with a `probe`.
 //!
 //! Text has no representation in Prometheus and is left out, and counted; a reading that is nothing
 //! but text is done with as soon as its turn comes.
 
 mod config;
-mod doubt;
+mod in_doubt;
 mod labels;
 mod past;
 mod probe;
@@ -23,7 +23,7 @@ mod samples;
 mod sink;
 
 use self::config::{PrometheusConfig, SCHEME};
-use self::doubt::SharedDoubt;
+use self::in_doubt::SharedInDoubt;
 use self::sink::{BYTES_PER_READING, PrometheusSink};
 use super::kind::{AnySinkSettings, Connector, SinkContext, SinkKind, SinkSettings};
 use crate::config::part::url::Exposure;
@@ -65,9 +65,9 @@ impl SinkSettings for PrometheusConfig {
 
     fn connector(&self, context: SinkContext) -> Connector {
         // The endpoints of a sink may lead to the same server, so they share what is in doubt there.
-        let (config, doubt) = (self.clone(), SharedDoubt::new(context.log.clone()));
+        let (config, in_doubt) = (self.clone(), SharedInDoubt::new(context.log.clone()));
         Box::new(move |endpoint| {
-            service(PrometheusSink::new(&config, endpoint, &context, doubt.clone()))
+            service(PrometheusSink::new(&config, endpoint, &context, in_doubt.clone()))
         })
     }
 }

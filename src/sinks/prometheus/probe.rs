@@ -19,7 +19,7 @@
 
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
-use super::doubt::Witness;
+use super::in_doubt::Witness;
 use super::samples::{Point, body};
 use crate::transport::http_client::{HttpClient, Unsuccessful};
 use crate::upload::Refusal;

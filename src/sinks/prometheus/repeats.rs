@@ -11,7 +11,7 @@
 //!   beyond, and it has to do that these are older than this process: a clock that was set back, the
 //!   usual reason for times out of order, shows newer ones.
 
-use super::doubt::{SharedDoubt, Witness, witnesses};
+use super::in_doubt::{SharedInDoubt, Witness, witnesses};
 use super::probe::Probe;
 use super::samples::{Point, Samples, Series};
 use crate::clock::Clock;
@@ -20,31 +20,31 @@ use crate::upload::Refusal;
 
 #[derive(Debug)]
 pub(super) struct Repeats {
-    pub(super) doubt: SharedDoubt,
+    pub(super) in_doubt: SharedInDoubt,
     /// Whether batches come as they were stored.
     pub(super) in_order: bool,
     pub(super) clock: Clock,
 }
 
 impl Repeats {
-    /// Whether some of these are found at the server; they are noted in `doubt` then.
+    /// Whether some of these are found at the server; they are noted in `in_doubt` then.
     pub(super) async fn are_among(
         &self,
         client: &HttpClient,
         samples: &Samples,
     ) -> Result<bool, Refusal> {
         let probe = Probe { client };
-        for request in self.doubt.about(&samples.readings) {
+        for request in self.in_doubt.about(&samples.readings) {
             let stored = are_newest(probe, &request.witnesses).await?;
             if stored {
-                self.doubt.found(&request.readings);
+                self.in_doubt.found(&request.readings);
             }
-            self.doubt.forget(&request.readings);
+            self.in_doubt.forget(&request.readings);
             if stored {
                 return Ok(true);
             }
         }
-        let possible = self.in_order && !self.doubt.is_settled();
+        let possible = self.in_order && !self.in_doubt.is_predecessor_known();
         Ok(possible && self.are_of_an_earlier_process(probe, samples).await?)
     }
 
@@ -54,15 +54,15 @@ impl Repeats {
         samples: &Samples,
     ) -> Result<bool, Refusal> {
         // Those it may have had refused: the server's newest samples say nothing of them.
-        self.doubt.distrust(&samples.going_back());
-        let mut trusted = self.doubt.trusted(&samples.readings);
+        self.in_doubt.distrust(&samples.going_back());
+        let mut trusted = self.in_doubt.trusted(&samples.readings);
         let mut readings = samples.by_reading();
         readings.retain(|(_, point)| trusted.contains(point.seq));
         let sent = self.sent_by_an_earlier_process(probe, &readings).await?;
         let ends_here = sent < readings.len();
         let Some((_, last)) = sent.checked_sub(1).map(|at| readings[at]) else {
             if ends_here {
-                self.doubt.settle();
+                self.in_doubt.note_predecessor_known();
             }
             return Ok(false);
         };
@@ -73,11 +73,11 @@ impl Repeats {
         };
         if proven {
             trusted.remove(last.seq + 1, u64::MAX);
-            self.doubt.found(&trusted);
+            self.in_doubt.found(&trusted);
         }
         // Not sooner: an attempt that is dropped while it asks has settled nothing.
         if ends_here {
-            self.doubt.settle();
+            self.in_doubt.note_predecessor_known();
         }
         Ok(proven)
     }
@@ -88,7 +88,7 @@ impl Repeats {
         probe: Probe<'_>,
         readings: &[(&Series, &Point)],
     ) -> Result<usize, Refusal> {
-        let head = self.doubt.head_found();
+        let head = self.in_doubt.head_found();
         let found = readings.partition_point(|(_, point)| point.seq <= head);
         let (mut sent, mut unsent) = (0, found);
         while sent < unsent {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use tokio::time::Instant;
 
-use super::doubt::{Request, SharedDoubt};
+use super::in_doubt::{Request, SharedInDoubt};
 use super::labels;
 use outstation_codec::Batch;
 
@@ -55,7 +55,7 @@ impl PrometheusSink {
         config: &PrometheusConfig,
         endpoint: &Endpoint,
         context: &SinkContext,
-        doubt: SharedDoubt,
+        in_doubt: SharedInDoubt,
     ) -> Self {
         let clock = context.clock.clone();
         Self {
@@ -67,7 +67,7 @@ impl PrometheusSink {
                 context.wire.clone(),
             ),
             repeats: Repeats {
-                doubt,
+                in_doubt,
                 in_order: context.order == Order::AsStored,
                 clock: clock.clone(),
             },
@@ -114,7 +114,8 @@ impl Deliver for PrometheusSink {
 
 impl PrometheusSink {
     fn samples(&self, batch: &Batch) -> Result<Samples, Refusal> {
-        Ok(Samples::of(batch, &self.config, &self.repeats.doubt.there()).map_err(Unencoded::new)?)
+        Ok(Samples::of(batch, &self.config, &self.repeats.in_doubt.there())
+            .map_err(Unencoded::new)?)
     }
 
     /// Undated readings would be filed under 1970. They wait while there is hope for a date.
@@ -133,7 +134,7 @@ impl PrometheusSink {
     }
 
     async fn write(&self, samples: &Samples, body: Vec<u8>) -> Result<Outcome, Refusal> {
-        let is_first = self.repeats.doubt.note(Request::of(samples));
+        let is_first = self.repeats.in_doubt.note(Request::of(samples));
         let answer = match self.client.post(headers(), body).await? {
             Ok(()) => return Ok(Outcome::Stored),
             Err(answer) => answer,
@@ -142,7 +143,7 @@ impl PrometheusSink {
         // What the server has judged is stored or not by then; a server in trouble knows not what it did.
         let judged = answer.status.is_client_error() || objection.is_some();
         if is_first && judged {
-            self.repeats.doubt.forget(&samples.readings);
+            self.repeats.in_doubt.forget(&samples.readings);
         }
         match objection {
             Some(objection) => Ok(Outcome::Objected { objection, reason: Reason::new(answer) }),
@@ -151,7 +152,7 @@ impl PrometheusSink {
     }
 
     fn accepted(&self, batch: &Batch, samples: &Samples, bytes: u64) -> Receipt {
-        self.repeats.doubt.delivered(&batch.ranges(), samples.are_conclusive());
+        self.repeats.in_doubt.delivered(&batch.ranges(), samples.are_conclusive());
         let sink = self.name.as_str();
         ReadingsFound { sink, count: samples.there }.report();
         ValuesLeftOut { sink, texts: samples.texts, replaced: samples.replaced }.report();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::Report;
-use super::kinds;
+use super::message_ids;
 use crate::domain::policy::budget::Held;
 
 /// Only alarms leave for a while.
@@ -22,14 +22,14 @@ impl Report for SinkHeldBack<'_> {
         let left = humantime::format_duration(Duration::from_secs(left_s));
         match self.why {
             Held::Spent => warn!(
-                message_id = kinds::SINK_HELD_BACK,
+                message_id = message_ids::SINK_HELD_BACK,
                 sink = self.sink,
                 reason,
                 retry_in_s = left_s,
                 "budget is spent, only alarms leave and readings are kept for {left}"
             ),
             Held::QuietHours => info!(
-                message_id = kinds::SINK_HELD_BACK,
+                message_id = message_ids::SINK_HELD_BACK,
                 sink = self.sink,
                 reason,
                 retry_in_s = left_s,
@@ -46,7 +46,7 @@ pub struct SinkGoesOn<'a> {
 
 impl Report for SinkGoesOn<'_> {
     fn report(&self) {
-        info!(message_id = kinds::SINK_GOES_ON, sink = self.sink, "readings leave again");
+        info!(message_id = message_ids::SINK_GOES_ON, sink = self.sink, "readings leave again");
     }
 }
 
@@ -58,7 +58,7 @@ pub struct QuietHoursUnknown<'a> {
 impl Report for QuietHoursUnknown<'_> {
     fn report(&self) {
         warn!(
-            message_id = kinds::QUIET_HOURS_UNKNOWN,
+            message_id = message_ids::QUIET_HOURS_UNKNOWN,
             sink = self.sink,
             "clock is not set, so quiet hours do not hold until it is"
         );
@@ -77,7 +77,7 @@ pub struct EventRefused<'a> {
 impl Report for EventRefused<'_> {
     fn report(&self) {
         warn!(
-            message_id = kinds::EVENT_REFUSED,
+            message_id = message_ids::EVENT_REFUSED,
             sink = self.sink,
             event = self.event,
             position = self.position,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use tracing::{error, info, warn};
 
 use super::Report;
-use super::kinds;
+use super::message_ids;
 use crate::error_chain::error_chain;
 use crate::telemetry::metric_names::HTTP_REFUSED;
 
@@ -17,7 +17,7 @@ pub struct LocalPortOpened {
 impl Report for LocalPortOpened {
     fn report(&self) {
         info!(
-            message_id = kinds::LOCAL_PORT_OPENED,
+            message_id = message_ids::LOCAL_PORT_OPENED,
             address = %self.address,
             "local port listens"
         );
@@ -33,7 +33,7 @@ pub struct LocalPortRefuses<'a> {
 impl Report for LocalPortRefuses<'_> {
     fn report(&self) {
         warn!(
-            message_id = kinds::LOCAL_PORT_REFUSES,
+            message_id = message_ids::LOCAL_PORT_REFUSES,
             address = %self.address,
             reason = %self.error,
             "local port cannot take a connection, retrying"
@@ -49,7 +49,7 @@ pub struct LocalPortAbsent<'a> {
 impl Report for LocalPortAbsent<'_> {
     fn report(&self) {
         warn!(
-            message_id = kinds::LOCAL_PORT_ABSENT,
+            message_id = message_ids::LOCAL_PORT_ABSENT,
             reason = error_chain(self.error),
             "local port not open, retrying; readings are recorded meanwhile"
         );
@@ -64,7 +64,7 @@ pub struct LocalPortAnnounced<'a> {
 impl Report for LocalPortAnnounced<'_> {
     fn report(&self) {
         info!(
-            message_id = kinds::LOCAL_PORT_ANNOUNCED,
+            message_id = message_ids::LOCAL_PORT_ANNOUNCED,
             device = self.device,
             "local port is announced on the local network"
         );
@@ -80,7 +80,7 @@ pub struct LocalPortUnannounced<'a> {
 impl Report for LocalPortUnannounced<'_> {
     fn report(&self) {
         warn!(
-            message_id = kinds::LOCAL_PORT_UNANNOUNCED,
+            message_id = message_ids::LOCAL_PORT_UNANNOUNCED,
             reason = error_chain(self.error),
             "local port is not announced on the local network, retrying"
         );
@@ -152,7 +152,7 @@ impl Report for ClientsRefused<'_> {
         let reasons: Vec<String> =
             counted.map(|(why, count)| format!("{} {count}", why.reason())).collect();
         warn!(
-            message_id = kinds::CLIENTS_REFUSED,
+            message_id = message_ids::CLIENTS_REFUSED,
             count = self.counts.iter().sum::<u64>(),
             address = %self.last,
             "local port turned clients away ({}), the last from {}",
@@ -174,7 +174,7 @@ impl Report for LocalPortFilesUnusable<'_> {
         let meanwhile =
             if self.locked { "nobody is let in" } else { "what was there before holds" };
         error!(
-            message_id = kinds::LOCAL_PORT_FILES_UNUSABLE,
+            message_id = message_ids::LOCAL_PORT_FILES_UNUSABLE,
             reason = self.error,
             "local port cannot use a file of [http], and {meanwhile}: {}",
             self.error

@@ -5,7 +5,7 @@ use std::path::Path;
 use tracing::{error, info, warn};
 
 use super::Report;
-use super::kinds;
+use super::message_ids;
 use crate::error_chain::error_chain;
 
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct LogOpened<'a> {
 impl Report for LogOpened<'_> {
     fn report(&self) {
         info!(
-            message_id = kinds::LOG_OPENED,
+            message_id = message_ids::LOG_OPENED,
             path = %self.path.display(),
             epoch = self.epoch,
             next_seq = self.next_seq,
@@ -37,7 +37,7 @@ pub struct LogTrouble<'a> {
 impl Report for LogTrouble<'_> {
     fn report(&self) {
         error!(
-            message_id = kinds::LOG_TROUBLE,
+            message_id = message_ids::LOG_TROUBLE,
             path = %self.path.display(),
             reason = error_chain(self.error),
             remedy = self.remedy,
@@ -53,7 +53,7 @@ pub struct LogHealed<'a> {
 
 impl Report for LogHealed<'_> {
     fn report(&self) {
-        info!(message_id = kinds::LOG_HEALED, path = %self.path.display(), "log can be written again");
+        info!(message_id = message_ids::LOG_HEALED, path = %self.path.display(), "log can be written again");
     }
 }
 
@@ -68,7 +68,7 @@ pub struct LogBegan<'a> {
 impl Report for LogBegan<'_> {
     fn report(&self) {
         info!(
-            message_id = kinds::LOG_BEGAN,
+            message_id = message_ids::LOG_BEGAN,
             path = %self.path.display(),
             epoch = self.epoch,
             reason = self.reason,
@@ -92,7 +92,7 @@ pub struct LogSalvaged<'a> {
 impl Report for LogSalvaged<'_> {
     fn report(&self) {
         error!(
-            message_id = kinds::LOG_SALVAGED,
+            message_id = message_ids::LOG_SALVAGED,
             path = %self.path.display(),
             aside = %self.aside.display(),
             reason = self.reason,
@@ -118,7 +118,7 @@ pub struct ReadingsEvicted {
 impl Report for ReadingsEvicted {
     fn report(&self) {
         error!(
-            message_id = kinds::READINGS_EVICTED,
+            message_id = message_ids::READINGS_EVICTED,
             lane = self.lane,
             first_seq = self.first,
             last_seq = self.last,
@@ -139,7 +139,7 @@ pub struct LogVanished<'a> {
 impl Report for LogVanished<'_> {
     fn report(&self) {
         warn!(
-            message_id = kinds::LOG_VANISHED,
+            message_id = message_ids::LOG_VANISHED,
             path = %self.path.display(),
             "log was deleted or replaced while in use; it is written again, nothing is lost"
         );
@@ -155,7 +155,7 @@ pub struct ReadingsGivenUp {
 impl Report for ReadingsGivenUp {
     fn report(&self) {
         error!(
-            message_id = kinds::READINGS_GIVEN_UP,
+            message_id = message_ids::READINGS_GIVEN_UP,
             reason = "overflow",
             count = self.count,
             "the oldest readings in memory were lost because the log cannot be written"
@@ -172,7 +172,7 @@ pub struct SegmentDamaged {
 impl Report for SegmentDamaged {
     fn report(&self) {
         error!(
-            message_id = kinds::SEGMENT_DAMAGED,
+            message_id = message_ids::SEGMENT_DAMAGED,
             first_seq = self.first,
             last_seq = self.last,
             count = self.last - self.first + 1,
@@ -192,7 +192,7 @@ pub struct ReadingsSkipped<'a> {
 impl Report for ReadingsSkipped<'_> {
     fn report(&self) {
         warn!(
-            message_id = kinds::READINGS_SKIPPED,
+            message_id = message_ids::READINGS_SKIPPED,
             sink = self.sink,
             first_seq = self.first,
             last_seq = self.last,
@@ -210,7 +210,7 @@ pub struct LogUnreadable<'a> {
 impl Report for LogUnreadable<'_> {
     fn report(&self) {
         error!(
-            message_id = kinds::LOG_UNREADABLE,
+            message_id = message_ids::LOG_UNREADABLE,
             path = %self.path.display(),
             reason = error_chain(self.error),
             "log cannot be read; delivery waits, recording goes on"
@@ -227,7 +227,7 @@ pub struct ReadingsUnsaved {
 impl Report for ReadingsUnsaved {
     fn report(&self) {
         error!(
-            message_id = kinds::READINGS_UNSAVED,
+            message_id = message_ids::READINGS_UNSAVED,
             count = self.count,
             "readings not stored: the log ended and could not be written; the next start takes them up \
              from the crash tail, unless the device reboots before"

@@ -4,9 +4,9 @@
 //! Field names are what journald shows in capitals: PORT, SINK, REASON, COUNT, FIRST_SEQ.
 
 mod budget;
-pub mod kinds;
 mod local_port;
 mod log;
+pub mod message_ids;
 #[cfg(feature = "mqtt")]
 mod mqtt;
 mod port;

@@ -3,7 +3,7 @@
 use tracing::warn;
 
 use super::Report;
-use super::kinds;
+use super::message_ids;
 use crate::telemetry::metric_names::SINK_UNHEARD;
 
 /// The broker took messages for which it has no subscriber, and dropped them.
@@ -22,7 +22,7 @@ impl Report for MessagesUnheard<'_> {
         metrics::counter!(SINK_UNHEARD, "sink" => self.sink.to_owned()).increment(self.count);
         if self.begins {
             warn!(
-                message_id = kinds::MESSAGES_UNHEARD,
+                message_id = message_ids::MESSAGES_UNHEARD,
                 sink = self.sink,
                 topic = self.topic,
                 "nobody subscribes to what is published, and the broker drops it: it counts as \

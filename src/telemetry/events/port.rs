@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 use outstation_codec::FaultCounts;
 
 use super::Report;
-use super::kinds;
+use super::message_ids;
 
 #[derive(Debug)]
 pub struct SensorCrowded<'a> {
@@ -18,7 +18,7 @@ pub struct SensorCrowded<'a> {
 impl Report for SensorCrowded<'_> {
     fn report(&self) {
         error!(
-            message_id = kinds::SENSOR_CROWDED,
+            message_id = message_ids::SENSOR_CROWDED,
             port = self.port,
             sensor = self.sensor,
             "sensor has shown all the channels it may have; values of further ones are left out"
@@ -34,7 +34,7 @@ pub struct PortOpened<'a> {
 
 impl Report for PortOpened<'_> {
     fn report(&self) {
-        info!(message_id = kinds::PORT_OPENED, port = self.port, path = %self.path.display(), "port opened");
+        info!(message_id = message_ids::PORT_OPENED, port = self.port, path = %self.path.display(), "port opened");
     }
 }
 
@@ -48,7 +48,7 @@ pub struct PortAbsent<'a> {
 impl Report for PortAbsent<'_> {
     fn report(&self) {
         warn!(
-            message_id = kinds::PORT_ABSENT,
+            message_id = message_ids::PORT_ABSENT,
             port = self.port,
             reason = self.reason,
             "port not open, retrying: {}",
@@ -74,7 +74,7 @@ impl Report for PortFaults<'_> {
             .map(|(fault, count)| format!("{} {count}", fault.reason()))
             .collect();
         warn!(
-            message_id = kinds::PORT_FAULTS,
+            message_id = message_ids::PORT_FAULTS,
             port = self.port,
             reason = worst.reason(),
             count = self.since_last.seen().map(|(_, count)| count).sum::<u64>(),
@@ -94,7 +94,7 @@ pub struct ReadingsOverflowed<'a> {
 impl Report for ReadingsOverflowed<'_> {
     fn report(&self) {
         error!(
-            message_id = kinds::READINGS_OVERFLOWED,
+            message_id = message_ids::READINGS_OVERFLOWED,
             port = self.port,
             count = self.count,
             reason = "overflow",
@@ -116,10 +116,18 @@ impl Report for SensorSaid<'_> {
         let text = self.text.escape_debug();
         match self.level {
             outstation_wire::Level::Error | outstation_wire::Level::Warn => {
-                warn!(message_id = kinds::SENSOR_SAID, port = self.port, "sensor says: {text}");
+                warn!(
+                    message_id = message_ids::SENSOR_SAID,
+                    port = self.port,
+                    "sensor says: {text}"
+                );
             }
             outstation_wire::Level::Info | outstation_wire::Level::Debug => {
-                info!(message_id = kinds::SENSOR_SAID, port = self.port, "sensor says: {text}");
+                info!(
+                    message_id = message_ids::SENSOR_SAID,
+                    port = self.port,
+                    "sensor says: {text}"
+                );
             }
         }
     }

@@ -5,8 +5,8 @@ use std::path::Path;
 use tracing::{error, info, warn};
 
 use super::Report;
-use super::kinds;
-use crate::domain::model::quarantine::{Done, Wish};
+use super::message_ids;
+use crate::domain::model::quarantine::{Done, QuarantineCommand};
 use crate::error_chain::error_chain;
 
 /// Nothing is lost: they are kept, and nothing waits for them.
@@ -23,7 +23,7 @@ pub struct ReadingsQuarantined<'a> {
 impl Report for ReadingsQuarantined<'_> {
     fn report(&self) {
         warn!(
-            message_id = kinds::READINGS_QUARANTINED,
+            message_id = message_ids::READINGS_QUARANTINED,
             sink = self.sink,
             first_seq = self.first,
             last_seq = self.last,
@@ -65,7 +65,7 @@ impl Report for ReadingsDiscarded<'_> {
             Why::Dropped => "they were dropped by `outstation quarantine drop`",
         };
         error!(
-            message_id = kinds::READINGS_DISCARDED,
+            message_id = message_ids::READINGS_DISCARDED,
             sink = self.sink,
             first_seq = self.first,
             last_seq = self.last,
@@ -79,18 +79,18 @@ impl Report for ReadingsDiscarded<'_> {
 /// A person changed what becomes of them.
 #[derive(Debug)]
 pub struct QuarantineChanged<'a> {
-    pub wish: Wish,
+    pub command: QuarantineCommand,
     pub done: &'a Done,
 }
 
 impl Report for QuarantineChanged<'_> {
     fn report(&self) {
-        let done = match self.wish {
-            Wish::Replay => "offered again",
-            Wish::Drop => "dropped",
+        let done = match self.command {
+            QuarantineCommand::Replay => "offered again",
+            QuarantineCommand::Drop => "dropped",
         };
         info!(
-            message_id = kinds::QUARANTINE_CHANGED,
+            message_id = message_ids::QUARANTINE_CHANGED,
             sink = self.done.sink,
             count = self.done.readings,
             "readings in quarantine are {done}, as a person asked"
@@ -108,7 +108,7 @@ pub struct ControlAbsent<'a> {
 impl Report for ControlAbsent<'_> {
     fn report(&self) {
         warn!(
-            message_id = kinds::CONTROL_ABSENT,
+            message_id = message_ids::CONTROL_ABSENT,
             path = %self.path.display(),
             reason = error_chain(self.error),
             "control socket not there, retrying; until then `outstation quarantine replay` and `drop` \

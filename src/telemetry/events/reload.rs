@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::{error, info};
 
 use super::Report;
-use super::kinds;
+use super::message_ids;
 
 /// The parts are named as the supervisor names their actors.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct ConfigReloaded<'a> {
 impl Report for ConfigReloaded<'_> {
     fn report(&self) {
         info!(
-            message_id = kinds::CONFIG_RELOADED,
+            message_id = message_ids::CONFIG_RELOADED,
             started = self.started.join(", "),
             stopped = self.stopped.join(", "),
             "configuration reloaded; every other part goes on as it was"
@@ -33,7 +33,7 @@ pub struct ConfigRefused<'a> {
 impl Report for ConfigRefused<'_> {
     fn report(&self) {
         error!(
-            message_id = kinds::CONFIG_REFUSED,
+            message_id = message_ids::CONFIG_REFUSED,
             "configuration not reloaded, a person is needed; the one before goes on: {}",
             self.reason
         );
@@ -49,7 +49,7 @@ pub struct ActorDropped<'a> {
 impl Report for ActorDropped<'_> {
     fn report(&self) {
         error!(
-            message_id = kinds::ACTOR_DROPPED,
+            message_id = message_ids::ACTOR_DROPPED,
             actor = self.actor,
             deadline_s = self.deadline.as_secs_f64(),
             "actor did not end in time and was dropped"

@@ -3,7 +3,7 @@
 use tracing::info;
 
 use super::Report;
-use super::kinds;
+use super::message_ids;
 use crate::telemetry::metric_names::{LEFT_OUT, SINK_FOUND, SINK_LEFT_OUT};
 
 /// The server refused readings that it has.
@@ -19,7 +19,7 @@ impl Report for ReadingsFound<'_> {
             return;
         }
         info!(
-            message_id = kinds::READINGS_FOUND,
+            message_id = message_ids::READINGS_FOUND,
             sink = self.sink,
             count = self.count,
             "readings whose acknowledgement was lost are at the sink's server already"

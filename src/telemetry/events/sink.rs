@@ -6,7 +6,7 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::Report;
-use super::kinds;
+use super::message_ids;
 use crate::domain::policy::breaker::{Cause, State};
 use crate::telemetry::metric_names::{
     BREAKER_TRANSITIONS, SINK_OMITTED_READINGS, SINK_OMITTED_VALUES, transition,
@@ -42,7 +42,7 @@ impl Report for BreakerMoved<'_> {
         match (self.to, self.spared) {
             (State::Closed { .. }, false) => {
                 info!(
-                    message_id = kinds::BREAKER_CLOSED,
+                    message_id = message_ids::BREAKER_CLOSED,
                     sink,
                     endpoint,
                     breaker = state,
@@ -51,7 +51,7 @@ impl Report for BreakerMoved<'_> {
             }
             (State::Closed { .. }, true) => {
                 info!(
-                    message_id = kinds::BREAKER_CLOSED,
+                    message_id = message_ids::BREAKER_CLOSED,
                     sink,
                     endpoint,
                     breaker = state,
@@ -59,7 +59,7 @@ impl Report for BreakerMoved<'_> {
                 );
             }
             (State::Open { .. }, false) if self.from.is_closed() => warn!(
-                message_id = kinds::BREAKER_OPENED,
+                message_id = message_ids::BREAKER_OPENED,
                 sink,
                 endpoint,
                 breaker = state,
@@ -68,7 +68,7 @@ impl Report for BreakerMoved<'_> {
                 "sink does not accept, readings are kept: {detail}",
             ),
             (State::Open { .. }, true) if self.from.is_closed() => warn!(
-                message_id = kinds::BREAKER_OPENED,
+                message_id = message_ids::BREAKER_OPENED,
                 sink,
                 endpoint,
                 breaker = state,
@@ -78,7 +78,7 @@ impl Report for BreakerMoved<'_> {
             ),
             // Each further probe is the same news; one line per outage is enough.
             _ => tracing::debug!(
-                message_id = kinds::BREAKER_OPENED,
+                message_id = message_ids::BREAKER_OPENED,
                 sink,
                 endpoint,
                 breaker = state,
@@ -106,7 +106,7 @@ pub struct BreakerRecalled<'a> {
 impl Report for BreakerRecalled<'_> {
     fn report(&self) {
         warn!(
-            message_id = kinds::BREAKER_RECALLED,
+            message_id = message_ids::BREAKER_RECALLED,
             sink = self.sink,
             endpoint = self.endpoint,
             reason = self.cause.name(),
@@ -127,7 +127,7 @@ pub struct SinkMisconfigured<'a> {
 impl Report for SinkMisconfigured<'_> {
     fn report(&self) {
         error!(
-            message_id = kinds::SINK_MISCONFIGURED,
+            message_id = message_ids::SINK_MISCONFIGURED,
             sink = self.sink,
             endpoint = self.endpoint,
             reason = "misconfigured",
@@ -149,7 +149,7 @@ pub struct EndpointsFound<'a> {
 impl Report for EndpointsFound<'_> {
     fn report(&self) {
         info!(
-            message_id = kinds::ENDPOINTS_FOUND,
+            message_id = message_ids::ENDPOINTS_FOUND,
             sink = self.sink,
             endpoints = self.endpoints,
             "endpoints found"
@@ -169,7 +169,7 @@ pub struct EndpointsUnknown<'a> {
 impl Report for EndpointsUnknown<'_> {
     fn report(&self) {
         warn!(
-            message_id = kinds::ENDPOINTS_UNKNOWN,
+            message_id = message_ids::ENDPOINTS_UNKNOWN,
             sink = self.sink,
             service = self.service,
             kept = self.kept,
@@ -201,9 +201,11 @@ impl Report for ValuesOmitted<'_> {
         let message = "sink was sent readings without values that its encoding cannot say (NaN, \
                        infinity, a date beyond 2262); they are counted as omitted";
         match self.first {
-            true => warn!(message_id = kinds::VALUES_OMITTED, sink, values, readings, "{message}"),
+            true => {
+                warn!(message_id = message_ids::VALUES_OMITTED, sink, values, readings, "{message}")
+            }
             false => tracing::debug!(
-                message_id = kinds::VALUES_OMITTED,
+                message_id = message_ids::VALUES_OMITTED,
                 sink,
                 values,
                 readings,
@@ -222,7 +224,7 @@ pub struct TlsFilesUnusable<'a> {
 impl Report for TlsFilesUnusable<'_> {
     fn report(&self) {
         warn!(
-            message_id = kinds::TLS_FILES_UNUSABLE,
+            message_id = message_ids::TLS_FILES_UNUSABLE,
             url = self.url,
             "certificates on disk changed and cannot be used, those from before are: {}",
             self.detail

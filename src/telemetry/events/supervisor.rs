@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::Report;
-use super::kinds;
+use super::message_ids;
 use crate::telemetry::metric_names::ACTOR_RESTARTS;
 
 #[derive(Debug)]
@@ -16,7 +16,12 @@ pub struct Started<'a> {
 
 impl Report for Started<'_> {
     fn report(&self) {
-        info!(message_id = kinds::STARTED, version = self.version, device = self.device, "started");
+        info!(
+            message_id = message_ids::STARTED,
+            version = self.version,
+            device = self.device,
+            "started"
+        );
     }
 }
 
@@ -25,7 +30,7 @@ pub struct Stopped;
 
 impl Report for Stopped {
     fn report(&self) {
-        info!(message_id = kinds::STOPPED, "stopped");
+        info!(message_id = message_ids::STOPPED, "stopped");
     }
 }
 
@@ -36,7 +41,7 @@ pub struct ConfigDoubtful<'a> {
 
 impl Report for ConfigDoubtful<'_> {
     fn report(&self) {
-        warn!(message_id = kinds::CONFIG_DOUBTFUL, "configuration: {}", self.warning);
+        warn!(message_id = message_ids::CONFIG_DOUBTFUL, "configuration: {}", self.warning);
     }
 }
 
@@ -52,14 +57,14 @@ impl Report for ActorCrashed<'_> {
         metrics::counter!(ACTOR_RESTARTS, "actor" => self.actor.to_owned()).increment(1);
         match self.restart_in {
             Some(wait) => error!(
-                message_id = kinds::ACTOR_CRASHED,
+                message_id = message_ids::ACTOR_CRASHED,
                 actor = self.actor,
                 restart_in_s = wait.as_secs_f64(),
                 "actor crashed and is restarted: {}",
                 self.cause
             ),
             None => error!(
-                message_id = kinds::ACTOR_CRASHED,
+                message_id = message_ids::ACTOR_CRASHED,
                 actor = self.actor,
                 "actor crashed and is given up: {}",
                 self.cause
@@ -75,7 +80,11 @@ pub struct ActorStuck<'a> {
 
 impl Report for ActorStuck<'_> {
     fn report(&self) {
-        error!(message_id = kinds::ACTOR_STUCK, actor = self.actor, "actor makes no progress");
+        error!(
+            message_id = message_ids::ACTOR_STUCK,
+            actor = self.actor,
+            "actor makes no progress"
+        );
     }
 }
 
@@ -88,7 +97,7 @@ pub struct StageLate<'a> {
 impl Report for StageLate<'_> {
     fn report(&self) {
         error!(
-            message_id = kinds::STAGE_LATE,
+            message_id = message_ids::STAGE_LATE,
             actors = self.late.join(", "),
             deadline_s = self.deadline.as_secs_f64(),
             "shutdown deadline passed"

@@ -5,7 +5,7 @@ use std::path::Path;
 use tracing::{error, info, warn};
 
 use super::Report;
-use super::kinds;
+use super::message_ids;
 
 /// What of a port's tail outlived a process and was taken up by this one.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct TailRecovered<'a> {
 impl Report for TailRecovered<'_> {
     fn report(&self) {
         info!(
-            message_id = kinds::TAIL_RECOVERED,
+            message_id = message_ids::TAIL_RECOVERED,
             port = self.port,
             count = self.readings,
             bytes = self.bytes,
@@ -38,7 +38,7 @@ impl Report for TailUnwritten<'_> {
     fn report(&self) {
         let folder = self.folder.display();
         warn!(
-            message_id = kinds::TAIL_UNWRITTEN,
+            message_id = message_ids::TAIL_UNWRITTEN,
             port = self.port,
             path = %folder,
             reason = self.reason,
@@ -55,7 +55,11 @@ pub struct TailRecordsAgain<'a> {
 
 impl Report for TailRecordsAgain<'_> {
     fn report(&self) {
-        info!(message_id = kinds::TAIL_RECORDS_AGAIN, port = self.port, "crash tail is kept again");
+        info!(
+            message_id = message_ids::TAIL_RECORDS_AGAIN,
+            port = self.port,
+            "crash tail is kept again"
+        );
     }
 }
 
@@ -69,7 +73,7 @@ pub struct TailOutdated<'a> {
 impl Report for TailOutdated<'_> {
     fn report(&self) {
         error!(
-            message_id = kinds::TAIL_OUTDATED,
+            message_id = message_ids::TAIL_OUTDATED,
             port = self.port,
             bytes = self.bytes,
             reason = "boot",
@@ -87,7 +91,7 @@ pub struct TailDamaged<'a> {
 impl Report for TailDamaged<'_> {
     fn report(&self) {
         error!(
-            message_id = kinds::TAIL_DAMAGED,
+            message_id = message_ids::TAIL_DAMAGED,
             port = self.port,
             bytes = self.bytes,
             reason = "damaged",
@@ -106,7 +110,7 @@ pub struct TailGivenUp<'a> {
 impl Report for TailGivenUp<'_> {
     fn report(&self) {
         error!(
-            message_id = kinds::TAIL_GIVEN_UP,
+            message_id = message_ids::TAIL_GIVEN_UP,
             port = self.port,
             bytes = self.bytes,
             attempts = self.attempts,

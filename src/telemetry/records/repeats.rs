@@ -11,7 +11,7 @@ use std::time::Duration;
 use tracing::Level;
 
 use super::record::Record;
-use crate::telemetry::events::kinds;
+use crate::telemetry::events::message_ids;
 
 /// In hand: a technician who plugs a cable three times sees all six moves at once.
 const IN_HAND: u32 = 6;
@@ -25,11 +25,11 @@ const SUBJECT: [&str; 7] = ["port", "sensor", "sink", "endpoint", "actor", "lane
 /// Events that tell of one state share what they have in hand: otherwise an old `absent` that was
 /// held back could be said after the `opened` that ended it.
 const STATES: [&[&str]; 5] = [
-    &[kinds::PORT_ABSENT, kinds::PORT_OPENED],
-    &[kinds::LOG_TROUBLE, kinds::LOG_HEALED],
-    &[kinds::TAIL_UNWRITTEN, kinds::TAIL_RECORDS_AGAIN],
-    &[kinds::BREAKER_OPENED, kinds::SINK_MISCONFIGURED, kinds::BREAKER_CLOSED],
-    &[kinds::SINK_HELD_BACK, kinds::SINK_GOES_ON],
+    &[message_ids::PORT_ABSENT, message_ids::PORT_OPENED],
+    &[message_ids::LOG_TROUBLE, message_ids::LOG_HEALED],
+    &[message_ids::TAIL_UNWRITTEN, message_ids::TAIL_RECORDS_AGAIN],
+    &[message_ids::BREAKER_OPENED, message_ids::SINK_MISCONFIGURED, message_ids::BREAKER_CLOSED],
+    &[message_ids::SINK_HELD_BACK, message_ids::SINK_GOES_ON],
 ];
 
 #[derive(Debug, Default)]

@@ -24,7 +24,7 @@ use super::output::Output;
 use super::record::{Record, Value};
 use super::repeats::Repeats;
 use crate::clock::Clock;
-use crate::telemetry::events::kinds;
+use crate::telemetry::events::message_ids;
 use crate::telemetry::metric_names;
 
 /// Some two hundred records. They explain what happened when the reader stopped, so they are kept and
@@ -189,7 +189,7 @@ impl State {
             self.waiting.push_back(Waiting::Record { bytes, since });
             return;
         }
-        ::metrics::counter!(metric_names::RECORDS_UNSAID).increment(1);
+        ::metrics::counter!(metric_names::TELEMETRY_DROPPED).increment(1);
         let error = u64::from(record.level == Level::ERROR);
         if let Some(Waiting::Gap { count, errors, .. }) = self.waiting.back_mut() {
             *count += 1;
@@ -240,7 +240,7 @@ fn gap(count: u64, errors: u64, wall_ms: i64) -> Record {
     let message = "records are missing here: nobody read them, and there was no room to keep them; \
                    `outstation status` and the metrics count on";
     let fields = vec![("count", Value::Count(count)), ("errors", Value::Count(errors))];
-    Record { fields, ..Record::new(level, kinds::RECORDS_UNSAID, message, wall_ms) }
+    Record { fields, ..Record::new(level, message_ids::MESSAGES_DROPPED, message, wall_ms) }
 }
 
 #[cfg(test)]

@@ -133,7 +133,7 @@ impl SharedBreaker {
         leave
     }
 
-    fn settle(&self, pass: Pass, result: &Result<Receipt, Refusal>) {
+    fn record(&self, pass: Pass, result: &Result<Receipt, Refusal>) {
         let mut inner = self.lock();
         let (before, now) = (inner.breaker.state(), self.context.clock.now());
         let Inner { breaker, rng } = &mut *inner;
@@ -303,9 +303,9 @@ struct LeaveHeld {
 }
 
 impl LeaveHeld {
-    fn settle(mut self, result: &Result<Receipt, Refusal>) {
+    fn finish(mut self, result: &Result<Receipt, Refusal>) {
         self.open = false;
-        self.breaker.settle(self.pass, result);
+        self.breaker.record(self.pass, result);
     }
 }
 
@@ -334,7 +334,7 @@ where
                 Ok(()) => return Poll::Ready(Ok(())),
                 Err(refusal) => {
                     if let Some(leave) = self.leave.take() {
-                        leave.settle(&Err(refusal));
+                        leave.finish(&Err(refusal));
                     }
                 }
             }
@@ -346,7 +346,7 @@ where
         let sent = self.inner.call(offer);
         Box::pin(async move {
             let result = sent.await;
-            leave.settle(&result);
+            leave.finish(&result);
             result
         })
     }

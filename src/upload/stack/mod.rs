@@ -24,7 +24,7 @@ use breaker::{BreakerService, SharedBreaker};
 use deadline::Deadline;
 use endpoints::Endpoints;
 use rate_limit::RateLimit;
-use retry::Again;
+use retry::BoundedRetry;
 use trust::Trusting;
 
 pub mod breaker;
@@ -34,7 +34,7 @@ mod rate_limit;
 mod retry;
 mod trust;
 
-pub type Stack = RateLimit<Retry<Again, Endpoints>>;
+pub type Stack = RateLimit<Retry<BoundedRetry, Endpoints>>;
 
 /// Puts the layers of one endpoint around its sink.
 pub fn at_endpoint(sink: AnySink, breaker: SharedBreaker, attempt_timeout: Duration) -> AnySink {
@@ -50,7 +50,7 @@ pub fn stack(endpoints: Endpoints, retries: u32, rate_max: Option<u64>, wire: &W
     let context = endpoints.context().clone();
     ServiceBuilder::new()
         .layer_fn(|inner| RateLimit::new(inner, rate_max, wire.clone(), &context))
-        .layer_fn(|inner| Retry::new(Again::new(retries, context.status.subscribe()), inner))
+        .layer_fn(|inner| Retry::new(BoundedRetry::new(retries, context.status.subscribe()), inner))
         .service(endpoints)
 }
 

@@ -85,7 +85,7 @@ impl Pace {
     }
 
     /// The request has been answered; if that closed a breaker, the ramp begins.
-    fn settle(&self, result: &Result<Receipt, Refusal>) {
+    fn record(&self, result: &Result<Receipt, Refusal>) {
         let (now, recoveries) = (self.context.clock.now(), self.context.recoveries.count());
         let PaceState { ramp, recoveries: known, rng, .. } = &mut *self.lock();
         if *known != recoveries {
@@ -123,7 +123,7 @@ where
         let (sent, pace) = (self.inner.call(offer), self.pace.clone());
         Box::pin(async move {
             let result = sent.await;
-            pace.settle(&result);
+            pace.record(&result);
             result
         })
     }

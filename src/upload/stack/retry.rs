@@ -10,18 +10,18 @@ use crate::upload::{Offer, Receipt, Refusal, SinkStatus};
 /// When they run out, or all breakers are open, the refusal goes up, and the readings are where they
 /// always were: by the time of the next probe there may be something more urgent to send.
 #[derive(Clone, Debug)]
-pub struct Again {
+pub struct BoundedRetry {
     left: u32,
     status: watch::Receiver<SinkStatus>,
 }
 
-impl Again {
+impl BoundedRetry {
     pub(super) fn new(retries: u32, status: watch::Receiver<SinkStatus>) -> Self {
         Self { left: retries, status }
     }
 }
 
-impl Policy<Offer, Receipt, Refusal> for Again {
+impl Policy<Offer, Receipt, Refusal> for BoundedRetry {
     type Future = std::future::Ready<()>;
 
     fn retry(

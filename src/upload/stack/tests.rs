@@ -375,14 +375,16 @@ async fn no_more_bytes_than_allowed_are_on_the_wire_repeats_included() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_cancelled_is_charged_all_the_same() {
     let mut rig = Setup { retries: 0, rate_max: Some(100) }.rig(&[(0, "a")]);
-    rig.stack.ready().await.expect("nothing is owed");
+    rig.stack.ready().await.expect("no debt is left");
     // The server never answers: begun, and dropped before it is answered.
     drop(tokio::time::timeout(Duration::from_millis(1), rig.stack.call(offer())).await);
     advance(Duration::from_millis(999)).await;
     let before = Instant::now();
     // A wait that is given up and begun again does not start over.
     for _ in 0..3 {
-        tokio::time::timeout(Duration::from_secs(2), rig.stack.ready()).await.expect_err("owed");
+        tokio::time::timeout(Duration::from_secs(2), rig.stack.ready())
+            .await
+            .expect_err("a debt is left");
     }
     rig.stack.ready().await.expect("paid back");
     let waited = before.elapsed();

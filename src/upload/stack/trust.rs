@@ -74,7 +74,7 @@ where
     S: Service<Offer, Response = Receipt, Error = Refusal>,
 {
     async fn send(&mut self, offer: Offer) -> Result<Receipt, Refusal> {
-        self.settle_doubt(&offer, None).await?;
+        self.verify_trust(&offer, None).await?;
         let result = self.inner.ready().await?.call(offer.clone()).await;
         match &result {
             Ok(_) => self.lock().accepted(&offer),
@@ -84,7 +84,7 @@ where
                 if *what != Rejection::Time && offer.0.readings() == 1 =>
             {
                 self.lock().trust.refused();
-                self.settle_doubt(&offer, Some(reason)).await?;
+                self.verify_trust(&offer, Some(reason)).await?;
             }
             Err(_) => {}
         }
@@ -93,7 +93,7 @@ where
 
     /// Fails if the server is doubted and does not take what it should; `refused`: what it has
     /// against this offer.
-    async fn settle_doubt(
+    async fn verify_trust(
         &mut self,
         offer: &Offer,
         refused: Option<&Reason>,

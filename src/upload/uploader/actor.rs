@@ -19,7 +19,7 @@ use crate::domain::policy::isolation;
 use crate::domain::policy::lanes::{ALARMS, Schedule};
 use crate::event_log::{Appender, Ask, LogClosed, LogStatus, Progress, Reader};
 use crate::supervisor::Stop;
-use crate::supervisor::pulse::Pulse;
+use crate::supervisor::heartbeat::Heartbeat;
 use crate::upload::leftovers::Leftovers;
 use crate::upload::{Offer, Receipt, Refusal, SinkStatus, Wire};
 
@@ -37,7 +37,7 @@ pub struct Upload<S> {
     pub clock: Clock,
     pub status: watch::Sender<SinkStatus>,
     pub stop: Stop,
-    pub pulse: Pulse,
+    pub heartbeat: Heartbeat,
 }
 
 /// Runs until stopped, or until the log is gone and the process is ending.
@@ -80,7 +80,7 @@ async fn spent_before<S>(upload: &mut Upload<S>) -> Option<Option<Spent>> {
         tokio::select! {
             recalled = &mut recalled => return recalled.ok().map(|recalled| recalled.budget),
             () = upload.stop.requested() => return None,
-            () = upload.pulse.called() => {}
+            () = upload.heartbeat.answer() => {}
         }
     }
 }
@@ -109,7 +109,7 @@ where
     S: Service<Offer, Response = Receipt, Error = Refusal>,
 {
     async fn run(mut self) -> Result<(), LogClosed> {
-        while let Woken::Done = self.owed().await? {
+        while let Woken::Done = self.wait_for_pending().await? {
             // Leave first, batch second: while the breaker is open nothing is read or encoded.
             if let Woken::Stopped = self.leave().await {
                 break;
@@ -117,7 +117,7 @@ where
             let woken = match self.next().await? {
                 Some(batch) => self.deliver(batch).await?,
                 // What is pending may not go now, or cannot be read.
-                None => self.news().await?,
+                None => self.wait_for_change().await?,
             };
             if let Woken::Stopped = woken {
                 break;
@@ -128,26 +128,26 @@ where
     }
 
     /// Waits until the log holds something for this sink that may leave.
-    async fn owed(&mut self) -> Result<Woken, LogClosed> {
+    async fn wait_for_pending(&mut self) -> Result<Woken, LogClosed> {
         loop {
             let progress = self.log.borrow_and_update().sinks.get(&self.upload.sink).copied();
             let may_leave = |progress: Progress| match self.held {
-                Some(_) => progress.owed.alarm,
-                None => progress.is_owed(),
+                Some(_) => progress.pending_lanes.alarm,
+                None => progress.has_pending(),
             };
             if progress.is_some_and(may_leave) {
                 return Ok(Woken::Done);
             }
             self.leftovers.clear();
-            if let Woken::Stopped = self.news().await? {
+            if let Woken::Stopped = self.wait_for_change().await? {
                 return Ok(Woken::Stopped);
             }
         }
     }
 
     /// Waits until there may be something to do: the log has changed, alarms are no longer the only
-    /// ones that may leave, or a round is called, which is a reason to look again, too.
-    async fn news(&mut self) -> Result<Woken, LogClosed> {
+    /// ones that may leave, or liveness is checked, which is a reason to look again, too.
+    async fn wait_for_change(&mut self) -> Result<Woken, LogClosed> {
         let released = async {
             match self.held {
                 Some(left) => sleep(left).await,
@@ -158,7 +158,7 @@ where
         let woken = tokio::select! {
             changed = self.log.changed() => changed.map(|()| Woken::Done).map_err(|_| LogClosed)?,
             () = self.upload.stop.requested() => Woken::Stopped,
-            () = self.upload.pulse.called() => Woken::Done,
+            () = self.upload.heartbeat.answer() => Woken::Done,
             () = released => Woken::Done,
         };
         self.held = self.meter.held();
@@ -177,7 +177,7 @@ where
                 }
                 () = self.upload.stop.requested() => return Woken::Stopped,
                 // An open breaker keeps us here for long; the account of the link goes on.
-                () = self.upload.pulse.called() => self.held = self.meter.held(),
+                () = self.upload.heartbeat.answer() => self.held = self.meter.held(),
             }
         }
     }

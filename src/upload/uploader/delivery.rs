@@ -86,7 +86,7 @@ where
                     // acknowledged, and its breaker gives the probe's place back.
                     break timeout(STOP_GRACE, &mut call).await.ok()?;
                 }
-                () = self.upload.pulse.called() => {}
+                () = self.upload.heartbeat.answer() => {}
             }
         };
         // Waits between attempts say nothing about the link.

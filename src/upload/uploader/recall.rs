@@ -7,7 +7,7 @@ use tower::Service;
 use super::actor::{self, Upload};
 use crate::event_log::{LogClosed, Reader, Recalled};
 use crate::supervisor::Stop;
-use crate::supervisor::pulse::Pulse;
+use crate::supervisor::heartbeat::Heartbeat;
 use crate::upload::stack::endpoints::Endpoints;
 use crate::upload::{Offer, Receipt, Refusal};
 
@@ -20,7 +20,7 @@ where
     S: Service<Offer, Response = Receipt, Error = Refusal>,
 {
     let stop = upload.stop.clone();
-    let recalled = recall(&upload.reader, &mut upload.stop, &mut upload.pulse).await;
+    let recalled = recall(&upload.reader, &mut upload.stop, &mut upload.heartbeat).await;
     let Ok(Some(recalled)) = recalled else { return Ok(()) };
     endpoints.recall(recalled.breakers);
     actor::run(upload).await?;
@@ -34,7 +34,7 @@ where
 async fn recall(
     reader: &Reader,
     stop: &mut Stop,
-    pulse: &mut Pulse,
+    heartbeat: &mut Heartbeat,
 ) -> Result<Option<Recalled>, LogClosed> {
     let recalled = reader.recall();
     tokio::pin!(recalled);
@@ -43,7 +43,7 @@ async fn recall(
         tokio::select! {
             recalled = &mut recalled => return recalled.map(Some),
             () = stop.requested() => return Ok(None),
-            () = pulse.called() => {}
+            () = heartbeat.answer() => {}
         }
     }
 }

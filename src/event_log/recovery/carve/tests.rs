@@ -27,17 +27,19 @@ enum Key {
 }
 
 impl Key {
-    fn of(row: &Row) -> Self {
+    fn of(row: &DecodedRow) -> Self {
         match row {
-            Row::Meta(row) => Self::Meta(row.epoch, row.checksum()),
-            Row::Segment(NewSegment { segment, .. }) => {
+            DecodedRow::Meta(row) => Self::Meta(row.epoch, row.checksum()),
+            DecodedRow::Segment(NewSegment { segment, .. }) => {
                 Self::Segment(segment.first_seq, segment.count, segment.checksum())
             }
-            Row::Event(row) => Self::Event(row.stream.as_str().into(), row.version, row.checksum()),
-            Row::Snapshot(row) => {
+            DecodedRow::Event(row) => {
+                Self::Event(row.stream.as_str().into(), row.version, row.checksum())
+            }
+            DecodedRow::Snapshot(row) => {
                 Self::Snapshot(row.stream.as_str().into(), row.version, row.checksum())
             }
-            Row::Quarantined(row) => {
+            DecodedRow::Quarantined(row) => {
                 Self::Quarantined(row.sink.clone(), row.segment.first_seq, row.checksum())
             }
         }
@@ -73,7 +75,7 @@ impl Log {
                 params![signed(row.epoch), row.format, row.file, row.checksum()],
             )
             .expect("inserts");
-        let written = BTreeSet::from([Key::of(&Row::Meta(row))]);
+        let written = BTreeSet::from([Key::of(&DecodedRow::Meta(row))]);
         Self { folder, connection, random, next_seq: 1, body_max, written }
     }
 
@@ -112,7 +114,7 @@ impl Log {
                 .expect("inserts");
             self.next_seq += u64::from(count);
             let new = NewSegment { segment, first_ms, last_ms: first_ms + 1000 };
-            self.written.insert(Key::of(&Row::Segment(new)));
+            self.written.insert(Key::of(&DecodedRow::Segment(new)));
         }
     }
 
@@ -149,7 +151,7 @@ impl Log {
                     ])
                 })
                 .expect("inserts");
-            self.written.insert(Key::of(&Row::Quarantined(row)));
+            self.written.insert(Key::of(&DecodedRow::Quarantined(row)));
         }
     }
 
@@ -176,7 +178,7 @@ impl Log {
                 ],
             )
             .expect("inserts");
-        self.written.insert(Key::of(&Row::Event(row)));
+        self.written.insert(Key::of(&DecodedRow::Event(row)));
     }
 
     fn snapshot(&mut self, stream: &str, version: u64) {
@@ -194,7 +196,7 @@ impl Log {
                 params![stream, signed(version.saturating_sub(40))],
             )
             .expect("deletes");
-        self.written.insert(Key::of(&Row::Snapshot(row)));
+        self.written.insert(Key::of(&DecodedRow::Snapshot(row)));
     }
 
     /// Many transactions of some of everything, as the daemon makes them.
@@ -254,7 +256,7 @@ impl Log {
         });
         let query = "SELECT stream, version, boot, at_ms, data, position FROM events";
         query_each(connection, query, |row| {
-            found.insert(Key::of(&Row::Event(EventRow {
+            found.insert(Key::of(&DecodedRow::Event(EventRow {
                 stream: Stream::named(row.get(0)?),
                 version: unsigned(row.get(1)?),
                 boot: row.get(2)?,
@@ -266,7 +268,7 @@ impl Log {
         });
         query_each(connection, "SELECT stream, version, data FROM snapshots", |row| {
             let (stream, version) = (Stream::named(row.get(0)?), unsigned(row.get(1)?));
-            found.insert(Key::of(&Row::Snapshot(SnapshotRow {
+            found.insert(Key::of(&DecodedRow::Snapshot(SnapshotRow {
                 stream,
                 version,
                 data: row.get(2)?,
@@ -279,7 +281,7 @@ impl Log {
         });
         query_each(connection, "SELECT epoch, format, file FROM meta", |row| {
             let (epoch, format) = (unsigned(row.get(0)?), row.get(1)?);
-            found.insert(Key::of(&Row::Meta(MetaRow { epoch, format, file: row.get(2)? })));
+            found.insert(Key::of(&DecodedRow::Meta(MetaRow { epoch, format, file: row.get(2)? })));
             Ok(())
         });
         found
@@ -342,21 +344,21 @@ fn keys(carving: &Carving) -> BTreeSet<Key> {
         last = Some(key);
         let whole = carving.segment(&segment).expect("what was found can be read again");
         assert_eq!(whole.segment.crc, segment.crc);
-        found.insert(Key::of(&Row::Segment(whole)));
+        found.insert(Key::of(&DecodedRow::Segment(whole)));
     }
     let mut last = None;
     for event in carving.events() {
         let place = (event.row.stream.clone(), event.row.version);
         assert!(last.as_ref().is_none_or(|last| *last <= place), "ascending");
         last = Some(place);
-        assert!(found.insert(Key::of(&Row::Event(event.row))), "nothing twice");
+        assert!(found.insert(Key::of(&DecodedRow::Event(event.row))), "nothing twice");
     }
     for copy in carving.quarantined() {
-        assert!(found.insert(Key::of(&Row::Quarantined(copy.row))), "nothing twice");
+        assert!(found.insert(Key::of(&DecodedRow::Quarantined(copy.row))), "nothing twice");
     }
     let snapshots = carving.snapshots().values();
-    found.extend(snapshots.map(|snapshot| Key::of(&Row::Snapshot(snapshot.row.clone()))));
-    found.extend(carving.meta().map(|meta| Key::of(&Row::Meta(meta.row.clone()))));
+    found.extend(snapshots.map(|snapshot| Key::of(&DecodedRow::Snapshot(snapshot.row.clone()))));
+    found.extend(carving.meta().map(|meta| Key::of(&DecodedRow::Meta(meta.row.clone()))));
     found
 }
 
@@ -377,11 +379,11 @@ impl Undamaged {
             if images.source(image).is_none() {
                 continue;
             }
-            let effort = if finds.settled.has(image) { Effort::Named } else { Effort::All };
-            each_row(images, image, effort, &mut |sighting| {
-                let mut parts = vec![(image, sighting.cell.clone())];
-                parts.extend(sighting.overflow.iter().map(|image| (*image, 0..images.size)));
-                copies.entry(Key::of(&sighting.row)).or_default().push(parts);
+            let depth = if finds.settled.has(image) { ScanDepth::Named } else { ScanDepth::All };
+            each_row(images, image, depth, &mut |found_row| {
+                let mut parts = vec![(image, found_row.cell.clone())];
+                parts.extend(found_row.overflow.iter().map(|image| (*image, 0..images.size)));
+                copies.entry(Key::of(&found_row.row)).or_default().push(parts);
             });
         }
         Self { rows: keys(carving), copies }
@@ -417,7 +419,7 @@ fn lived_in(page_size: usize, body_max: usize, commits: usize, seed: u64) -> Log
 }
 
 #[test]
-fn an_undamaged_log_is_carved_completely() {
+fn an_undamaged_log_is_recovered_completely() {
     for (page_size, body_max, commits) in [
         (512, 40_000, 25),
         (1024, 200, 100),
@@ -445,7 +447,7 @@ fn an_undamaged_log_is_carved_completely() {
 }
 
 #[test]
-fn without_its_first_page_a_log_is_carved_completely() {
+fn without_its_first_page_a_log_is_recovered_completely() {
     for page_size in [512, 1024, 4096] {
         let log = lived_in(page_size, 40_000, 80, 7);
         for checkpointed in [false, true] {
@@ -646,7 +648,7 @@ fn what_was_never_committed_is_not_taken_from_a_sound_journal() {
     log.next_seq = next_seq;
     log.commits(5, 1000);
     let carving = log.files().carve();
-    let abandoned = |found: &Found| {
+    let abandoned = |found: &FoundSegment| {
         !log.written.contains(&Key::Segment(found.first_seq, found.count, found.crc))
     };
     assert!(carving.segments().filter(abandoned).all(|found| found.rank.source == Source::Stray));

@@ -75,16 +75,16 @@ fn one_subject_says_nothing_about_another() {
 
 #[test]
 fn the_last_word_about_a_port_is_how_it_is() {
-    let states = [kinds::PORT_ABSENT, kinds::PORT_OPENED];
+    let states = [message_ids::PORT_ABSENT, message_ids::PORT_OPENED];
     let said = play((0..101).map(|n| (seconds(0), record(states[n % 2], "mcu", 0))));
     let (_, last) = said.last().expect("something is said");
-    assert_eq!((last.message_id.as_str(), last.repeats), (kinds::PORT_ABSENT, 94));
+    assert_eq!((last.message_id.as_str(), last.repeats), (message_ids::PORT_ABSENT, 94));
     assert_eq!(said.len(), 7);
 }
 
 #[test]
 fn the_last_word_about_the_log_is_how_it_is() {
-    let states = [kinds::LOG_TROUBLE, kinds::LOG_HEALED];
+    let states = [message_ids::LOG_TROUBLE, message_ids::LOG_HEALED];
     let of = |n: u64, id: &str| Record {
         message: format!("about {id}"),
         fields: Vec::new(),
@@ -92,7 +92,7 @@ fn the_last_word_about_the_log_is_how_it_is() {
     };
     let said = play((0..15).map(|n| (seconds(n * 2), of(n, states[usize::from(n % 2 == 1)]))));
     let (_, last) = said.last().expect("something is said");
-    assert_eq!((last.message_id.as_str(), last.repeats), (kinds::LOG_TROUBLE, 8));
+    assert_eq!((last.message_id.as_str(), last.repeats), (message_ids::LOG_TROUBLE, 8));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::domain::model::event::{Event, Stream};
 use crate::event_log::Limits;
 use crate::event_log::inspect::LogView;
 use crate::event_log::settings::{LogConfig, SinkRules};
-use crate::supervisor::pulse::Pulse;
+use crate::supervisor::heartbeat::Heartbeat;
 use crate::supervisor::{Stage, Supervisor};
 use crate::test_kit::log::{TestLog, settings};
 use crate::upload::uploader::actor::Upload;
@@ -54,7 +54,7 @@ impl Process {
             clock,
             status: sender,
             stop: supervisor.stop_of(Stage::Uploads),
-            pulse: Pulse::unwatched(),
+            heartbeat: Heartbeat::unwatched(),
         };
         upload.spawn(async move {
             let Ok(()) = recall::run(running, endpoints).await;

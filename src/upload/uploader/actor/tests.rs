@@ -247,7 +247,7 @@ impl Rig {
             clock: clock.clone(),
             status: status.clone(),
             stop: supervisor.stop_of(Stage::Uploads),
-            pulse: Pulse::unwatched(),
+            heartbeat: Heartbeat::unwatched(),
         };
         let mut running = JoinSet::new();
         running.spawn(async move {
@@ -270,7 +270,7 @@ impl Rig {
         append.intake.accepted = (end - first).unsigned_abs();
         append.intake.frames = append.intake.accepted;
         self.next_id = end;
-        self.log.appender().place().await.expect("open").send(append);
+        self.log.appender().permit().await.expect("open").send(append);
         (first + readings..end).collect()
     }
 
@@ -294,7 +294,7 @@ impl Rig {
     /// Waits until nothing is pending any more.
     async fn drained(&self) -> LogStatus {
         let head = self.next_id.unsigned_abs();
-        let has_all = |progress: &Progress| !progress.is_owed();
+        let has_all = |progress: &Progress| !progress.has_pending();
         self.until(|log| log.head == head && log.sinks.get("s").is_some_and(has_all)).await
     }
 

@@ -16,12 +16,12 @@ use crate::event_log::store::files::Files;
 
 /// The rows of a log that are what was written.
 #[derive(Debug)]
-pub struct Remains {
+pub struct DamagedLogReader {
     carving: Carving,
     aggregates: Aggregates,
 }
 
-impl Remains {
+impl DamagedLogReader {
     /// Reads a log and the journal beside it. Nobody may write to them meanwhile.
     pub fn of(path: &Path) -> Result<Self> {
         let files = Files::of(path);

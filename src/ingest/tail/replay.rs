@@ -1,7 +1,7 @@
 //! What a killed process left of a port: which bytes of its tail the log does not have.
 //!
 //! ```text
-//!  tail      ├──────── known ────────┤├──────── owed ─────────┤
+//!  tail      ├──────── known ────────┤├──────── pending ──────┤
 //!  account   ├─ committed bytes ─────▶ start
 //! ```
 //!
@@ -31,7 +31,7 @@ pub(crate) struct Piece<'a> {
     /// Whether the line was interrupted before it.
     pub(crate) interrupted: bool,
     /// Whether the log does not have it.
-    pub(crate) owed: bool,
+    pub(crate) pending: bool,
     pub(crate) content: Content<'a>,
 }
 
@@ -70,7 +70,7 @@ impl Piece<'_> {
 
 /// A tail to be taken up.
 #[derive(Debug)]
-pub(crate) struct Remains {
+pub(crate) struct TailReplay {
     files: Vec<TailFile>,
     /// Where it is taken up, as its own positions count,
     from: u64,
@@ -80,17 +80,17 @@ pub(crate) struct Remains {
 
 /// What was found, and how many bytes of another boot must be given up.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
-    pub(crate) remains: Option<Remains>,
+pub(crate) struct FoundTail {
+    pub(crate) replay: Option<TailReplay>,
     pub(crate) outdated_bytes: u64,
 }
 
-impl Remains {
+impl TailReplay {
     /// Sorts out what was found; `start` is the log's account of the port's bytes.
-    pub(crate) fn of(files: Vec<TailFile>, life: &Life, start: u64) -> Found {
+    pub(crate) fn of(files: Vec<TailFile>, life: &Life, start: u64) -> FoundTail {
         let (mut files, outdated): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|file| file.head.boot == life.boot);
-        let outdated_bytes = outdated.iter().map(|file| owed_bytes(file, life, start)).sum();
+        let outdated_bytes = outdated.iter().map(|file| pending_bytes(file, life, start)).sum();
         // A file of this life beside one of another was made from it.
         let ours = files.iter().any(|file| file.head.epoch == life.epoch);
         files.retain(|file| (file.head.epoch == life.epoch) == ours);
@@ -99,15 +99,15 @@ impl Remains {
         while ours && files.get(1).is_some_and(|next| next.head.begin <= start) {
             files.remove(0);
         }
-        let remains = files.first().map(|first| {
+        let replay = files.first().map(|first| {
             // A log that was replaced has no account of these bytes, and one restored from an
-            // older copy has none up to here: then everything is owed.
-            let oldest = first.head.begin.saturating_sub(first.head.open);
+            // older copy has none up to here: then everything is pending.
+            let oldest = first.head.begin.saturating_sub(first.head.partial_bytes);
             let from = if ours { oldest.max(start) } else { oldest };
             (from, start)
         });
-        let remains = remains.map(|(from, start)| Self { files, from, start });
-        Found { remains, outdated_bytes }
+        let replay = replay.map(|(from, start)| Self { files, from, start });
+        FoundTail { replay, outdated_bytes }
     }
 
     /// The head of one file that holds all of this, under the log's positions.
@@ -127,7 +127,7 @@ impl Remains {
         })
     }
 
-    /// How often it was begun to be decoded and that did not end. The newest file says so: one is
+    /// How often its decoding was started and did not end. The newest file says so: one is
     /// begun when it has ended.
     pub(crate) fn attempts(&self) -> u32 {
         self.files.last().map_or(0, |file| file.head.attempts)
@@ -137,7 +137,7 @@ impl Remains {
     /// already has counts for nothing.
     pub(crate) fn teach(&self, decoder: &mut Decoder) {
         decoder.learn(&self.files[0].head.knowledge);
-        for piece in self.pieces().iter().filter(|piece| !piece.owed) {
+        for piece in self.pieces().iter().filter(|piece| !piece.pending) {
             piece.feed(decoder, &mut Outbox::default());
         }
         if decoder.partial().bytes > 0 {
@@ -153,14 +153,14 @@ impl Remains {
     }
 
     /// How many bytes the log does not have.
-    pub(crate) fn owed_bytes(&self) -> u64 {
+    pub(crate) fn pending_bytes(&self) -> u64 {
         self.end() - self.start
     }
 
     /// All of it in order, each byte once, cut where the log's account ends.
     pub(crate) fn pieces(&self) -> Vec<Piece<'_>> {
         let head = &self.files[0].head;
-        let mut at = self.moved(head.begin.saturating_sub(head.open));
+        let mut at = self.moved(head.begin.saturating_sub(head.partial_bytes));
         let mut pieces = Vec::new();
         let at_ms = self.records().next().map_or(0, |(_, at_ms, ..)| at_ms);
         self.push(&mut pieces, &mut at, (at_ms, false, &head.half_read));
@@ -184,17 +184,17 @@ impl Remains {
         let known = usize::try_from(self.start.saturating_sub(*at)).unwrap_or(usize::MAX);
         let (before, after) = bytes.split_at(known.min(bytes.len()));
         let parts = [(before, interrupted, false), (after, interrupted && before.is_empty(), true)];
-        for (bytes, interrupted, owed) in parts.into_iter().filter(|part| !part.0.is_empty()) {
-            pieces.push(Piece { at_ms, interrupted, owed, content: Content::Bytes(bytes) });
+        for (bytes, interrupted, pending) in parts.into_iter().filter(|part| !part.0.is_empty()) {
+            pieces.push(Piece { at_ms, interrupted, pending, content: Content::Bytes(bytes) });
         }
         *at += bytes.len() as u64;
     }
 
     fn missing(&self, pieces: &mut Vec<Piece<'_>>, at: &mut u64, to: u64, at_ms: i64) {
-        for (to, owed) in [(to.min(self.start), false), (to, true)] {
+        for (to, pending) in [(to.min(self.start), false), (to, true)] {
             if to > *at {
                 let content = Content::Missing(to - *at);
-                pieces.push(Piece { at_ms, interrupted: false, owed, content });
+                pieces.push(Piece { at_ms, interrupted: false, pending, content });
                 *at = to;
             }
         }
@@ -205,12 +205,12 @@ impl Remains {
     }
 }
 
-fn owed_bytes(file: &TailFile, life: &Life, start: u64) -> u64 {
+fn pending_bytes(file: &TailFile, life: &Life, start: u64) -> u64 {
     let from = if file.head.epoch == life.epoch { start } else { 0 };
-    let owed = |record: &crate::ingest::tail::file::Record| {
+    let pending = |record: &crate::ingest::tail::file::Record| {
         record.end().saturating_sub(record.position.max(from))
     };
-    file.records.iter().map(owed).sum()
+    file.records.iter().map(pending).sum()
 }
 
 #[cfg(test)]
@@ -226,20 +226,20 @@ mod tests {
         TailFile::parse(data).file.expect("a file")
     }
 
-    /// (owed, text), a dot for each byte that is missing.
-    fn told(files: Vec<Vec<u8>>, start: u64) -> Vec<(bool, String)> {
+    /// (pending, text), a dot for each byte that is missing.
+    fn texts_of(files: Vec<Vec<u8>>, start: u64) -> Vec<(bool, String)> {
         let files = files.into_iter().map(parsed).collect();
-        let remains = Remains::of(files, &life(), start).remains.expect("remains");
-        let told = |piece: &Piece<'_>| match piece.content {
-            Content::Bytes(bytes) => (piece.owed, String::from_utf8_lossy(bytes).into_owned()),
+        let replay = TailReplay::of(files, &life(), start).replay.expect("a tail");
+        let text = |piece: &Piece<'_>| match piece.content {
+            Content::Bytes(bytes) => (piece.pending, String::from_utf8_lossy(bytes).into_owned()),
             Content::Missing(count) => {
-                (piece.owed, ".".repeat(usize::try_from(count).expect("few")))
+                (piece.pending, ".".repeat(usize::try_from(count).expect("few")))
             }
         };
-        remains.pieces().iter().map(told).collect()
+        replay.pieces().iter().map(text).collect()
     }
 
-    fn owed(text: &str) -> (bool, String) {
+    fn pending(text: &str) -> (bool, String) {
         (true, text.into())
     }
 
@@ -250,11 +250,11 @@ mod tests {
     #[test]
     fn a_record_is_cut_where_the_account_ends() {
         let data = file(&head(10), &[(10, "abc"), (13, "def")]);
-        assert_eq!(told(vec![data.clone()], 10), [owed("abc"), owed("def")]);
-        assert_eq!(told(vec![data.clone()], 12), [known("ab"), owed("c"), owed("def")]);
-        assert_eq!(told(vec![data.clone()], 13), [known("abc"), owed("def")]);
-        assert_eq!(told(vec![data.clone()], 16), [known("abc"), known("def")]);
-        assert_eq!(told(vec![data], 99), [known("abc"), known("def")]);
+        assert_eq!(texts_of(vec![data.clone()], 10), [pending("abc"), pending("def")]);
+        assert_eq!(texts_of(vec![data.clone()], 12), [known("ab"), pending("c"), pending("def")]);
+        assert_eq!(texts_of(vec![data.clone()], 13), [known("abc"), pending("def")]);
+        assert_eq!(texts_of(vec![data.clone()], 16), [known("abc"), known("def")]);
+        assert_eq!(texts_of(vec![data], 99), [known("abc"), known("def")]);
     }
 
     #[test]
@@ -262,68 +262,77 @@ mod tests {
         let older = file(&head(10), &[(10, "abc")]);
         let newer = file(&head(13), &[(13, "def")]);
         assert_eq!(
-            told(vec![newer.clone(), older.clone()], 11),
-            [known("a"), owed("bc"), owed("def")]
+            texts_of(vec![newer.clone(), older.clone()], 11),
+            [known("a"), pending("bc"), pending("def")]
         );
-        assert_eq!(told(vec![newer, older], 14), [known("d"), owed("ef")]);
+        assert_eq!(texts_of(vec![newer, older], 14), [known("d"), pending("ef")]);
     }
 
     #[test]
     fn what_is_not_on_record_leaves_a_gap_of_its_length() {
         let data = file(&head(10), &[(10, "abc"), (15, "def")]);
-        assert_eq!(told(vec![data.clone()], 10), [owed("abc"), owed(".."), owed("def")]);
-        assert_eq!(told(vec![data], 14), [known("abc"), known("."), owed("."), owed("def")]);
+        assert_eq!(
+            texts_of(vec![data.clone()], 10),
+            [pending("abc"), pending(".."), pending("def")]
+        );
+        assert_eq!(
+            texts_of(vec![data], 14),
+            [known("abc"), known("."), pending("."), pending("def")]
+        );
     }
 
     #[test]
     fn what_stood_half_read_when_a_file_began_comes_first() {
         let half_read = b"ab".to_vec();
-        let data = file(&Head { open: 2, half_read, ..head(10) }, &[(10, "c\ndef")]);
-        assert_eq!(told(vec![data], 12), [known("ab"), known("c\n"), owed("def")]);
+        let data = file(&Head { partial_bytes: 2, half_read, ..head(10) }, &[(10, "c\ndef")]);
+        assert_eq!(texts_of(vec![data], 12), [known("ab"), known("c\n"), pending("def")]);
     }
 
     #[test]
     fn what_was_too_long_when_a_file_began_is_worth_its_length() {
-        let data = file(&Head { open: 3, ..head(10) }, &[(10, "c\ndef")]);
-        assert_eq!(told(vec![data.clone()], 7), [owed("..."), owed("c\ndef")]);
-        assert_eq!(told(vec![data], 12), [known("..."), known("c\n"), owed("def")]);
+        let data = file(&Head { partial_bytes: 3, ..head(10) }, &[(10, "c\ndef")]);
+        assert_eq!(texts_of(vec![data.clone()], 7), [pending("..."), pending("c\ndef")]);
+        assert_eq!(texts_of(vec![data], 12), [known("..."), known("c\n"), pending("def")]);
     }
 
     #[test]
     fn each_byte_is_taken_once_also_where_files_overlap() {
         let merged = file(&head(10), &[(10, "abc"), (13, "def")]);
         let stale = file(&head(12), &[(12, "cd"), (14, "efg")]);
-        assert_eq!(told(vec![merged, stale], 10), [owed("abc"), owed("def"), owed("g")]);
+        assert_eq!(
+            texts_of(vec![merged, stale], 10),
+            [pending("abc"), pending("def"), pending("g")]
+        );
     }
 
     #[test]
-    fn a_log_that_was_replaced_is_owed_everything_under_its_own_positions() {
+    fn a_log_that_was_replaced_gets_everything_under_its_own_positions() {
         let data = file(&Head { epoch: 9, ..head(1000) }, &[(1000, "abc"), (1003, "def")]);
-        assert_eq!(told(vec![data.clone()], 7), [owed("abc"), owed("def")]);
-        let remains = Remains::of(vec![parsed(data)], &life(), 7).remains.expect("remains");
-        assert_eq!((remains.head(&life()).begin, remains.end()), (7, 13));
-        assert_eq!(remains.head(&life()).epoch, 1);
+        assert_eq!(texts_of(vec![data.clone()], 7), [pending("abc"), pending("def")]);
+        let replay = TailReplay::of(vec![parsed(data)], &life(), 7).replay.expect("a tail");
+        assert_eq!((replay.head(&life()).begin, replay.end()), (7, 13));
+        assert_eq!(replay.head(&life()).epoch, 1);
     }
 
     #[test]
-    fn a_log_restored_from_an_older_copy_is_owed_what_the_tail_has() {
+    fn a_log_restored_from_an_older_copy_gets_what_the_tail_has() {
         let data = file(&head(1000), &[(1000, "abc")]);
-        assert_eq!(told(vec![data], 7), [owed("abc")]);
+        assert_eq!(texts_of(vec![data], 7), [pending("abc")]);
     }
 
     #[test]
     fn a_file_of_another_life_beside_one_of_this_was_made_into_it() {
         let foreign = file(&Head { epoch: 9, ..head(1000) }, &[(1000, "abc")]);
         let own = file(&head(7), &[(7, "abc")]);
-        assert_eq!(told(vec![own, foreign], 7), [owed("abc")]);
+        assert_eq!(texts_of(vec![own, foreign], 7), [pending("abc")]);
     }
 
     #[test]
-    fn what_another_boot_left_is_given_up_and_only_what_was_owed_is_counted() {
+    fn what_another_boot_left_is_given_up_and_only_what_was_pending_is_counted() {
         let data = file(&Head { boot: "other".into(), ..head(10) }, &[(10, "abc"), (13, "def")]);
         for (start, lost) in [(0, 6), (12, 4), (16, 0)] {
-            let found = Remains::of(vec![parsed(data.clone())], &life(), start);
-            assert!(found.remains.is_none());
+            let found = TailReplay::of(vec![parsed(data.clone())], &life(), start);
+            assert!(found.replay.is_none());
             assert_eq!(found.outdated_bytes, lost);
         }
     }

@@ -5,14 +5,14 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::record::PATIENCE;
 
 #[derive(Debug, Default)]
-pub(crate) struct News<T> {
-    told: Mutex<T>,
+pub(crate) struct Watched<T> {
+    value: Mutex<T>,
     changed: Condvar,
 }
 
-impl<T> News<T> {
+impl<T> Watched<T> {
     fn lock(&self) -> MutexGuard<'_, T> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+        self.value.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn with<R>(&self, look: impl FnOnce(&T) -> R) -> R {
@@ -26,7 +26,7 @@ impl<T> News<T> {
 
     /// Waits until it is good. Says what it waited for if it waited in vain.
     pub(crate) fn until(&self, what: &str, good: impl Fn(&T) -> bool) -> Result<(), String> {
-        let waiting = self.changed.wait_timeout_while(self.lock(), PATIENCE, |told| !good(told));
+        let waiting = self.changed.wait_timeout_while(self.lock(), PATIENCE, |value| !good(value));
         let (_told, waited) = waiting.unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() { Err(format!("waited in vain until {what}")) } else { Ok(()) }
     }

@@ -20,7 +20,7 @@ use crate::domain::model::interval_set::IntervalSet;
 
 /// One for each endpoint.
 #[derive(Debug)]
-pub(super) struct Doubt {
+pub(super) struct InDoubt {
     /// How far apart the messages of one batch can be stored.
     span_ms: i64,
     /// For each question.
@@ -109,7 +109,7 @@ impl Suspicion {
     }
 }
 
-impl Doubt {
+impl InDoubt {
     /// For attempts that end after `timeout`.
     pub(super) fn new(timeout: Duration) -> Self {
         Self {

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use super::carved::{Place, Row, can_be_ours, decode};
 use super::images::{Image, Images};
 use super::pages::{Cell, Record, Tree, layout};
+use super::row_decoding::{DecodedRow, RowLocation, can_be_ours, decode};
 
 /// How closely a page is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effort {
+pub(crate) enum ScanDepth {
     /// Rows that it names itself; if it is sound, also what is left in its spare room.
     Named,
     /// If it is not sound, every byte where a row could begin.
@@ -17,9 +17,9 @@ pub(crate) enum Effort {
 
 /// A row, and where it was seen.
 #[derive(Debug)]
-pub(crate) struct Sighting {
-    pub(crate) row: Row,
-    pub(crate) place: Place,
+pub(crate) struct FoundRow {
+    pub(crate) row: DecodedRow,
+    pub(crate) place: RowLocation,
     /// Bytes it takes on its page.
     pub(crate) cell: Range<usize>,
     pub(crate) overflow: Vec<Image>,
@@ -29,8 +29,8 @@ pub(crate) struct Sighting {
 pub(crate) fn each_row(
     images: &Images,
     image: Image,
-    effort: Effort,
-    see: &mut dyn FnMut(Sighting),
+    depth: ScanDepth,
+    see: &mut dyn FnMut(FoundRow),
 ) -> bool {
     let mut page = Vec::new();
     images.read(image, &mut page);
@@ -40,15 +40,15 @@ pub(crate) fn each_row(
     let layout = layout(&page, images.size, images.is_first(image)).unwrap_or_default();
     let mut taken = Vec::new();
     for (at, tree) in layout.cells {
-        if let Some(sighting) = sight_at(images, &page, image, at, tree) {
-            taken.push(sighting.cell.clone());
-            see(sighting);
+        if let Some(found_row) = row_at_byte(images, &page, image, at, tree) {
+            taken.push(found_row.cell.clone());
+            see(found_row);
         }
     }
-    let open = match effort {
+    let open = match depth {
         _ if layout.sound => layout.spare,
-        Effort::Named => Vec::new(),
-        Effort::All => between(taken, page.len()),
+        ScanDepth::Named => Vec::new(),
+        ScanDepth::All => between(taken, page.len()),
     };
     for part in open {
         search(images, &page, image, part, see);
@@ -62,14 +62,14 @@ fn search(
     page: &[u8],
     image: Image,
     part: Range<usize>,
-    see: &mut dyn FnMut(Sighting),
+    see: &mut dyn FnMut(FoundRow),
 ) {
     let mut at = part.start;
     while at < part.end {
-        let row = |tree| sight_at(images, page, image, at, tree);
+        let row = |tree| row_at_byte(images, page, image, at, tree);
         let found = row(Tree::Table).or_else(|| row(Tree::Index));
-        let found = found.filter(|sighting| sighting.cell.end <= part.end);
-        at = found.as_ref().map_or(at + 1, |sighting| sighting.cell.end);
+        let found = found.filter(|found_row| found_row.cell.end <= part.end);
+        at = found.as_ref().map_or(at + 1, |found_row| found_row.cell.end);
         found.into_iter().for_each(&mut *see);
     }
 }
@@ -87,12 +87,18 @@ fn between(mut taken: Vec<Range<usize>>, end: usize) -> Vec<Range<usize>> {
     open
 }
 
-fn sight_at(images: &Images, page: &[u8], image: Image, at: usize, tree: Tree) -> Option<Sighting> {
-    sight(images, page, Place { image, at: u32::try_from(at).ok()?, tree })
+fn row_at_byte(
+    images: &Images,
+    page: &[u8],
+    image: Image,
+    at: usize,
+    tree: Tree,
+) -> Option<FoundRow> {
+    row_at(images, page, RowLocation { image, at: u32::try_from(at).ok()?, tree })
 }
 
 /// Reads the row at a place, if there is one and it is sound.
-pub(crate) fn sight(images: &Images, page: &[u8], place: Place) -> Option<Sighting> {
+pub(crate) fn row_at(images: &Images, page: &[u8], place: RowLocation) -> Option<FoundRow> {
     let at = usize::try_from(place.at).ok()?;
     let cell = Cell::parse(page, images.size, at, place.tree)?;
     let local = &page[cell.local.clone()];
@@ -106,5 +112,5 @@ pub(crate) fn sight(images: &Images, page: &[u8], place: Place) -> Option<Sighti
         row = columns.and_then(|columns| decode(place.tree, cell.rowid, &columns));
         row.is_some()
     })?;
-    Some(Sighting { row: row?, place, cell: at..cell.end(), overflow })
+    Some(FoundRow { row: row?, place, cell: at..cell.end(), overflow })
 }

@@ -15,12 +15,12 @@ pub(crate) const NAMES: [&str; 2] = ["0", "1"];
 
 /// Where the tail of a port is.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct TailPath {
     pub(crate) stem: PathBuf,
     pub(crate) bound: Bound,
 }
 
-/// How large each file may become; all places of a daemon share one, which moves with the number of
+/// How large each file may become; all tails of a daemon share one, which moves with the number of
 /// ports.
 #[derive(Clone, Debug)]
 pub struct Bound(pub(crate) Arc<AtomicU64>);
@@ -38,7 +38,7 @@ impl Bound {
     }
 }
 
-impl Place {
+impl TailPath {
     /// The folder is the service manager's runtime directory, which is memory, or else the log's.
     /// The names tell the log, because two of them may be in one folder.
     pub fn new(folder: &Path, log: &Path, port: &str, bound: Bound) -> Self {

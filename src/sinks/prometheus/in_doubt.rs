@@ -58,7 +58,7 @@ pub(super) fn witnesses(samples: &Samples, last: u64) -> Vec<Witness> {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Doubt {
+struct InDoubt {
     requests: Vec<Request>,
     /// Readings that were found to be at the server.
     there: IntervalSet,
@@ -68,48 +68,48 @@ struct Doubt {
     head_found: Option<u64>,
     /// Whether the server was without something that came next: an earlier process, which sent in
     /// order, sent nothing after it either.
-    settled: bool,
+    predecessor_known: bool,
 }
 
-/// The doubt of one sink: its endpoints may lead to the same server.
+/// What is in doubt for one sink: its endpoints may lead to the same server.
 #[derive(Clone, Debug)]
-pub(crate) struct SharedDoubt {
-    inner: Arc<Mutex<Doubt>>,
+pub(crate) struct SharedInDoubt {
+    inner: Arc<Mutex<InDoubt>>,
     log: watch::Receiver<LogStatus>,
 }
 
-impl SharedDoubt {
+impl SharedInDoubt {
     /// Of a process that begins with this log.
     pub(crate) fn new(log: watch::Receiver<LogStatus>) -> Self {
-        let doubt = Self { inner: Arc::default(), log };
-        doubt.head_found();
-        doubt
+        let in_doubt = Self { inner: Arc::default(), log };
+        in_doubt.head_found();
+        in_doubt
     }
 
-    fn lock(&self) -> MutexGuard<'_, Doubt> {
+    fn lock(&self) -> MutexGuard<'_, InDoubt> {
         // Whatever panics elsewhere, each change leaves it sound.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last reading that this process found in the log, when the log was first open.
     pub(super) fn head_found(&self) -> u64 {
-        let mut doubt = self.lock();
-        if doubt.head_found.is_none() {
+        let mut in_doubt = self.lock();
+        if in_doubt.head_found.is_none() {
             let log = self.log.borrow();
-            doubt.head_found = log.is_opened().then_some(log.head);
+            in_doubt.head_found = log.is_opened().then_some(log.head);
         }
-        doubt.head_found.unwrap_or(0)
+        in_doubt.head_found.unwrap_or(0)
     }
 
     /// A request is about to be sent; says whether it is for the first time.
     pub(super) fn note(&self, request: Request) -> bool {
-        let mut doubt = self.lock();
-        let known = doubt.requests.iter().any(|known| known.readings == request.readings);
+        let mut in_doubt = self.lock();
+        let known = in_doubt.requests.iter().any(|known| known.readings == request.readings);
         if !known {
-            if doubt.requests.len() == REQUESTS_MAX {
-                doubt.requests.remove(0);
+            if in_doubt.requests.len() == REQUESTS_MAX {
+                in_doubt.requests.remove(0);
             }
-            doubt.requests.push(request);
+            in_doubt.requests.push(request);
         }
         !known
     }
@@ -127,8 +127,8 @@ impl SharedDoubt {
 
     /// These readings are at the server.
     pub(super) fn found(&self, readings: &IntervalSet) {
-        let mut doubt = self.lock();
-        doubt.there = doubt.there.union(readings);
+        let mut in_doubt = self.lock();
+        in_doubt.there = in_doubt.there.union(readings);
     }
 
     /// The readings that are at the server although it did not say so.
@@ -138,23 +138,23 @@ impl SharedDoubt {
 
     /// A batch is delivered, and will not be asked about again.
     pub(super) fn delivered(&self, ranges: &[(u64, u64)], conclusive: bool) {
-        let mut doubt = self.lock();
-        doubt.settled |= conclusive;
+        let mut in_doubt = self.lock();
+        in_doubt.predecessor_known |= conclusive;
         for (first, last) in ranges {
-            doubt.there.remove(*first, *last);
-            doubt.doubtful.remove(*first, *last);
-            for request in &mut doubt.requests {
+            in_doubt.there.remove(*first, *last);
+            in_doubt.doubtful.remove(*first, *last);
+            for request in &mut in_doubt.requests {
                 request.readings.remove(*first, *last);
             }
         }
-        doubt.requests.retain(|request| request.readings.count() > 0);
+        in_doubt.requests.retain(|request| request.readings.count() > 0);
     }
 
     /// These readings may well have been refused when an earlier process sent them.
     pub(super) fn distrust(&self, readings: &[u64]) {
-        let mut doubt = self.lock();
+        let mut in_doubt = self.lock();
         for seq in readings {
-            doubt.doubtful.insert(*seq, *seq);
+            in_doubt.doubtful.insert(*seq, *seq);
         }
     }
 
@@ -167,11 +167,11 @@ impl SharedDoubt {
     }
 
     /// What an earlier process sent is known.
-    pub(super) fn settle(&self) {
-        self.lock().settled = true;
+    pub(super) fn note_predecessor_known(&self) {
+        self.lock().predecessor_known = true;
     }
 
-    pub(super) fn is_settled(&self) -> bool {
-        self.lock().settled
+    pub(super) fn is_predecessor_known(&self) -> bool {
+        self.lock().predecessor_known
     }
 }

@@ -6,7 +6,7 @@
 
 /// One line of the documentation.
 #[derive(Clone, Copy, Debug)]
-pub struct Kind {
+pub struct MessageKind {
     pub message_id: &'static str,
     pub name: &'static str,
     /// Most have one. WARN: nothing was lost. ERROR: something was, or a person is needed.
@@ -14,7 +14,7 @@ pub struct Kind {
     pub fields: &'static [&'static str],
 }
 
-macro_rules! kinds {
+macro_rules! message_kinds {
     ($($name:ident $id:literal [$($level:ident)+] [$($field:ident)*],)+) => {
         $(
             #[allow(dead_code, reason = "a build may lack the sink that says it")]
@@ -22,7 +22,7 @@ macro_rules! kinds {
         )+
 
         /// All of them, by id.
-        pub const ALL: &[Kind] = &[$(Kind {
+        pub const ALL: &[MessageKind] = &[$(MessageKind {
             message_id: $id,
             name: stringify!($name),
             levels: &[$(stringify!($level)),+],
@@ -31,12 +31,12 @@ macro_rules! kinds {
     };
 }
 
-kinds! {
+message_kinds! {
     PANICKED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1000" [error] [],
     STARTED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1001" [info] [version device],
     STOPPED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1002" [info] [],
     CONFIG_DOUBTFUL "7d2f9e0ab14c4c6b9d6d8f5a3e7c1003" [warn] [],
-    RECORDS_UNSAID "7d2f9e0ab14c4c6b9d6d8f5a3e7c1004" [warn error] [count errors],
+    MESSAGES_DROPPED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1004" [warn error] [count errors],
     FAILED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1005" [error] [],
     LOG_OPENED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1010" [info] [path epoch next_seq],
     LOG_TROUBLE "7d2f9e0ab14c4c6b9d6d8f5a3e7c1011" [error] [path reason remedy],

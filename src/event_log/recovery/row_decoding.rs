@@ -26,14 +26,14 @@ impl Rank {
 
 /// A row that was found.
 #[derive(Clone, Debug)]
-pub(crate) struct Carved<T> {
+pub(crate) struct RankedRow<T> {
     pub(crate) row: T,
     pub(crate) rank: Rank,
 }
 
 /// Where a row begins.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct RowLocation {
     pub(crate) image: Image,
     /// Of its cell, on the page.
     pub(crate) at: u32,
@@ -42,20 +42,20 @@ pub(crate) struct Place {
 
 /// A sound segment, without its body.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Found {
+pub(crate) struct FoundSegment {
     pub(crate) first_seq: u64,
     pub(crate) count: u32,
     pub(crate) crc: u32,
     pub(crate) rank: Rank,
-    pub(crate) place: Place,
+    pub(crate) place: RowLocation,
 }
 
-impl Found {
+impl FoundSegment {
     pub(crate) fn last_seq(&self) -> u64 {
         self.first_seq.saturating_add(u64::from(self.count)).saturating_sub(1)
     }
 
-    pub(crate) fn new(new: &NewSegment, rank: Rank, place: Place) -> Self {
+    pub(crate) fn new(new: &NewSegment, rank: Rank, place: RowLocation) -> Self {
         let segment = &new.segment;
         Self { first_seq: segment.first_seq, count: segment.count, crc: segment.crc, rank, place }
     }
@@ -63,7 +63,7 @@ impl Found {
 
 /// A row of one of our tables.
 #[derive(Debug)]
-pub(crate) enum Row {
+pub(crate) enum DecodedRow {
     Meta(MetaRow),
     Segment(NewSegment),
     Event(EventRow),
@@ -89,7 +89,7 @@ pub(crate) fn can_be_ours(tree: Tree, columns: &[Class]) -> bool {
 }
 
 /// Reads a row, if its checksum holds.
-pub(crate) fn decode(tree: Tree, rowid: u64, columns: &[Value<'_>]) -> Option<Row> {
+pub(crate) fn decode(tree: Tree, rowid: u64, columns: &[Value<'_>]) -> Option<DecodedRow> {
     match tree {
         Tree::Table => segment(rowid, columns)
             .or_else(|| meta(rowid, columns))
@@ -98,7 +98,7 @@ pub(crate) fn decode(tree: Tree, rowid: u64, columns: &[Value<'_>]) -> Option<Ro
     }
 }
 
-fn segment(rowid: u64, columns: &[Value<'_>]) -> Option<Row> {
+fn segment(rowid: u64, columns: &[Value<'_>]) -> Option<DecodedRow> {
     use Value::{Blob, Int, Null};
     let [Null, Int(count), Int(lane), Int(boot), Int(first_ms), Int(last_ms), Int(crc), Blob(body)] =
         *columns
@@ -115,7 +115,7 @@ fn segment(rowid: u64, columns: &[Value<'_>]) -> Option<Row> {
     };
     // SQL has no unsigned numbers, and numbering starts at one.
     let is_numbered = rowid > 0 && i64::try_from(rowid).is_ok();
-    (is_numbered && segment.is_sound()).then_some(Row::Segment(NewSegment {
+    (is_numbered && segment.is_sound()).then_some(DecodedRow::Segment(NewSegment {
         segment,
         first_ms,
         last_ms,
@@ -131,7 +131,7 @@ fn lane_of(code: i64) -> Option<Lane> {
     }
 }
 
-fn quarantined(columns: &[Value<'_>]) -> Option<Row> {
+fn quarantined(columns: &[Value<'_>]) -> Option<DecodedRow> {
     use Value::{Blob, Int, Text};
     let &[
         Text(sink),
@@ -159,18 +159,18 @@ fn quarantined(columns: &[Value<'_>]) -> Option<Row> {
         reason: reason.to_owned(),
     };
     let is_sound = first_seq > 0 && count > 0 && crc == i64::from(row.checksum());
-    is_sound.then_some(Row::Quarantined(row))
+    is_sound.then_some(DecodedRow::Quarantined(row))
 }
 
-fn meta(rowid: u64, columns: &[Value<'_>]) -> Option<Row> {
+fn meta(rowid: u64, columns: &[Value<'_>]) -> Option<DecodedRow> {
     use Value::{Blob, Int, Null};
     let [Null, Int(epoch), Int(format), Blob(file), Int(crc)] = *columns else { return None };
     let (epoch, format) = (epoch.try_into().ok()?, format.try_into().ok()?);
     let row = MetaRow { epoch, format, file: file.to_vec() };
-    (rowid == 1 && crc == i64::from(row.checksum())).then_some(Row::Meta(row))
+    (rowid == 1 && crc == i64::from(row.checksum())).then_some(DecodedRow::Meta(row))
 }
 
-fn event(columns: &[Value<'_>]) -> Option<Row> {
+fn event(columns: &[Value<'_>]) -> Option<DecodedRow> {
     use Value::{Blob, Int, Null, Text};
     let [
         Text(stream),
@@ -196,10 +196,10 @@ fn event(columns: &[Value<'_>]) -> Option<Row> {
         },
         data: data.to_vec(),
     };
-    (crc == i64::from(row.checksum())).then_some(Row::Event(row))
+    (crc == i64::from(row.checksum())).then_some(DecodedRow::Event(row))
 }
 
-fn snapshot(columns: &[Value<'_>]) -> Option<Row> {
+fn snapshot(columns: &[Value<'_>]) -> Option<DecodedRow> {
     use Value::{Blob, Int, Text};
     let [Text(stream), Int(version), Blob(data), Int(crc)] = *columns else { return None };
     let row = SnapshotRow {
@@ -207,5 +207,5 @@ fn snapshot(columns: &[Value<'_>]) -> Option<Row> {
         version: version.try_into().ok()?,
         data: data.to_vec(),
     };
-    (crc == i64::from(row.checksum())).then_some(Row::Snapshot(row))
+    (crc == i64::from(row.checksum())).then_some(DecodedRow::Snapshot(row))
 }

@@ -12,7 +12,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 /// What happened since it was last said.
 #[derive(Debug, Default)]
-pub(crate) struct News {
+pub(crate) struct QuarantineReport {
     /// By sink, with the last reason.
     refused: BTreeMap<String, (Span, String)>,
     discarded: BTreeMap<(String, Why), Span>,
@@ -39,7 +39,7 @@ impl Span {
     }
 }
 
-impl News {
+impl QuarantineReport {
     pub(crate) fn refused(&mut self, sink: &str, first: u64, last: u64, reason: &str) {
         let new = Span::of(first, last);
         match self.refused.get_mut(sink) {
@@ -57,14 +57,14 @@ impl News {
         known.and_modify(|span| span.add(new)).or_insert(new);
     }
 
-    pub(crate) fn tell_in_time(&mut self, now: Duration) {
+    pub(crate) fn emit_in_time(&mut self, now: Duration) {
         if now >= self.again_at && !(self.refused.is_empty() && self.discarded.is_empty()) {
             self.again_at = now + PAUSE;
-            self.tell();
+            self.emit();
         }
     }
 
-    pub(crate) fn tell(&mut self) {
+    pub(crate) fn emit(&mut self) {
         for (sink, (span, reason)) in std::mem::take(&mut self.refused) {
             let Span { first, last, count } = span;
             ReadingsQuarantined { sink: &sink, first, last, count, reason: &reason }.report();
