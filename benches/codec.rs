@@ -19,7 +19,7 @@ use std::hint::black_box;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
-use outstation::bench::w1::Lines as W1;
+use outstation::bench::w1::W1Lines as W1;
 use outstation::config::Config;
 use outstation::protocols::{Decoder, Outbox};
 use outstation_codec::{Segment, Stamp, Value};

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::segment::{Column, Section, Segment, Turn, weight};
+use crate::segment::{Column, SectionTurn, Segment, SensorSection, weight};
 use crate::time::TimeBase;
 
 /// The readings of a segment at these places in sequence order.
@@ -29,7 +29,7 @@ pub(crate) fn part(segment: &Segment, places: &Range<usize>) -> Segment {
 
 /// The turns that visit these places, and the rows of each section that they visit: consecutive
 /// ones, because the places are.
-fn turns_within(segment: &Segment, places: &Range<usize>) -> (Vec<Turn>, Rows) {
+fn turns_within(segment: &Segment, places: &Range<usize>) -> (Vec<SectionTurn>, Rows) {
     let (mut turns, mut rows, mut visited) = (Vec::new(), Rows::new(), Rows::new());
     let mut start = 0;
     for turn in segment.turns().iter() {
@@ -39,7 +39,7 @@ fn turns_within(segment: &Segment, places: &Range<usize>) -> (Vec<Turn>, Rows) {
         let row = known.end;
         known.end += turn.rows;
         if first < last {
-            turns.push(Turn { rows: last - first, ..*turn });
+            turns.push(SectionTurn { rows: last - first, ..*turn });
             let own = row + (first - start)..row + (last - start);
             rows.entry(turn.section()).or_insert(own.start..own.start).end = own.end;
         }
@@ -51,10 +51,10 @@ fn turns_within(segment: &Segment, places: &Range<usize>) -> (Vec<Turn>, Rows) {
 /// By section: sensor and time base.
 type Rows = BTreeMap<(u32, TimeBase), Range<usize>>;
 
-impl Section {
-    fn part(&self, rows: &Range<usize>) -> Section {
+impl SensorSection {
+    fn part(&self, rows: &Range<usize>) -> SensorSection {
         let columns = self.columns.iter().map(|column| column.part(rows));
-        Section {
+        SensorSection {
             sensor: self.sensor,
             base: self.base,
             times: self.times[rows.clone()].to_vec(),

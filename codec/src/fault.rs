@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Where in the pipeline a fault stands, and so which equation it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum FaultStage {
     /// Bytes that are no frame.
     Framing,
     /// A frame that gives no reading.
@@ -34,8 +34,8 @@ macro_rules! faults {
             }
 
             /// Where in the pipeline it stands.
-            pub fn stage(self) -> Stage {
-                match self { $(Self::$name => Stage::$stage),+ }
+            pub fn stage(self) -> FaultStage {
+                match self { $(Self::$name => FaultStage::$stage),+ }
             }
         }
     };
@@ -80,7 +80,7 @@ impl FaultCounts {
     }
 
     /// How many faults of a stage occurred.
-    pub fn total(&self, stage: Stage) -> u64 {
+    pub fn total(&self, stage: FaultStage) -> u64 {
         self.seen().filter(|(fault, _)| fault.stage() == stage).map(|(_, count)| count).sum()
     }
 

@@ -32,7 +32,7 @@ mod stored_segment;
 pub use batch::{Batch, BatchId, Dated, PackedError};
 pub use body::{TEXT_MAX, VERSION};
 pub use event::{EpochReason, EventRecord, PublishedEvent};
-pub use fault::{Fault, FaultCounts, Stage};
+pub use fault::{Fault, FaultCounts, FaultStage};
 pub use lane::Lane;
 pub use loss::Loss;
 pub use readings::Readings;

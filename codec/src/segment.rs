@@ -43,7 +43,7 @@ pub enum SegmentError {
 
 /// The readings of one sensor on one time base.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Section {
+pub(crate) struct SensorSection {
     pub sensor: u32,
     pub base: TimeBase,
     pub times: Vec<i64>,
@@ -60,7 +60,7 @@ pub(crate) struct Column {
 
 /// The next `rows` readings of one section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Turn {
+pub(crate) struct SectionTurn {
     pub sensor: u32,
     pub base: TimeBase,
     pub rows: usize,
@@ -70,11 +70,11 @@ pub(crate) struct Turn {
 #[derive(Clone, Debug, Default)]
 pub struct Segment {
     /// Ascending by sensor and base; of a cleared segment some are empty.
-    pub(crate) sections: Vec<Section>,
+    pub(crate) sections: Vec<SensorSection>,
     pub(crate) count: usize,
     pub(crate) cells: usize,
     /// How a merged segment visits its sections. Empty: each once, in their order.
-    pub(crate) turns: Vec<Turn>,
+    pub(crate) turns: Vec<SectionTurn>,
     pub(crate) scratch: Vec<i64>,
 }
 
@@ -197,16 +197,16 @@ impl Segment {
         kinds
     }
 
-    pub(crate) fn filled(&self) -> impl Iterator<Item = &Section> {
+    pub(crate) fn filled(&self) -> impl Iterator<Item = &SensorSection> {
         self.sections.iter().filter(|section| !section.times.is_empty())
     }
 
     /// In which order the sections are visited.
-    pub(crate) fn turns(&self) -> Cow<'_, [Turn]> {
+    pub(crate) fn turns(&self) -> Cow<'_, [SectionTurn]> {
         if !self.turns.is_empty() {
             return Cow::Borrowed(&self.turns);
         }
-        let whole = |section: &Section| Turn {
+        let whole = |section: &SensorSection| SectionTurn {
             sensor: section.sensor,
             base: section.base,
             rows: section.times.len(),
@@ -216,7 +216,8 @@ impl Segment {
 
     /// Visits every reading in sequence order.
     pub fn for_each(&self, first_seq: u64, mut visit: impl FnMut(ReadingView<'_>)) {
-        let start = |section: &Section| Cursor { row: 0, next: vec![0; section.columns.len()] };
+        let start =
+            |section: &SensorSection| Cursor { row: 0, next: vec![0; section.columns.len()] };
         let mut cursors: Vec<Cursor> = self.sections.iter().map(start).collect();
         let (mut seq, mut cells) = (first_seq, Vec::new());
         for turn in self.turns().iter() {
@@ -243,7 +244,11 @@ struct Cursor {
 
 impl Cursor {
     /// The time of the next row, and its values into `cells`.
-    fn advance<'a>(&mut self, section: &'a Section, cells: &mut Vec<(u16, &'a Value)>) -> i64 {
+    fn advance<'a>(
+        &mut self,
+        section: &'a SensorSection,
+        cells: &mut Vec<(u16, &'a Value)>,
+    ) -> i64 {
         cells.clear();
         for (column, next) in section.columns.iter().zip(&mut self.next) {
             if column.rows.get(*next).is_some_and(|at| *at as usize == self.row) {
@@ -256,14 +261,14 @@ impl Cursor {
     }
 }
 
-impl Turn {
+impl SectionTurn {
     pub(crate) fn section(&self) -> (u32, TimeBase) {
         (self.sensor, self.base)
     }
 }
 
-impl Section {
-    fn append(&mut self, next: &Section) {
+impl SensorSection {
+    fn append(&mut self, next: &SensorSection) {
         let before = row(self.times.len());
         self.times.extend(&next.times);
         for (place, other) in next.columns.iter().enumerate() {
@@ -274,7 +279,7 @@ impl Section {
     }
 
     /// How many channels it and another have together.
-    fn channels_with(&self, other: &Section) -> usize {
+    fn channels_with(&self, other: &SensorSection) -> usize {
         let known = |column: &&Column| self.columns.iter().any(|own| own.channel == column.channel);
         self.columns.len() + other.columns.len() - other.columns.iter().filter(known).count()
     }
@@ -305,13 +310,17 @@ fn row(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-fn place_of(sections: &[Section], sensor: u32, base: TimeBase) -> Result<usize, usize> {
+fn place_of(sections: &[SensorSection], sensor: u32, base: TimeBase) -> Result<usize, usize> {
     sections.binary_search_by_key(&(sensor, base), |section| (section.sensor, section.base))
 }
 
-fn section_of(sections: &mut Vec<Section>, sensor: u32, base: TimeBase) -> &mut Section {
+fn section_of(
+    sections: &mut Vec<SensorSection>,
+    sensor: u32,
+    base: TimeBase,
+) -> &mut SensorSection {
     let at = place_of(sections, sensor, base).unwrap_or_else(|at| {
-        sections.insert(at, Section { sensor, base, times: Vec::new(), columns: Vec::new() });
+        sections.insert(at, SensorSection { sensor, base, times: Vec::new(), columns: Vec::new() });
         at
     });
     &mut sections[at]

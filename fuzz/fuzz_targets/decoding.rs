@@ -3,7 +3,7 @@
 use outstation::config::Config;
 use outstation::domain::model::ledger::Ledger;
 use outstation::protocols::{Decoder, Framing, Outbox};
-use outstation_codec::Stage;
+use outstation_codec::FaultStage;
 
 /// What a port speaks whose keys are these.
 pub(crate) fn framing(keys: &str) -> Framing {
@@ -29,7 +29,7 @@ fn check(decoder: &Decoder, out: &Outbox) {
     let (partial, intake) = (decoder.partial(), &out.intake);
     let bytes = intake.frame_bytes + intake.fault_bytes + intake.padding_bytes;
     assert_eq!(intake.bytes, bytes + partial.bytes, "bytes = frame + fault + padding + partial");
-    let frames = intake.accepted + intake.control + intake.faults.total(Stage::Decode);
+    let frames = intake.accepted + intake.control + intake.faults.total(FaultStage::Decode);
     assert_eq!(intake.frames, frames + partial.frames, "frames = accepted + control + faults + partial");
 }
 

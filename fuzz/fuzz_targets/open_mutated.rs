@@ -16,7 +16,7 @@ use outstation::clock::Clock;
 use outstation::config::Log;
 use outstation::event_log::actor::LogActor;
 use outstation::event_log::settings::{LogConfig, SinkRules};
-use outstation::event_log::{Append, Ask, Limits, LogHandle, LogStatus, Received, channel};
+use outstation::event_log::{Append, Ask, Limits, LogHandle, LogStatus, Acknowledgement, channel};
 use outstation::supervisor::heartbeat::Heartbeat;
 use outstation_codec::{Channel, Lane, Sensor, Stamp, Value, ValueType};
 use tokio::runtime::Runtime;
@@ -143,7 +143,7 @@ impl Rig {
                 found.push((dated.reading.seq, n.unsigned_abs()));
             });
             visited.expect("what is offered is sound");
-            reader.acknowledge(Received::of(&batch)).await.expect("open");
+            reader.acknowledge(Acknowledgement::of(&batch)).await.expect("open");
         }
         found.sort_unstable();
         found

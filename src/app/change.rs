@@ -9,7 +9,7 @@ use crate::discovery::announce::ANNOUNCE;
 use crate::domain::policy::alarm::Rule;
 
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Change {
+pub(super) struct ConfigChange {
     pub(super) http: bool,
     announce: bool,
     pub(super) ports: Moves,
@@ -23,7 +23,7 @@ pub(super) struct Moves {
     pub(super) beginning: Vec<String>,
 }
 
-impl Change {
+impl ConfigChange {
     pub(super) fn between(old: &Config, new: &Config) -> Self {
         Self {
             http: old.http != new.http,
@@ -102,8 +102,8 @@ mod tests {
         assert_ne!(reordered, SITE);
         let (old, mut new) = (config(SITE), config(SITE));
         new.ports.reverse();
-        assert_eq!(Change::between(&old, &new), Change::default());
-        let change = Change::between(&old, &config(&reordered));
+        assert_eq!(ConfigChange::between(&old, &new), ConfigChange::default());
+        let change = ConfigChange::between(&old, &config(&reordered));
         assert_eq!(
             (change.ports.ending, change.ports.beginning),
             (names(&["a"]), names(&["swap"]))
@@ -112,15 +112,15 @@ mod tests {
 
     #[test]
     fn a_rule_belongs_to_its_port() {
-        let change = Change::between(&config(SITE), &config(&SITE.replace("80", "81")));
+        let change = ConfigChange::between(&config(SITE), &config(&SITE.replace("80", "81")));
         let b = Moves { ending: names(&["b"]), beginning: names(&["b"]) };
-        assert_eq!(change, Change { ports: b, ..Change::default() });
+        assert_eq!(change, ConfigChange { ports: b, ..ConfigChange::default() });
     }
 
     #[test]
     fn a_sink_that_differs_in_anything_begins_again() {
-        let change = Change::between(&config(SITE), &config(&SITE.replace("/v1/", "/v2/")));
+        let change = ConfigChange::between(&config(SITE), &config(&SITE.replace("/v1/", "/v2/")));
         let cloud = Moves { ending: names(&["cloud"]), beginning: names(&["cloud"]) };
-        assert_eq!(change, Change { sinks: cloud, ..Change::default() });
+        assert_eq!(change, ConfigChange { sinks: cloud, ..ConfigChange::default() });
     }
 }

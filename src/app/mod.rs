@@ -17,7 +17,7 @@ use crate::ingest::PortState;
 use crate::status::board::StatusBoard;
 use crate::status::status_line::StatusLine;
 use crate::supervisor::notify::Notifier;
-use crate::supervisor::{Supervisor, SupervisorError};
+use crate::supervisor::{ActorSupervisor, SupervisorError};
 use crate::telemetry::events::{ReadingsUnsaved, Report, Started, Stopped};
 
 mod actors;
@@ -45,7 +45,7 @@ pub enum AppError {
 /// A daemon that is running.
 #[derive(Debug)]
 pub struct App {
-    supervisor: Supervisor,
+    supervisor: ActorSupervisor,
     parts: Parts,
     board: StatusBoard,
 }
@@ -62,7 +62,7 @@ impl App {
     pub async fn start(config: Config, clock: Clock) -> Result<Self, AppError> {
         let device = device::id(config.device.id.as_deref())?;
         Started { version: env!("CARGO_PKG_VERSION"), device: &device }.report();
-        let mut supervisor = Supervisor::new(clock.clone());
+        let mut supervisor = ActorSupervisor::new(clock.clone());
         let (mut parts, board) = Parts::begin(&mut supervisor, &config, &device, clock)?;
         parts.apply(&mut supervisor, config).await?;
         Ok(Self { supervisor, parts, board })
@@ -92,13 +92,13 @@ impl App {
         let ended = self.serve(stop, news, &notifier).await;
         notifier.stopping();
         let log = self.board.log;
-        let (deadline, remains) = self.parts.leave();
+        let (deadline, cleanup) = self.parts.leave();
         let stopped = self.supervisor.stop_all(hurry, deadline).await;
         let count = log.borrow().ledger.uncommitted;
         if count > 0 {
             ReadingsUnsaved { count }.report();
         }
-        remains.clear_what_is_stored(&log.borrow());
+        cleanup.clear_what_is_stored(&log.borrow());
         ended.and(stopped)?;
         Stopped.report();
         Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::change::{self, Change};
+use super::change::{self, ConfigChange};
 use super::log_settings::log_config;
 use super::start::{self, Common};
 use super::statuses::Statuses;
@@ -17,7 +17,7 @@ use crate::event_log::settings::LogConfig;
 use crate::event_log::store::error::StorageError;
 use crate::status::board::StatusBoard;
 use crate::status::metrics::Metrics;
-use crate::supervisor::{Supervisor, SupervisorError};
+use crate::supervisor::{ActorSupervisor, SupervisorError};
 use crate::telemetry;
 use crate::telemetry::events::{ConfigDoubtful, ConfigRefused, ConfigReloaded, Report};
 
@@ -62,7 +62,7 @@ impl TailCleanup {
 impl Parts {
     /// Starts what no configuration removes: the log, and who gives it orders.
     pub(super) fn begin(
-        supervisor: &mut Supervisor,
+        supervisor: &mut ActorSupervisor,
         config: &Config,
         device: &str,
         clock: Clock,
@@ -109,7 +109,7 @@ impl Parts {
     /// Goes over to another configuration, or says why not and changes nothing at all.
     pub(super) async fn reload(
         &mut self,
-        supervisor: &mut Supervisor,
+        supervisor: &mut ActorSupervisor,
         config: Result<Config, String>,
     ) -> Result<(), SupervisorError> {
         let config = config.and_then(|config| match self.config.restart_needed(&config)[..] {
@@ -132,13 +132,13 @@ impl Parts {
     /// Ends what the configuration does not have any more, and begins what is new in it.
     pub(super) async fn apply(
         &mut self,
-        supervisor: &mut Supervisor,
+        supervisor: &mut ActorSupervisor,
         config: Config,
     ) -> Result<Moved, SupervisorError> {
         for warning in config::warnings(&config) {
             ConfigDoubtful { warning: &warning }.report();
         }
-        let change = Change::between(&self.config, &config);
+        let change = ConfigChange::between(&self.config, &config);
         let deadline = self.config.supervisor.shutdown_deadline.min(RELOAD_DEADLINE_MAX);
         let before = supervisor.running();
         supervisor.stop(&change.ending(), deadline).await?;

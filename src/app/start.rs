@@ -21,9 +21,9 @@ use crate::ingest::{PortStatus, tail};
 use crate::sinks::connect;
 use crate::status::board::StatusBoard;
 use crate::status::metrics::Metrics;
-use crate::supervisor::{Executor, Stage, Supervisor};
+use crate::supervisor::{ActorSupervisor, Executor, Stage};
 use crate::telemetry::events::{LocalPortAbsent, Report};
-use crate::upload::lookup::{self, Registry};
+use crate::upload::lookup::{self, EndpointLookup};
 use crate::upload::stack::breaker::{Context, Recoveries};
 use crate::upload::stack::endpoints::Endpoints;
 use crate::upload::uploader::actor::Upload;
@@ -40,7 +40,7 @@ pub(super) struct Common {
 
 /// The log is opened here first, so that one that is not ours to use is an error at start.
 pub(super) fn log(
-    supervisor: &mut Supervisor,
+    supervisor: &mut ActorSupervisor,
     config: &LogConfig,
     clock: &Clock,
 ) -> Result<LogHandle, StorageError> {
@@ -64,7 +64,7 @@ pub(super) fn log(
 
 /// A local port that cannot be had yet must not keep readings from being recorded.
 pub(super) async fn http(
-    supervisor: &mut Supervisor,
+    supervisor: &mut ActorSupervisor,
     config: &Config,
     board: &StatusBoard,
     metrics: &Metrics,
@@ -97,7 +97,7 @@ pub(super) async fn http(
 }
 
 /// It asks the log, so it ends before it, as uploads do.
-pub(super) fn control(supervisor: &mut Supervisor, config: &Config, log: &LogHandle) {
+pub(super) fn control(supervisor: &mut ActorSupervisor, config: &Config, log: &LogHandle) {
     let (path, curator) = (event_log::control_path(&config.log.path), log.curator());
     supervisor.start(Stage::Uploads, "control", Executor::SharedRuntime, move |heartbeat, stop| {
         let (path, curator) = (path.clone(), curator.clone());
@@ -107,7 +107,7 @@ pub(super) fn control(supervisor: &mut Supervisor, config: &Config, log: &LogHan
 
 /// The actors of a sink.
 pub(super) fn upload(
-    supervisor: &mut Supervisor,
+    supervisor: &mut ActorSupervisor,
     common: &Common,
     sink: &Sink,
     status: watch::Sender<SinkStatus>,
@@ -151,7 +151,7 @@ pub(super) fn upload(
 
 /// The endpoints of a sink: those that the configuration names, or those that its registry finds.
 fn start_registry(
-    supervisor: &mut Supervisor,
+    supervisor: &mut ActorSupervisor,
     sink: &Sink,
     status: &watch::Sender<SinkStatus>,
 ) -> watch::Receiver<Vec<Endpoint>> {
@@ -163,7 +163,7 @@ fn start_registry(
     let (name, status) = (sink.name.clone(), status.clone());
     let [_, actor] = sink_actors(&name);
     supervisor.start(Stage::Uploads, actor, Executor::SharedRuntime, move |heartbeat, stop| {
-        lookup::run(Registry {
+        lookup::run(EndpointLookup {
             sink: name.clone(),
             discovered: discovered.clone(),
             endpoints: endpoints.clone(),
@@ -188,7 +188,7 @@ fn limits(sink: &Sink) -> Limits {
 
 /// The actor of a port, which keeps its tail at `tail`.
 pub(super) fn port(
-    supervisor: &mut Supervisor,
+    supervisor: &mut ActorSupervisor,
     common: &Common,
     config: &Port,
     alarms: Vec<Rule>,

@@ -19,7 +19,7 @@ pub struct Child(std::process::Child);
 
 /// What a process used since it started.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Usage {
+pub struct ProcessUsage {
     pub cpu: Duration,
     pub rss_kib: u64,
     pub rss_peak_kib: u64,
@@ -94,7 +94,7 @@ impl Child {
     }
 
     /// What the kernel charged to it so far.
-    pub fn usage(&self) -> io::Result<Usage> {
+    pub fn usage(&self) -> io::Result<ProcessUsage> {
         let proc = format!("/proc/{}", self.0.id());
         let status = std::fs::read_to_string(format!("{proc}/status"))?;
         let io = std::fs::read_to_string(format!("{proc}/io"))?;
@@ -105,7 +105,7 @@ impl Child {
             switches += field(&status, "voluntary_ctxt_switches:")
                 + field(&status, "nonvoluntary_ctxt_switches:");
         }
-        Ok(Usage {
+        Ok(ProcessUsage {
             cpu: cpu(&stat),
             rss_kib: field(&status, "VmRSS:"),
             rss_peak_kib: field(&status, "VmHWM:"),
@@ -135,7 +135,7 @@ impl Drop for Child {
     }
 }
 
-impl Usage {
+impl ProcessUsage {
     pub fn since(&self, before: &Self) -> Self {
         Self {
             cpu: self.cpu.saturating_sub(before.cpu),

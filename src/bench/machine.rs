@@ -42,9 +42,9 @@ impl Machine {
 
 /// The block device under a folder, where there is one that counts.
 #[derive(Clone, Debug)]
-pub struct Device(PathBuf);
+pub struct BlockDevice(PathBuf);
 
-impl Device {
+impl BlockDevice {
     pub fn under(folder: &Path) -> Option<Self> {
         let number = Mount::of(folder)?.number;
         let stat = PathBuf::from(format!("/sys/dev/block/{number}/stat"));

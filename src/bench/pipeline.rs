@@ -8,9 +8,9 @@ use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::BenchError;
-use super::child::{Child, Usage};
-use super::machine::Device;
-use super::w1::{self, Lines};
+use super::child::{Child, ProcessUsage};
+use super::machine::BlockDevice;
+use super::w1::{self, W1Lines};
 use crate::demo::pty::Pty;
 use crate::domain::policy::wear::Flash;
 use crate::http::fetch::{self, Proof};
@@ -72,7 +72,7 @@ impl Projected {
 
 /// The processes of one run.
 struct Site {
-    device: Option<Device>,
+    device: Option<BlockDevice>,
     pty: Pty,
     collector: Child,
     daemon: Child,
@@ -83,7 +83,7 @@ struct Site {
 /// Everything that counts, at the moment that measuring begins or ends.
 struct Mark {
     at: Instant,
-    usage: Usage,
+    usage: ProcessUsage,
     status: Value,
     device: Option<u64>,
 }
@@ -100,7 +100,8 @@ impl Mark {
 
 /// As fast as the pty takes them.
 pub async fn flat_out(folder: &Path, readings: u64) -> Result<Figures, BenchError> {
-    let text: String = Lines::new().take(usize::try_from(readings).unwrap_or(usize::MAX)).collect();
+    let text: String =
+        W1Lines::new().take(usize::try_from(readings).unwrap_or(usize::MAX)).collect();
     let mut site = Site::start(folder).await?;
     let before = site.mark().await?;
     site.send(text.as_bytes()).await?;
@@ -111,7 +112,7 @@ pub async fn flat_out(folder: &Path, readings: u64) -> Result<Figures, BenchErro
 /// W1: a thousand readings a second for so long.
 pub async fn w1(folder: &Path, length: Duration) -> Result<Figures, BenchError> {
     let mut site = Site::start(folder).await?;
-    let (mut lines, mut readings) = (Lines::new(), 0);
+    let (mut lines, mut readings) = (W1Lines::new(), 0);
     let (mut warm, began) = (None, Instant::now());
     let mut beat = interval(PACE);
     beat.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -154,7 +155,7 @@ impl Site {
         let daemon = Child::daemon(folder, &config).await.map_err(system("start the daemon"))?;
         let ready = started.elapsed();
         let url = format!("http://{}", daemon.local_port().map_err(system("find the local port"))?);
-        Ok(Self { device: Device::under(folder), pty, collector, daemon, url, ready })
+        Ok(Self { device: BlockDevice::under(folder), pty, collector, daemon, url, ready })
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), BenchError> {
@@ -166,7 +167,7 @@ impl Site {
     }
 
     async fn mark(&self) -> Result<Mark, BenchError> {
-        let device = self.device.as_ref().and_then(Device::written);
+        let device = self.device.as_ref().and_then(BlockDevice::written);
         let usage = self.daemon.usage().map_err(|source| BenchError::System {
             operation: "read /proc of the daemon",
             source,

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::BenchError;
-use super::w1::{Samples, Sensors};
+use super::w1::{Sensors, W1Readings};
 use crate::clock::Clock;
 use crate::config::Log;
 use crate::domain::model::ledger::Intake;
@@ -30,7 +30,7 @@ use crate::event_log::actor::LogActor;
 use crate::event_log::settings::{LogConfig, SinkRules};
 use crate::event_log::store::error::StorageError;
 use crate::event_log::{
-    self, Append, Ask, Limits, LogClosed, LogHandle, LogStatus, Received, Wear,
+    self, Acknowledgement, Append, Ask, Limits, LogClosed, LogHandle, LogStatus, Wear,
 };
 use crate::supervisor::heartbeat::Heartbeat;
 
@@ -121,7 +121,7 @@ pub fn raw(folder: &Path, length: Duration) -> Result<StorageFigures, BenchError
 /// A second of W1 per commit, one after another.
 pub async fn seconds(folder: &Path, length: Duration) -> Result<StorageFigures, BenchError> {
     let mut run = Run::start(folder, SECOND).await?;
-    let mut samples = Samples::new();
+    let mut samples = W1Readings::new();
     while run.began.elapsed() < length {
         run.commit(run.sensors.readings(samples.by_ref().take(SECOND))).await?;
     }
@@ -132,7 +132,7 @@ pub async fn seconds(folder: &Path, length: Duration) -> Result<StorageFigures, 
 pub async fn full_groups(folder: &Path, length: Duration) -> Result<StorageFigures, BenchError> {
     let commit_readings = Log::default().commit_readings;
     let mut run = Run::start(folder, commit_readings).await?;
-    let mut samples = Samples::new();
+    let mut samples = W1Readings::new();
     let pool: Vec<Readings> =
         (0..POOL).map(|_| run.sensors.readings(samples.by_ref().take(SECOND))).collect();
     let mut pool = pool.iter().cycle();
@@ -148,7 +148,7 @@ pub async fn full_groups(folder: &Path, length: Duration) -> Result<StorageFigur
 /// A slow site in an outage: ten readings per commit, which the log merges by and by.
 pub async fn slow(folder: &Path) -> Result<StorageFigures, BenchError> {
     let mut run = Run::start(folder, SLOW_SECOND).await?;
-    let mut samples = Samples::slow();
+    let mut samples = W1Readings::slow();
     for _ in 0..SLOW_SECONDS {
         run.commit(run.sensors.readings(samples.by_ref().take(SLOW_SECOND))).await?;
     }
@@ -258,7 +258,7 @@ impl Run {
         let (reader, mut bytes) = (self.log.reader(SINK), 0);
         while let Some(batch) = reader.next(ask).await? {
             bytes += batch.segments.iter().map(|segment| segment.body.len() as u64).sum::<u64>();
-            reader.acknowledge(Received::of(&batch)).await?;
+            reader.acknowledge(Acknowledgement::of(&batch)).await?;
         }
         Ok(bytes)
     }

@@ -15,7 +15,7 @@ const START_MS: u64 = 1_760_000_000_000;
 
 /// One reading.
 #[derive(Clone, Copy, Debug)]
-pub struct Sample {
+pub struct W1Reading {
     pub sensor: usize,
     pub seq: u64,
     pub ts: u64,
@@ -24,14 +24,14 @@ pub struct Sample {
 
 /// The readings of W1, without end, the same in every run.
 #[derive(Debug)]
-pub struct Samples {
+pub struct W1Readings {
     rng: fastrand::Rng,
     values: [f64; SENSORS],
     count: u64,
     period_ms: u64,
 }
 
-impl Samples {
+impl W1Readings {
     pub fn new() -> Self {
         Self::every(PERIOD_MS)
     }
@@ -46,16 +46,16 @@ impl Samples {
     }
 }
 
-impl Default for Samples {
+impl Default for W1Readings {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Iterator for Samples {
-    type Item = Sample;
+impl Iterator for W1Readings {
+    type Item = W1Reading;
 
-    fn next(&mut self) -> Option<Sample> {
+    fn next(&mut self) -> Option<W1Reading> {
         let (seq, sensor) = (self.count / SENSORS as u64, self.count % SENSORS as u64);
         let sensor = usize::try_from(sensor).unwrap_or(0);
         // Irwin–Hall: the sum of twelve uniforms is close to normal.
@@ -64,25 +64,25 @@ impl Iterator for Samples {
         *value = ((*value + 0.02 * normal) * 100.0).round() / 100.0;
         let ts = START_MS + self.period_ms * seq + self.rng.u64(0..=2) - 1;
         self.count += 1;
-        Some(Sample { sensor, seq, ts, value: *value })
+        Some(W1Reading { sensor, seq, ts, value: *value })
     }
 }
 
 /// W1 as a sensor would send it.
 #[derive(Debug, Default)]
-pub struct Lines(Samples);
+pub struct W1Lines(W1Readings);
 
-impl Lines {
+impl W1Lines {
     pub fn new() -> Self {
         Self::default()
     }
 }
 
-impl Iterator for Lines {
+impl Iterator for W1Lines {
     type Item = String;
 
     fn next(&mut self) -> Option<String> {
-        let Sample { sensor, seq, ts, value } = self.0.next()?;
+        let W1Reading { sensor, seq, ts, value } = self.0.next()?;
         Some(format!(
             "{{\"sensor\":\"t{sensor}\",\"seq\":{seq},\"ts\":{ts},\"value\":{value:.2}}}\n"
         ))
@@ -105,9 +105,9 @@ impl Sensors {
     }
 
     /// What a port would hand to the log.
-    pub fn readings(&self, samples: impl Iterator<Item = Sample>) -> Readings {
+    pub fn readings(&self, samples: impl Iterator<Item = W1Reading>) -> Readings {
         let mut readings = Readings::default();
-        for Sample { sensor, ts, value, .. } in samples {
+        for W1Reading { sensor, ts, value, .. } in samples {
             let stamp = Stamp::unix(i64::try_from(ts).unwrap_or(i64::MAX));
             readings.push(&self.0[sensor], stamp, [(0, Value::F64(value))]);
         }

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::console::{complain, say};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct BenchArgs {
     /// Which workload to run.
     #[arg(long, value_enum, default_value = "all")]
     workload: Workload,
@@ -54,7 +54,7 @@ struct Report {
     storage: Vec<StorageFigures>,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), CliError> {
+pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
     // A folder of our own inside the given one: it is removed in the end.
     let parent = args.folder.clone().unwrap_or_else(std::env::temp_dir);
     let folder = parent.join(format!("outstation-bench-{:016x}", Clock::entropy()));
@@ -79,13 +79,13 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
     Ok(())
 }
 
-impl Args {
+impl BenchArgs {
     fn wants(&self, workload: Workload) -> bool {
         self.workload == workload || self.workload == Workload::All
     }
 }
 
-async fn pipeline(args: &Args, folder: &Path) -> Result<Vec<Figures>, BenchError> {
+async fn pipeline(args: &BenchArgs, folder: &Path) -> Result<Vec<Figures>, BenchError> {
     let length = Duration::from_secs(args.seconds);
     let mut all = Vec::new();
     if args.wants(Workload::Idle) {
@@ -103,7 +103,7 @@ async fn pipeline(args: &Args, folder: &Path) -> Result<Vec<Figures>, BenchError
     Ok(all)
 }
 
-async fn log_alone(args: &Args, folder: &Path) -> Result<Vec<StorageFigures>, BenchError> {
+async fn log_alone(args: &BenchArgs, folder: &Path) -> Result<Vec<StorageFigures>, BenchError> {
     let length = Duration::from_secs(args.seconds);
     complain("storage: raw syncs…");
     let raw = storage::raw(folder, length)?;

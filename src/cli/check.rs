@@ -12,7 +12,7 @@ use crate::http;
 use crate::sinks::connect;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct CheckArgs {
     /// The configuration file.
     #[arg(long, default_value = CONFIG_PATH)]
     config: PathBuf,
@@ -27,7 +27,7 @@ pub(super) struct Args {
     flash: FlashArgs,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), CliError> {
+pub(super) fn run(args: &CheckArgs) -> Result<(), CliError> {
     if args.schema {
         say(&format!("{:#}", config::schema::json_schema()));
         return Ok(());

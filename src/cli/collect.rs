@@ -13,7 +13,7 @@ use crate::discovery::mdns::{Announcement, COLLECTOR};
 use crate::telemetry::{self, LogFilter};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct CollectArgs {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:9438")]
     listen: SocketAddr,
@@ -32,7 +32,7 @@ pub(super) struct Args {
     log_format: LogFormatArg,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), CliError> {
+pub(super) fn run(args: &CollectArgs) -> Result<(), CliError> {
     let _logging = telemetry::init(&LogFilter::default(), args.log_format.into())?;
     let token =
         args.token_file.as_ref().map(|path| NamedFile::secret(FileKind::Token, path).token());

@@ -29,23 +29,23 @@ OUTSTATION_LOG sets the log level, for example `debug` or `info,outstation::uplo
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon until SIGTERM or SIGINT.
-    Run(daemon::Args),
+    Run(daemon::RunArgs),
     /// Check a configuration: every error at once, then the configuration in effect.
-    Check(check::Args),
+    Check(check::CheckArgs),
     /// Play a whole site on this machine: simulated sensors, daemon, collector, an outage.
-    Demo(demo::Args),
+    Demo(demo::DemoArgs),
     /// Receive what outstations send and keep it in SQLite: the reference receiver.
-    Collect(collect::Args),
+    Collect(collect::CollectArgs),
     /// Show what a running daemon says of itself.
-    Status(status::Args),
+    Status(status::StatusArgs),
     /// List the outstations on this network, for a person or for Prometheus.
-    Discover(discover::Args),
+    Discover(discover::DiscoverArgs),
     /// Look into the log: what is in it, is it sound, get readings out. Works beside a daemon.
-    Log(log::Args),
+    Log(log::LogArgs),
     /// See what sinks refuse for good, and offer it again or drop it.
-    Quarantine(quarantine::Args),
+    Quarantine(quarantine::QuarantineArgs),
     /// Measure the whole pipeline on this machine.
-    Bench(bench::Args),
+    Bench(bench::BenchArgs),
     /// Print a completion script for a shell.
     Completions {
         /// The shell to complete in.

@@ -14,7 +14,7 @@ use crate::telemetry::{self, LogFilter, LogFormat};
 const LATE_RETURN_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct DemoArgs {
     /// How long the sensors speak.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
@@ -39,7 +39,7 @@ pub(super) struct Args {
     keep: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), CliError> {
+pub(super) fn run(args: &DemoArgs) -> Result<(), CliError> {
     let outage = outage(args)?;
     let _logging = telemetry::init(&LogFilter::warnings(), LogFormat::Text)?;
     let temporary = Temporary::new(args.keep.as_deref())?;
@@ -83,7 +83,7 @@ fn glance(glimpse: Glimpse) {
 }
 
 /// `START..END`, `none`, or the middle third.
-fn outage(args: &Args) -> Result<Option<(Duration, Duration)>, CliError> {
+fn outage(args: &DemoArgs) -> Result<Option<(Duration, Duration)>, CliError> {
     let Some(text) = &args.outage else {
         let length = Duration::from_secs(args.seconds);
         return Ok(Some((length / 3, length * 2 / 3)));

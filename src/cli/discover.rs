@@ -15,7 +15,7 @@ const EXTENSIONS: [&str; 3] = ["json", "yml", "yaml"];
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
-pub(super) struct Args {
+pub(super) struct DiscoverArgs {
     /// Keep a file of targets for Prometheus's `file_sd_configs`; `-` prints them.
     #[arg(long, value_name = "FILE")]
     file_sd: Option<PathBuf>,
@@ -33,7 +33,7 @@ can reach. In FILE a board that does not answer stays a target, so that Promethe
 down, and what a person added stays for good. Once a board is forgotten nobody tells that it is down:
 give --forget 365d. Without a network FILE is left as it is, and this fails.";
 
-pub(super) fn run(args: &Args) -> Result<(), CliError> {
+pub(super) fn run(args: &DiscoverArgs) -> Result<(), CliError> {
     let file = args.file_sd.as_deref().filter(|file| *file != Path::new("-"));
     if let Some(file) = file.filter(|file| !is_readable_by_prometheus(file)) {
         let file = file.display();

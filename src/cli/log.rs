@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::console::{complain, say};
 use crate::domain::policy::wear::{Flash, Load};
 use crate::inspect::export::{self, Export};
-use crate::inspect::lines::Format;
+use crate::inspect::lines::OutputFormat;
 use crate::inspect::readings::Selection;
 use crate::inspect::salvage::{self, Salvage};
 use crate::inspect::show::{self, Show};
@@ -22,7 +22,7 @@ use crate::inspect::words::{self, Since};
 use crate::inspect::{Subject, UNKNOWN_DEVICE, stat, verify};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct LogArgs {
     #[command(subcommand)]
     command: Command,
 }
@@ -123,7 +123,7 @@ struct ShowArgs {
     follow: bool,
     /// How.
     #[arg(long, value_enum, default_value = "table")]
-    format: Format,
+    format: OutputFormat,
 }
 
 #[derive(Debug, clap::Args)]
@@ -146,7 +146,7 @@ struct ExportArgs {
     file: PathBuf,
     /// How.
     #[arg(long, value_enum, default_value = "json")]
-    format: Format,
+    format: OutputFormat,
     /// Only what some sink still lacks.
     #[arg(long)]
     pending: bool,
@@ -164,7 +164,7 @@ struct SalvageArgs {
     output: Option<PathBuf>,
     /// How.
     #[arg(long, value_enum, default_value = "json")]
-    format: Format,
+    format: OutputFormat,
     /// The device in JSON lines.
     #[arg(long, value_name = "ID", default_value = UNKNOWN_DEVICE)]
     device: String,
@@ -173,7 +173,7 @@ struct SalvageArgs {
     force: bool,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), CliError> {
+pub(super) fn run(args: &LogArgs) -> Result<(), CliError> {
     let done = match &args.command {
         Command::Stat(args) => stat(args),
         Command::Show(args) => show(args),

@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::console::{complain, say};
 use crate::control::client::{self, ControlError};
 use crate::device;
-use crate::domain::model::quarantine::{Done, Order, QuarantineCommand};
+use crate::domain::model::quarantine::{Done, QuarantineCommand, QuarantineOrder};
 use crate::event_log::actor::carry_out_alone;
 use crate::event_log::store::error::StorageError;
 use crate::event_log::{self};
@@ -23,7 +23,7 @@ use crate::inspect::quarantine::{self, Style, Wanted};
 use crate::telemetry::{self, LogFormat};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct QuarantineArgs {
     #[command(subcommand)]
     command: Command,
 }
@@ -96,7 +96,7 @@ impl Numbers {
     }
 }
 
-pub(super) fn run(args: &Args) -> Result<(), CliError> {
+pub(super) fn run(args: &QuarantineArgs) -> Result<(), CliError> {
     match &args.command {
         Command::List(args) => look(args, Style::List),
         Command::Show(args) => look(args, Style::Full),
@@ -121,7 +121,8 @@ fn look(args: &LookArgs, style: Style) -> Result<(), CliError> {
 
 fn change(args: &ChangeArgs, command: QuarantineCommand) -> Result<(), CliError> {
     let config = Config::load(&args.config)?;
-    let order = Order { command, sink: args.sink.clone(), numbers: Numbers::of(&args.numbers) };
+    let order =
+        QuarantineOrder { command, sink: args.sink.clone(), numbers: Numbers::of(&args.numbers) };
     let socket = event_log::control_path(&config.log.path);
     let done = match client::ask(&socket, &order) {
         Err(ControlError::Absent { .. }) => alone(&config, socket, &order)?,
@@ -141,7 +142,7 @@ fn change(args: &ChangeArgs, command: QuarantineCommand) -> Result<(), CliError>
 }
 
 /// Nobody listens, so the log may be ours for a moment.
-fn alone(config: &Config, socket: PathBuf, order: &Order) -> Result<Vec<Done>, CliError> {
+fn alone(config: &Config, socket: PathBuf, order: &QuarantineOrder) -> Result<Vec<Done>, CliError> {
     let path = &config.log.path;
     if !path.exists() {
         return Err(InspectError::Storage(StorageError::Absent { path: path.clone() }).into());

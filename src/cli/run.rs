@@ -14,7 +14,7 @@ use crate::error_chain::error_chain;
 use crate::telemetry::{self, LogFormat};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct RunArgs {
     /// The configuration file.
     #[arg(long, default_value = CONFIG_PATH)]
     config: PathBuf,
@@ -23,7 +23,7 @@ pub(super) struct Args {
     log_format: Option<LogFormatArg>,
 }
 
-pub(super) fn run(args: &Args) -> Result<(), CliError> {
+pub(super) fn run(args: &RunArgs) -> Result<(), CliError> {
     let runtime = runtime()?;
     // First of all: a signal that finds no handler ends the process, and SIGHUP is no request to end.
     let signals = {

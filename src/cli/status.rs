@@ -13,7 +13,7 @@ use crate::http::fetch::{self, Proof};
 use crate::telemetry::harmless;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+pub(super) struct StatusArgs {
     /// The daemon's local port.
     #[arg(long, default_value = "http://127.0.0.1:9437")]
     url: String,
@@ -55,7 +55,7 @@ impl ProofArgs {
     }
 }
 
-pub(super) fn run(args: &Args) -> Result<(), CliError> {
+pub(super) fn run(args: &StatusArgs) -> Result<(), CliError> {
     let status = runtime()?.block_on(fetch(&args.url, &args.proof.proof()))?;
     if args.json {
         say(&status.to_string());

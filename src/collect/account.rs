@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
-use super::refusal::Refusal;
+use super::refusal::UploadRefusal;
 use super::stats::DeviceStats;
 use super::tally::Tally;
 use crate::domain::model::interval_set::IntervalSet;
@@ -26,7 +26,7 @@ impl Account {
         transaction: &Transaction<'_>,
         device: &str,
         epoch: u64,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, UploadRefusal> {
         let key = (device, epoch.to_string());
         let columns = AccountRow::COLUMNS;
         let select = format!("SELECT {columns} FROM devices WHERE device = ?1 AND epoch = ?2");
@@ -35,19 +35,20 @@ impl Account {
             Some(row) => row,
             None => new_row(transaction, device, epoch)?,
         };
-        let account =
-            row.read().map_err(|source| Refusal::Account { device: device.to_owned(), source })?;
+        let account = row
+            .read()
+            .map_err(|source| UploadRefusal::Account { device: device.to_owned(), source })?;
         Ok(account)
     }
 
     /// Writes the account back.
-    pub(super) fn store(self, transaction: &Transaction<'_>) -> Result<DeviceStats, Refusal> {
+    pub(super) fn store(self, transaction: &Transaction<'_>) -> Result<DeviceStats, UploadRefusal> {
         let Self { id, device, epoch, tally } = self;
         let text = |set: &IntervalSet| serde_json::to_string(set);
         let (readings, events) = match (text(&tally.readings), text(&tally.events)) {
             (Ok(readings), Ok(events)) => (readings, events),
             (Err(source), _) | (_, Err(source)) => {
-                return Err(Refusal::Account { device, source });
+                return Err(UploadRefusal::Account { device, source });
             }
         };
         let mut update = transaction.prepare_cached(
@@ -114,11 +115,15 @@ impl AccountRow {
     }
 }
 
-fn new_row(transaction: &Transaction<'_>, device: &str, epoch: u64) -> Result<AccountRow, Refusal> {
+fn new_row(
+    transaction: &Transaction<'_>,
+    device: &str,
+    epoch: u64,
+) -> Result<AccountRow, UploadRefusal> {
     let count = "SELECT count(*) FROM devices";
     let count: i64 = transaction.prepare_cached(count)?.query_row([], |row| row.get(0))?;
     if usize::try_from(count).is_ok_and(|count| count >= DEVICES_MAX) {
-        return Err(Refusal::Full { what: "devices", max: DEVICES_MAX });
+        return Err(UploadRefusal::Full { what: "devices", max: DEVICES_MAX });
     }
     let columns = AccountRow::COLUMNS;
     let insert = format!("INSERT INTO devices (device, epoch) VALUES (?1, ?2) RETURNING {columns}");

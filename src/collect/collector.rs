@@ -30,7 +30,7 @@ pub enum CollectError {
 pub struct Collector {
     listener: TcpListener,
     address: SocketAddr,
-    service: Arc<server::Service>,
+    service: Arc<server::CollectorService>,
 }
 
 impl Collector {
@@ -39,7 +39,7 @@ impl Collector {
         let failed = |source| CollectError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let service = Arc::new(server::Service::new(store, config.token));
+        let service = Arc::new(server::CollectorService::new(store, config.token));
         Ok(Self { listener, address, service })
     }
 

@@ -10,19 +10,22 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::intake::{Happened, Intake};
+use super::intake::{Happened, IntakeTransaction};
 use super::limits::{
     EVENT_BYTES_MAX, Malformed, check_device, check_event_name, check_position, check_seq,
 };
 use super::line_time::{ClockState, parse_time};
-use super::refusal::Refusal;
+use super::refusal::UploadRefusal;
 use crate::domain::model::event_line::EventLine;
 
 /// The kind that says where the numbers of an epoch begin.
 const EPOCH_BEGAN: &str = "epoch_began";
 
 /// Stores the events of a batch.
-pub(super) fn of_batch(batch: &Batch, intake: &mut Intake<'_>) -> Result<(), Refusal> {
+pub(super) fn of_batch(
+    batch: &Batch,
+    intake: &mut IntakeTransaction<'_>,
+) -> Result<(), UploadRefusal> {
     if batch.events.is_empty() {
         return Ok(());
     }
@@ -75,7 +78,11 @@ struct Line<'a> {
 }
 
 /// Stores the event that a line tells.
-pub(super) fn of_line(line: u64, text: &[u8], intake: &mut Intake<'_>) -> Result<(), Refusal> {
+pub(super) fn of_line(
+    line: u64,
+    text: &[u8],
+    intake: &mut IntakeTransaction<'_>,
+) -> Result<(), UploadRefusal> {
     // Before anything of it is held in memory value by value.
     if text.len() > EVENT_BYTES_MAX {
         return Err(Malformed::LongEventLine { line }.into());
@@ -101,7 +108,7 @@ pub(super) fn of_line(line: u64, text: &[u8], intake: &mut Intake<'_>) -> Result
     put(happened, intake)
 }
 
-fn put(event: Happened<'_>, intake: &mut Intake<'_>) -> Result<(), Refusal> {
+fn put(event: Happened<'_>, intake: &mut IntakeTransaction<'_>) -> Result<(), UploadRefusal> {
     check_position(event.position)?;
     [event.stream, event.kind].into_iter().try_for_each(check_event_name)?;
     event.begins.map_or(Ok(()), check_seq)?;

@@ -8,7 +8,7 @@ use rusqlite::{CachedStatement, Transaction};
 use serde::Serialize;
 
 use super::account::{Account, integer};
-use super::refusal::Refusal;
+use super::refusal::UploadRefusal;
 use super::stats::DeviceStats;
 use crate::domain::model::interval_set::IntervalSet;
 
@@ -17,7 +17,7 @@ const INTERVALS_MAX: usize = 131_072;
 
 /// What became of an upload's readings and events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Receipt {
+pub(super) struct UploadReceipt {
     /// Readings.
     pub(super) accepted: u64,
     pub(super) repeats: u64,
@@ -40,13 +40,13 @@ pub(super) struct Happened<'a> {
 }
 
 /// The tables, open for one upload inside its transaction.
-pub(super) struct Intake<'t> {
+pub(super) struct IntakeTransaction<'t> {
     transaction: &'t Transaction<'t>,
     insert: CachedStatement<'t>,
     /// The devices of this upload, nearly always one.
     devices: Vec<Device>,
     current: usize,
-    receipt: Receipt,
+    receipt: UploadReceipt,
 }
 
 struct Device {
@@ -55,18 +55,18 @@ struct Device {
     sensors: HashMap<String, HashMap<String, i64>>,
 }
 
-impl<'t> Intake<'t> {
+impl<'t> IntakeTransaction<'t> {
     pub(super) fn new(transaction: &'t Transaction<'t>) -> rusqlite::Result<Self> {
         let insert = transaction.prepare_cached(
             "INSERT INTO readings (device_id, seq, sensor_id, time_ms, clock_set, cells) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?;
-        let (devices, receipt) = (Vec::new(), Receipt::default());
+        let (devices, receipt) = (Vec::new(), UploadReceipt::default());
         Ok(Self { transaction, insert, devices, current: 0, receipt })
     }
 
     /// Whose readings, sensors and events come next.
-    pub(super) fn device(&mut self, device: &str, epoch: u64) -> Result<(), Refusal> {
+    pub(super) fn device(&mut self, device: &str, epoch: u64) -> Result<(), UploadRefusal> {
         let is_it = |known: &Device| known.account.epoch == epoch && known.account.device == device;
         if self.devices.get(self.current).is_some_and(is_it) {
             return Ok(());
@@ -88,7 +88,7 @@ impl<'t> Intake<'t> {
         port: &str,
         name: &str,
         channels: Option<&[Channel]>,
-    ) -> Result<i64, Refusal> {
+    ) -> Result<i64, UploadRefusal> {
         let Device { account, sensors } = &mut self.devices[self.current];
         if let Some(id) = sensors.get(port).and_then(|sensors| sensors.get(name)) {
             return Ok(*id);
@@ -106,7 +106,7 @@ impl<'t> Intake<'t> {
         time_ms: i64,
         clock_set: bool,
         cells: &str,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), UploadRefusal> {
         let account = &mut self.devices[self.current].account;
         if account.tally.readings.insert(seq, seq) == 0 {
             self.receipt.repeats += 1;
@@ -120,7 +120,7 @@ impl<'t> Intake<'t> {
     }
 
     /// Stores one event of the current device, unless it is known.
-    pub(super) fn event(&mut self, event: &Happened<'_>) -> Result<(), Refusal> {
+    pub(super) fn event(&mut self, event: &Happened<'_>) -> Result<(), UploadRefusal> {
         let account = &mut self.devices[self.current].account;
         if account.tally.events.insert(event.position, event.position) == 0 {
             self.receipt.event_repeats += 1;
@@ -141,16 +141,16 @@ impl<'t> Intake<'t> {
     }
 
     /// Writes the accounts back.
-    pub(super) fn finish(self) -> Result<(Receipt, Vec<DeviceStats>), Refusal> {
+    pub(super) fn finish(self) -> Result<(UploadReceipt, Vec<DeviceStats>), UploadRefusal> {
         let accounts = self.devices.into_iter().map(|device| device.account);
         let devices = accounts.map(|account| account.store(self.transaction));
         Ok((self.receipt, devices.collect::<Result<_, _>>()?))
     }
 }
 
-fn check_gaps(received: &IntervalSet, what: &'static str) -> Result<(), Refusal> {
+fn check_gaps(received: &IntervalSet, what: &'static str) -> Result<(), UploadRefusal> {
     if received.intervals().len() > INTERVALS_MAX {
-        return Err(Refusal::Full { what, max: INTERVALS_MAX });
+        return Err(UploadRefusal::Full { what, max: INTERVALS_MAX });
     }
     Ok(())
 }

@@ -12,10 +12,10 @@ use serde::de::{self, MapAccess, Visitor};
 
 use super::cells::{Cells, key};
 use super::events;
-use super::intake::Intake;
+use super::intake::IntakeTransaction;
 use super::limits::{LINE_BYTES_MAX, Malformed, READINGS_MAX, check_device, check_name, check_seq};
 use super::line_time::{ClockState, parse_time};
-use super::refusal::Refusal;
+use super::refusal::UploadRefusal;
 
 /// The most bytes of an upload after decompression.
 const BYTES_MAX: usize = 64 << 20;
@@ -39,7 +39,10 @@ struct Line<'a> {
 }
 
 /// Hands over what each line tells.
-pub(super) fn feed(body: impl BufRead, intake: &mut Intake<'_>) -> Result<(), Refusal> {
+pub(super) fn feed(
+    body: impl BufRead,
+    intake: &mut IntakeTransaction<'_>,
+) -> Result<(), UploadRefusal> {
     let mut body = body.take(BYTES_MAX as u64 + 1);
     let (mut bytes, mut cells) = (Vec::new(), Cells::default());
     for line in 1.. {
@@ -47,7 +50,7 @@ pub(super) fn feed(body: impl BufRead, intake: &mut Intake<'_>) -> Result<(), Re
         let mut one = body.by_ref().take(LINE_BYTES_MAX as u64 + 1);
         one.read_until(b'\n', &mut bytes).map_err(Malformed::Compression)?;
         if body.limit() == 0 {
-            return Err(Refusal::inflated(BYTES_MAX));
+            return Err(UploadRefusal::inflated(BYTES_MAX));
         }
         check_line(line, &bytes)?;
         match bytes.trim_ascii() {
@@ -71,8 +74,8 @@ fn store(
     line: u64,
     text: &[u8],
     cells: &mut Cells,
-    intake: &mut Intake<'_>,
-) -> Result<(), Refusal> {
+    intake: &mut IntakeTransaction<'_>,
+) -> Result<(), UploadRefusal> {
     let said: Line<'_> = match serde_json::from_slice(text) {
         Ok(said) => said,
         Err(_) if events::is_event(text) => return events::of_line(line, text, intake),

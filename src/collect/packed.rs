@@ -6,9 +6,9 @@ use outstation_codec::{Batch, CHANNELS_MAX, Dated, Sensor, StoredSegment};
 
 use super::cells::{Cells, key};
 use super::events;
-use super::intake::Intake;
+use super::intake::IntakeTransaction;
 use super::limits::{Malformed, READINGS_MAX, check_device, check_name, check_seq};
-use super::refusal::Refusal;
+use super::refusal::UploadRefusal;
 
 /// The most bytes of a batch. It stands in memory whole, and what it lists may take twenty-five
 /// times its bytes there; as segments hardly compress, a body within the server's limit needs no more.
@@ -16,7 +16,10 @@ const BYTES_MAX: usize = 16 << 20;
 /// As many as there could be of one reading each in the largest batch anybody sends.
 const LIST_MAX: usize = 65_536;
 
-pub(super) fn feed(body: impl Read, intake: &mut Intake<'_>) -> Result<(), Refusal> {
+pub(super) fn feed(
+    body: impl Read,
+    intake: &mut IntakeTransaction<'_>,
+) -> Result<(), UploadRefusal> {
     let batch = parse(&read(body)?)?;
     check_device(&batch.device)?;
     check_segments(&batch.segments)?;
@@ -35,12 +38,12 @@ pub(super) fn feed(body: impl Read, intake: &mut Intake<'_>) -> Result<(), Refus
     outcome
 }
 
-fn read(body: impl Read) -> Result<Vec<u8>, Refusal> {
+fn read(body: impl Read) -> Result<Vec<u8>, UploadRefusal> {
     let mut bytes = Vec::new();
     let mut reader = body.take(BYTES_MAX as u64 + 1);
     reader.read_to_end(&mut bytes).map_err(Malformed::Compression)?;
     if bytes.len() > BYTES_MAX {
-        return Err(Refusal::inflated(BYTES_MAX));
+        return Err(UploadRefusal::inflated(BYTES_MAX));
     }
     Ok(bytes)
 }
@@ -85,7 +88,10 @@ struct KnownSensor {
 }
 
 impl Sensors {
-    fn introduce(sensors: &[(u32, Sensor)], intake: &mut Intake<'_>) -> Result<Self, Refusal> {
+    fn introduce(
+        sensors: &[(u32, Sensor)],
+        intake: &mut IntakeTransaction<'_>,
+    ) -> Result<Self, UploadRefusal> {
         if !sensors.is_sorted_by(|(a, _), (b, _)| a < b) {
             return Err(Malformed::Sensors.into());
         }
@@ -95,7 +101,7 @@ impl Sensors {
             let keys = sensor.channels.iter().map(|channel| key(&channel.name)).collect();
             Ok(KnownSensor { number: *number, row, keys })
         });
-        Ok(Self { known: known.collect::<Result<_, Refusal>>()?, at: 0 })
+        Ok(Self { known: known.collect::<Result<_, UploadRefusal>>()?, at: 0 })
     }
 
     fn get(&mut self, number: u32) -> Option<&KnownSensor> {
@@ -118,8 +124,8 @@ fn store(
     dated: &Dated<'_>,
     sensors: &mut Sensors,
     cells: &mut Cells,
-    intake: &mut Intake<'_>,
-) -> Result<(), Refusal> {
+    intake: &mut IntakeTransaction<'_>,
+) -> Result<(), UploadRefusal> {
     let reading = &dated.reading;
     let unknown = || Malformed::Channel(reading.seq);
     let sensor = sensors.get(reading.sensor).ok_or_else(unknown)?;

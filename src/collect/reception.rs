@@ -1,4 +1,4 @@
-//! Who may send, what, and how much: from a request's headers and body to an [`Upload`].
+//! Who may send, what, and how much: from a request's headers and body to an [`UploadBody`].
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::refusal::Refusal;
-use super::upload::{Encoding, Upload};
+use super::refusal::UploadRefusal;
+use super::upload::{UploadBody, UploadEncoding};
 
 const BODY_BYTES_MAX: usize = 16 << 20;
 /// All bodies that are in memory at once, or 64 connections could hold a gigabyte.
@@ -39,7 +39,7 @@ impl Reception {
         &self,
         headers: &HeaderMap,
         body: &mut Incoming,
-    ) -> Result<(Upload, OwnedSemaphorePermit), Refusal> {
+    ) -> Result<(UploadBody, OwnedSemaphorePermit), UploadRefusal> {
         self.admit(headers)?;
         let encoding = encoding(headers)?;
         let announced = body.size_hint().lower();
@@ -47,27 +47,27 @@ impl Reception {
         let mut room = self.room_for(0)?;
         let mut bytes = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(Refusal::Cut)?.into_data() else { continue };
+            let Ok(data) = frame.map_err(UploadRefusal::Cut)?.into_data() else { continue };
             check_size((bytes.len() + data.len()) as u64)?;
             room.merge(self.room_for(data.len())?);
             bytes.extend_from_slice(&data);
         }
-        Ok((Upload { encoding, body: bytes.freeze() }, room))
+        Ok((UploadBody { encoding, body: bytes.freeze() }, room))
     }
 
-    fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refusal> {
-        let bytes = u32::try_from(bytes).map_err(|_| Refusal::Busy)?;
-        Arc::clone(&self.room).try_acquire_many_owned(bytes).map_err(|_| Refusal::Busy)
+    fn room_for(&self, bytes: usize) -> Result<OwnedSemaphorePermit, UploadRefusal> {
+        let bytes = u32::try_from(bytes).map_err(|_| UploadRefusal::Busy)?;
+        Arc::clone(&self.room).try_acquire_many_owned(bytes).map_err(|_| UploadRefusal::Busy)
     }
 
-    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+    pub(super) fn admit(&self, headers: &HeaderMap) -> Result<(), UploadRefusal> {
         let Some(token) = &self.token else { return Ok(()) };
         let shown = headers.get(header::AUTHORIZATION).map_or(&[][..], HeaderValue::as_bytes);
         let shown = match shown.split_at_checked(BEARER.len()) {
             Some((scheme, shown)) if scheme.eq_ignore_ascii_case(BEARER) => shown,
-            _ => return Err(Refusal::Token),
+            _ => return Err(UploadRefusal::Token),
         };
-        if same(shown, token.as_bytes()) { Ok(()) } else { Err(Refusal::Token) }
+        if same(shown, token.as_bytes()) { Ok(()) } else { Err(UploadRefusal::Token) }
     }
 }
 
@@ -77,7 +77,7 @@ fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && differ == 0
 }
 
-fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
+fn encoding(headers: &HeaderMap) -> Result<UploadEncoding, UploadRefusal> {
     let plain = |name| {
         let value = headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let value = value.unwrap_or("").split(';').next().unwrap_or("");
@@ -85,18 +85,18 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, Refusal> {
     };
     let compression = plain(header::CONTENT_ENCODING);
     match (plain(header::CONTENT_TYPE).as_str(), compression.as_str()) {
-        (PACKED, "" | "zstd") => Ok(Encoding::Packed),
-        (LINES, "" | "identity") => Ok(Encoding::Lines),
-        (LINES, "zstd") => Ok(Encoding::ZstdLines),
-        (LINES, "gzip") => Ok(Encoding::GzipLines),
-        (PACKED | LINES, _) => Err(Refusal::Encoding),
-        _ => Err(Refusal::MediaType),
+        (PACKED, "" | "zstd") => Ok(UploadEncoding::Packed),
+        (LINES, "" | "identity") => Ok(UploadEncoding::Lines),
+        (LINES, "zstd") => Ok(UploadEncoding::ZstdLines),
+        (LINES, "gzip") => Ok(UploadEncoding::GzipLines),
+        (PACKED | LINES, _) => Err(UploadRefusal::Encoding),
+        _ => Err(UploadRefusal::MediaType),
     }
 }
 
-fn check_size(bytes: u64) -> Result<(), Refusal> {
+fn check_size(bytes: u64) -> Result<(), UploadRefusal> {
     if bytes > BODY_BYTES_MAX as u64 {
-        return Err(Refusal::TooLarge { what: "body", bytes_max: BODY_BYTES_MAX });
+        return Err(UploadRefusal::TooLarge { what: "body", bytes_max: BODY_BYTES_MAX });
     }
     Ok(())
 }

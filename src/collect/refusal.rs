@@ -11,7 +11,7 @@ use tokio::task::JoinError;
 use super::limits::Malformed;
 
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum UploadRefusal {
     #[error("a bearer token is required, and it is not the one shown")]
     Token,
     #[error(
@@ -41,7 +41,7 @@ pub(super) enum Refusal {
     Crashed(#[source] JoinError),
 }
 
-impl Refusal {
+impl UploadRefusal {
     /// The body grew beyond its bound when it was decompressed.
     pub(super) fn inflated(bytes_max: usize) -> Self {
         Self::TooLarge { what: "decompressed body", bytes_max }

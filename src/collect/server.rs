@@ -21,9 +21,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::intake::Receipt;
+use super::intake::UploadReceipt;
 use super::reception::{self, Reception};
-use super::refusal::Refusal;
+use super::refusal::UploadRefusal;
 use super::stats::Stats;
 use super::store::Store;
 
@@ -37,7 +37,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// What all connections share.
 #[derive(Debug)]
-pub(super) struct Service {
+pub(super) struct CollectorService {
     store: Store,
     stats: watch::Receiver<Stats>,
     reception: Reception,
@@ -47,7 +47,7 @@ type Answer = Response<Full<Bytes>>;
 
 pub(super) async fn serve(
     listener: TcpListener,
-    service: Arc<Service>,
+    service: Arc<CollectorService>,
     stop: impl Future<Output = ()>,
 ) {
     let mut connections = JoinSet::new();
@@ -79,7 +79,7 @@ async fn accept(listener: &TcpListener) -> TcpStream {
     }
 }
 
-async fn converse(stream: TcpStream, service: Arc<Service>) {
+async fn converse(stream: TcpStream, service: Arc<CollectorService>) {
     let answer = service_fn(|request| {
         let service = Arc::clone(&service);
         async move { Ok::<_, Infallible>(service.answer(request).await) }
@@ -93,7 +93,7 @@ async fn converse(stream: TcpStream, service: Arc<Service>) {
     }
 }
 
-impl Service {
+impl CollectorService {
     pub(super) fn new(store: Store, token: Option<String>) -> Self {
         Self { stats: store.stats(), store, reception: Reception::new(token) }
     }
@@ -133,22 +133,22 @@ impl Service {
                 let _ = timeout(BODY_TIME_MAX, reception::drain(body)).await;
                 refused(&refusal)
             }
-            Err(_) => refused(&Refusal::Slow { seconds: BODY_TIME_MAX.as_secs() }),
+            Err(_) => refused(&UploadRefusal::Slow { seconds: BODY_TIME_MAX.as_secs() }),
         }
     }
 }
 
-fn accepted(receipt: Receipt) -> Answer {
+fn accepted(receipt: UploadReceipt) -> Answer {
     json(StatusCode::OK, &receipt)
 }
 
-fn refused(refusal: &Refusal) -> Answer {
+fn refused(refusal: &UploadRefusal) -> Answer {
     let (status, why) = (refusal.status(), refusal.reason());
     if status.is_server_error() {
         tracing::warn!(error = why, "refused an upload; its sender keeps it");
     }
     let mut answer = json(status, &reason(&why));
-    if matches!(refusal, Refusal::Token) {
+    if matches!(refusal, UploadRefusal::Token) {
         let challenge = HeaderValue::from_static("Bearer");
         answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }

@@ -18,10 +18,10 @@ use tokio::task::spawn_blocking;
 
 use super::account::{self, AccountRow};
 use super::decode;
-use super::intake::{Intake, Receipt};
-use super::refusal::Refusal;
+use super::intake::{IntakeTransaction, UploadReceipt};
+use super::refusal::UploadRefusal;
 use super::stats::{DeviceStats, Stats};
-use super::upload::Upload;
+use super::upload::UploadBody;
 
 /// "OUTC": tells this database from the log of a daemon, and from anybody else's.
 const APPLICATION_ID: i64 = 0x4F55_5443;
@@ -80,7 +80,7 @@ impl Store {
 
     /// Stores everything in an upload, or nothing of it. One at a time, so the memory of decoding
     /// is that of one upload. Cancelled, it either never began or completes by itself.
-    pub(super) async fn accept(&self, upload: Upload) -> Result<Receipt, Refusal> {
+    pub(super) async fn accept(&self, upload: UploadBody) -> Result<UploadReceipt, UploadRefusal> {
         let mut connection = Arc::clone(&self.connection).lock_owned().await;
         let stats = Arc::clone(&self.stats);
         // The blocking pool and not a thread of our own: there is nothing to run between uploads,
@@ -90,7 +90,7 @@ impl Store {
             stats.send_modify(|stats| stats.update(devices));
             Ok(receipt)
         });
-        work.await.map_err(Refusal::Crashed)?
+        work.await.map_err(UploadRefusal::Crashed)?
     }
 }
 
@@ -122,10 +122,10 @@ pub(super) fn prepare(connection: &Connection, migrations: &[&str]) -> rusqlite:
 
 fn commit(
     connection: &mut Connection,
-    upload: &Upload,
-) -> Result<(Receipt, Vec<DeviceStats>), Refusal> {
+    upload: &UploadBody,
+) -> Result<(UploadReceipt, Vec<DeviceStats>), UploadRefusal> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut intake = Intake::new(&transaction)?;
+    let mut intake = IntakeTransaction::new(&transaction)?;
     decode::feed(upload, &mut intake)?;
     let outcome = intake.finish()?;
     transaction.commit()?;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub(super) enum UploadEncoding {
     /// `Batch::to_packed`, always compressed.
     Packed,
     Lines,
@@ -13,7 +13,7 @@ pub(super) enum Encoding {
 
 /// A body as it arrived.
 #[derive(Debug)]
-pub(super) struct Upload {
-    pub(super) encoding: Encoding,
+pub(super) struct UploadBody {
+    pub(super) encoding: UploadEncoding,
     pub(super) body: Bytes,
 }

@@ -5,8 +5,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::protocol::{ANSWER_BYTES_MAX, Answer};
-use crate::domain::model::quarantine::{Done, Order};
+use super::protocol::{ANSWER_BYTES_MAX, OrderAnswer};
+use crate::domain::model::quarantine::{Done, QuarantineOrder};
 
 /// A little longer than the daemon takes at most.
 const PATIENCE: Duration = Duration::from_secs(35);
@@ -29,7 +29,7 @@ pub enum ControlError {
 }
 
 /// Gives an order to the daemon that listens here.
-pub fn ask(path: &Path, order: &Order) -> Result<Vec<Done>, ControlError> {
+pub fn ask(path: &Path, order: &QuarantineOrder) -> Result<Vec<Done>, ControlError> {
     let owned = || path.to_owned();
     let mut stream = UnixStream::connect(path).map_err(|source| match source.kind() {
         io::ErrorKind::PermissionDenied => ControlError::Denied { path: owned(), source },
@@ -38,13 +38,13 @@ pub fn ask(path: &Path, order: &Order) -> Result<Vec<Done>, ControlError> {
     let line = exchange(&mut stream, order)
         .map_err(|source| ControlError::Silent { path: owned(), source })?;
     match serde_json::from_slice(&line) {
-        Ok(Answer::Done(done)) => Ok(done),
-        Ok(Answer::Error(declined)) => Err(ControlError::Declined(declined)),
+        Ok(OrderAnswer::Done(done)) => Ok(done),
+        Ok(OrderAnswer::Error(declined)) => Err(ControlError::Declined(declined)),
         Err(source) => Err(ControlError::Garbled { path: owned(), source }),
     }
 }
 
-fn exchange(stream: &mut UnixStream, order: &Order) -> io::Result<Vec<u8>> {
+fn exchange(stream: &mut UnixStream, order: &QuarantineOrder) -> io::Result<Vec<u8>> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut request = serde_json::to_vec(order)?;

@@ -1,8 +1,8 @@
 //! The control socket: how a person changes something in the log of a running daemon.
 //!
 //! ```text
-//!  outstation quarantine replay | drop ─▶ client ─Order, one line▶ server ─▶ Curator ▶ EVENT LOG
-//!                                            ◀─Answer, one line───
+//!  outstation quarantine replay | drop ─▶ client ─QuarantineOrder, one line▶ server ─▶ Curator ▶ EVENT LOG
+//!                                            ◀─OrderAnswer, one line─
 //! ```
 //!
 //! A socket in the file system beside the log, because that is where its permissions are: whoever may
@@ -12,7 +12,7 @@ pub mod client;
 mod protocol;
 pub mod server;
 
-pub use protocol::Answer;
+pub use protocol::OrderAnswer;
 
 #[cfg(test)]
 mod tests;

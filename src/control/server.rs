@@ -13,8 +13,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::protocol::{Answer, REQUEST_BYTES_MAX};
-use crate::domain::model::quarantine::Order;
+use super::protocol::{OrderAnswer, REQUEST_BYTES_MAX};
+use crate::domain::model::quarantine::QuarantineOrder;
 use crate::event_log::{Curator, LogClosed};
 use crate::supervisor::Stop;
 use crate::supervisor::heartbeat::Heartbeat;
@@ -128,17 +128,17 @@ async fn exchange(mut stream: UnixStream, curator: Curator) -> io::Result<()> {
     let answer = if user == 0 || user == geteuid().as_raw() {
         match request(&mut stream).await {
             Ok(order) => carry_out(order, &curator).await,
-            Err(wrong) => Answer::Error(wrong),
+            Err(wrong) => OrderAnswer::Error(wrong),
         }
     } else {
-        Answer::Error("only root and the user of the daemon may change the log".to_owned())
+        OrderAnswer::Error("only root and the user of the daemon may change the log".to_owned())
     };
     let mut line = serde_json::to_vec(&answer)?;
     line.push(b'\n');
     stream.write_all(&line).await
 }
 
-async fn request(stream: &mut UnixStream) -> Result<Order, String> {
+async fn request(stream: &mut UnixStream) -> Result<QuarantineOrder, String> {
     let mut line = Vec::new();
     let mut reader = BufReader::new(stream.take(REQUEST_BYTES_MAX));
     let read = timeout(REQUEST_TIME_MAX, reader.read_until(b'\n', &mut line)).await;
@@ -151,14 +151,14 @@ async fn request(stream: &mut UnixStream) -> Result<Order, String> {
     }
 }
 
-async fn carry_out(order: Order, curator: &Curator) -> Answer {
+async fn carry_out(order: QuarantineOrder, curator: &Curator) -> OrderAnswer {
     let command = order.command;
     match curator.carry_out(order).await {
         Ok(Ok(done)) => {
             done.iter().for_each(|done| QuarantineChanged { command, done }.report());
-            Answer::Done(done)
+            OrderAnswer::Done(done)
         }
-        Ok(Err(declined)) => Answer::Error(declined.to_string()),
-        Err(closed) => Answer::Error(format!("{closed}: the daemon is ending")),
+        Ok(Err(declined)) => OrderAnswer::Error(declined.to_string()),
+        Err(closed) => OrderAnswer::Error(format!("{closed}: the daemon is ending")),
     }
 }

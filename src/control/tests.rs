@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::server::{Control, run};
 use crate::clock::Clock;
 use crate::supervisor::heartbeat::{Heartbeat, Liveness};
-use crate::supervisor::{Stage, Supervisor};
+use crate::supervisor::{ActorSupervisor, Stage};
 use crate::test_kit::log::{TestLog, settings};
 
 /// A log and its control socket.
@@ -18,7 +18,7 @@ struct Rig {
     liveness: Liveness,
     log: TestLog,
     _running: JoinSet<()>,
-    _supervisor: Supervisor,
+    _supervisor: ActorSupervisor,
 }
 
 impl Rig {
@@ -26,7 +26,7 @@ impl Rig {
         let folder = tempfile::tempdir().expect("a folder");
         let clock = Clock::simulated("boot", 0);
         let log = TestLog::start(settings(folder.path(), &["a"]), clock.clone());
-        let supervisor = Supervisor::new(clock);
+        let supervisor = ActorSupervisor::new(clock);
         let liveness = Liveness::default();
         let control = Control {
             path: folder.path().join("log.db.control"),
@@ -114,7 +114,7 @@ async fn it_takes_the_place_of_a_dead_one_and_leaves_nothing_behind() {
     // What a killed daemon leaves: a socket that nobody listens at.
     drop(std::os::unix::net::UnixListener::bind(&path).expect("bound"));
     assert!(UnixStream::connect(&path).await.is_err(), "dead");
-    let supervisor = Supervisor::new(Clock::simulated("boot", 0));
+    let supervisor = ActorSupervisor::new(Clock::simulated("boot", 0));
     let control = Control {
         path: path.clone(),
         curator: rig.log.curator(),

@@ -22,9 +22,9 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 /// What the files looked like: a renewed certificate is used without a restart, and a file whose mode
 /// was mended is read again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp(Vec<Option<(u64, i64, i64)>>);
+pub(crate) struct FilesStamp(Vec<Option<(u64, i64, i64)>>);
 
-impl Stamp {
+impl FilesStamp {
     pub(crate) fn of<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
         let of = |path: &Path| {
             let file = std::fs::metadata(path).ok()?;

@@ -31,7 +31,7 @@ mod sensors;
 
 use pty::Pty;
 pub use report::Outcome;
-use sensors::{Sensor, Speech};
+use sensors::{DemoSensor, Speech};
 
 /// What a demo leaves in its folder: the daemon's log and the collector's readings.
 pub const DATABASES: [&str; 2] = ["log.db", "collector.db"];
@@ -166,7 +166,7 @@ impl Stage {
     async fn play(
         &self,
         script: &Script,
-        sensors: Vec<Sensor>,
+        sensors: Vec<DemoSensor>,
         mut glance: impl FnMut(Glimpse),
         cut: impl Future<Output = ()>,
     ) -> Result<(), DemoError> {
@@ -235,16 +235,16 @@ impl Stage {
 }
 
 /// Every other sensor speaks frames, the others lines.
-fn make_sensors(script: &Script) -> Result<Vec<Sensor>, DemoError> {
+fn make_sensors(script: &Script) -> Result<Vec<DemoSensor>, DemoError> {
     let make = |index: usize| {
         let speech = if index % 2 == 0 { Speech::Postcard } else { Speech::Lines };
         let pty = Pty::open().map_err(DemoError::Pty)?;
-        Ok(Sensor { speech, pty, rate: script.rate, produced: watch::channel(0).0 })
+        Ok(DemoSensor { speech, pty, rate: script.rate, produced: watch::channel(0).0 })
     };
     (0..script.sensors).map(make).collect()
 }
 
-fn config(script: &Script, sensors: &[Sensor], collector: SocketAddr) -> Config {
+fn config(script: &Script, sensors: &[DemoSensor], collector: SocketAddr) -> Config {
     let ports = sensors.iter().enumerate().map(|(index, sensor)| port(index, sensor));
     let sink = format!(
         "[[sink]]\nname = \"collector\"\nkind = \"http\"\nurl = \"http://{collector}/v1/readings\"\n"
@@ -258,7 +258,7 @@ fn config(script: &Script, sensors: &[Sensor], collector: SocketAddr) -> Config 
     config
 }
 
-fn port(index: usize, sensor: &Sensor) -> String {
+fn port(index: usize, sensor: &DemoSensor) -> String {
     let (name, framing) = match sensor.speech {
         Speech::Postcard => (format!("mcu{index}"), "framing = \"postcard\""),
         Speech::Lines => (

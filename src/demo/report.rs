@@ -21,7 +21,7 @@ pub struct Outcome {
     pub quarantined: u64,
     pub lost: BTreeMap<&'static str, u64>,
     pub faults: BTreeMap<&'static str, u64>,
-    pub collector: Received,
+    pub collector: CollectorCounts,
     pub balanced: bool,
     /// What does not add up, in words.
     #[serde(skip)]
@@ -29,7 +29,7 @@ pub struct Outcome {
 }
 
 #[derive(Clone, Debug, Serialize)]
-pub struct Received {
+pub struct CollectorCounts {
     pub unique: u64,
     pub repeats: u64,
     pub missing: u64,
@@ -54,7 +54,7 @@ impl Outcome {
                 .seen()
                 .map(|(fault, count)| (fault.reason(), count))
                 .collect(),
-            collector: Received {
+            collector: CollectorCounts {
                 unique: collected.unique,
                 repeats: collected.repeats,
                 missing: collected.missing,

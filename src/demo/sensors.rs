@@ -22,7 +22,7 @@ pub(super) enum Speech {
 }
 
 #[derive(Debug)]
-pub(super) struct Sensor {
+pub(super) struct DemoSensor {
     pub(super) speech: Speech,
     pub(super) pty: Pty,
     /// Readings per second.
@@ -31,7 +31,7 @@ pub(super) struct Sensor {
     pub(super) produced: watch::Sender<u64>,
 }
 
-impl Sensor {
+impl DemoSensor {
     /// Sends readings at the given rate until told to stop, always ending on a whole frame.
     ///
     /// Gives the line back: closing it would throw away what the daemon has not read yet.

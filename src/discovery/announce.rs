@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::mdns::{Announcement, METRICS, METRICS_TLS, MdnsError};
 use crate::config::Http;
 use crate::supervisor::heartbeat::Heartbeat;
-use crate::supervisor::{Executor, Stage, Stop, Supervisor};
+use crate::supervisor::{ActorSupervisor, Executor, Stage, Stop};
 use crate::telemetry::events::{LocalPortAnnounced, LocalPortUnannounced, Report};
 
 /// The name of the actor.
@@ -16,7 +16,7 @@ pub const ANNOUNCE: &str = "announce";
 /// If the configuration says so and there is a port that the network can reach: where it listens, or
 /// will.
 pub fn start(
-    supervisor: &mut Supervisor,
+    supervisor: &mut ActorSupervisor,
     config: &Http,
     device: &Arc<str>,
     bound: Option<SocketAddr>,
@@ -43,9 +43,9 @@ async fn announce(
     loop {
         if announcement.is_none() {
             match begin(service, &device, listens) {
-                Ok(begun) => {
+                Ok(announced) => {
                     LocalPortAnnounced { device: &device }.report();
-                    announcement = Some(begun);
+                    announcement = Some(announced);
                 }
                 Err(error) if !std::mem::replace(&mut reported, true) => {
                     LocalPortUnannounced { error: &error }.report();

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DiscoveryError, Outstation, Scheme};
+use super::{DiscoveryError, Outstation, OutstationScheme};
 
 /// When a board answered last, in Unix seconds. Prometheus drops labels of this form after relabelling.
 const SEEN: &str = "__meta_outstation_seen";
@@ -39,7 +39,7 @@ impl Targets {
             (SEEN.to_owned(), now_s.to_string()),
         ]);
         // Never the other way: whoever answers could make Prometheus send a password unencrypted.
-        if found.scheme == Scheme::Https {
+        if found.scheme == OutstationScheme::Https {
             labels.insert(SCHEME.to_owned(), found.scheme.as_str().to_owned());
         }
         if is_alone {
@@ -141,7 +141,7 @@ mod tests {
             device: device.into(),
             address: address.parse().expect("an address"),
             version: "0.1.0".into(),
-            scheme: Scheme::Http,
+            scheme: OutstationScheme::Http,
             path: "/metrics".into(),
         }
     }
@@ -194,7 +194,8 @@ mod tests {
 
     #[test]
     fn a_board_makes_prometheus_encrypt_and_never_stop_encrypting() {
-        let encrypted = Outstation { scheme: Scheme::Https, ..board("b", "10.0.0.2:9437") };
+        let encrypted =
+            Outstation { scheme: OutstationScheme::Https, ..board("b", "10.0.0.2:9437") };
         let targets = merge(Vec::new(), &[board("a", "10.0.0.1:9437"), encrypted], 1000, WEEK);
         let schemes = targets.iter().map(|one| one.labels.get(SCHEME).map(String::as_str));
         assert!(schemes.eq([None, Some("https")]), "{targets:?}");

@@ -14,4 +14,4 @@ mod outstations;
 pub mod srv;
 
 pub use error::DiscoveryError;
-pub use outstations::{Outstation, Scheme, outstations};
+pub use outstations::{Outstation, OutstationScheme, outstations};

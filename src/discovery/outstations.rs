@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::DiscoveryError;
-use super::mdns::{Browser, METRICS, METRICS_TLS, MdnsError, Service, has_network};
+use super::mdns::{Browser, METRICS, METRICS_TLS, MdnsError, MdnsService, has_network};
 
 /// Of a device id, as in the configuration.
 const DEVICE_BYTES_MAX: usize = 64;
@@ -17,19 +17,19 @@ pub struct Outstation {
     pub device: String,
     pub address: SocketAddr,
     pub version: String,
-    pub scheme: Scheme,
+    pub scheme: OutstationScheme,
     /// Of its metrics.
     pub path: String,
 }
 
 /// How its local port is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Scheme {
+pub enum OutstationScheme {
     Http,
     Https,
 }
 
-impl Scheme {
+impl OutstationScheme {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -47,7 +47,7 @@ impl Scheme {
 
 impl Outstation {
     /// None of what is no outstation: others announce their metrics by the same name.
-    fn from(service: &Service, scheme: Scheme) -> Option<Self> {
+    fn from(service: &MdnsService, scheme: OutstationScheme) -> Option<Self> {
         let text = |key: &str| service.texts.get(key).filter(|text| is_name(text));
         Some(Self {
             device: text("device")?.clone(),
@@ -72,8 +72,10 @@ fn is_name(text: &str) -> bool {
 /// All that answer within this time, by name. That nobody does is an answer too, as long as there is
 /// a network to ask on.
 pub async fn outstations(wait: Duration) -> Result<Vec<Outstation>, DiscoveryError> {
-    let (plain, encrypted) =
-        tokio::try_join!(heard(Scheme::Http, wait), heard(Scheme::Https, wait))?;
+    let (plain, encrypted) = tokio::try_join!(
+        heard(OutstationScheme::Http, wait),
+        heard(OutstationScheme::Https, wait)
+    )?;
     let mut found = [plain, encrypted].concat();
     if found.is_empty() && !has_network()? {
         return Err(DiscoveryError::NoNetwork);
@@ -82,7 +84,7 @@ pub async fn outstations(wait: Duration) -> Result<Vec<Outstation>, DiscoveryErr
     Ok(found)
 }
 
-async fn heard(scheme: Scheme, wait: Duration) -> Result<Vec<Outstation>, MdnsError> {
+async fn heard(scheme: OutstationScheme, wait: Duration) -> Result<Vec<Outstation>, MdnsError> {
     let (browser, mut services) = (Browser::start(scheme.service())?, Vec::new());
     if let Ok(failed) = timeout(wait, listen(browser, &mut services)).await {
         return Err(failed);
@@ -91,7 +93,7 @@ async fn heard(scheme: Scheme, wait: Duration) -> Result<Vec<Outstation>, MdnsEr
 }
 
 /// Until it fails.
-async fn listen(mut browser: Browser, heard: &mut Vec<Service>) -> MdnsError {
+async fn listen(mut browser: Browser, heard: &mut Vec<MdnsService>) -> MdnsError {
     loop {
         match browser.changed().await {
             Ok(services) => *heard = services,
@@ -104,9 +106,9 @@ async fn listen(mut browser: Browser, heard: &mut Vec<Service>) -> MdnsError {
 mod tests {
     use super::*;
 
-    fn service(texts: &[(&str, &str)]) -> Service {
+    fn service(texts: &[(&str, &str)]) -> MdnsService {
         let texts = texts.iter().map(|(key, text)| ((*key).to_owned(), (*text).to_owned()));
-        Service { address: [10, 0, 0, 7].into(), port: 9437, texts: texts.collect() }
+        MdnsService { address: [10, 0, 0, 7].into(), port: 9437, texts: texts.collect() }
     }
 
     #[cfg(not(feature = "mdns"))]
@@ -120,14 +122,19 @@ mod tests {
     #[test]
     fn only_what_says_it_is_an_outstation_is_one() {
         let texts = [("path", "/metrics"), ("device", "pump-7"), ("version", "0.1.0")];
-        let found = Outstation::from(&service(&texts), Scheme::Https).expect("an outstation");
+        let found =
+            Outstation::from(&service(&texts), OutstationScheme::Https).expect("an outstation");
         assert_eq!(found.device, "pump-7");
         assert_eq!(found.url(), "https://10.0.0.7:9437/metrics");
         // A node exporter, say.
-        assert_eq!(Outstation::from(&service(&texts[..1]), Scheme::Http), None);
+        assert_eq!(Outstation::from(&service(&texts[..1]), OutstationScheme::Http), None);
         for device in ["", "pump 7", "pump\n7", "p\u{fc}mp", &"x".repeat(65)] {
             let texts = [("path", "/metrics"), ("device", device), ("version", "0.1.0")];
-            assert_eq!(Outstation::from(&service(&texts), Scheme::Http), None, "{device}");
+            assert_eq!(
+                Outstation::from(&service(&texts), OutstationScheme::Http),
+                None,
+                "{device}"
+            );
         }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct Target {
 
 /// What a service has, and how long that holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct ServiceRecords {
     pub targets: Vec<Target>,
     pub ttl: Duration,
 }
@@ -80,7 +80,7 @@ impl Resolver {
     }
 
     /// Asks each server until one answers.
-    pub(crate) async fn lookup(&self, service: &str) -> Result<Found, LookupError> {
+    pub(crate) async fn lookup(&self, service: &str) -> Result<ServiceRecords, LookupError> {
         let mut last = LookupError::NoServer;
         for server in std::iter::repeat_n(&self.servers, ATTEMPTS).flatten() {
             match ask(*server, service).await {
@@ -96,7 +96,7 @@ impl Resolver {
     }
 }
 
-async fn ask(server: SocketAddr, service: &str) -> Result<Found, LookupError> {
+async fn ask(server: SocketAddr, service: &str) -> Result<ServiceRecords, LookupError> {
     let id = u16::try_from(Clock::entropy() & 0xFFFF).unwrap_or_default();
     let question = question(id, service).ok_or_else(|| LookupError::Name(service.to_owned()))?;
     let late = |_| std::io::ErrorKind::TimedOut.into();
@@ -148,7 +148,12 @@ async fn over_tcp(server: SocketAddr, question: &[u8]) -> std::io::Result<Vec<u8
     Ok(answer)
 }
 
-fn read(answer: &[u8], server: SocketAddr, service: &str, id: u16) -> Result<Found, LookupError> {
+fn read(
+    answer: &[u8],
+    server: SocketAddr,
+    service: &str,
+    id: u16,
+) -> Result<ServiceRecords, LookupError> {
     let malformed = || LookupError::Malformed { server };
     let packet = Packet::parse(answer).map_err(|_| malformed())?;
     let asked = packet.questions.first().is_some_and(|question| is(&question.qname, service));
@@ -176,7 +181,7 @@ fn read(answer: &[u8], server: SocketAddr, service: &str, id: u16) -> Result<Fou
     if targets.is_empty() {
         return Err(LookupError::Absent(service.to_owned()));
     }
-    Ok(Found { targets, ttl: Duration::from_secs(ttl.into()) })
+    Ok(ServiceRecords { targets, ttl: Duration::from_secs(ttl.into()) })
 }
 
 fn is(name: &Name<'_>, text: &str) -> bool {

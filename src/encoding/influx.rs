@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 
 use outstation_codec::{Batch, Channel, Dated, SegmentError, Value, ValueType};
 
-use crate::domain::model::template::{Names, Template};
+use crate::domain::model::template::{Template, TemplateNames};
 
 const NANOS: i64 = 1_000_000;
 
@@ -103,7 +103,7 @@ impl Lines<'_> {
         let (port, sensor) = (&dated.sensor.port, &dated.sensor.name);
         let series = self.series.entry((port.clone(), sensor.clone()));
         let series = series.or_insert_with(|| Series {
-            measurement: measurement(&self.dialect.measurement.fill(Names {
+            measurement: measurement(&self.dialect.measurement.fill(TemplateNames {
                 device,
                 port,
                 sensor,

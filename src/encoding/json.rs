@@ -23,21 +23,21 @@ pub fn encode(batch: &Batch) -> Result<Vec<u8>, SegmentError> {
         drop(serde_json::to_writer(&mut out, &EventLine::of(batch, record)));
         out.push(b'\n');
     }
-    let lines = Lines::of_batch(batch);
+    let lines = JsonLines::of_batch(batch);
     batch.for_each(|dated| lines.add(&mut out, &dated))?;
     Ok(out)
 }
 
 /// The lines of one life of a device's log.
 #[derive(Debug)]
-pub struct Lines {
+pub struct JsonLines {
     /// What all begin with.
     head: String,
     /// How they travel, unless it is the usual way.
     lane: &'static str,
 }
 
-impl Lines {
+impl JsonLines {
     pub fn of(device: &str, epoch: u64) -> Self {
         let head = format!("{{\"device\":{},\"epoch\":{epoch},\"seq\":", quoted(device));
         Self { head, lane: "" }

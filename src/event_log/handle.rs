@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::model::ledger::Intake;
-use crate::domain::model::quarantine::{Done, Order};
+use crate::domain::model::quarantine::{Done, QuarantineOrder};
 use crate::domain::model::refusal_reason::RefusalReason;
 use crate::domain::policy::breaker::SavedBreaker;
 use crate::domain::policy::budget::Spent;
@@ -62,24 +62,24 @@ impl Append {
 }
 
 #[derive(Debug)]
-pub(super) enum Request {
+pub(super) enum LogRequest {
     Next { sink: String, ask: Ask, answer: oneshot::Sender<Option<Batch>> },
-    Acknowledge { sink: String, receipt: Received, answer: oneshot::Sender<()> },
+    Acknowledge { sink: String, receipt: Acknowledgement, answer: oneshot::Sender<()> },
     Quarantine { sink: String, refused: Refused, answer: oneshot::Sender<()> },
     Recall { sink: String, answer: oneshot::Sender<Recalled> },
-    Order { order: Order, answer: oneshot::Sender<Result<Vec<Done>, Declined>> },
+    Order { order: QuarantineOrder, answer: oneshot::Sender<Result<Vec<Done>, Declined>> },
 }
 
 /// What of a batch a sink has confirmed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Received {
+pub struct Acknowledgement {
     /// First and last sequence numbers.
     pub readings: Vec<(u64, u64)>,
     /// The position of the last event.
     pub events: Option<u64>,
 }
 
-impl Received {
+impl Acknowledgement {
     /// All of a batch.
     pub fn of(batch: &Batch) -> Self {
         Self { readings: batch.ranges(), events: batch.events.last().map(|event| event.position) }
@@ -148,7 +148,7 @@ impl Appender {
 #[derive(Clone, Debug)]
 pub struct Reader {
     sink: String,
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<LogRequest>,
     status: watch::Receiver<LogStatus>,
 }
 
@@ -161,7 +161,7 @@ impl Reader {
     /// The next readings this sink does not have, or none.
     pub async fn next(&self, ask: Ask) -> Result<Option<Batch>, LogClosed> {
         let (answer, answered) = oneshot::channel();
-        let request = Request::Next { sink: self.sink.clone(), ask, answer };
+        let request = LogRequest::Next { sink: self.sink.clone(), ask, answer };
         self.requests.send(request).await.map_err(|_| LogClosed)?;
         answered.await.map_err(|_| LogClosed)
     }
@@ -169,7 +169,7 @@ impl Reader {
     /// These readings are kept aside, and they are not pending for this sink any more. Answered once noted.
     pub async fn quarantine(&self, refused: Refused) -> Result<(), LogClosed> {
         let (answer, answered) = oneshot::channel();
-        let request = Request::Quarantine { sink: self.sink.clone(), refused, answer };
+        let request = LogRequest::Quarantine { sink: self.sink.clone(), refused, answer };
         self.requests.send(request).await.map_err(|_| LogClosed)?;
         answered.await.map_err(|_| LogClosed)
     }
@@ -179,16 +179,16 @@ impl Reader {
         let mut status = self.status.clone();
         status.wait_for(LogStatus::is_opened).await.map_err(|_| LogClosed)?;
         let (answer, answered) = oneshot::channel();
-        let request = Request::Recall { sink: self.sink.clone(), answer };
+        let request = LogRequest::Recall { sink: self.sink.clone(), answer };
         self.requests.send(request).await.map_err(|_| LogClosed)?;
         answered.await.map_err(|_| LogClosed)
     }
 
     /// The sink has what the receipt says. Answered once noted; durable with a later commit, so that
     /// a crash in between repeats a delivery and never skips one.
-    pub async fn acknowledge(&self, receipt: Received) -> Result<(), LogClosed> {
+    pub async fn acknowledge(&self, receipt: Acknowledgement) -> Result<(), LogClosed> {
         let (answer, answered) = oneshot::channel();
-        let request = Request::Acknowledge { sink: self.sink.clone(), receipt, answer };
+        let request = LogRequest::Acknowledge { sink: self.sink.clone(), receipt, answer };
         self.requests.send(request).await.map_err(|_| LogClosed)?;
         answered.await.map_err(|_| LogClosed)
     }
@@ -196,13 +196,16 @@ impl Reader {
 
 /// Can change what becomes of the readings in quarantine, and nothing else.
 #[derive(Clone, Debug)]
-pub struct Curator(mpsc::Sender<Request>);
+pub struct Curator(mpsc::Sender<LogRequest>);
 
 impl Curator {
     /// Answered once it is durable.
-    pub async fn carry_out(&self, order: Order) -> Result<Result<Vec<Done>, Declined>, LogClosed> {
+    pub async fn carry_out(
+        &self,
+        order: QuarantineOrder,
+    ) -> Result<Result<Vec<Done>, Declined>, LogClosed> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Request::Order { order, answer }).await.map_err(|_| LogClosed)?;
+        self.0.send(LogRequest::Order { order, answer }).await.map_err(|_| LogClosed)?;
         answered.await.map_err(|_| LogClosed)
     }
 }
@@ -211,7 +214,7 @@ impl Curator {
 #[derive(Clone, Debug)]
 pub struct LogHandle {
     appends: mpsc::Sender<Append>,
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<LogRequest>,
     settings: watch::Sender<Option<LogConfig>>,
     status: watch::Receiver<LogStatus>,
 }
@@ -220,7 +223,7 @@ pub struct LogHandle {
 #[derive(Debug)]
 pub struct Mailbox {
     pub(super) appends: mpsc::Receiver<Append>,
-    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) requests: mpsc::Receiver<LogRequest>,
     pub(super) settings: watch::Receiver<Option<LogConfig>>,
     pub(super) status: watch::Sender<LogStatus>,
 }

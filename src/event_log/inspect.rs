@@ -53,7 +53,7 @@ pub struct LogView {
 
 /// Everything the log knows besides its readings, as of one commit.
 #[derive(Debug)]
-pub struct State {
+pub struct CommittedState {
     pub(super) aggregates: Aggregates,
     /// The number that the next reading will have.
     pub next_seq: u64,
@@ -165,7 +165,7 @@ impl LogView {
         self.files.identity().is_ok_and(|identity| identity != self.identity)
     }
 
-    pub fn state(&self) -> Result<State> {
+    pub fn state(&self) -> Result<CommittedState> {
         let connection = &self.connection;
         let _one_commit =
             connection.unchecked_transaction().map_err(sql("begin to read the log"))?;
@@ -175,7 +175,7 @@ impl LogView {
             |stream| queries::history(connection, stream),
         )?;
         let next_seq = queries::next_seq(connection)?.max(aggregates.last_accounted() + 1);
-        Ok(State { aggregates, next_seq, pages: queries::pages(connection)? })
+        Ok(CommittedState { aggregates, next_seq, pages: queries::pages(connection)? })
     }
 
     /// The sequence number of the first reading that is in the log.
@@ -307,7 +307,7 @@ impl LogView {
     }
 }
 
-impl State {
+impl CommittedState {
     pub fn meaning(&self) -> Meaning<'_> {
         Meaning { registry: &self.aggregates.registry, boots: &self.aggregates.boots }
     }

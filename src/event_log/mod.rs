@@ -35,8 +35,8 @@ pub mod inspect;
 mod tests;
 
 pub use handle::{
-    Append, AppendPermit, Appender, Ask, Curator, Limits, LogClosed, LogHandle, Mailbox, Reader,
-    Recalled, Received, Refused, channel,
+    Acknowledgement, Append, AppendPermit, Appender, Ask, Curator, Limits, LogClosed, LogHandle,
+    Mailbox, Reader, Recalled, Refused, channel,
 };
 pub use recovery::damaged_log;
 pub use status::{Disk, LogStatus, PendingLanes, Progress, Wear};

@@ -93,7 +93,7 @@ impl Rig {
                 other => panic!("{other:?}"),
             };
             batch.for_each(one).expect("sound");
-            let receipt = Received::of(&batch);
+            let receipt = Acknowledgement::of(&batch);
             self.handle.reader(sink).acknowledge(receipt).await.expect("open");
         }
         all.sort_unstable();
@@ -120,7 +120,7 @@ impl Rig {
     }
 
     async fn acknowledge(&self, sink: &str, first: u64, last: u64) {
-        let receipt = Received { readings: vec![(first, last)], events: None };
+        let receipt = Acknowledgement { readings: vec![(first, last)], events: None };
         self.handle.reader(sink).acknowledge(receipt).await.expect("open");
     }
 

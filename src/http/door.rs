@@ -9,7 +9,7 @@ use hyper::header::HeaderValue;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::pace::{self, Pace};
+use super::pace::{self, RequestPace};
 use super::refusals::Refusals;
 use super::renewed::Renewed;
 use super::users::{self, Users};
@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::config::{Http, Network, ServerTls};
 use crate::credentials::SetupError;
 use crate::credentials::tls::{self, Io, ServerConfig};
-use crate::telemetry::events::Refused;
+use crate::telemetry::events::ClientRefusal;
 
 /// The time for agreeing on TLS.
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ pub(super) struct Door {
     networks: Vec<Network>,
     tls: Option<(ServerTls, Renewed<ServerConfig>)>,
     users: Option<Users>,
-    pace: Mutex<Pace>,
+    pace: Mutex<RequestPace>,
     pub(super) refusals: Refusals,
 }
 
@@ -40,7 +40,7 @@ impl Door {
             networks: http.allowed_networks.clone(),
             tls: http.tls().map(|tls| (tls.clone(), renewed(&tls))),
             users: http.users_file.clone().map(|file| Users::new(file, &key)),
-            pace: Mutex::new(Pace::new(Instant::now())),
+            pace: Mutex::new(RequestPace::new(Instant::now())),
             refusals: Refusals::default(),
         };
         // What cannot be used is said now, and not when the first client comes.
@@ -50,25 +50,25 @@ impl Door {
     }
 
     /// Whether a connection is taken at all.
-    pub(super) fn greet(&self, peer: IpAddr) -> Result<(), Refused> {
+    pub(super) fn greet(&self, peer: IpAddr) -> Result<(), ClientRefusal> {
         let allowed = || self.networks.iter().any(|network| network.contains(peer));
         if !(self.networks.is_empty() || peer.is_loopback() || allowed()) {
-            return Err(Refused::Network);
+            return Err(ClientRefusal::Network);
         }
         let handshake = self.tls.as_ref().map_or(0, |_| pace::HANDSHAKE);
         self.grant(peer, pace::CONNECTION + handshake)
     }
 
     /// The connection, encrypted if it is to be.
-    pub(super) async fn encrypt(&self, stream: TcpStream) -> Result<Box<dyn Io>, Refused> {
+    pub(super) async fn encrypt(&self, stream: TcpStream) -> Result<Box<dyn Io>, ClientRefusal> {
         if self.tls.is_none() {
             return Ok(Box::new(stream));
         }
-        let config = self.server_config().ok_or(Refused::Setup)?;
+        let config = self.server_config().ok_or(ClientRefusal::Setup)?;
         match timeout(HANDSHAKE_TIME_MAX, tls::accept(stream, config)).await {
             Ok(Ok(encrypted)) => Ok(Box::new(encrypted)),
-            Ok(Err(_)) => Err(Refused::Tls),
-            Err(_) => Err(Refused::Slow),
+            Ok(Err(_)) => Err(ClientRefusal::Tls),
+            Err(_) => Err(ClientRefusal::Slow),
         }
     }
 
@@ -77,7 +77,7 @@ impl Door {
         &self,
         said: Option<&HeaderValue>,
         peer: IpAddr,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ClientRefusal> {
         self.grant(peer, pace::REQUEST)?;
         match &self.users {
             None => Ok(()),
@@ -85,9 +85,9 @@ impl Door {
         }
     }
 
-    fn grant(&self, peer: IpAddr, cost: u32) -> Result<(), Refused> {
+    fn grant(&self, peer: IpAddr, cost: u32) -> Result<(), ClientRefusal> {
         let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        if pace.grants(peer, cost, Instant::now()) { Ok(()) } else { Err(Refused::Busy) }
+        if pace.grants(peer, cost, Instant::now()) { Ok(()) } else { Err(ClientRefusal::Busy) }
     }
 
     fn server_config(&self) -> Option<Arc<ServerConfig>> {

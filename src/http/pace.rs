@@ -22,13 +22,13 @@ const ALL_MAX: u32 = 400;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct RequestPace {
     since: Instant,
     spent: BTreeMap<IpAddr, u32>,
     all: u32,
 }
 
-impl Pace {
+impl RequestPace {
     pub(super) fn new(now: Instant) -> Self {
         Self { since: now, spent: BTreeMap::new(), all: 0 }
     }
@@ -71,7 +71,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_that_floods_is_held_and_the_others_are_not() {
-        let mut pace = Pace::new(Instant::now());
+        let mut pace = RequestPace::new(Instant::now());
         let granted = (0..1000).filter(|_| pace.grants(peer(1), REQUEST, Instant::now())).count();
         assert_eq!(granted, 100);
         assert!(pace.grants(peer(2), CONNECTION + HANDSHAKE, Instant::now()));
@@ -81,7 +81,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn many_addresses_together_are_held_in_bounded_memory_but_the_board_is_not() {
-        let mut pace = Pace::new(Instant::now());
+        let mut pace = RequestPace::new(Instant::now());
         let addresses = (0..100_000u32).map(|n| IpAddr::from(n.to_be_bytes()));
         let addresses = addresses.filter(|address| !address.is_loopback());
         let granted = addresses.filter(|peer| pace.grants(*peer, 1, Instant::now())).count();

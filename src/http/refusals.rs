@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::telemetry::events::{ClientsRefused, Refused, Report};
+use crate::telemetry::events::{ClientRefusal, ClientsRefused, Report};
 
 /// Between two lines.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -16,13 +16,13 @@ pub(super) struct Refusals(Mutex<Unreported>);
 
 #[derive(Debug, Default)]
 struct Unreported {
-    counts: [u64; Refused::ALL.len()],
+    counts: [u64; ClientRefusal::ALL.len()],
     last: Option<IpAddr>,
     reported_at: Option<Instant>,
 }
 
 impl Refusals {
-    pub(super) fn add(&self, why: Refused, peer: IpAddr) {
+    pub(super) fn add(&self, why: ClientRefusal, peer: IpAddr) {
         why.count();
         let mut unreported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         unreported.counts[why as usize] += 1;

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::credentials::SetupError;
-use crate::credentials::tls::Stamp;
+use crate::credentials::tls::FilesStamp;
 use crate::error_chain::error_chain;
 use crate::telemetry::events::{LocalPortFilesUnusable, Report};
 
 #[derive(Debug)]
 pub(super) struct Renewed<T> {
     paths: Vec<PathBuf>,
-    last: Mutex<Option<(Stamp, Option<Arc<T>>)>>,
+    last: Mutex<Option<(FilesStamp, Option<Arc<T>>)>>,
 }
 
 impl<T> Renewed<T> {
@@ -25,7 +25,7 @@ impl<T> Renewed<T> {
     pub(super) fn get(&self, make: impl FnOnce() -> Result<T, SetupError>) -> Option<Arc<T>> {
         // Every change is a single assignment: a panic elsewhere leaves nothing half done.
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = Stamp::of(self.paths.iter().map(PathBuf::as_path).map(Path::new));
+        let stamp = FilesStamp::of(self.paths.iter().map(PathBuf::as_path).map(Path::new));
         let old = match last.take() {
             Some((known, made)) if known == stamp => {
                 *last = Some((known, made.clone()));

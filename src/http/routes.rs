@@ -12,7 +12,7 @@ use crate::status::board::{Snapshot, StatusBoard};
 use crate::status::health::{Health, Readiness};
 use crate::status::metrics::Metrics;
 use crate::status::page::StatusPage;
-use crate::telemetry::events::Refused;
+use crate::telemetry::events::ClientRefusal;
 
 const INDEX: &str = "\
 outstation: this board's local port
@@ -28,7 +28,7 @@ const JSON: &str = "application/json";
 /// The version of Prometheus's text format, not ours.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type HttpResponse = Response<Full<Bytes>>;
 
 /// Answers HEAD like GET; hyper leaves the body out.
 pub(super) fn answer(
@@ -36,14 +36,14 @@ pub(super) fn answer(
     path: &str,
     board: &StatusBoard,
     metrics: &Metrics,
-) -> Answer {
+) -> HttpResponse {
     match *method {
         Method::GET | Method::HEAD => page(path, &board.snapshot(), metrics),
         _ => not_allowed(),
     }
 }
 
-fn page(path: &str, now: &Snapshot, metrics: &Metrics) -> Answer {
+fn page(path: &str, now: &Snapshot, metrics: &Metrics) -> HttpResponse {
     match path {
         "/" => text(StatusCode::OK, TEXT, INDEX),
         "/health" => {
@@ -64,21 +64,21 @@ fn verdict(good: bool) -> StatusCode {
     if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
-fn not_allowed() -> Answer {
+fn not_allowed() -> HttpResponse {
     let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, TEXT, "only GET and HEAD work here\n");
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
     answer
 }
 
 /// What somebody is told who is not let in.
-pub(super) fn refused(why: Refused) -> Answer {
+pub(super) fn refused(why: ClientRefusal) -> HttpResponse {
     let (status, words, header) = match why {
-        Refused::Login => {
+        ClientRefusal::Login => {
             let asks = HeaderValue::from_static("Basic realm=\"outstation\", charset=\"UTF-8\"");
             let words = "a name and password are needed here\n";
             (StatusCode::UNAUTHORIZED, words, (WWW_AUTHENTICATE, asks))
         }
-        Refused::Busy => {
+        ClientRefusal::Busy => {
             let words = "too many requests from this address; wait a second\n";
             (StatusCode::TOO_MANY_REQUESTS, words, (RETRY_AFTER, HeaderValue::from_static("1")))
         }
@@ -97,13 +97,13 @@ pub(super) fn refused(why: Refused) -> Answer {
 }
 
 /// Indented, because people read it with curl.
-fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+fn json(status: StatusCode, value: &impl Serialize) -> HttpResponse {
     let mut body = serde_json::to_vec_pretty(value).expect("its keys are text and nothing fails");
     body.push(b'\n');
     text(status, JSON, body)
 }
 
-fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
+fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> HttpResponse {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
@@ -119,10 +119,10 @@ mod tests {
     use http_body_util::BodyExt;
 
     async fn ask(site: &Site, method: Method, path: &str) -> (StatusCode, String) {
-        told(answer(&method, path, &site.board, &Metrics::default())).await
+        shown(answer(&method, path, &site.board, &Metrics::default())).await
     }
 
-    async fn told(answer: Answer) -> (StatusCode, String) {
+    async fn shown(answer: HttpResponse) -> (StatusCode, String) {
         let status = answer.status();
         let body = answer.into_body().collect().await.expect("the body is in memory").to_bytes();
         (status, String::from_utf8(body.to_vec()).expect("pages are text"))
@@ -142,12 +142,12 @@ mod tests {
         );
         let mut now = site.board.snapshot();
         now.stuck = vec!["log".into()];
-        let (status, body) = told(page_of(&now)).await;
+        let (status, body) = shown(page_of(&now)).await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(compact(&body), r#"{"alive":false,"stuck":["log"]}"#);
     }
 
-    fn page_of(now: &Snapshot) -> Answer {
+    fn page_of(now: &Snapshot) -> HttpResponse {
         page("/health", now, &Metrics::default())
     }
 
@@ -193,14 +193,14 @@ mod tests {
     #[test]
     fn whoever_is_turned_away_is_told_what_to_do() {
         let code = |why| refused(why).status().as_u16();
-        let codes = [Refused::Login, Refused::Busy, Refused::Setup].map(code);
+        let codes = [ClientRefusal::Login, ClientRefusal::Busy, ClientRefusal::Setup].map(code);
         assert_eq!(codes, [401, 429, 503]);
-        let login = refused(Refused::Login);
+        let login = refused(ClientRefusal::Login);
         assert_eq!(
             login.headers()[WWW_AUTHENTICATE],
             "Basic realm=\"outstation\", charset=\"UTF-8\""
         );
-        assert_eq!(refused(Refused::Busy).headers()[RETRY_AFTER], "1");
+        assert_eq!(refused(ClientRefusal::Busy).headers()[RETRY_AFTER], "1");
     }
 
     #[tokio::test]
@@ -208,6 +208,6 @@ mod tests {
         let site = site();
         let answer = answer(&Method::GET, "/metrics", &site.board, &Metrics::default());
         assert_eq!(answer.headers()[CONTENT_TYPE], PROMETHEUS);
-        assert!(told(answer).await.1.contains("outstation_build_info{version=\"0.1.0\"} 1"));
+        assert!(shown(answer).await.1.contains("outstation_build_info{version=\"0.1.0\"} 1"));
     }
 }

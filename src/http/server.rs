@@ -27,7 +27,7 @@ use crate::status::board::StatusBoard;
 use crate::status::metrics::Metrics;
 use crate::supervisor::Stop;
 use crate::supervisor::heartbeat::Heartbeat;
-use crate::telemetry::events::{LocalPortOpened, LocalPortRefuses, Refused, Report};
+use crate::telemetry::events::{ClientRefusal, LocalPortOpened, LocalPortRefuses, Report};
 
 /// The time for a request's head, and so for an idle connection too. A head is one packet.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
@@ -157,7 +157,7 @@ struct Host {
 }
 
 impl Host {
-    fn turn_away(&self, why: Refused, peer: IpAddr) {
+    fn turn_away(&self, why: ClientRefusal, peer: IpAddr) {
         self.port.door.refusals.add(why, peer);
     }
 }
@@ -190,7 +190,7 @@ impl Connections {
             if let Some(at) = pace::makes_room(&peers) {
                 let (peer, place) = self.places.remove(at);
                 place.abort();
-                self.host.turn_away(Refused::Crowded, peer);
+                self.host.turn_away(ClientRefusal::Crowded, peer);
             }
         }
         let place = self.tasks.spawn(converse(stream, peer, self.host.clone()));
@@ -220,10 +220,10 @@ async fn converse(stream: TcpStream, peer: IpAddr, host: Host) {
     let mut connection = pin!(connection);
     match timeout(CONNECTION_TIME_MAX, connection.as_mut()).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) if error.is_parse() => host.turn_away(Refused::Malformed, peer),
+        Ok(Err(error)) if error.is_parse() => host.turn_away(ClientRefusal::Malformed, peer),
         // One that has asked before and then says nothing is merely idle.
         Ok(Err(error)) if error.is_timeout() && !asked.load(Ordering::Relaxed) => {
-            host.turn_away(Refused::Slow, peer);
+            host.turn_away(ClientRefusal::Slow, peer);
         }
         // How else a client ends its connection is its own business.
         Ok(Err(_)) => {}
@@ -239,7 +239,7 @@ async fn answer(
     request: Request<Incoming>,
     peer: IpAddr,
     host: &Host,
-) -> Result<routes::Answer, Infallible> {
+) -> Result<routes::HttpResponse, Infallible> {
     let said = request.headers().get(AUTHORIZATION);
     let admitted = host.port.door.admit(said, peer).await;
     Ok(match admitted {

@@ -21,7 +21,7 @@ use tokio::time::{Instant, sleep_until};
 use super::renewed::Renewed;
 use crate::credentials::SetupError;
 use crate::credentials::file::{FileKind, NamedFile};
-use crate::telemetry::events::Refused;
+use crate::telemetry::events::ClientRefusal;
 
 /// A site has a handful.
 const USERS_MAX: usize = 64;
@@ -167,9 +167,9 @@ impl Users {
         &self,
         said: Option<&HeaderValue>,
         peer: IpAddr,
-    ) -> Result<(), Refused> {
-        let hashes = self.hashes().ok_or(Refused::Setup)?;
-        let (name, password) = said.and_then(login).ok_or(Refused::Login)?;
+    ) -> Result<(), ClientRefusal> {
+        let hashes = self.hashes().ok_or(ClientRefusal::Setup)?;
+        let (name, password) = said.and_then(login).ok_or(ClientRefusal::Login)?;
         let hash = *hashes.of.get(&name).unwrap_or(&hashes.decoy);
         let proof = [&hash.salt[..], &hash.digest, &password].concat();
         if self.knows(&name, &proof) {
@@ -185,18 +185,18 @@ impl Users {
         sleep_until(rested).await;
         let next = Arc::clone(&self.next);
         let digest = spawn_blocking(move || {
-            let begun = Instant::now();
+            let started = Instant::now();
             let digest = hash.of(&password);
             let fits = digest == hash.digest;
             if !fits {
-                *held(&next) = Instant::now() + begun.elapsed() * REST;
+                *held(&next) = Instant::now() + started.elapsed() * REST;
             }
             drop((turn, place));
             fits
         });
         let fits = digest.await.unwrap_or(false) && hashes.of.contains_key(&name);
         if !fits {
-            return Err(Refused::Login);
+            return Err(ClientRefusal::Login);
         }
         let mut verified = held(&self.verified);
         verified.retain(|name, _| hashes.of.contains_key(name));

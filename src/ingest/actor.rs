@@ -9,7 +9,7 @@ use outstation_codec::{FaultCounts, PublishedEvent};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::serial::{OpenError, Port};
+use super::serial::{OpenError, OpenPort};
 use super::tail::replay::Life;
 use super::tail::{self, Chunk, Tail};
 use super::{PortState, PortStatus};
@@ -82,7 +82,7 @@ async fn run_on_the_log(mut ingest: Ingest) -> Result<(), LogClosed> {
             () = ingest.heartbeat.answer() => {}
         }
     }
-    Actor::new(ingest).run().await
+    PortActor::new(ingest).run().await
 }
 
 /// Ports that are looked for equally often are looked for at the same moments: many of them wake the
@@ -93,7 +93,7 @@ fn until_next(every: Duration, now: Duration) -> Duration {
     Duration::from_millis(u64::try_from(left_ms).unwrap_or(u64::MAX))
 }
 
-pub(super) struct Actor {
+pub(super) struct PortActor {
     pub(super) ingest: Ingest,
     pub(super) decoder: Decoder,
     pub(super) tail: Tail,
@@ -108,7 +108,7 @@ pub(super) struct Actor {
     published_at: Option<Instant>,
 }
 
-impl Actor {
+impl PortActor {
     fn new(ingest: Ingest) -> Self {
         let name = &ingest.config.name;
         let decoder = Decoder::new(name, &ingest.config.framing);
@@ -158,7 +158,7 @@ impl Actor {
     async fn serve_when_there(&mut self) -> Result<(), LogClosed> {
         let mut attempt = 0;
         while !self.ingest.stop.is_requested() {
-            match Port::open(&self.ingest.config.path, &self.ingest.config.line_settings()) {
+            match OpenPort::open(&self.ingest.config.path, &self.ingest.config.line_settings()) {
                 Ok(port) => {
                     let opened = Instant::now();
                     self.opened();
@@ -177,7 +177,7 @@ impl Actor {
     }
 
     /// Reads the port until it is gone or we are to stop.
-    async fn serve(&mut self, mut port: Port) -> Result<Left, LogClosed> {
+    async fn serve(&mut self, mut port: OpenPort) -> Result<Left, LogClosed> {
         if let Some(greeting) = self.decoder.greeting() {
             // So that our restart costs no wait.
             port.send(greeting);
@@ -238,7 +238,7 @@ impl Actor {
         self.tail.interrupted();
     }
 
-    fn is_tail_full(&self, port: &Port) -> bool {
+    fn is_tail_full(&self, port: &OpenPort) -> bool {
         port.sender_waits && self.tail.is_full(|| stored(&self.ingest))
     }
 
@@ -250,7 +250,7 @@ impl Actor {
     }
 
     /// Behind a read that came back nearly full there is probably more.
-    fn read_more(&mut self, port: &mut Port, buffer: &mut [u8]) {
+    fn read_more(&mut self, port: &mut OpenPort, buffer: &mut [u8]) {
         for _ in 0..READS_PER_TURN {
             if self.outbox.is_urgent() || self.is_tail_full(port) {
                 return;
@@ -261,7 +261,7 @@ impl Actor {
     }
 
     /// Closing a tty throws away what waits in it, so it is read first.
-    fn read_what_waits(&mut self, port: &mut Port, buffer: &mut [u8]) {
+    fn read_what_waits(&mut self, port: &mut OpenPort, buffer: &mut [u8]) {
         for _ in 0..WAITING_READS_MAX {
             let Some(count) = port.try_read(buffer).filter(|_| !self.outbox.is_full()) else {
                 return;

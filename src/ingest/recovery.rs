@@ -1,7 +1,7 @@
 //! The first thing an incarnation of a port does: to take up what the one before had read and the
 //! log never got.
 
-use super::actor::{Actor, stored};
+use super::actor::{PortActor, stored};
 use crate::event_log::LogClosed;
 use crate::telemetry::events::{Report, TailGivenUp, TailRecovered};
 
@@ -9,7 +9,7 @@ use crate::telemetry::events::{Report, TailGivenUp, TailRecovered};
 /// that crashes at every start is worse than a second of readings lost.
 const ATTEMPTS_MAX: u32 = 3;
 
-impl Actor {
+impl PortActor {
     /// Decodes what a predecessor read and the log does not have, as if it had just been read. Says
     /// whether it came to the end; if not, what is left stays in the tail for the next one.
     pub(crate) async fn take_up_tail(&mut self) -> Result<bool, LogClosed> {

@@ -59,13 +59,13 @@ impl OpenError {
 
 /// An open port.
 #[derive(Debug)]
-pub struct Port {
+pub struct OpenPort {
     stream: SerialStream,
     /// Whether the sender waits while we do not read, so that waiting loses nothing.
     pub sender_waits: bool,
 }
 
-impl Port {
+impl OpenPort {
     pub fn open(path: &Path, line: &LineSettings) -> Result<Self, OpenError> {
         let name = path.display().to_string();
         let stream = tokio_serial::new(name.clone(), line.baud)

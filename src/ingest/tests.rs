@@ -14,7 +14,7 @@ use crate::demo::pty::Pty;
 use crate::event_log::settings::{Intervals, LogConfig};
 use crate::event_log::{self, Append, LogStatus};
 use crate::supervisor::heartbeat::{Heartbeat, Liveness};
-use crate::supervisor::{Stage, Supervisor};
+use crate::supervisor::{ActorSupervisor, Stage};
 use crate::test_kit::config::port;
 use crate::test_kit::log::{TestLog, settings};
 
@@ -30,7 +30,7 @@ async fn a_port_that_vanishes_while_the_log_is_stuck_still_answers_rounds() {
     let mut pty = Pty::open().expect("a pseudo-terminal");
     let (status, mut seen) = watch::channel(PortStatus::new("p", "p"));
     let liveness = Liveness::default();
-    let supervisor = Supervisor::new(Clock::system());
+    let supervisor = ActorSupervisor::new(Clock::system());
     let mut running = JoinSet::new();
     running.spawn(run(Ingest {
         config: port(pty.path(), "framing = \"postcard\""),
@@ -62,7 +62,7 @@ struct Rig {
     pty: Pty,
     log: TestLog,
     status: watch::Sender<PortStatus>,
-    supervisor: Supervisor,
+    supervisor: ActorSupervisor,
     running: JoinSet<()>,
 }
 
@@ -73,7 +73,8 @@ impl Rig {
         let settings = LogConfig { commit_interval, ..settings(folder.path(), &[]) };
         let log = TestLog::start(settings, Clock::system());
         let status = watch::Sender::new(PortStatus::new("p", "p"));
-        let (pty, supervisor) = (Pty::open().expect("a pty"), Supervisor::new(Clock::system()));
+        let (pty, supervisor) =
+            (Pty::open().expect("a pty"), ActorSupervisor::new(Clock::system()));
         Self { folder, pty, log, status, supervisor, running: JoinSet::new() }
     }
 

@@ -4,8 +4,8 @@ use outstation_codec::{EventRecord, Moment};
 use serde::Serialize;
 
 use super::InspectError;
-use super::lines::{Format, printable};
-use super::output::Output;
+use super::lines::{OutputFormat, printable};
+use super::output::OutputFile;
 use super::readings::{Selection, state_of};
 use crate::console::complain;
 use crate::domain::model::event::{Event, Stream};
@@ -14,15 +14,15 @@ use crate::event_log::inspect::{LogView, StoredEvent};
 
 const CSV_HEADER: &str = "position,time,clock,stream,kind,detail\r\n";
 
-pub fn header(format: Format) -> &'static str {
-    if format == Format::Csv { CSV_HEADER } else { "" }
+pub fn header(format: OutputFormat) -> &'static str {
+    if format == OutputFormat::Csv { CSV_HEADER } else { "" }
 }
 
 /// The events of a log, and how they are wanted.
 pub(super) struct Known<'a> {
     pub(super) view: &'a LogView,
     pub(super) device: &'a str,
-    pub(super) format: Format,
+    pub(super) format: OutputFormat,
     pub(super) selection: &'a Selection,
 }
 
@@ -33,7 +33,7 @@ impl Known<'_> {
         &self,
         after: u64,
         limit: Option<u64>,
-        output: &mut Output,
+        output: &mut OutputFile,
     ) -> Result<u64, InspectError> {
         let state = state_of(self.view)?;
         let (mut position, mut rows) = (after, Vec::new());
@@ -83,16 +83,16 @@ impl Known<'_> {
         let (kind, time) = (line.kind, &line.time);
         let clock = if set { "set" } else { "unset" };
         Some(match self.format {
-            Format::Table => {
+            OutputFormat::Table => {
                 let unset = if set { "" } else { " (clock unset)" };
                 let facts = printable(&text(&line.facts));
                 format!("{position:>8}  {time}{unset}  {}  {kind}  {facts}\n", stream.as_str())
             }
-            Format::Csv => {
+            OutputFormat::Csv => {
                 let facts = text(&line.facts).replace('"', "\"\"");
                 format!("{position},{time},{clock},{},{kind},\"{facts}\"\r\n", stream.as_str())
             }
-            Format::Json => format!("{}\n", text(&line)),
+            OutputFormat::Json => format!("{}\n", text(&line)),
         })
     }
 }

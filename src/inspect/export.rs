@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::lines::{Format, Lines};
-use super::output::Output;
+use super::lines::{OutputFormat, ReadingLines};
+use super::output::OutputFile;
 use super::readings::{self, Selection, state_of};
 use super::{InspectError, Subject};
 use crate::event_log::inspect::LogView;
@@ -12,7 +12,7 @@ use crate::event_log::inspect::LogView;
 pub struct Export {
     /// `None`: standard output.
     pub to: Option<PathBuf>,
-    pub format: Format,
+    pub format: OutputFormat,
     pub pending: bool,
     pub replace: bool,
 }
@@ -26,7 +26,7 @@ pub fn export(subject: &Subject, export: &Export) -> Result<u64, InspectError> {
     let selection =
         Selection { delivered: export.pending.then_some(delivered), ..Selection::default() };
     let mut output = open(&view, export)?;
-    let lines = Lines::of(export.format, &subject.device, view.epoch());
+    let lines = ReadingLines::of(export.format, &subject.device, view.epoch());
     output.put(lines.header().as_bytes());
     let (mut count, mut text) = (0, Vec::new());
     let walked = readings::walk(&view, &state, 0, &selection, |dated| {
@@ -40,11 +40,11 @@ pub fn export(subject: &Subject, export: &Export) -> Result<u64, InspectError> {
     Ok(count)
 }
 
-fn open(view: &LogView, export: &Export) -> Result<Output, InspectError> {
+fn open(view: &LogView, export: &Export) -> Result<OutputFile, InspectError> {
     match &export.to {
-        None => Ok(Output::stdout()),
+        None => Ok(OutputFile::stdout()),
         Some(path) if view.owns(path) => Err(InspectError::Own { path: path.clone() }),
-        Some(path) => Output::file(path, export.replace),
+        Some(path) => OutputFile::file(path, export.replace),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::domain::model::boots::rfc3339;
 use crate::encoding::json;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub enum OutputFormat {
     /// One row per reading, for people.
     Table,
     /// One row per value, with a header.
@@ -17,7 +17,7 @@ pub enum Format {
     Json,
 }
 
-impl Format {
+impl OutputFormat {
     /// What a file of it is called.
     pub fn extension(self) -> &'static str {
         match self {
@@ -30,29 +30,29 @@ impl Format {
 
 /// The rows of one life of a device's log.
 #[derive(Debug)]
-pub struct Lines {
-    format: Format,
-    json: json::Lines,
+pub struct ReadingLines {
+    format: OutputFormat,
+    json: json::JsonLines,
 }
 
 const CSV_HEADER: &str = "seq,time,clock,port,sensor,channel,value,unit\r\n";
 
-impl Lines {
-    pub fn of(format: Format, device: &str, epoch: u64) -> Self {
-        Self { format, json: json::Lines::of(device, epoch) }
+impl ReadingLines {
+    pub fn of(format: OutputFormat, device: &str, epoch: u64) -> Self {
+        Self { format, json: json::JsonLines::of(device, epoch) }
     }
 
     /// What stands above the first row.
     pub fn header(&self) -> &'static str {
-        if self.format == Format::Csv { CSV_HEADER } else { "" }
+        if self.format == OutputFormat::Csv { CSV_HEADER } else { "" }
     }
 
     /// Appends the rows of a reading.
     pub fn add(&self, out: &mut Vec<u8>, dated: &Dated<'_>) {
         match self.format {
-            Format::Json => self.json.add(out, dated),
-            Format::Table => out.extend_from_slice(row(dated).as_bytes()),
-            Format::Csv => out.extend_from_slice(records(dated).as_bytes()),
+            OutputFormat::Json => self.json.add(out, dated),
+            OutputFormat::Table => out.extend_from_slice(row(dated).as_bytes()),
+            OutputFormat::Csv => out.extend_from_slice(records(dated).as_bytes()),
         }
     }
 }
@@ -124,7 +124,7 @@ mod tests {
 
     use super::*;
 
-    fn rendered(format: Format, clock_set: bool) -> String {
+    fn rendered(format: OutputFormat, clock_set: bool) -> String {
         let channel = |name: &str, unit: &str| Channel {
             name: name.into(),
             unit: unit.into(),
@@ -137,23 +137,23 @@ mod tests {
         let reading = ReadingView { seq: 42, sensor: 0, stamp: Stamp::boot(1), cells: &cells };
         let dated = Dated { reading, sensor: &sensor, time_ms: 1_767_225_600_000, clock_set };
         let mut out = Vec::new();
-        Lines::of(format, "d", 7).add(&mut out, &dated);
+        ReadingLines::of(format, "d", 7).add(&mut out, &dated);
         String::from_utf8(out).expect("UTF-8")
     }
 
     #[test]
     fn a_row_of_the_table_is_for_people_and_leaves_their_terminal_alone() {
-        let row = rendered(Format::Table, true);
+        let row = rendered(OutputFormat::Table, true);
         assert_eq!(
             row,
             "      42  2026-01-01T00:00:00.000Z  mcu/roof  t=20.0 Cel  say \"x\"=a,\\u{1b}[2J  n=NaN\n"
         );
-        assert!(rendered(Format::Table, false).contains("00.000Z (clock unset)  mcu/roof"));
+        assert!(rendered(OutputFormat::Table, false).contains("00.000Z (clock unset)  mcu/roof"));
     }
 
     #[test]
     fn a_record_per_value_quotes_what_csv_needs_quoted() {
-        let records = rendered(Format::Csv, false);
+        let records = rendered(OutputFormat::Csv, false);
         let lines: Vec<&str> = records.split_terminator("\r\n").collect();
         assert_eq!(lines[0], "42,2026-01-01T00:00:00.000Z,unset,mcu,roof,t,20.0,Cel");
         assert!(lines[1].ends_with(",\"say \"\"x\"\"\",\"a,\u{1b}[2J\","), "{}", lines[1]);
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn a_json_line_is_the_one_that_sinks_receive() {
         let line: serde_json::Value =
-            serde_json::from_str(&rendered(Format::Json, false)).expect("JSON");
+            serde_json::from_str(&rendered(OutputFormat::Json, false)).expect("JSON");
         assert_eq!((&line["device"], &line["epoch"]), (&"d".into(), &7.into()));
         assert_eq!((&line["seq"], &line["clock"]), (&42.into(), &"unset".into()));
         assert_eq!(line["values"]["t"], 20.0);

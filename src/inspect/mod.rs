@@ -1,9 +1,9 @@
 //! What `outstation log` and `outstation quarantine list` do: looks at a log beside its daemon, or without one.
 //!
 //! ```text
-//!  LogView ─pages▶ readings ─Dated▶ lines ─text▶ Output     show, export, quarantine
+//!  LogView ─pages▶ readings ─Dated▶ lines ─text▶ OutputFile     show, export, quarantine
 //!     └─ heads, state ▶ stat        └─ all of it ▶ verify
-//!  DamagedLogReader ─segments▶ readings ─────────────────▶ Output     salvage
+//!  DamagedLogReader ─segments▶ readings ─────────────────▶ OutputFile     salvage
 //! ```
 //!
 //! Nothing here writes to a log, and nothing waits with a page open.

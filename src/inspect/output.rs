@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::InspectError;
 
-pub struct Output {
+pub struct OutputFile {
     to: String,
     writer: BufWriter<Box<dyn Write>>,
     /// To be made durable in the end.
@@ -18,15 +18,15 @@ pub struct Output {
     failed: Option<io::Error>,
 }
 
-impl fmt::Debug for Output {
+impl fmt::Debug for OutputFile {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Output").field("to", &self.to).finish_non_exhaustive()
+        formatter.debug_struct("OutputFile").field("to", &self.to).finish_non_exhaustive()
     }
 }
 
 const BUFFER_BYTES: usize = 64 << 10;
 
-impl Output {
+impl OutputFile {
     pub fn stdout() -> Self {
         let writer = BufWriter::with_capacity(BUFFER_BYTES, Box::new(io::stdout()) as Box<_>);
         Self { to: "to standard output".to_owned(), writer, file: None, failed: None }

@@ -6,15 +6,15 @@ use std::fmt::Write as _;
 use outstation_codec::Dated;
 use serde_json::{Map, Value};
 
-use super::lines::{Format, Lines, printable};
-use super::output::Output;
+use super::lines::{OutputFormat, ReadingLines, printable};
+use super::output::OutputFile;
 use super::readings::{of_segment, state_of};
 use super::{InspectError, Subject};
 use crate::console::complain;
 use crate::domain::model::boots::rfc3339;
 use crate::domain::model::interval_set::IntervalSet;
 use crate::event_log::QuarantineRow;
-use crate::event_log::inspect::{LogView, State};
+use crate::event_log::inspect::{CommittedState, LogView};
 
 /// How they are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,9 +48,9 @@ pub fn quarantine(subject: &Subject, wanted: &Wanted) -> Result<u64, InspectErro
         state: &state,
         style: wanted.style,
         numbers,
-        lines: Lines::of(Format::Json, &subject.device, view.epoch()),
-        table: Lines::of(Format::Table, &subject.device, view.epoch()),
-        output: Output::stdout(),
+        lines: ReadingLines::of(OutputFormat::Json, &subject.device, view.epoch()),
+        table: ReadingLines::of(OutputFormat::Table, &subject.device, view.epoch()),
+        output: OutputFile::stdout(),
         count: 0,
     };
     let sinks = state.refusing_sinks();
@@ -67,12 +67,12 @@ pub fn quarantine(subject: &Subject, wanted: &Wanted) -> Result<u64, InspectErro
 }
 
 struct Listing<'a> {
-    state: &'a State,
+    state: &'a CommittedState,
     style: Style,
     numbers: Option<IntervalSet>,
-    lines: Lines,
-    table: Lines,
-    output: Output,
+    lines: ReadingLines,
+    table: ReadingLines,
+    output: OutputFile,
     count: u64,
 }
 
@@ -129,7 +129,7 @@ impl Listing<'_> {
 }
 
 /// Number, time, sensor and values.
-fn row(table: &Lines, dated: &Dated<'_>) -> String {
+fn row(table: &ReadingLines, dated: &Dated<'_>) -> String {
     let mut text = Vec::new();
     table.add(&mut text, dated);
     String::from_utf8_lossy(&text).trim_end().to_owned()
@@ -145,7 +145,7 @@ fn line(copy: &QuarantineRow, row: &str) -> String {
     format!("{:<12}{row}  {short}{replayed}\n", copy.sink)
 }
 
-fn page(copy: &QuarantineRow, row: &str, state: &State) -> String {
+fn page(copy: &QuarantineRow, row: &str, state: &CommittedState) -> String {
     let mut page = format!("{}\n", row.trim_start());
     let (at, set) = state.meaning().boots.date(copy.at);
     let unset = if set { "" } else { " (clock unset)" };
@@ -162,7 +162,12 @@ fn page(copy: &QuarantineRow, row: &str, state: &State) -> String {
 }
 
 /// The line that a sink receives, and what became of it.
-fn object(copy: &QuarantineRow, dated: &Dated<'_>, lines: &Lines, state: &State) -> String {
+fn object(
+    copy: &QuarantineRow,
+    dated: &Dated<'_>,
+    lines: &ReadingLines,
+    state: &CommittedState,
+) -> String {
     let mut text = Vec::new();
     lines.add(&mut text, dated);
     let mut object: Map<String, Value> = serde_json::from_slice(&text).unwrap_or_default();

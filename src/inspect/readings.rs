@@ -6,7 +6,7 @@ use super::InspectError;
 use crate::console::complain;
 use crate::domain::model::boots::Boots;
 use crate::domain::model::interval_set::IntervalSet;
-use crate::event_log::inspect::{LogView, Meaning, State};
+use crate::event_log::inspect::{CommittedState, LogView, Meaning};
 use crate::event_log::store::error::StorageError;
 
 /// Which readings are wanted.
@@ -69,7 +69,7 @@ pub fn of_segment(
 /// Says on stderr what is damaged, and passes it by. Gives the number to go on from.
 pub fn walk(
     view: &LogView,
-    state: &State,
+    state: &CommittedState,
     from: u64,
     selection: &Selection,
     mut visit: impl FnMut(&Dated<'_>) -> bool,
@@ -107,7 +107,11 @@ const OLDER_IN_A_ROW: u32 = 32;
 
 /// The number to begin with so that no reading that arrived since then is missed. Looks at heads only,
 /// from the end.
-pub fn begin_since(view: &LogView, state: &State, since_ms: i64) -> Result<u64, StorageError> {
+pub fn begin_since(
+    view: &LogView,
+    state: &CommittedState,
+    since_ms: i64,
+) -> Result<u64, StorageError> {
     let Meaning { boots, .. } = state.meaning();
     let (mut begin, mut before, mut older) = (state.next_seq, u64::MAX, 0);
     loop {
@@ -138,7 +142,7 @@ fn is_older(boots: &Boots, moment: Moment, since_ms: i64) -> bool {
 /// to pass over first. Without a selection, heads tell; with one, segments are decoded from the end.
 pub fn begin_with_newest(
     view: &LogView,
-    state: &State,
+    state: &CommittedState,
     from: u64,
     selection: &Selection,
     most: u64,
@@ -170,7 +174,7 @@ pub fn begin_with_newest(
 
 fn wanted_in(
     view: &LogView,
-    state: &State,
+    state: &CommittedState,
     first_seq: u64,
     from: u64,
     selection: &Selection,
@@ -186,6 +190,6 @@ fn wanted_in(
 }
 
 /// The state of a log with its damage explained.
-pub(super) fn state_of(view: &LogView) -> Result<State, InspectError> {
+pub(super) fn state_of(view: &LogView) -> Result<CommittedState, InspectError> {
     view.state().map_err(InspectError::at(view.path()))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::domain::policy::wear::Rate;
-use crate::event_log::inspect::{LogView, State, bytes_in_file};
+use crate::event_log::inspect::{CommittedState, LogView, bytes_in_file};
 use crate::event_log::store::error::StorageError;
 
 /// As far back as "lately" goes.
@@ -25,7 +25,11 @@ impl Recent {
     /// `None` while nothing arrives, or too little is there to tell. What was delivered may have left
     /// the log, so the stretch is often shorter than an hour. Of another boot than this one, the time
     /// of its last reading is the end.
-    pub fn of(view: &LogView, state: &State, clock: &Clock) -> Result<Option<Self>, StorageError> {
+    pub fn of(
+        view: &LogView,
+        state: &CommittedState,
+        clock: &Clock,
+    ) -> Result<Option<Self>, StorageError> {
         let mut window: Option<Window> = None;
         let mut before = u64::MAX;
         'pages: loop {

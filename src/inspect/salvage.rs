@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::lines::{Format, Lines};
-use super::output::Output;
+use super::lines::{OutputFormat, ReadingLines};
+use super::output::OutputFile;
 use super::{InspectError, readings};
 use crate::domain::model::interval_set::IntervalSet;
 use crate::event_log::damaged_log::DamagedLogReader;
@@ -14,13 +14,13 @@ pub struct Salvage {
     /// A file, or a folder to make one in. `None`: standard output.
     pub to: Option<PathBuf>,
     pub device: String,
-    pub format: Format,
+    pub format: OutputFormat,
     pub replace: bool,
 }
 
 /// What was found.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct SalvageReport {
     pub readings: u64,
     pub segments: u64,
     /// Whose checksum holds and whose content does not decode.
@@ -32,20 +32,20 @@ pub struct Found {
     pub to: Option<PathBuf>,
 }
 
-pub fn salvage(salvage: &Salvage) -> Result<Found, InspectError> {
+pub fn salvage(salvage: &Salvage) -> Result<SalvageReport, InspectError> {
     let mut log = DamagedLogReader::of(&salvage.from).map_err(InspectError::Storage)?;
-    let lines = Lines::of(salvage.format, &salvage.device, log.epoch());
+    let lines = ReadingLines::of(salvage.format, &salvage.device, log.epoch());
     let to = salvage.to.as_deref().map(|to| file_in(to, salvage));
     let mut output = match &to {
-        None => Output::stdout(),
+        None => OutputFile::stdout(),
         Some(path) if is_same(path, &salvage.from) || is_same(path, &journal(&salvage.from)) => {
             return Err(InspectError::Own { path: path.clone() });
         }
-        Some(path) => Output::file(path, salvage.replace)?,
+        Some(path) => OutputFile::file(path, salvage.replace)?,
     };
     output.put(lines.header().as_bytes());
     let (events, snapshots) = (log.events(), log.snapshots());
-    let mut found = Found { events, snapshots, to, ..Found::default() };
+    let mut found = SalvageReport { events, snapshots, to, ..SalvageReport::default() };
     let mut text = Vec::new();
     log.for_each(|segment, meaning| {
         let read = readings::of_segment(segment, meaning, 0, |dated| {
@@ -91,7 +91,7 @@ fn is_same(left: &Path, right: &Path) -> bool {
     id(left).is_some_and(|left| id(right) == Some(left))
 }
 
-impl Found {
+impl SalvageReport {
     /// For a person.
     pub fn lines(&self, from: &Path) -> Vec<String> {
         let gaps = self.numbers.gaps().count();

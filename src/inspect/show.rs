@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::events;
-use super::lines::{Format, Lines};
-use super::output::{self, Output};
+use super::lines::{OutputFormat, ReadingLines};
+use super::output::{self, OutputFile};
 use super::readings::{self, Selection, state_of};
 use super::{InspectError, Subject};
 use crate::event_log::inspect::LogView;
@@ -25,7 +25,7 @@ pub struct Show {
     pub selection: Selection,
     /// The newest so many.
     pub limit: Option<u64>,
-    pub format: Format,
+    pub format: OutputFormat,
 }
 
 /// A log being shown: where to go on in it.
@@ -33,10 +33,10 @@ struct Showing<'a> {
     subject: &'a Subject,
     show: &'a Show,
     view: LogView,
-    lines: Lines,
+    lines: ReadingLines,
     /// The number, or the position of an event, to go on from.
     next: u64,
-    output: Output,
+    output: OutputFile,
 }
 
 /// Shows what is there.
@@ -75,8 +75,9 @@ pub async fn follow(
 impl<'a> Showing<'a> {
     fn begin(subject: &'a Subject, show: &'a Show) -> Result<Self, InspectError> {
         let view = LogView::open(&subject.path).map_err(InspectError::at(&subject.path))?;
-        let lines = Lines::of(show.format, &subject.device, view.epoch());
-        let mut showing = Self { subject, show, view, lines, next: 0, output: Output::stdout() };
+        let lines = ReadingLines::of(show.format, &subject.device, view.epoch());
+        let mut showing =
+            Self { subject, show, view, lines, next: 0, output: OutputFile::stdout() };
         let header = if show.events { events::header(show.format) } else { showing.lines.header() };
         showing.output.put(header.as_bytes());
         if show.events {
@@ -150,7 +151,7 @@ impl<'a> Showing<'a> {
             Err(StorageError::Absent { .. }) => Ok(()),
             Err(error) => Err(InspectError::at(&self.subject.path)(error)),
             Ok(view) => {
-                self.lines = Lines::of(self.show.format, &self.subject.device, view.epoch());
+                self.lines = ReadingLines::of(self.show.format, &self.subject.device, view.epoch());
                 self.view = view;
                 let end = if self.show.events {
                     state_of(&self.view)?.position()

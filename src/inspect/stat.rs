@@ -15,7 +15,7 @@ use crate::domain::model::boots::rfc3339;
 use crate::domain::model::interval_set::IntervalSet;
 use crate::domain::model::ledger::Ledger;
 use crate::domain::policy::wear::{Flash, Load};
-use crate::event_log::inspect::{Head, LogView, State, room};
+use crate::event_log::inspect::{CommittedState, Head, LogView, room};
 use crate::event_log::store::error::StorageError;
 
 /// A log at one moment; while a daemon writes, the counts of segments are a moment younger.
@@ -167,7 +167,11 @@ struct Counted {
 }
 
 impl Counted {
-    fn of(view: &LogView, state: &State, delivered: &IntervalSet) -> Result<Self, StorageError> {
+    fn of(
+        view: &LogView,
+        state: &CommittedState,
+        delivered: &IntervalSet,
+    ) -> Result<Self, StorageError> {
         let mut counted = Self::default();
         let mut from = 0;
         loop {
@@ -183,7 +187,7 @@ impl Counted {
         }
     }
 
-    fn add(&mut self, head: &Head, state: &State, delivered: &IntervalSet) {
+    fn add(&mut self, head: &Head, state: &CommittedState, delivered: &IntervalSet) {
         let lane = self.lanes.entry(head.lane.name()).or_default();
         lane.segments += 1;
         lane.readings += u64::from(head.count);
@@ -203,12 +207,12 @@ impl Counted {
     }
 }
 
-fn when(state: &State, boot: u32, ms: i64) -> When {
+fn when(state: &CommittedState, boot: u32, ms: i64) -> When {
     let (date, clock_set) = state.meaning().boots.date(Moment { boot, ms });
     When { time: rfc3339(date).to_string(), clock_set }
 }
 
-fn sink_stats(state: &State, configured: &[String]) -> Vec<SinkStat> {
+fn sink_stats(state: &CommittedState, configured: &[String]) -> Vec<SinkStat> {
     let mut names = configured.to_vec();
     names.extend(state.sinks().into_iter().filter(|sink| !configured.contains(sink)));
     let stat = |name: String| {

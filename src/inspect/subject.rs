@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::config::{self, Config};
 use crate::device::{self, DeviceError};
-use crate::event_log::inspect::State;
+use crate::event_log::inspect::CommittedState;
 
 /// A log and what its configuration says of it.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ impl Subject {
     }
 
     /// Its sinks: those of the configuration, else those the log knows of.
-    pub(super) fn sinks(&self, state: &State) -> Vec<String> {
+    pub(super) fn sinks(&self, state: &CommittedState) -> Vec<String> {
         self.sinks.clone().unwrap_or_else(|| state.sinks())
     }
 }

@@ -12,7 +12,7 @@ use super::{InspectError, Subject};
 use crate::domain::model::event::Stream;
 use crate::domain::model::interval_set::IntervalSet;
 use crate::error_chain::error_chain;
-use crate::event_log::inspect::{LogView, State, StoredStream};
+use crate::event_log::inspect::{CommittedState, LogView, StoredStream};
 use crate::event_log::store::error::StorageError;
 
 /// Problems listed one by one; further ones are counted.
@@ -147,7 +147,7 @@ impl Verdict {
     fn walk(
         &mut self,
         view: &LogView,
-        state: Option<&State>,
+        state: Option<&CommittedState>,
         present: &mut IntervalSet,
     ) -> Result<(), StorageError> {
         let mut last: Option<(u64, u32, u64)> = None;
@@ -184,7 +184,7 @@ impl Verdict {
         &mut self,
         segment: &StoredSegment,
         end: u64,
-        state: Option<&State>,
+        state: Option<&CommittedState>,
         present: &mut IntervalSet,
     ) {
         self.segments += 1;
@@ -208,7 +208,7 @@ impl Verdict {
     }
 
     /// The books know what a segment refers to.
-    fn meaning(&mut self, segment: &StoredSegment, decoded: &Segment, state: &State) {
+    fn meaning(&mut self, segment: &StoredSegment, decoded: &Segment, state: &CommittedState) {
         let meaning = state.meaning();
         if meaning.boots.get(segment.boot).is_none() {
             let boot = segment.boot;
@@ -234,7 +234,7 @@ impl Verdict {
     fn quarantine(
         &mut self,
         view: &LogView,
-        state: &State,
+        state: &CommittedState,
         copied: &mut BTreeMap<String, IntervalSet>,
     ) -> Result<(), StorageError> {
         for sink in state.refusing_sinks() {
@@ -261,7 +261,12 @@ impl Verdict {
     }
 
     /// What is kept for a sink has a copy, unless it was decided on meanwhile.
-    fn copies(&mut self, before: &State, after: &State, copied: &BTreeMap<String, IntervalSet>) {
+    fn copies(
+        &mut self,
+        before: &CommittedState,
+        after: &CommittedState,
+        copied: &BTreeMap<String, IntervalSet>,
+    ) {
         for sink in before.refusing_sinks() {
             let kept =
                 before.quarantine(&sink).kept().intersection(&after.quarantine(&sink).kept());
@@ -317,7 +322,13 @@ impl Verdict {
     }
 
     /// Every number that was given out is present, or gone for a reason the books know.
-    fn books(&mut self, subject: &Subject, before: &State, after: &State, present: &IntervalSet) {
+    fn books(
+        &mut self,
+        subject: &Subject,
+        before: &CommittedState,
+        after: &CommittedState,
+        present: &IntervalSet,
+    ) {
         let sinks = subject.sinks(after);
         let delivered = after.delivered_to_all(&sinks);
         let pending = after.books().pending(&delivered, 1, before.next_seq - 1);

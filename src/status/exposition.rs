@@ -14,24 +14,24 @@ use metrics_exporter_prometheus::formatting::{
     write_help_line, write_metric_line, write_type_line,
 };
 
-use crate::telemetry::metric_names::{ALL, Kind, Metric};
+use crate::telemetry::metric_names::{ALL, Metric, MetricKind};
 
 /// What is on the page: each series once, by its metric and its labels.
 #[derive(Debug, Default)]
 pub(super) struct Exposition {
-    families: BTreeMap<KeyName, BTreeMap<Vec<Label>, Value>>,
+    families: BTreeMap<KeyName, BTreeMap<Vec<Label>, MetricValue>>,
 }
 
 /// Counts and sizes stay as exact as they are kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Value {
+pub(super) enum MetricValue {
     Whole(u64),
     Real(f64),
 }
 
 impl Exposition {
     /// Shows a metric that has one series only.
-    pub(super) fn set(&mut self, name: &'static str, value: impl Into<Value>) {
+    pub(super) fn set(&mut self, name: &'static str, value: impl Into<MetricValue>) {
         self.set_each(name, Vec::new(), value);
     }
 
@@ -40,7 +40,7 @@ impl Exposition {
         &mut self,
         name: &'static str,
         labels: impl IntoLabels,
-        value: impl Into<Value>,
+        value: impl Into<MetricValue>,
     ) {
         let series = self.families.entry(KeyName::from_const_str(name)).or_default();
         series.insert(labels.into_labels(), value.into());
@@ -56,7 +56,7 @@ impl Exposition {
     /// series that starts at 1.
     pub(super) fn begin(&mut self, name: &'static str, labels: impl IntoLabels) {
         let series = self.families.entry(KeyName::from_const_str(name)).or_default();
-        series.entry(labels.into_labels()).or_insert(Value::Whole(0));
+        series.entry(labels.into_labels()).or_insert(MetricValue::Whole(0));
     }
 
     /// The page. A metric without a series is left out.
@@ -71,10 +71,10 @@ impl Exposition {
     }
 }
 
-fn write_family(text: &mut String, metric: &Metric, series: BTreeMap<Vec<Label>, Value>) {
+fn write_family(text: &mut String, metric: &Metric, series: BTreeMap<Vec<Label>, MetricValue>) {
     let kind = match metric.kind {
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
+        MetricKind::Counter => "counter",
+        MetricKind::Gauge => "gauge",
     };
     write_help_line(text, metric.name, None, None, metric.help);
     write_type_line(text, metric.name, None, None, kind);
@@ -86,31 +86,31 @@ fn write_family(text: &mut String, metric: &Metric, series: BTreeMap<Vec<Label>,
     text.push('\n');
 }
 
-impl From<u64> for Value {
+impl From<u64> for MetricValue {
     fn from(count: u64) -> Self {
         Self::Whole(count)
     }
 }
 
-impl From<usize> for Value {
+impl From<usize> for MetricValue {
     fn from(count: usize) -> Self {
         Self::Whole(count as u64)
     }
 }
 
-impl From<f64> for Value {
+impl From<f64> for MetricValue {
     fn from(measured: f64) -> Self {
         Self::Real(measured)
     }
 }
 
-impl From<bool> for Value {
+impl From<bool> for MetricValue {
     fn from(is: bool) -> Self {
         Self::Whole(is.into())
     }
 }
 
-impl fmt::Display for Value {
+impl fmt::Display for MetricValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole(count) => count.fmt(f),

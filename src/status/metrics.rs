@@ -19,12 +19,12 @@ use super::board::Snapshot;
 use super::exposition::Exposition;
 use super::file_system::FileSystem;
 use super::process::Process;
-use crate::domain::policy::breaker::{Cause, State};
+use crate::domain::policy::breaker::{BreakerState, Cause};
 use crate::domain::policy::budget::Held;
 use crate::event_log::LogStatus;
 use crate::ingest::{PortState, PortStatus};
 use crate::telemetry::counts::Counts;
-use crate::telemetry::events::Refused;
+use crate::telemetry::events::ClientRefusal;
 use crate::telemetry::metric_names::{self as metric, transition};
 use crate::upload::{EndpointStatus, SinkStatus};
 
@@ -74,7 +74,7 @@ fn show(page: &mut Exposition, now: &Snapshot, process: &Process) {
     show_ledger(page, &now.log);
     now.ports.iter().for_each(|port| show_port(page, now, port));
     now.sinks.iter().for_each(|sink| show_sink(page, now, sink));
-    Refused::ALL
+    ClientRefusal::ALL
         .iter()
         .for_each(|why| page.begin(metric::HTTP_REFUSED, &[("reason", why.reason())]));
     show_process(page, now, process);
@@ -160,7 +160,7 @@ fn show_sink(page: &mut Exposition, now: &Snapshot, sink: &SinkStatus) {
     if let Some(at) = sink.last_delivery_ms {
         page.set_each(metric::SINK_AGE, &labels, now.age_s(at));
     }
-    for state in State::NAMES {
+    for state in BreakerState::NAMES {
         let labels = [("sink", sink.name.clone()), ("state", state.to_owned())];
         page.set_each(metric::SINK_BREAKER, &labels, sink.breaker.name() == state);
     }
@@ -185,17 +185,17 @@ fn show_endpoint(page: &mut Exposition, sink: &SinkStatus, endpoint: &EndpointSt
     let own = [("sink", sink.name.clone()), ("endpoint", endpoint.label.clone())];
     page.set_each(metric::ENDPOINT_REQUESTS, &own, endpoint.requests);
     page.set_each(metric::ENDPOINT_FAILURES, &own, endpoint.failures);
-    for state in State::NAMES {
+    for state in BreakerState::NAMES {
         let [sink, endpoint_] = own.clone();
         let labels = [sink, endpoint_, ("state", state.to_owned())];
         page.set_each(metric::ENDPOINT_BREAKER, &labels, endpoint.breaker.name() == state);
     }
     let (until, attempt) = (Duration::ZERO, 0);
     let moves = Cause::ALL.into_iter().flat_map(|cause| {
-        let half_open = State::HalfOpen { probing: false, attempt, cause };
-        [State::Open { until, attempt, cause }, half_open]
+        let half_open = BreakerState::HalfOpen { probing: false, attempt, cause };
+        [BreakerState::Open { until, attempt, cause }, half_open]
     });
-    for to in moves.chain([State::Closed { failures: 0 }]) {
+    for to in moves.chain([BreakerState::Closed { failures: 0 }]) {
         let labels = transition(&sink.name, &endpoint.label, &to);
         page.begin(metric::BREAKER_TRANSITIONS, &labels);
     }

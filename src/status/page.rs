@@ -12,7 +12,7 @@ use super::board::Snapshot;
 use crate::domain::model::endpoint::without_query;
 use crate::domain::model::ledger::Ledger;
 use crate::domain::policy::breaker::Cause;
-use crate::domain::policy::budget::{Account, Held};
+use crate::domain::policy::budget::{BudgetStatus, Held};
 use crate::event_log::LogStatus;
 use crate::ingest::{PortState, PortStatus};
 use crate::upload::{EndpointStatus, Reason, SinkStatus};
@@ -246,7 +246,7 @@ struct Budget {
 }
 
 impl Budget {
-    fn of(account: &Account) -> Self {
+    fn of(account: &BudgetStatus) -> Self {
         Self {
             period: account.budget.period.name(),
             bytes: account.budget.bytes,

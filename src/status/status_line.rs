@@ -102,7 +102,7 @@ fn age(now: &Snapshot, since: Duration) -> humantime::FormattedDuration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::policy::breaker::State;
+    use crate::domain::policy::breaker::BreakerState;
     use crate::status::test_site::site;
 
     #[tokio::test(start_paused = true)]
@@ -121,7 +121,7 @@ mod tests {
         line.say();
         tokio::time::advance(Duration::from_secs(60)).await;
         let (attempt, cause) = (0, Cause::LinkDown);
-        let probing = State::HalfOpen { probing: true, attempt, cause };
+        let probing = BreakerState::HalfOpen { probing: true, attempt, cause };
         site.sink.send_modify(|sink| sink.breaker = probing);
         assert!(line.say().contains("sink cloud half_open for 1m (link_down)"), "{}", line.say());
         site.take_link_down();

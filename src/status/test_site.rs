@@ -9,11 +9,11 @@ use outstation_codec::Fault;
 use super::board::{Configured, StatusBoard};
 use crate::clock::Clock;
 use crate::domain::model::ledger::{Intake, Ledger};
-use crate::domain::policy::breaker::{Cause, State};
-use crate::domain::policy::budget::{Account, Budget, Period};
+use crate::domain::policy::breaker::{BreakerState, Cause};
+use crate::domain::policy::budget::{Budget, BudgetStatus, Period};
 use crate::event_log::{LogStatus, PendingLanes, Progress};
 use crate::ingest::{PortState, PortStatus};
-use crate::supervisor::Supervisor;
+use crate::supervisor::ActorSupervisor;
 use crate::upload::{EndpointStatus, SinkStatus};
 
 /// A daemon at work, and the sending ends with which a test changes it.
@@ -28,7 +28,7 @@ pub(crate) struct Site {
 
 pub(crate) fn site() -> Site {
     let clock = Clock::simulated("boot", 1_700_000_000_000);
-    let liveness = Supervisor::new(clock.clone()).liveness();
+    let liveness = ActorSupervisor::new(clock.clone()).liveness();
     let (log, port, sink) = (log_status(), port_status(), sink_status());
     let (log, port, sink) =
         (watch::Sender::new(log), watch::Sender::new(port), watch::Sender::new(sink));
@@ -123,9 +123,9 @@ fn sink_status() -> SinkStatus {
     }
 }
 
-fn account() -> Account {
+fn account() -> BudgetStatus {
     let budget = Budget { bytes: 1000, period: Period::Day };
-    Account { budget, spent: 300, forecast: 1200, ends_in: Duration::from_secs(3600) }
+    BudgetStatus { budget, spent: 300, forecast: 1200, ends_in: Duration::from_secs(3600) }
 }
 
 fn intake() -> Intake {
@@ -151,7 +151,7 @@ impl Site {
     pub(crate) fn take_link_down(&self) {
         let until = self.board.clock.now() + Duration::from_secs(30);
         self.sink.send_modify(|sink| {
-            sink.breaker = State::Open { until, attempt: 0, cause: Cause::LinkDown };
+            sink.breaker = BreakerState::Open { until, attempt: 0, cause: Cause::LinkDown };
             sink.retry_at = Some(until);
             sink.last_error = Some("failed to connect".into());
             sink.endpoints[0].breaker = sink.breaker;

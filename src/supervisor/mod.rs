@@ -45,7 +45,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Supervises the actors of one daemon.
 #[derive(Debug)]
-pub struct Supervisor {
+pub struct ActorSupervisor {
     clock: Clock,
     liveness: Liveness,
     guards: JoinSet<Result<(), SupervisorError>>,
@@ -63,7 +63,7 @@ struct Running {
     stop: watch::Sender<bool>,
 }
 
-impl Supervisor {
+impl ActorSupervisor {
     pub fn new(clock: Clock) -> Self {
         let stops = STOP_ORDER.map(|stage| (stage, watch::channel(false).0)).into();
         Self {

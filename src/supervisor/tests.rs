@@ -17,14 +17,14 @@ fn lines(journal: &Journal) -> Vec<String> {
     journal.lock().expect("no panic").clone()
 }
 
-fn supervisor() -> Supervisor {
-    Supervisor::new(Clock::simulated("boot", 0))
+fn supervisor() -> ActorSupervisor {
+    ActorSupervisor::new(Clock::simulated("boot", 0))
 }
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
 async fn run_until(
-    mut supervisor: Supervisor,
+    mut supervisor: ActorSupervisor,
     stop: impl Future<Output = ()>,
 ) -> Result<(), SupervisorError> {
     let notifier = Notifier::new(String::new);
@@ -33,7 +33,12 @@ async fn run_until(
 }
 
 /// An actor that notes its end.
-fn start_patient(supervisor: &mut Supervisor, stage: Stage, name: &'static str, journal: &Journal) {
+fn start_patient(
+    supervisor: &mut ActorSupervisor,
+    stage: Stage,
+    name: &'static str,
+    journal: &Journal,
+) {
     let journal = Arc::clone(journal);
     supervisor.start(stage, name, Executor::SharedRuntime, move |_, mut stop| {
         let journal = Arc::clone(&journal);

@@ -3,10 +3,10 @@
 //! Events count some of them where something happens; the rest is read from what the stages report when
 //! the page is asked for (`status/metrics.rs`). `docs/fleet/metrics.md` is generated from this table.
 
-use crate::domain::policy::breaker::{Cause, State};
+use crate::domain::policy::breaker::{BreakerState, Cause};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     Counter,
     Gauge,
 }
@@ -15,7 +15,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
     pub name: &'static str,
-    pub kind: Kind,
+    pub kind: MetricKind,
     pub help: &'static str,
 }
 
@@ -25,7 +25,7 @@ macro_rules! table {
 
         /// All of them, in reading order.
         pub const ALL: &[Metric] =
-            &[$(Metric { name: $name, kind: Kind::$kind, help: $help }),+];
+            &[$(Metric { name: $name, kind: MetricKind::$kind, help: $help }),+];
     };
 }
 
@@ -116,7 +116,11 @@ table! {
 pub(crate) const LEFT_OUT: [&str; 2] = ["text", "replaced"];
 
 /// The labels of a breaker's move. A closed one has no cause.
-pub(crate) fn transition(sink: &str, endpoint: &str, to: &State) -> [(&'static str, String); 4] {
+pub(crate) fn transition(
+    sink: &str,
+    endpoint: &str,
+    to: &BreakerState,
+) -> [(&'static str, String); 4] {
     let cause = to.cause().map_or("", Cause::name);
     [
         ("sink", sink.to_owned()),

@@ -27,14 +27,14 @@ use tokio::time::timeout;
 use super::http_access::Credentials;
 use super::http_answer::Heard;
 use super::http_wire::{Metered, is_premature};
-use super::tls::{self, Stamp, TlsFault};
+use super::tls::{self, FilesStamp, TlsFault};
 use crate::clock::Clock;
 use crate::credentials::SetupError;
 use crate::domain::model::endpoint::without_query;
 use crate::domain::policy::breaker::Cause;
 use crate::error_chain::error_chain;
 use crate::telemetry::events::{Report, TlsFilesUnusable};
-use crate::upload::{Class, DeliveryError, Refusal, Wire};
+use crate::upload::{Class, DeliveryError, SinkRefusal, Wire};
 
 pub(crate) use super::http_answer::Unsuccessful;
 pub(crate) use crate::config::Access;
@@ -67,7 +67,7 @@ pub(crate) struct HttpClient {
     clock: Clock,
     /// Made at first use: a missing certificate file must not keep readings from being recorded. Made
     /// anew when the files of certificates have changed.
-    pool: Mutex<Option<(Stamp, Pool)>>,
+    pool: Mutex<Option<(FilesStamp, Pool)>>,
 }
 
 impl HttpClient {
@@ -80,7 +80,7 @@ impl HttpClient {
         &self,
         headers: HeaderMap,
         body: Vec<u8>,
-    ) -> Result<Result<(), Unsuccessful>, Refusal> {
+    ) -> Result<Result<(), Unsuccessful>, SinkRefusal> {
         let credentials = Credentials::read(&self.access)?;
         let request = self.request(headers, &credentials, body)?;
         let pool = self.pool()?;
@@ -103,7 +103,7 @@ impl HttpClient {
     fn pool(&self) -> Result<Pool, SetupError> {
         // Every change is a single assignment: a panic elsewhere leaves nothing half done.
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = Stamp::of(self.access.tls.paths());
+        let stamp = FilesStamp::of(self.access.tls.paths());
         if let Some((_, pool)) = pool.as_ref().filter(|(known, _)| *known == stamp) {
             return Ok(pool.clone());
         }
@@ -170,7 +170,7 @@ impl HttpClient {
     }
 
     /// A certificate that is not accepted needs a person, the rest is transient.
-    fn unanswered(&self, error: ClientError) -> Refusal {
+    fn unanswered(&self, error: ClientError) -> SinkRefusal {
         match TlsFault::behind(&error, &self.access.tls) {
             Some(fault) => fault.into(),
             None => NoAnswer(error).into(),

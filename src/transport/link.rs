@@ -13,7 +13,7 @@ use crate::config::TlsFiles;
 use crate::credentials::SetupError;
 pub(crate) use crate::credentials::tls::Io;
 use crate::domain::policy::breaker::Cause;
-use crate::upload::{Class, DeliveryError, Refusal, Wire};
+use crate::upload::{Class, DeliveryError, SinkRefusal, Wire};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
@@ -34,7 +34,7 @@ impl Address {
         Ok(Self { scheme, host, port: parsed.port_u16().unwrap_or(usual) })
     }
 
-    pub(crate) async fn dial(&self, wire: &Wire) -> Result<MeteredStream, Refusal> {
+    pub(crate) async fn dial(&self, wire: &Wire) -> Result<MeteredStream, SinkRefusal> {
         let failed = |source| LinkError::Connect { address: self.to_string(), source };
         let tcp = TcpStream::connect((self.host.as_str(), self.port)).await.map_err(failed)?;
         tcp.set_nodelay(true).map_err(failed)?;
@@ -47,7 +47,7 @@ impl Address {
         io: impl Io + 'static,
         config: tls::ClientConfig,
         files: &TlsFiles,
-    ) -> Result<Box<dyn Io>, Refusal> {
+    ) -> Result<Box<dyn Io>, SinkRefusal> {
         let agreed = tls::connect(io, &self.host, config)?.await;
         match agreed {
             Ok(encrypted) => Ok(Box::new(encrypted)),

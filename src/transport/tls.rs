@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::TlsFiles;
 #[cfg(feature = "link")]
 pub(crate) use crate::credentials::tls::{ClientConfig, connect};
-pub(crate) use crate::credentials::tls::{Stamp, client_config};
+pub(crate) use crate::credentials::tls::{FilesStamp, client_config};
 use crate::domain::model::boots::rfc3339;
 use crate::domain::policy::breaker::Cause;
 use crate::upload::{CHECK_SETTINGS, Class, DeliveryError};

@@ -11,11 +11,11 @@ use tokio::time::{Instant, sleep_until};
 use super::SinkStatus;
 use crate::clock::Clock;
 use crate::config::{Discovered, Via};
-use crate::discovery::mdns::{Browser, Service};
-use crate::discovery::srv::{Found, Resolver};
+use crate::discovery::mdns::{Browser, MdnsService};
+use crate::discovery::srv::{Resolver, ServiceRecords};
 use crate::domain::model::endpoint::Endpoint;
 use crate::domain::policy::backoff::Backoff;
-use crate::domain::policy::breaker::State;
+use crate::domain::policy::breaker::BreakerState;
 use crate::error_chain::error_chain;
 use crate::supervisor::Stop;
 use crate::supervisor::heartbeat::Heartbeat;
@@ -34,7 +34,7 @@ const DOUBT: Backoff =
 
 /// Everything one incarnation needs.
 #[derive(Debug)]
-pub(crate) struct Registry {
+pub(crate) struct EndpointLookup {
     pub sink: String,
     pub discovered: Discovered,
     pub endpoints: watch::Sender<Vec<Endpoint>>,
@@ -44,10 +44,10 @@ pub(crate) struct Registry {
 }
 
 /// Runs until stopped.
-pub(crate) async fn run(mut registry: Registry) -> Result<(), Infallible> {
-    match registry.discovered.via {
-        Via::Srv => registry.ask_the_dns().await,
-        Via::Mdns => registry.listen_to_the_network().await,
+pub(crate) async fn run(mut lookup: EndpointLookup) -> Result<(), Infallible> {
+    match lookup.discovered.via {
+        Via::Srv => lookup.ask_the_dns().await,
+        Via::Mdns => lookup.listen_to_the_network().await,
     }
     Ok(())
 }
@@ -74,7 +74,7 @@ enum Rested {
     Doubtful,
 }
 
-impl Registry {
+impl EndpointLookup {
     async fn ask_the_dns(&mut self) {
         let mut rng = fastrand::Rng::with_seed(Clock::entropy());
         let (mut attempt, mut doubts) = (0, 0);
@@ -83,7 +83,7 @@ impl Registry {
             let lookup = async { Resolver::of_system()?.lookup(&service).await };
             let Woken::Done(answer) = self.meanwhile(lookup).await else { return };
             let rested = match answer {
-                Ok(Found { targets, ttl }) => {
+                Ok(ServiceRecords { targets, ttl }) => {
                     attempt = 0;
                     let endpoint = |target: crate::discovery::srv::Target| Endpoint {
                         priority: target.priority,
@@ -137,11 +137,11 @@ impl Registry {
 
     /// What says goodbye is gone; the last one is kept, since a board that knows no address can only
     /// wait.
-    fn heard(&mut self, services: &[Service]) {
+    fn heard(&mut self, services: &[MdnsService]) {
         if services.is_empty() {
             return;
         }
-        let endpoint = |service: &Service| {
+        let endpoint = |service: &MdnsService| {
             let host = match service.address {
                 std::net::IpAddr::V4(address) => address.to_string(),
                 std::net::IpAddr::V6(address) => format!("[{address}]"),
@@ -184,7 +184,7 @@ impl Registry {
         let mut status = self.status.clone();
         let doubtful = async move {
             sleep_until(asked + doubt).await;
-            let is_open = |status: &SinkStatus| matches!(status.breaker, State::Open { .. });
+            let is_open = |status: &SinkStatus| matches!(status.breaker, BreakerState::Open { .. });
             if status.wait_for(is_open).await.is_err() {
                 std::future::pending::<()>().await;
             }

@@ -4,7 +4,7 @@
 //!                                                    ┌▶ breaker ▶ trust ▶ deadline ▶ sink ──▶ upstream
 //!  log ◀─next── Uploader ──Offer▶ rate ▶ retry ▶ endpoints
 //!      ◀──ack──     ▲                                └▶ breaker ▶ trust ▶ deadline ▶ sink ──▶ upstream
-//!                   └───────────── Ok, or Refusal ◀──────────────────────────┘
+//!                   └───────────── Ok, or SinkRefusal ◀──────────────────────┘
 //! ```
 //!
 //! The uploader pulls; it holds one batch, and a batch leaves the log only when the sink has
@@ -22,6 +22,6 @@ pub(crate) mod wire;
 pub use offer::{AnySink, Attempt, Offer, Receipt};
 pub(crate) use offer::{Deliver, service};
 pub(crate) use refusal::{CHECK_SETTINGS, Unencoded};
-pub use refusal::{Class, DeliveryError, Reason, Refusal, Rejection};
+pub use refusal::{Class, DeliveryError, Reason, Rejection, SinkRefusal};
 pub use status::{EndpointStatus, SinkStatus};
 pub use wire::Wire;

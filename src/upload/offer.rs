@@ -9,7 +9,7 @@ use tower::util::BoxCloneService;
 
 use outstation_codec::Batch;
 
-use super::refusal::Refusal;
+use super::refusal::SinkRefusal;
 
 /// What travels down the stack: cheap to clone, so that a retry offers the very same thing.
 #[derive(Clone, Debug)]
@@ -23,15 +23,15 @@ pub struct Receipt {
 }
 
 /// An offer on its way down the stack.
-pub type Attempt = Pin<Box<dyn Future<Output = Result<Receipt, Refusal>> + Send>>;
+pub type Attempt = Pin<Box<dyn Future<Output = Result<Receipt, SinkRefusal>> + Send>>;
 
 /// A sink of any kind at one endpoint, with or without layers around it.
-pub type AnySink = BoxCloneService<Offer, Receipt, Refusal>;
+pub type AnySink = BoxCloneService<Offer, Receipt, SinkRefusal>;
 
 /// A sink at one endpoint.
 pub(crate) trait Deliver: Send + Sync + 'static {
     /// Delivers a batch as a whole or not at all, as far as the log is concerned.
-    fn deliver(&self, batch: &Batch) -> impl Future<Output = Result<Receipt, Refusal>> + Send;
+    fn deliver(&self, batch: &Batch) -> impl Future<Output = Result<Receipt, SinkRefusal>> + Send;
 }
 
 /// Makes a service of a sink for the layers of the stack. They clone it; what it holds is shared.

@@ -55,7 +55,7 @@ pub enum Rejection {
 
 /// Why an offer was not accepted. The readings stay in the log either way.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum SinkRefusal {
     /// See [`Class::Retry`].
     #[error("{reason}")]
     Retry { cause: Cause, after: Option<Duration>, reason: Reason },
@@ -64,7 +64,7 @@ pub enum Refusal {
     Rejected { what: Rejection, reason: Reason },
 }
 
-impl Refusal {
+impl SinkRefusal {
     pub fn class(&self) -> Class {
         match self {
             Self::Retry { cause, after, .. } => Class::Retry { cause: *cause, after: *after },
@@ -79,7 +79,7 @@ impl Refusal {
     }
 }
 
-impl<E: DeliveryError> From<E> for Refusal {
+impl<E: DeliveryError> From<E> for SinkRefusal {
     fn from(error: E) -> Self {
         let class = error.class();
         let reason = Reason::new(error);

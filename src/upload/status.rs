@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::refusal::{Class, DeliveryError, Reason};
 use crate::domain::model::endpoint::Endpoint;
-use crate::domain::policy::breaker::{Cause, State};
-use crate::domain::policy::budget::{Account, Held};
+use crate::domain::policy::breaker::{BreakerState, Cause};
+use crate::domain::policy::budget::{BudgetStatus, Held};
 
 /// A sink as others see it.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +15,7 @@ pub struct SinkStatus {
     /// Where it can be reached as far as is known, the preferred first.
     pub endpoints: Vec<EndpointStatus>,
     /// Of the best of them.
-    pub breaker: State,
+    pub breaker: BreakerState,
     /// When an open breaker will ask again, on the clock's `now`.
     pub retry_at: Option<Duration>,
     pub last_error: Option<Reason>,
@@ -29,7 +29,7 @@ pub struct SinkStatus {
     /// Events it refused, which are not offered again.
     pub events_refused: u64,
     /// Of the metered link.
-    pub account: Option<Account>,
+    pub account: Option<BudgetStatus>,
     /// Why only alarms leave.
     pub held: Option<Held>,
 }
@@ -42,7 +42,7 @@ pub struct EndpointStatus {
     /// By which metrics name it: scheme, host and port as long as that tells it from the others.
     pub label: String,
     pub priority: u16,
-    pub breaker: State,
+    pub breaker: BreakerState,
     pub last_error: Option<Reason>,
     pub requests: u64,
     pub failures: u64,
@@ -64,7 +64,7 @@ impl SinkStatus {
             name: name.to_owned(),
             url: url.to_owned(),
             endpoints: Vec::new(),
-            breaker: State::Closed { failures: 0 },
+            breaker: BreakerState::Closed { failures: 0 },
             retry_at: None,
             last_error: None,
             requests: 0,
@@ -104,21 +104,21 @@ impl SinkStatus {
 
     /// A sink is as well as the best of its endpoints. One without any is out of reach.
     pub(super) fn sum_up(&mut self) {
-        let rank = |state: &State| match state {
-            State::Closed { .. } => (0, Duration::ZERO),
-            State::HalfOpen { .. } => (1, Duration::ZERO),
-            State::Open { until, .. } => (2, *until),
+        let rank = |state: &BreakerState| match state {
+            BreakerState::Closed { .. } => (0, Duration::ZERO),
+            BreakerState::HalfOpen { .. } => (1, Duration::ZERO),
+            BreakerState::Open { until, .. } => (2, *until),
         };
         let best = self.endpoints.iter().map(|endpoint| endpoint.breaker).min_by_key(rank);
         let (until, cause) = (Duration::MAX, Cause::LinkDown);
-        self.breaker = best.unwrap_or(State::Open { until, attempt: 0, cause });
+        self.breaker = best.unwrap_or(BreakerState::Open { until, attempt: 0, cause });
         self.retry_at = best.and_then(|best| best.until());
     }
 }
 
 impl EndpointStatus {
     pub fn new(url: &str, label: String, priority: u16) -> Self {
-        let (breaker, last_error) = (State::Closed { failures: 0 }, None);
+        let (breaker, last_error) = (BreakerState::Closed { failures: 0 }, None);
         Self { url: url.to_owned(), label, priority, breaker, last_error, requests: 0, failures: 0 }
     }
 }
@@ -131,9 +131,9 @@ mod tests {
         Endpoint { priority, weight: 1, url: url.into() }
     }
 
-    fn open(until: u64) -> State {
+    fn open(until: u64) -> BreakerState {
         let cause = Cause::ServerBusy;
-        State::Open { until: Duration::from_secs(until), attempt: 0, cause }
+        BreakerState::Open { until: Duration::from_secs(until), attempt: 0, cause }
     }
 
     #[test]
@@ -144,9 +144,9 @@ mod tests {
         (status.endpoints[0].breaker, status.endpoints[1].breaker) = (open(9), open(5));
         status.sum_up();
         assert_eq!((status.breaker, status.retry_at), (open(5), Some(Duration::from_secs(5))));
-        status.endpoints[0].breaker = State::Closed { failures: 2 };
+        status.endpoints[0].breaker = BreakerState::Closed { failures: 2 };
         status.sum_up();
-        assert_eq!((status.breaker, status.retry_at), (State::Closed { failures: 2 }, None));
+        assert_eq!((status.breaker, status.retry_at), (BreakerState::Closed { failures: 2 }, None));
     }
 
     #[test]

@@ -217,7 +217,7 @@ fn an_idle_daemon_sends_and_commits_nothing() {
     let daemon = site.start(&(json_port(&line) + &sink(&collector.address, "")));
     heard_all(&collector, "port/text", 1);
     all_published(&daemon);
-    let effort = || {
+    let attempts = || {
         let status = daemon.status();
         json!([status["sinks"][0]["requests"], status["log"]["commits"]])
     };
@@ -225,12 +225,12 @@ fn an_idle_daemon_sends_and_commits_nothing() {
     let mut before = Value::Null;
     let rests = || {
         std::thread::sleep(Duration::from_secs(1));
-        std::mem::replace(&mut before, effort()) == before
+        std::mem::replace(&mut before, attempts()) == before
     };
     eventually("it rests", rests, |rests| *rests);
     // That nothing follows can only be waited for.
     std::thread::sleep(Duration::from_secs(3));
-    assert_eq!(effort(), before);
+    assert_eq!(attempts(), before);
     daemon.stop();
 }
 

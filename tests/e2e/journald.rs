@@ -144,8 +144,8 @@ impl<'a> Hub<'a> {
     /// Unplugs and plugs in until more is said than can be kept, and for longer than it takes to be
     /// late; what a sensor says meanwhile is stored.
     fn until_dropped(&mut self, daemon: &Daemon) {
-        let begun = Instant::now();
-        while dropped(daemon) < 10 || begun.elapsed() < Duration::from_secs(2) {
+        let started = Instant::now();
+        while dropped(daemon) < 10 || started.elapsed() < Duration::from_secs(2) {
             self.lines.clear();
             self.wait(daemon, 0);
             self.lines = self.names.iter().map(|name| self.site.plug(name)).collect();

@@ -14,7 +14,7 @@ use outstation::clock::Clock;
 use outstation::config::Config;
 use outstation::event_log::actor::LogActor;
 use outstation::event_log::{
-    Append, Ask, Limits, LogHandle, LogStatus, Received, Refused, channel,
+    Acknowledgement, Append, Ask, Limits, LogHandle, LogStatus, Refused, channel,
 };
 use outstation::supervisor::heartbeat::Heartbeat;
 use outstation_codec::Value as Measured;
@@ -86,7 +86,7 @@ async fn refuse(log: &LogHandle) {
             let refused = Refused { segment, reason: REASON.into() };
             reader.quarantine(refused).await.expect("open");
         } else {
-            let receipt = Received { readings: vec![(number, number)], events: None };
+            let receipt = Acknowledgement { readings: vec![(number, number)], events: None };
             reader.acknowledge(receipt).await.expect("open");
         }
     }

@@ -8,7 +8,7 @@ use outstation::config::{Config, Sink};
 use outstation::domain::model::endpoint::Endpoint;
 use outstation::event_log::LogStatus;
 use outstation::sinks::connect::connector;
-use outstation::upload::{AnySink, Offer, Refusal, Rejection, Wire};
+use outstation::upload::{AnySink, Offer, Rejection, SinkRefusal, Wire};
 use outstation_codec::{
     Batch, Channel, Lane, Segment, Sensor, Stamp, StoredSegment, Value, ValueType,
 };
@@ -110,7 +110,7 @@ impl Process {
         Self { service, wire }
     }
 
-    async fn offer(&mut self, readings: &[Reading]) -> Result<(), Refusal> {
+    async fn offer(&mut self, readings: &[Reading]) -> Result<(), SinkRefusal> {
         let offer = Offer(std::sync::Arc::new(batch(readings)));
         let sent = self.service.ready().await.expect("always ready").call(offer);
         tokio::time::timeout(Duration::from_secs(20), sent).await.expect("an answer").map(drop)
@@ -124,13 +124,13 @@ impl Process {
             refused.offers += 1;
             match self.offer(part).await {
                 Ok(()) => {}
-                Err(Refusal::Rejected { what, reason })
+                Err(SinkRefusal::Rejected { what, reason })
                     if what == Rejection::Time || part.len() == 1 =>
                 {
                     refused.readings.extend(part.iter().map(|(seq, ..)| *seq));
                     refused.reasons.push(reason.to_string());
                 }
-                Err(Refusal::Rejected { .. }) => {
+                Err(SinkRefusal::Rejected { .. }) => {
                     let (left, right) = part.split_at(part.len() / 2);
                     waiting.extend([right, left]);
                 }
@@ -185,9 +185,9 @@ async fn a_batch_whose_answer_was_lost_is_there_once_however_it_is_offered_again
     for [sent, offered] in [[0..100, 0..100], [100..200, 100..110], [200..300, 110..400]] {
         proxy.turn_to(cut.clone());
         let lost = process.offer(&all[sent.clone()]).await.expect_err("nobody answers");
-        assert!(matches!(lost, Refusal::Retry { .. }), "{lost:?}");
+        assert!(matches!(lost, SinkRefusal::Retry { .. }), "{lost:?}");
         let again = process.offer(&all[sent]).await.expect_err("nobody answers again");
-        assert!(matches!(again, Refusal::Retry { .. }), "{again:?}");
+        assert!(matches!(again, SinkRefusal::Retry { .. }), "{again:?}");
         proxy.turn_to(Act::Forward(tsdb.address.clone()));
         process.offer(&all[offered]).await.expect("it is there");
     }

@@ -41,12 +41,12 @@ impl Talker {
         let quiet = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&quiet);
         let thread = std::thread::spawn(move || {
-            let begun = Instant::now();
+            let started = Instant::now();
             let mut rng = fastrand::Rng::with_seed(5);
             let mut said = 0;
             while !asked.load(Ordering::Relaxed) {
-                let due =
-                    u64::try_from(begun.elapsed().as_millis()).expect("small") * per_second / 1000;
+                let due = u64::try_from(started.elapsed().as_millis()).expect("small") * per_second
+                    / 1000;
                 let mut lines = String::new();
                 let end = due.clamp(said, said + 200);
                 for n in said..end {
@@ -115,9 +115,9 @@ fn in_trouble(daemon: &Daemon, reason: &str, remedy: &str) {
 }
 
 fn healed(daemon: &Daemon) {
-    let begun = Instant::now();
+    let started = Instant::now();
     until("it accepts again", daemon, accepts);
-    assert_in_time(begun, Duration::from_secs(5));
+    assert_in_time(started, Duration::from_secs(5));
 }
 
 /// Waits until everything that was not lost is at the collector: each reading once, in order, the

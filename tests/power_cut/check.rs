@@ -12,7 +12,7 @@ use outstation::domain::model::interval_set::IntervalSet;
 use outstation::domain::policy::lanes::{LanePolicy, Order};
 use outstation::event_log::actor::LogActor;
 use outstation::event_log::settings::{Intervals, LogConfig, SinkRules};
-use outstation::event_log::{Append, Ask, Limits, LogHandle, LogStatus, Received, channel};
+use outstation::event_log::{Acknowledgement, Append, Ask, Limits, LogHandle, LogStatus, channel};
 use outstation::supervisor::heartbeat::Heartbeat;
 use outstation_codec::{Channel, Lane, Sensor, Stamp, Value, ValueType};
 use tokio::sync::Mutex;
@@ -33,11 +33,11 @@ const ALL: Ask = Ask {
 
 /// What must be true after a cut at one step.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Due {
+pub(crate) struct Expected {
     /// The last number that a commit had promised.
     pub(crate) promised: u64,
     /// The last that the sensor had begun to send.
-    pub(crate) begun: u64,
+    pub(crate) started: u64,
     /// The last that the sensor had sent so long ago that the daemon must have it.
     pub(crate) overdue: u64,
     /// The epoch; none if no log had opened yet.
@@ -120,12 +120,12 @@ impl Bench {
     pub(crate) fn check(
         &self,
         image: &Image,
-        due: &Due,
+        expected: &Expected,
         truth: &BTreeMap<u64, u64>,
     ) -> Result<Outcome, String> {
         self.lay_out(image);
         let checked =
-            catch_unwind(AssertUnwindSafe(|| self.runtime.block_on(self.open(due, truth))));
+            catch_unwind(AssertUnwindSafe(|| self.runtime.block_on(self.open(expected, truth))));
         for entry in fs::read_dir(&self.folder).expect("a folder") {
             let name = entry.expect("an entry").file_name().to_string_lossy().into_owned();
             require(!name.contains(".damaged") && !name.contains(".salvage"), || {
@@ -138,15 +138,19 @@ impl Bench {
         })
     }
 
-    async fn open(&self, due: &Due, truth: &BTreeMap<u64, u64>) -> Result<Outcome, String> {
-        let boot = if due.same_boot { &self.boot_id } else { "after-the-cut" };
+    async fn open(
+        &self,
+        expected: &Expected,
+        truth: &BTreeMap<u64, u64>,
+    ) -> Result<Outcome, String> {
+        let boot = if expected.same_boot { &self.boot_id } else { "after-the-cut" };
         let config = config(&self.folder, self.bytes_max);
         let actor = LogActor::open(config, Clock::simulated(boot, NOW))
             .map_err(|error| format!("it does not open: {error:?}"))?;
         let (log, mailbox) = channel();
         let mut running = JoinSet::new();
         running.spawn(actor.run(Arc::new(Mutex::new(mailbox)), Heartbeat::unwatched()));
-        let outcome = self.examine(&log, due, truth).await;
+        let outcome = self.examine(&log, expected, truth).await;
         drop(log);
         match running.join_next().await {
             Some(Ok(Ok(()))) => outcome,
@@ -157,13 +161,13 @@ impl Bench {
     async fn examine(
         &self,
         log: &LogHandle,
-        due: &Due,
+        expected: &Expected,
         truth: &BTreeMap<u64, u64>,
     ) -> Result<Outcome, String> {
         let status = settled(log, |status| status.accepting).await?;
-        let outcome = judge(&status, due)?;
+        let outcome = judge(&status, expected)?;
         let found = self.take_all(log).await?;
-        account(&status, &found, due, truth)?;
+        account(&status, &found, expected, truth)?;
         self.resume(log, &status).await?;
         Ok(outcome)
     }
@@ -176,7 +180,10 @@ impl Bench {
             let content = Content::of(&batch, self.length)?;
             all.readings.extend(content.readings);
             all.evicted.extend(content.evicted);
-            reader.acknowledge(Received::of(&batch)).await.map_err(|error| error.to_string())?;
+            reader
+                .acknowledge(Acknowledgement::of(&batch))
+                .await
+                .map_err(|error| error.to_string())?;
         }
         Ok(all)
     }
@@ -238,24 +245,24 @@ fn require(holds: bool, complaint: impl FnOnce() -> String) -> Result<(), String
 }
 
 /// What the status alone tells.
-fn judge(status: &LogStatus, due: &Due) -> Result<Outcome, String> {
+fn judge(status: &LogStatus, expected: &Expected) -> Result<Outcome, String> {
     let LogStatus { head, epoch, ledger, .. } = status;
     require(ledger.imbalances().is_empty(), || format!("{:?}", ledger.imbalances()))?;
     require(ledger.damaged == 0, || format!("{} readings count as damaged", ledger.damaged))?;
-    require(*head >= due.promised, || {
-        format!("the last number is {head}, and {} was promised", due.promised)
+    require(*head >= expected.promised, || {
+        format!("the last number is {head}, and {} was promised", expected.promised)
     })?;
-    let new_epoch = due.epoch.is_some_and(|before| before != *epoch);
-    let wrong = match due.continuity {
+    let new_epoch = expected.epoch.is_some_and(|before| before != *epoch);
+    let wrong = match expected.continuity {
         Continuity::Kept if new_epoch => Some("a new epoch, and nothing was lost"),
-        Continuity::Anew if !new_epoch && due.epoch.is_some() => {
+        Continuity::Anew if !new_epoch && expected.epoch.is_some() => {
             Some("the epoch goes on, and its next numbers may have been given out")
         }
         _ => None,
     };
     wrong.map_or(Ok(()), |wrong| Err(wrong.to_owned()))?;
-    require(new_epoch || *head >= due.offered, || {
-        format!("the last number is {head}, and {} was offered in this epoch", due.offered)
+    require(new_epoch || *head >= expected.offered, || {
+        format!("the last number is {head}, and {} was offered in this epoch", expected.offered)
     })?;
     Ok(Outcome { new_epoch })
 }
@@ -264,17 +271,17 @@ fn judge(status: &LogStatus, due: &Due) -> Result<Outcome, String> {
 fn account(
     status: &LogStatus,
     found: &Content,
-    due: &Due,
+    expected: &Expected,
     truth: &BTreeMap<u64, u64>,
 ) -> Result<(), String> {
     let LogStatus { head, ledger, .. } = status;
-    let mut accounted = due.received.clone();
-    let mut evicted = due.evicted.clone();
+    let mut accounted = expected.received.clone();
+    let mut evicted = expected.evicted.clone();
     for (first, last) in &found.evicted {
         evicted.insert(*first, *last);
         accounted.insert(*first, *last);
     }
-    for (first, last) in due.evicted.intervals() {
+    for (first, last) in expected.evicted.intervals() {
         accounted.insert(*first, *last);
     }
     let mut before = 0;
@@ -283,7 +290,7 @@ fn account(
         require(truth.get(seq) == Some(n), || {
             format!("number {seq} is reading {n}, and was {:?}", truth.get(seq))
         })?;
-        require(*n <= due.begun, || format!("reading {n} is there, and was not sent yet"))?;
+        require(*n <= expected.started, || format!("reading {n} is there, and was not sent yet"))?;
         before = *seq;
         accounted.insert(*seq, *seq);
     }
@@ -298,7 +305,7 @@ fn account(
     })?;
     // The numbers of the sensor rise with ours, so the last one says how far the log goes.
     let last = if *head == 0 { Some(&0) } else { truth.get(head) };
-    require(last.is_some_and(|last| *last >= due.overdue), || {
-        format!("the log ends at reading {last:?}, and had long been sent {}", due.overdue)
+    require(last.is_some_and(|last| *last >= expected.overdue), || {
+        format!("the log ends at reading {last:?}, and had long been sent {}", expected.overdue)
     })
 }

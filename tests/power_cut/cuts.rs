@@ -177,8 +177,8 @@ pub(crate) fn cut_all(
         }
         done = cut.steps;
         let image = image(&medium, recording, cut);
-        let due = story.due(recording, cut, &image);
-        match bench.check(&image, &due, &story.truth) {
+        let expected = story.expected(recording, cut, &image);
+        match bench.check(&image, &expected, &story.truth) {
             Ok(outcome) => verdict.outcomes.push((*cut, outcome)),
             Err(complaint) => {
                 let around = around(&recording.steps, cut.steps);

@@ -92,8 +92,8 @@ fn an_opening_that_is_cut_short_leaves_the_new_epoch_to_the_next() {
 fn cut_short(recording: &Recording, cut: &Cut) -> Vec<String> {
     let story = Story::of(recording);
     let base = image_of(recording, cut);
-    let mut due = story.due(recording, cut, &base);
-    due.continuity = Continuity::Anew;
+    let mut expected = story.expected(recording, cut, &base);
+    expected.continuity = Continuity::Anew;
     let bench = Bench::new(recording, base["log.db"].file);
     bench.lay_out(&base);
     let steps = opening(recording, &base);
@@ -108,7 +108,7 @@ fn cut_short(recording: &Recording, cut: &Cut) -> Vec<String> {
         }
         let synced = [true, false].map(|names| Model::Synced { names });
         for model in [Model::All, Model::Some(done as u64)].into_iter().chain(synced) {
-            if let Err(complaint) = bench.check(&medium.image(model), &due, &story.truth) {
+            if let Err(complaint) = bench.check(&medium.image(model), &expected, &story.truth) {
                 complaints.push(format!("{done} {model:?}: {complaint}{}", around(&steps, done)));
             }
         }

@@ -150,7 +150,7 @@ fn controls(recording: &Recording) {
 fn second_life(recording: Recording, cut: &Cut) -> Recording {
     let story = Story::of(&recording);
     let base = image_of(&recording, cut);
-    let due = story.due(&recording, cut, &base);
+    let expected = story.expected(&recording, cut, &base);
     Bench::new(&recording, base["log.db"].file).lay_out(&base);
     let at = recording.steps[cut.steps - 1].at;
     let Recording { guard, sending, offers, length, bytes_max, .. } = recording;
@@ -165,11 +165,11 @@ fn second_life(recording: Recording, cut: &Cut) -> Recording {
     let mut earlier = offers;
     earlier.retain(|offer| offer.at <= at);
     second.offers.splice(0..0, earlier);
-    let mut begun = sending.begun.until(at);
-    begun.extend(&second.sending.begun);
-    second.sending.begun = begun;
-    let known = story.truth.range(..=due.promised).map(|(seq, n)| (*seq, *n)).collect();
-    second.before = Before { truth: known, epoch: due.epoch, torn: true };
+    let mut started = sending.started.until(at);
+    started.extend(&second.sending.started);
+    second.sending.started = started;
+    let known = story.truth.range(..=expected.promised).map(|(seq, n)| (*seq, *n)).collect();
+    second.before = Before { truth: known, epoch: expected.epoch, torn: true };
     second
 }
 

@@ -243,9 +243,9 @@ impl Recorder {
         for _ in 0..times {
             self.sensor.send(readings);
             std::thread::sleep(pause);
-            let due = (self.sensor.sending.last - self.running().sent).saturating_sub(AHEAD);
+            let expected = (self.sensor.sending.last - self.running().sent).saturating_sub(AHEAD);
             let said = &self.running().said;
-            self.good(said.until("the daemon keeps up", |said| stored(said) >= due));
+            self.good(said.until("the daemon keeps up", |said| stored(said) >= expected));
         }
     }
 

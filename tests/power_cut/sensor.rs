@@ -66,7 +66,7 @@ impl Sent {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sending {
     /// Of each number, when the sensor began to send it, and when it had.
-    pub(crate) begun: Sent,
+    pub(crate) started: Sent,
     pub(crate) done: Sent,
     /// The last number that it sent.
     pub(crate) last: u64,
@@ -100,7 +100,7 @@ impl Sensor {
         let line = |n: u64| format!("{{\"n\":{n},\"x\":\"{}\"}}\n", text(n, self.length));
         let lines: String = numbers.map(line).collect();
         self.sending.last += count;
-        self.sending.begun.note(self.sending.last);
+        self.sending.started.note(self.sending.last);
         let deadline = Instant::now() + PATIENCE;
         let mut rest = lines.as_bytes();
         while !rest.is_empty() {

@@ -22,9 +22,9 @@ impl Standstill {
         let sleeper = std::thread::spawn(move || {
             let mut longest = Duration::ZERO;
             while !seen.load(Ordering::Relaxed) {
-                let begun = now();
+                let started = now();
                 std::thread::sleep(SLEEP);
-                let slept = Duration::from_micros(now().saturating_sub(begun));
+                let slept = Duration::from_micros(now().saturating_sub(started));
                 longest = longest.max(slept.saturating_sub(SLEEP));
             }
             longest

@@ -1,4 +1,4 @@
-//! What is known about a recording, and what is due after a cut of it.
+//! What is known about a recording, and what is expected after a cut of it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use outstation::domain::model::interval_set::IntervalSet;
 use serde::{Deserialize, Serialize};
 
-use crate::check::{Continuity, Due};
+use crate::check::{Continuity, Expected};
 use crate::cuts::Cut;
 use crate::journal::{
     JOURNAL, begins_rewriting, ends_rewriting, is_cut_off, is_mark, page_of, stands_alone,
@@ -103,7 +103,7 @@ impl Story {
         self.promised[steps]
     }
 
-    pub(crate) fn due(&self, recording: &Recording, cut: &Cut, image: &Image) -> Due {
+    pub(crate) fn expected(&self, recording: &Recording, cut: &Cut, image: &Image) -> Expected {
         let at = time_of(recording, cut);
         let epoch = self.epochs[cut.steps];
         let offers = recording.offers.iter().filter(|offer| offer.at <= at);
@@ -124,9 +124,9 @@ impl Story {
         }
         let life = self.lives.iter().rev().find(|opened| **opened <= at).copied();
         let done = &recording.sending.done;
-        Due {
+        Expected {
             promised: self.promised[cut.steps],
-            begun: recording.sending.begun.by(at),
+            started: recording.sending.started.by(at),
             overdue: life.map_or(0, |life| done.between(life, at.saturating_sub(self.under_way))),
             epoch,
             continuity: self.continuity(&recording.steps, cut, image),
@@ -172,8 +172,8 @@ impl Story {
 
 /// The latest instant of which it is certain that the power was still there.
 fn time_of(recording: &Recording, cut: &Cut) -> u64 {
-    let begun = cut.steps + usize::from(cut.sectors > 0);
-    begun.checked_sub(1).map_or(recording.since, |last| recording.steps[last].at)
+    let started = cut.steps + usize::from(cut.sectors > 0);
+    started.checked_sub(1).map_or(recording.since, |last| recording.steps[last].at)
 }
 
 /// By step: what is there in parts.
@@ -200,15 +200,15 @@ fn parts(steps: &[Step], torn: bool) -> Vec<Parts> {
 
 /// From the first write to the journal until it is said.
 fn longest_commit(steps: &[Step]) -> Duration {
-    let (mut begun, mut longest) = (None, 0);
+    let (mut started, mut longest) = (None, 0);
     for step in steps {
         match &step.what {
-            What::Write { name, .. } if name == JOURNAL => begun = begun.or(Some(step.at)),
+            What::Write { name, .. } if name == JOURNAL => started = started.or(Some(step.at)),
             What::Said(said) if said.contains("committed head=") => {
-                let begun = begun.take().unwrap_or(step.at);
-                longest = longest.max(step.at.saturating_sub(begun));
+                let started = started.take().unwrap_or(step.at);
+                longest = longest.max(step.at.saturating_sub(started));
             }
-            What::Said(said) if said.contains("log opened") => begun = None,
+            What::Said(said) if said.contains("log opened") => started = None,
             _ => {}
         }
     }

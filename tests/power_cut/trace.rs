@@ -59,12 +59,12 @@ impl Parser {
     }
 
     pub(crate) fn read(&mut self, trace: &str) {
-        let mut begun: HashMap<&str, &str> = HashMap::new();
+        let mut started: HashMap<&str, &str> = HashMap::new();
         for line in trace.lines() {
             let Some((process, rest)) = line.split_once(' ') else { continue };
             let Some((at, call)) = rest.trim_start().split_once(' ') else { continue };
             if let Some(head) = call.strip_suffix(" <unfinished ...>") {
-                begun.insert(process, head);
+                started.insert(process, head);
                 continue;
             }
             let Some((_, tail)) = call.split_once(" resumed>").filter(|_| call.starts_with("<..."))
@@ -72,7 +72,7 @@ impl Parser {
                 self.take(at, call);
                 continue;
             };
-            if let Some(head) = begun.remove(process) {
+            if let Some(head) = started.remove(process) {
                 self.take(at, &format!("{head}{tail}"));
             }
         }

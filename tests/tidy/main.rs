@@ -13,6 +13,7 @@ mod links;
 mod names;
 mod recipes;
 mod shipped;
+mod vocabulary;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::decimal::{POWERS, SCALE_MAX, as_decimal32, as_decimal64, decimals};
-use super::integers::Integers;
-use super::range_coder::{Bit, Byte, Decoder, Encoder, Number};
+use super::integers::IntegerModels;
+use super::range_coder::{Bit, Byte, Number, RangeDecoder, RangeEncoder};
 use crate::value::{Value, ValueType};
 
 /// A decoded text is at most this long; encoders are held to it as well.
@@ -79,7 +79,7 @@ pub(super) struct Values {
     layout: Number,
     kind: Number,
     integer: Bit,
-    integers: Integers,
+    integers: IntegerModels,
     index: Number,
     length: Number,
     /// Only made for the columns that need it: most segments are of decimals.
@@ -91,14 +91,19 @@ impl Values {
         layout: Number::NEW,
         kind: Number::NEW,
         integer: Bit::NEW,
-        integers: Integers::NEW,
+        integers: IntegerModels::NEW,
         index: Number::NEW,
         length: Number::NEW,
         bytes: Vec::new(),
     };
 
     /// Writes the column; `scratch` is reused between columns.
-    pub(super) fn put(&mut self, encoder: &mut Encoder, values: &[Value], scratch: &mut Vec<i64>) {
+    pub(super) fn put(
+        &mut self,
+        encoder: &mut RangeEncoder,
+        values: &[Value],
+        scratch: &mut Vec<i64>,
+    ) {
         let layout = layout_of(values, scratch);
         self.layout.put(encoder, layout.code());
         match layout {
@@ -117,7 +122,7 @@ impl Values {
     /// of `text_budget`, in bytes.
     pub(super) fn get(
         &mut self,
-        decoder: &mut Decoder<'_>,
+        decoder: &mut RangeDecoder<'_>,
         count: usize,
         text_budget: &mut usize,
     ) -> Option<Vec<Value>> {
@@ -137,7 +142,7 @@ impl Values {
     )]
     fn get_plain(
         &mut self,
-        decoder: &mut Decoder<'_>,
+        decoder: &mut RangeDecoder<'_>,
         layout: Layout,
         count: usize,
         text_budget: &mut usize,
@@ -165,7 +170,7 @@ impl Values {
         })
     }
 
-    fn put_mixed(&mut self, encoder: &mut Encoder, values: &[Value], scratch: &mut Vec<i64>) {
+    fn put_mixed(&mut self, encoder: &mut RangeEncoder, values: &[Value], scratch: &mut Vec<i64>) {
         for value in values {
             self.kind.put(encoder, value.kind() as u64);
         }
@@ -180,7 +185,7 @@ impl Values {
 
     fn get_mixed(
         &mut self,
-        decoder: &mut Decoder<'_>,
+        decoder: &mut RangeDecoder<'_>,
         count: usize,
         text_budget: &mut usize,
     ) -> Option<Vec<Value>> {
@@ -206,7 +211,7 @@ impl Values {
     }
 
     /// Sensors print `20` between `19.9` and `20.1`: nearly all whole ones are integers, or none.
-    fn put_among(&mut self, encoder: &mut Encoder, values: &[Value], scratch: &mut Vec<i64>) {
+    fn put_among(&mut self, encoder: &mut RangeEncoder, values: &[Value], scratch: &mut Vec<i64>) {
         let floats: Vec<Value> = values.iter().map(|value| Value::F64(as_f64(value))).collect();
         self.put(encoder, &floats, scratch);
         for (value, float) in values.iter().zip(&floats) {
@@ -216,7 +221,7 @@ impl Values {
         }
     }
 
-    fn get_among(&mut self, decoder: &mut Decoder<'_>, count: usize) -> Option<Vec<Value>> {
+    fn get_among(&mut self, decoder: &mut RangeDecoder<'_>, count: usize) -> Option<Vec<Value>> {
         let layout = Layout::from_code(self.layout.get(decoder))?;
         let mut values = self.get_plain(decoder, layout, count, &mut 0)?;
         for value in &mut values {
@@ -238,7 +243,7 @@ impl Values {
 
     fn put_floats(
         &mut self,
-        encoder: &mut Encoder,
+        encoder: &mut RangeEncoder,
         values: &[Value],
         width: usize,
         bits: impl Fn(&Value) -> u64,
@@ -255,7 +260,7 @@ impl Values {
 
     fn get_floats(
         &mut self,
-        decoder: &mut Decoder<'_>,
+        decoder: &mut RangeDecoder<'_>,
         count: usize,
         width: usize,
         value: impl Fn(u64) -> Value,
@@ -273,7 +278,7 @@ impl Values {
     }
 
     /// Each distinct text is spelled once; later ones say which it was.
-    fn put_texts(&mut self, encoder: &mut Encoder, values: &[Value]) {
+    fn put_texts(&mut self, encoder: &mut RangeEncoder, values: &[Value]) {
         let mut known = HashMap::new();
         for value in values {
             let text = as_text(value);
@@ -290,7 +295,7 @@ impl Values {
 
     fn get_texts(
         &mut self,
-        decoder: &mut Decoder<'_>,
+        decoder: &mut RangeDecoder<'_>,
         count: usize,
         budget: &mut usize,
     ) -> Option<Vec<Value>> {
@@ -309,7 +314,7 @@ impl Values {
         Some(values)
     }
 
-    fn spell(&mut self, decoder: &mut Decoder<'_>, length: usize) -> Option<Arc<str>> {
+    fn spell(&mut self, decoder: &mut RangeDecoder<'_>, length: usize) -> Option<Arc<str>> {
         if length > TEXT_MAX {
             return None;
         }

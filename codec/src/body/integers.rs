@@ -1,14 +1,14 @@
 //! A column of integers: how it is forecast, and what the forecast did not foresee.
 
 use super::forecast::{FRACTION_BITS, Forecast, PREDICTORS, Predictor};
-use super::range_coder::{Bit, Decoder, Encoder, Number, unzigzag, zigzag};
+use super::range_coder::{Bit, Number, RangeDecoder, RangeEncoder, unzigzag, zigzag};
 use super::token::Tokens;
 
 const FRACTION_MASK: i64 = (1 << FRACTION_BITS) - 1;
 
 /// The models of one kind of integer column, and what the last such column was like.
 #[derive(Debug)]
-pub(super) struct Integers {
+pub(super) struct IntegerModels {
     predictor: Number,
     base: Number,
     rise: Number,
@@ -21,7 +21,7 @@ pub(super) struct Integers {
     scratch: Vec<u64>,
 }
 
-impl Integers {
+impl IntegerModels {
     pub(super) const NEW: Self = Self {
         predictor: Number::NEW,
         base: Number::NEW,
@@ -35,7 +35,7 @@ impl Integers {
         scratch: Vec::new(),
     };
 
-    pub(super) fn put(&mut self, encoder: &mut Encoder, values: &[i64]) {
+    pub(super) fn put(&mut self, encoder: &mut RangeEncoder, values: &[i64]) {
         if values.len() <= 1 {
             values.iter().for_each(|only| self.put_base(encoder, *only));
             return;
@@ -55,7 +55,7 @@ impl Integers {
     /// Reads `count` integers, each as `make` wants it.
     pub(super) fn get<T>(
         &mut self,
-        decoder: &mut Decoder<'_>,
+        decoder: &mut RangeDecoder<'_>,
         count: usize,
         make: impl Fn(i64) -> T,
     ) -> Vec<T> {
@@ -74,14 +74,14 @@ impl Integers {
         forecast.restore(&self.scratch, make)
     }
 
-    fn put_base(&mut self, encoder: &mut Encoder, base: i64) {
+    fn put_base(&mut self, encoder: &mut RangeEncoder, base: i64) {
         match self.last_base.replace(base) {
             Some(last) => self.base.put_signed(encoder, base.wrapping_sub(last)),
             None => put_plain(encoder, zigzag(base)),
         }
     }
 
-    fn get_base(&mut self, decoder: &mut Decoder<'_>) -> i64 {
+    fn get_base(&mut self, decoder: &mut RangeDecoder<'_>) -> i64 {
         let base = match self.last_base {
             Some(last) => last.wrapping_add(self.base.get_signed(decoder)),
             None => unzigzag(get_plain(decoder)),
@@ -91,7 +91,7 @@ impl Integers {
     }
 
     /// In two parts, because most rises are whole.
-    fn put_rise(&mut self, encoder: &mut Encoder, rise: i64) {
+    fn put_rise(&mut self, encoder: &mut RangeEncoder, rise: i64) {
         let (whole, fraction) = (rise >> FRACTION_BITS, rise & FRACTION_MASK);
         self.rise.put_signed(encoder, whole.wrapping_sub(self.last_rise >> FRACTION_BITS));
         encoder.bit(&mut self.fraction, fraction != 0);
@@ -101,7 +101,7 @@ impl Integers {
         self.last_rise = rise;
     }
 
-    fn get_rise(&mut self, decoder: &mut Decoder<'_>) -> i64 {
+    fn get_rise(&mut self, decoder: &mut RangeDecoder<'_>) -> i64 {
         let whole = (self.last_rise >> FRACTION_BITS).wrapping_add(self.rise.get_signed(decoder));
         self.last_rise = whole << FRACTION_BITS;
         if decoder.bit(&mut self.fraction) {
@@ -113,13 +113,13 @@ impl Integers {
 
 /// A number about which nothing is known: its length in seven bits, then those below the leading
 /// one. An adaptive model would pay for each step of the length.
-fn put_plain(encoder: &mut Encoder, value: u64) {
+fn put_plain(encoder: &mut RangeEncoder, value: u64) {
     let length = 64 - value.leading_zeros();
     encoder.raw(u64::from(length), 7);
     encoder.raw(value, length.saturating_sub(1));
 }
 
-fn get_plain(decoder: &mut Decoder<'_>) -> u64 {
+fn get_plain(decoder: &mut RangeDecoder<'_>) -> u64 {
     match u32::try_from(decoder.raw(7)).unwrap_or(0) {
         0 => 0,
         length => {

@@ -64,13 +64,13 @@ impl Bit {
 
 /// Writes decisions into a byte vector.
 #[derive(Debug)]
-pub(super) struct Encoder {
+pub(super) struct RangeEncoder {
     out: Vec<u8>,
     low: u32,
     range: u32,
 }
 
-impl Encoder {
+impl RangeEncoder {
     /// Appends to `out`, which may already hold a header.
     pub(super) fn new(out: Vec<u8>) -> Self {
         Self { out, low: 0, range: u32::MAX }
@@ -160,15 +160,15 @@ impl Encoder {
     }
 }
 
-/// Reads back what an [`Encoder`] wrote, given the same models in the same order.
+/// Reads back what a [`RangeEncoder`] wrote, given the same models in the same order.
 #[derive(Debug)]
-pub(super) struct Decoder<'a> {
+pub(super) struct RangeDecoder<'a> {
     input: std::slice::Iter<'a, u8>,
     range: u32,
     code: u32,
 }
 
-impl<'a> Decoder<'a> {
+impl<'a> RangeDecoder<'a> {
     pub(super) fn new(input: &'a [u8]) -> Self {
         let mut decoder = Self { input: input.iter(), range: u32::MAX, code: 0 };
         for _ in 0..4 {
@@ -252,7 +252,7 @@ impl Number {
     pub(super) const NEW: Self =
         Self { longer: [Bit::NEW; 64], top: [[Bit::NEW; 1 << MODELLED]; LENGTHS] };
 
-    pub(super) fn put(&mut self, encoder: &mut Encoder, value: u64) {
+    pub(super) fn put(&mut self, encoder: &mut RangeEncoder, value: u64) {
         let length = 64 - value.leading_zeros();
         for step in 0..length {
             encoder.bit(&mut self.longer[step as usize], true);
@@ -272,7 +272,7 @@ impl Number {
         encoder.raw(value, below - modelled);
     }
 
-    pub(super) fn get(&mut self, decoder: &mut Decoder<'_>) -> u64 {
+    pub(super) fn get(&mut self, decoder: &mut RangeDecoder<'_>) -> u64 {
         let mut length = 0;
         while self.longer.get_mut(length as usize).is_some_and(|model| decoder.bit(model)) {
             length += 1;
@@ -291,11 +291,11 @@ impl Number {
         (node as u64) << rest | decoder.raw(rest)
     }
 
-    pub(super) fn put_signed(&mut self, encoder: &mut Encoder, value: i64) {
+    pub(super) fn put_signed(&mut self, encoder: &mut RangeEncoder, value: i64) {
         self.put(encoder, zigzag(value));
     }
 
-    pub(super) fn get_signed(&mut self, decoder: &mut Decoder<'_>) -> i64 {
+    pub(super) fn get_signed(&mut self, decoder: &mut RangeDecoder<'_>) -> i64 {
         unzigzag(self.get(decoder))
     }
 
@@ -320,7 +320,7 @@ pub(super) struct Byte([Bit; 256]);
 impl Byte {
     pub(super) const NEW: Self = Self([Bit::NEW; 256]);
 
-    pub(super) fn put(&mut self, encoder: &mut Encoder, byte: u8) {
+    pub(super) fn put(&mut self, encoder: &mut RangeEncoder, byte: u8) {
         let mut node = 1;
         for shift in (0..8).rev() {
             let bit = byte >> shift & 1 == 1;
@@ -329,7 +329,7 @@ impl Byte {
         }
     }
 
-    pub(super) fn get(&mut self, decoder: &mut Decoder<'_>) -> u8 {
+    pub(super) fn get(&mut self, decoder: &mut RangeDecoder<'_>) -> u8 {
         let mut node = 1;
         for _ in 0..8 {
             node = node << 1 | usize::from(decoder.bit(&mut self.0[node]));
@@ -350,7 +350,7 @@ mod tests {
             items in prop::collection::vec((any::<u64>(), 0u32..=64, any::<u8>()), 0..200),
         ) {
             let (mut number, mut byte) = (Number::NEW, Byte::NEW);
-            let mut encoder = Encoder::new(Vec::new());
+            let mut encoder = RangeEncoder::new(Vec::new());
             for &(value, bits, text) in &items {
                 let value = value.checked_shr(bits).unwrap_or(0);
                 number.put(&mut encoder, value);
@@ -359,7 +359,7 @@ mod tests {
             }
             let bytes = encoder.finish(0);
             let (mut number, mut byte) = (Number::NEW, Byte::NEW);
-            let mut decoder = Decoder::new(&bytes);
+            let mut decoder = RangeDecoder::new(&bytes);
             for &(value, bits, text) in &items {
                 let value = value.checked_shr(bits).unwrap_or(0);
                 prop_assert_eq!(number.get(&mut decoder), value);
@@ -370,7 +370,7 @@ mod tests {
 
         #[test]
         fn any_bytes_decode_to_something(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            let mut decoder = Decoder::new(&bytes);
+            let mut decoder = RangeDecoder::new(&bytes);
             let mut number = Number::NEW;
             for _ in 0..100 {
                 number.get(&mut decoder);
@@ -382,7 +382,7 @@ mod tests {
     #[test]
     fn a_settled_constant_costs_almost_nothing() {
         let mut number = Number::NEW;
-        let mut encoder = Encoder::new(Vec::new());
+        let mut encoder = RangeEncoder::new(Vec::new());
         for _ in 0..10_000 {
             number.put(&mut encoder, 0);
         }

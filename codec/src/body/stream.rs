@@ -16,10 +16,11 @@
 use std::collections::BTreeMap;
 
 use super::column::Values;
-use super::integers::Integers;
-use super::range_coder::{Bit, Decoder, Encoder, Number};
+use super::integers::IntegerModels;
+use super::range_coder::{Bit, Number, RangeDecoder, RangeEncoder};
 use crate::segment::{
-    CELLS_MAX, Column, READINGS_MAX, Section, Segment, SegmentError, TEXT_BYTES_PER_CELL, Turn,
+    CELLS_MAX, Column, READINGS_MAX, SectionTurn, Segment, SegmentError, SensorSection,
+    TEXT_BYTES_PER_CELL,
 };
 use crate::sensor::CHANNELS_MAX;
 use crate::time::TimeBase;
@@ -37,7 +38,7 @@ impl Segment {
     /// The body of these readings. It takes `&mut self` for memory that it uses again.
     pub fn encode(&mut self) -> Vec<u8> {
         let mut scratch = std::mem::take(&mut self.scratch);
-        let mut encoder = Encoder::new(vec![VERSION]);
+        let mut encoder = RangeEncoder::new(vec![VERSION]);
         let mut models = Models::NEW;
         models.put_groups(&mut encoder, &self.turns());
         for section in self.filled() {
@@ -67,12 +68,12 @@ impl Segment {
     }
 }
 
-fn open(body: &[u8]) -> Result<(Decoder<'_>, Models), SegmentError> {
+fn open(body: &[u8]) -> Result<(RangeDecoder<'_>, Models), SegmentError> {
     let (&version, stream) = body.split_first().ok_or(SegmentError::Empty)?;
     if version != VERSION {
         return Err(SegmentError::Version(version));
     }
-    Ok((Decoder::new(stream), Models::NEW))
+    Ok((RangeDecoder::new(stream), Models::NEW))
 }
 
 /// The models of everything in a stream, in one place so that both directions share them.
@@ -88,7 +89,7 @@ struct Models {
     everywhere: Bit,
     /// By whether the row before had the channel.
     present: [Bit; 2],
-    times: Integers,
+    times: IntegerModels,
     values: Vec<Values>,
     last_rows: i64,
 }
@@ -105,7 +106,7 @@ impl Models {
         channel: Number::NEW,
         everywhere: Bit::NEW,
         present: [Bit::NEW; 2],
-        times: Integers::NEW,
+        times: IntegerModels::NEW,
         values: Vec::new(),
         last_rows: 0,
     };
@@ -118,11 +119,11 @@ impl Models {
         &mut self.values[place]
     }
 
-    fn put_groups(&mut self, encoder: &mut Encoder, turns: &[Turn]) {
-        let groups: Vec<&[Turn]> =
+    fn put_groups(&mut self, encoder: &mut RangeEncoder, turns: &[SectionTurn]) {
+        let groups: Vec<&[SectionTurn]> =
             turns.chunk_by(|turn, next| turn.section() < next.section()).collect();
         self.groups.put(encoder, (groups.len() as u64).saturating_sub(1));
-        let mut last: &[Turn] = &[];
+        let mut last: &[SectionTurn] = &[];
         for group in groups {
             if !last.is_empty() {
                 encoder.bit(&mut self.same, group == last);
@@ -134,7 +135,7 @@ impl Models {
         }
     }
 
-    fn put_heads(&mut self, encoder: &mut Encoder, group: &[Turn]) {
+    fn put_heads(&mut self, encoder: &mut RangeEncoder, group: &[SectionTurn]) {
         self.heads.put(encoder, group.len() as u64);
         let mut last_sensor = -1;
         for turn in group {
@@ -146,7 +147,12 @@ impl Models {
         }
     }
 
-    fn put_section(&mut self, encoder: &mut Encoder, section: &Section, scratch: &mut Vec<i64>) {
+    fn put_section(
+        &mut self,
+        encoder: &mut RangeEncoder,
+        section: &SensorSection,
+        scratch: &mut Vec<i64>,
+    ) {
         self.times.put(encoder, &section.times);
         let filled = || section.columns.iter().filter(|column| !column.rows.is_empty());
         self.columns.put(encoder, filled().count() as u64);
@@ -159,7 +165,7 @@ impl Models {
         }
     }
 
-    fn put_presence(&mut self, encoder: &mut Encoder, column: &Column, rows: usize) {
+    fn put_presence(&mut self, encoder: &mut RangeEncoder, column: &Column, rows: usize) {
         encoder.bit(&mut self.everywhere, column.rows.len() == rows);
         if column.rows.len() == rows {
             return;
@@ -174,7 +180,11 @@ impl Models {
     }
 
     /// Every group has a reading at least, so that few bytes cannot announce groups without end.
-    fn get_groups(&mut self, decoder: &mut Decoder<'_>, readings: usize) -> Option<Vec<Turn>> {
+    fn get_groups(
+        &mut self,
+        decoder: &mut RangeDecoder<'_>,
+        readings: usize,
+    ) -> Option<Vec<SectionTurn>> {
         let mut left = Some(readings).filter(|count| *count <= READINGS_MAX)?;
         let more = self.groups.get(decoder);
         let mut turns = Vec::new();
@@ -192,8 +202,12 @@ impl Models {
         (left == 0).then_some(turns)
     }
 
-    fn get_heads(&mut self, decoder: &mut Decoder<'_>, left: &mut usize) -> Option<Vec<Turn>> {
-        let mut group: Vec<Turn> = Vec::new();
+    fn get_heads(
+        &mut self,
+        decoder: &mut RangeDecoder<'_>,
+        left: &mut usize,
+    ) -> Option<Vec<SectionTurn>> {
+        let mut group: Vec<SectionTurn> = Vec::new();
         let mut last_sensor = -1;
         for _ in 0..self.heads.get(decoder) {
             let sensor = i64::wrapping_add(last_sensor, self.sensor.get_signed(decoder));
@@ -201,7 +215,7 @@ impl Models {
             let rows = self.last_rows.wrapping_add(self.rows.get_signed(decoder));
             (last_sensor, self.last_rows) = (sensor, rows);
             let rows = usize::try_from(rows).ok().filter(|rows| (1..=*left).contains(rows))?;
-            let turn = Turn { sensor: u32::try_from(sensor).ok()?, base, rows };
+            let turn = SectionTurn { sensor: u32::try_from(sensor).ok()?, base, rows };
             if group.last().is_some_and(|last| last.section() >= turn.section()) {
                 return None;
             }
@@ -211,7 +225,11 @@ impl Models {
         (!group.is_empty()).then_some(group)
     }
 
-    fn get_sections(&mut self, decoder: &mut Decoder<'_>, turns: Vec<Turn>) -> Option<Segment> {
+    fn get_sections(
+        &mut self,
+        decoder: &mut RangeDecoder<'_>,
+        turns: Vec<SectionTurn>,
+    ) -> Option<Segment> {
         let mut segment = Segment::default();
         let mut text_budget = TEXT_BYTES_MAX;
         let mut sections = BTreeMap::new();
@@ -225,7 +243,7 @@ impl Models {
                 self.get_columns(decoder, rows, CELLS_MAX - segment.cells, &mut text_budget)?;
             segment.count += rows;
             segment.cells += columns.iter().map(|column| column.rows.len()).sum::<usize>();
-            segment.sections.push(Section { sensor, base, times, columns });
+            segment.sections.push(SensorSection { sensor, base, times, columns });
         }
         segment.cells += (TEXT_BYTES_MAX - text_budget).div_ceil(TEXT_BYTES_PER_CELL);
         segment.turns = if merged { turns } else { Vec::new() };
@@ -234,7 +252,7 @@ impl Models {
 
     fn get_columns(
         &mut self,
-        decoder: &mut Decoder<'_>,
+        decoder: &mut RangeDecoder<'_>,
         rows: usize,
         cells_max: usize,
         text_budget: &mut usize,
@@ -262,7 +280,7 @@ impl Models {
         Some(columns)
     }
 
-    fn get_presence(&mut self, decoder: &mut Decoder<'_>, rows: usize) -> Vec<u32> {
+    fn get_presence(&mut self, decoder: &mut RangeDecoder<'_>, rows: usize) -> Vec<u32> {
         let all = 0..u32::try_from(rows).unwrap_or(u32::MAX);
         if decoder.bit(&mut self.everywhere) {
             return all.collect();

@@ -5,7 +5,7 @@
 //! follow the counts at growing intervals: keeping them exact after each value would cost several
 //! times the coding itself, and buy nothing once the shares have settled.
 
-use super::range_coder::{Decoder, Encoder, Number, SHARES};
+use super::range_coder::{Number, RangeDecoder, RangeEncoder, SHARES};
 
 const TOKENS: usize = 16;
 /// Stands for everything from here on; the rest follows as a number.
@@ -35,7 +35,7 @@ impl Tokens {
     pub(super) const NEW: Self =
         Self { ends: ends(&PRIOR), weights: PRIOR, until: 1, pause: 1, rest: Number::NEW };
 
-    pub(super) fn put(&mut self, encoder: &mut Encoder, mut values: &[u64], shift: u32) {
+    pub(super) fn put(&mut self, encoder: &mut RangeEncoder, mut values: &[u64], shift: u32) {
         while !values.is_empty() {
             let (now, later) = values.split_at(values.len().min(usize::from(self.until)));
             for &value in now {
@@ -53,7 +53,7 @@ impl Tokens {
         }
     }
 
-    pub(super) fn get(&mut self, decoder: &mut Decoder<'_>, values: &mut [u64], shift: u32) {
+    pub(super) fn get(&mut self, decoder: &mut RangeDecoder<'_>, values: &mut [u64], shift: u32) {
         let mut values = values;
         while !values.is_empty() {
             let (now, later) = values.split_at_mut(values.len().min(usize::from(self.until)));
@@ -136,12 +136,12 @@ mod tests {
                     (values.into_iter().map(cut).collect(), shift)
                 })
                 .collect();
-            let (mut encoder, mut tokens) = (Encoder::new(Vec::new()), Tokens::NEW);
+            let (mut encoder, mut tokens) = (RangeEncoder::new(Vec::new()), Tokens::NEW);
             for (values, shift) in &columns {
                 tokens.put(&mut encoder, values, *shift);
             }
             let bytes = encoder.finish(0);
-            let (mut decoder, mut tokens) = (Decoder::new(&bytes), Tokens::NEW);
+            let (mut decoder, mut tokens) = (RangeDecoder::new(&bytes), Tokens::NEW);
             for (values, shift) in &columns {
                 let mut back = vec![0; values.len()];
                 tokens.get(&mut decoder, &mut back, *shift);
@@ -155,14 +155,14 @@ mod tests {
             shift in 0u32..64,
         ) {
             let mut tokens = Tokens::NEW;
-            tokens.get(&mut Decoder::new(&bytes), &mut [0; 1000], shift);
+            tokens.get(&mut RangeDecoder::new(&bytes), &mut [0; 1000], shift);
         }
     }
 
     #[test]
     fn a_settled_constant_costs_almost_nothing() {
         for constant in [0, 3, 15] {
-            let (mut encoder, mut tokens) = (Encoder::new(Vec::new()), Tokens::NEW);
+            let (mut encoder, mut tokens) = (RangeEncoder::new(Vec::new()), Tokens::NEW);
             tokens.put(&mut encoder, &[constant; 10_000], 0);
             assert!(encoder.finish(0).len() < 80);
         }

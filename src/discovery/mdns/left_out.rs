@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
-use super::service::Service;
+use super::service::MdnsService;
 
 #[derive(Debug, thiserror::Error)]
 #[error("this build lacks multicast DNS: it was made without the feature `mdns`")]
@@ -18,7 +18,7 @@ impl Browser {
         Err(MdnsError)
     }
 
-    pub async fn changed(&mut self) -> Result<Vec<Service>, MdnsError> {
+    pub async fn changed(&mut self) -> Result<Vec<MdnsService>, MdnsError> {
         match self.0 {}
     }
 }

@@ -13,4 +13,4 @@ mod service;
 pub use left_out::{Announcement, Browser, MdnsError, has_network};
 #[cfg(feature = "mdns")]
 pub use multicast::{Announcement, Browser, MdnsError, has_network};
-pub use service::{COLLECTOR, METRICS, METRICS_TLS, Service};
+pub use service::{COLLECTOR, METRICS, METRICS_TLS, MdnsService};

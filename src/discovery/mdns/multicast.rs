@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use mdns_sd::{IfKind, ResolvedService, ServiceDaemon, ServiceEvent, ServiceInfo};
 
-use super::service::Service;
+use super::service::MdnsService;
 
 /// Ours is longer than the 15 characters that IANA registers.
 const SERVICE_NAME_MAX: u8 = 30;
@@ -55,7 +55,7 @@ pub struct Browser {
     _daemon: Daemon,
     news: mdns_sd::Receiver<ServiceEvent>,
     /// By full name.
-    services: BTreeMap<String, Service>,
+    services: BTreeMap<String, MdnsService>,
 }
 
 impl fmt::Debug for Browser {
@@ -73,7 +73,7 @@ impl Browser {
     }
 
     /// All known services once there is news of them. Cancel-safe.
-    pub async fn changed(&mut self) -> Result<Vec<Service>, MdnsError> {
+    pub async fn changed(&mut self) -> Result<Vec<MdnsService>, MdnsError> {
         loop {
             let event = self.news.recv_async().await.map_err(|_| MdnsError::Ended)?;
             let before = self.services.clone();
@@ -94,7 +94,7 @@ impl Browser {
             if has_room || self.services.contains_key(&resolved.fullname) {
                 let texts = resolved.txt_properties.iter().take(TEXTS_MAX);
                 let texts = texts.map(|text| (text.key().to_owned(), text.val_str().to_owned()));
-                let service = Service { address, port: resolved.port, texts: texts.collect() };
+                let service = MdnsService { address, port: resolved.port, texts: texts.collect() };
                 self.services.insert(resolved.fullname.clone(), service);
             }
         }

@@ -12,14 +12,14 @@ pub const METRICS_TLS: &str = "_prometheus-https._tcp.local";
 
 /// One service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Service {
+pub struct MdnsService {
     pub address: IpAddr,
     pub port: u16,
     /// What it says of itself in its TXT record.
     pub texts: BTreeMap<String, String>,
 }
 
-impl Service {
+impl MdnsService {
     /// Where it says it is; what is no path is passed over.
     pub fn path(&self) -> Option<&str> {
         self.texts.get("path").map(String::as_str).filter(|path| is_path(path))
@@ -40,7 +40,7 @@ mod tests {
     fn a_path_that_is_none_is_passed_over() {
         let of = |path: &str| {
             let texts = [("path".to_owned(), path.to_owned())].into();
-            let service = Service { address: Ipv4Addr::LOCALHOST.into(), port: 1, texts };
+            let service = MdnsService { address: Ipv4Addr::LOCALHOST.into(), port: 1, texts };
             service.path().map(str::to_owned)
         };
         assert_eq!(of("/metrics").as_deref(), Some("/metrics"));

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use outstation_codec::{FaultCounts, Loss, Stage};
+use outstation_codec::{FaultCounts, FaultStage, Loss};
 use serde::{Deserialize, Serialize};
 
 use super::interval_set::IntervalSet;
@@ -174,7 +174,7 @@ impl Ledger {
             (
                 "frames = accepted + control + decode faults",
                 intake.frames,
-                intake.accepted + intake.control + intake.faults.total(Stage::Decode),
+                intake.accepted + intake.control + intake.faults.total(FaultStage::Decode),
             ),
             (
                 "accepted = stored + uncommitted + overflow",

@@ -92,7 +92,7 @@ pub enum QuarantineCommand {
 
 /// Which readings, and what is to become of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
+pub struct QuarantineOrder {
     pub command: QuarantineCommand,
     /// `None`: whichever sink refused them.
     pub sink: Option<String>,
@@ -100,7 +100,7 @@ pub struct Order {
     pub numbers: Option<Vec<(u64, u64)>>,
 }
 
-impl Order {
+impl QuarantineOrder {
     /// What of these numbers it is about, as intervals.
     pub fn selects(&self, sink: &str, kept: &IntervalSet) -> Vec<(u64, u64)> {
         if self.sink.as_ref().is_some_and(|wanted| wanted != sink) {
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn an_order_is_about_what_is_there_of_what_it_names() {
         let kept = IntervalSet::of(&[(5, 9), (20, 20)]);
-        let order = |sink: Option<&str>, numbers| Order {
+        let order = |sink: Option<&str>, numbers| QuarantineOrder {
             command: QuarantineCommand::Drop,
             sink: sink.map(str::to_owned),
             numbers,

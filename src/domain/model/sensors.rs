@@ -55,7 +55,7 @@ impl Registry {
             named.map(|(sensor, id)| ((sensor.port.clone(), sensor.name.clone()), id)).collect();
     }
 
-    /// The mapping of a sensor, and its new description where this sighting teaches one.
+    /// The mapping of a sensor, and its new description where this reading teaches one.
     pub fn locate(&self, seen: &Sensor) -> (Mapping, Option<Sensor>) {
         let key = (seen.port.clone(), seen.name.clone());
         let Some(&id) = self.ids.get(&key) else {
@@ -94,7 +94,7 @@ fn place_of(known: &[Channel], channel: &Channel, hint: usize) -> Option<usize> 
     known.iter().position(|at| at.name == channel.name)
 }
 
-/// A channel after one more sighting: a unit once known stays until another is stated, and a type
+/// A channel after one more reading: a unit once known stays until another is stated, and a type
 /// only widens, so that a line saying `20` and then `20.5` does not change it back and forth.
 fn combined(known: &Channel, seen: &Channel) -> Channel {
     let unit = if seen.unit.is_empty() { &known.unit } else { &seen.unit };

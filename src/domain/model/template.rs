@@ -16,7 +16,7 @@ enum Piece {
 
 /// What a template is filled in with.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Names<'a> {
+pub struct TemplateNames<'a> {
     pub device: &'a str,
     pub port: &'a str,
     pub sensor: &'a str,
@@ -52,7 +52,7 @@ impl Template {
     }
 
     /// With the names as they are.
-    pub fn fill(&self, names: Names<'_>) -> String {
+    pub fn fill(&self, names: TemplateNames<'_>) -> String {
         let pieces = self.0.iter().map(|piece| match piece {
             Piece::Text(text) => text.as_str(),
             Piece::Device => names.device,
@@ -71,7 +71,7 @@ impl Template {
 /// As it was written.
 impl fmt::Display for Template {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = Names { device: "{device}", port: "{port}", sensor: "{sensor}" };
+        let names = TemplateNames { device: "{device}", port: "{port}", sensor: "{sensor}" };
         formatter.write_str(&self.fill(names))
     }
 }
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn each_place_is_filled_with_its_name_and_the_text_stays() {
         let template = Template::parse("a/{device}-{port}/{sensor}{sensor}").expect("it is sound");
-        let names = Names { device: "d", port: "p", sensor: "{port}" };
+        let names = TemplateNames { device: "d", port: "p", sensor: "{port}" };
         assert_eq!(template.fill(names), "a/d-p/{port}{port}");
         assert!(!template.is_of_device() && Template::built_in("{device}x").is_of_device());
         assert_eq!(template.to_string(), "a/{device}-{port}/{sensor}{sensor}");

@@ -137,7 +137,7 @@ impl Policy {
 
 /// Moments are durations since any fixed point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum BreakerState {
     /// Traffic flows; `failures` in a row so far.
     Closed { failures: u32 },
     /// Nothing is sent before `until`; this is the `attempt`-th wait in a row.
@@ -146,7 +146,7 @@ pub enum State {
     HalfOpen { probing: bool, attempt: u32, cause: Cause },
 }
 
-impl State {
+impl BreakerState {
     pub const NAMES: [&'static str; 3] = ["closed", "open", "half_open"];
 
     pub fn name(&self) -> &'static str {
@@ -219,7 +219,7 @@ pub enum Pass {
 #[derive(Clone, Debug)]
 pub struct Breaker {
     policy: Policy,
-    state: State,
+    state: BreakerState,
     /// While closed: no request before this moment, since the last one failed.
     rest_until: Duration,
     outcomes: Outcomes,
@@ -229,45 +229,47 @@ impl Breaker {
     pub fn new(policy: Policy) -> Self {
         Self {
             policy,
-            state: State::Closed { failures: 0 },
+            state: BreakerState::Closed { failures: 0 },
             rest_until: Duration::ZERO,
             outcomes: Outcomes::default(),
         }
     }
 
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> BreakerState {
         self.state
     }
 
     /// Whether a probe may go.
     pub fn is_due(&self, now: Duration) -> bool {
         match self.state {
-            State::Closed { .. } => false,
-            State::Open { until, .. } => until <= now,
-            State::HalfOpen { probing, .. } => !probing,
+            BreakerState::Closed { .. } => false,
+            BreakerState::Open { until, .. } => until <= now,
+            BreakerState::HalfOpen { probing, .. } => !probing,
         }
     }
 
     /// Asks for leave to send one request.
     pub fn ask(&mut self, now: Duration) -> Leave {
         match self.state {
-            State::Closed { .. } if now < self.rest_until => Leave::WaitUntil(self.rest_until),
-            State::Closed { .. } => Leave::Send(Pass::Traffic),
-            State::Open { until, .. } if now < until => Leave::WaitUntil(until),
-            State::Open { attempt, cause, .. }
-            | State::HalfOpen { probing: false, attempt, cause } => {
-                self.state = State::HalfOpen { probing: true, attempt, cause };
+            BreakerState::Closed { .. } if now < self.rest_until => {
+                Leave::WaitUntil(self.rest_until)
+            }
+            BreakerState::Closed { .. } => Leave::Send(Pass::Traffic),
+            BreakerState::Open { until, .. } if now < until => Leave::WaitUntil(until),
+            BreakerState::Open { attempt, cause, .. }
+            | BreakerState::HalfOpen { probing: false, attempt, cause } => {
+                self.state = BreakerState::HalfOpen { probing: true, attempt, cause };
                 Leave::Send(Pass::Probe)
             }
-            State::HalfOpen { probing: true, .. } => Leave::WaitForProbe,
+            BreakerState::HalfOpen { probing: true, .. } => Leave::WaitForProbe,
         }
     }
 
     pub fn succeeded(&mut self, now: Duration, pass: Pass) {
         match (self.state, pass) {
-            (State::Closed { .. }, _) => {
+            (BreakerState::Closed { .. }, _) => {
                 self.outcomes.note(now, false);
-                self.state = State::Closed { failures: 0 };
+                self.state = BreakerState::Closed { failures: 0 };
             }
             (_, Pass::Probe) => *self = Self::new(self.policy),
             // A straggler from before the breaker opened; the probe decides.
@@ -284,37 +286,38 @@ impl Breaker {
         rng: &mut fastrand::Rng,
     ) {
         let attempt = match (self.state, pass) {
-            (State::Closed { failures }, _) => {
+            (BreakerState::Closed { failures }, _) => {
                 self.outcomes.note(now, true);
                 if self.tolerates(now, failures + 1, cause, retry_after) {
                     self.rest_until = now + self.policy.rest.wait(failures, rng);
-                    self.state = State::Closed { failures: failures + 1 };
+                    self.state = BreakerState::Closed { failures: failures + 1 };
                     return;
                 }
                 0
             }
-            (State::Open { attempt, .. } | State::HalfOpen { attempt, .. }, Pass::Probe) => {
-                attempt.saturating_add(1)
-            }
+            (
+                BreakerState::Open { attempt, .. } | BreakerState::HalfOpen { attempt, .. },
+                Pass::Probe,
+            ) => attempt.saturating_add(1),
             (_, Pass::Traffic) => return,
         };
         let until = now + self.policy.wait(attempt, cause, retry_after, rng);
-        self.state = State::Open { until, attempt, cause };
+        self.state = BreakerState::Open { until, attempt, cause };
     }
 
     /// The request was dropped before it was answered: its outcome is unknown.
     pub fn cancelled(&mut self, pass: Pass) {
-        if let (State::HalfOpen { attempt, cause, .. }, Pass::Probe) = (self.state, pass) {
-            self.state = State::HalfOpen { probing: false, attempt, cause };
+        if let (BreakerState::HalfOpen { attempt, cause, .. }, Pass::Probe) = (self.state, pass) {
+            self.state = BreakerState::HalfOpen { probing: false, attempt, cause };
         }
     }
 
     /// For the next process.
     pub fn saved(&self, now: Now<'_>) -> SavedBreaker {
         let (until, attempt, cause) = match self.state {
-            State::Closed { .. } => return SavedBreaker::Closed,
-            State::Open { until, attempt, cause } => (until, attempt, cause),
-            State::HalfOpen { attempt, cause, .. } => (now.at, attempt, cause),
+            BreakerState::Closed { .. } => return SavedBreaker::Closed,
+            BreakerState::Open { until, attempt, cause } => (until, attempt, cause),
+            BreakerState::HalfOpen { attempt, cause, .. } => (now.at, attempt, cause),
         };
         let left = i64::try_from(until.saturating_sub(now.at).as_millis()).unwrap_or(i64::MAX);
         let until_ms = now.since_boot_ms.saturating_add(left);
@@ -340,7 +343,7 @@ impl Breaker {
             _ => policy.resume_max.mul_f64(1.0 - rng.f64()),
         };
         let until = now.at + left.min(policy.wait_max());
-        Self { state: State::Open { until, attempt: *attempt, cause: *cause }, ..breaker }
+        Self { state: BreakerState::Open { until, attempt: *attempt, cause: *cause }, ..breaker }
     }
 
     /// A server that names a time, or a person's mistake, need not be tried three times over.

@@ -58,7 +58,7 @@ impl Held {
 
 /// How a budget stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Account {
+pub struct BudgetStatus {
     pub budget: Budget,
     pub spent: u64,
     /// What will be spent when the period ends, at the rate so far.
@@ -66,7 +66,7 @@ pub struct Account {
     pub ends_in: Duration,
 }
 
-impl Account {
+impl BudgetStatus {
     pub fn remaining(&self) -> u64 {
         self.budget.bytes.saturating_sub(self.spent)
     }
@@ -213,14 +213,14 @@ impl Spending {
         self.bytes >= self.budget.bytes
     }
 
-    pub fn account(&self, now: Clocks) -> Account {
+    pub fn account(&self, now: Clocks) -> BudgetStatus {
         let (length, left) = self.span_ms(now);
         let left = left.clamp(0, length);
         // The first minute says nothing about a month.
         let elapsed = (length - left).max(MINUTE_MS);
         let [length, elapsed] = [length, elapsed].map(i64::unsigned_abs).map(u128::from);
         let forecast = u128::from(self.bytes) * length / elapsed;
-        Account {
+        BudgetStatus {
             budget: self.budget,
             spent: self.bytes,
             forecast: u64::try_from(forecast).unwrap_or(u64::MAX),

@@ -2,7 +2,7 @@
 
 use super::log_actor::LogActor;
 use crate::clock::Clock;
-use crate::domain::model::quarantine::{Done, Order};
+use crate::domain::model::quarantine::{Done, QuarantineOrder};
 use crate::event_log::handle::channel;
 use crate::event_log::quarantine::declined::Declined;
 use crate::event_log::settings::LogConfig;
@@ -13,7 +13,7 @@ use crate::event_log::store::error::StorageError;
 pub fn carry_out_alone(
     config: LogConfig,
     clock: Clock,
-    order: &Order,
+    order: &QuarantineOrder,
 ) -> Result<Result<Vec<Done>, Declined>, StorageError> {
     let mut actor = LogActor::open(config, clock)?;
     let (_handle, mailbox) = channel();

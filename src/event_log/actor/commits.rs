@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::log_actor::LogActor;
-use crate::domain::model::quarantine::{Done, Order};
+use crate::domain::model::quarantine::{Done, QuarantineOrder};
 use crate::event_log::handle::Mailbox;
 use crate::event_log::quarantine::declined::Declined;
 use crate::event_log::quarantine::kept::forget_discarded;
@@ -237,7 +237,7 @@ impl LogActor {
     /// Carries out all of an order in a process that ends with it.
     pub(super) fn carry_out(
         &mut self,
-        order: &Order,
+        order: &QuarantineOrder,
         mailbox: &Mailbox,
     ) -> Result<Result<Vec<Done>, Declined>, StorageError> {
         let mut underway = match select(&self.state, order) {

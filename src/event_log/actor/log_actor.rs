@@ -15,7 +15,7 @@ use super::open_segments::OpenSegments;
 use super::schedule::{CommitSchedule, RETRY};
 use crate::clock::Clock;
 use crate::domain::model::event::{Event, Stream};
-use crate::event_log::handle::{Append, Ask, Mailbox, Recalled, Received, Request};
+use crate::event_log::handle::{Acknowledgement, Append, Ask, LogRequest, Mailbox, Recalled};
 use crate::event_log::offer::offers::{Next, Offers};
 use crate::event_log::offer::view::SinkBacklog;
 use crate::event_log::quarantine::kept::Copies;
@@ -197,10 +197,10 @@ impl LogActor {
         }
     }
 
-    fn answer(&mut self, request: Request, mailbox: &Mailbox) -> Result<(), StorageError> {
+    fn answer(&mut self, request: LogRequest, mailbox: &Mailbox) -> Result<(), StorageError> {
         match request {
             // An asker that went away misses nothing: what it was not handed stays pending.
-            Request::Next { sink, ask, answer } => {
+            LogRequest::Next { sink, ask, answer } => {
                 let next = match self.next(&sink, ask) {
                     Err(error) => {
                         self.salvage(&error, mailbox)?;
@@ -216,23 +216,23 @@ impl LogActor {
                 }
                 let _ = answer.send(next.batch);
             }
-            Request::Acknowledge { sink, receipt, answer } => {
+            LogRequest::Acknowledge { sink, receipt, answer } => {
                 self.acknowledged(&sink, receipt);
                 self.publish(mailbox);
                 let _ = answer.send(());
             }
-            Request::Quarantine { sink, refused, answer } => {
+            LogRequest::Quarantine { sink, refused, answer } => {
                 self.copies.refuse(&mut self.state, &sink, &refused);
                 self.schedule_deferred();
                 self.publish(mailbox);
                 let _ = answer.send(());
             }
-            Request::Order { order, answer } => {
+            LogRequest::Order { order, answer } => {
                 if self.orders.take(&self.state, &order, answer) {
                     self.continue_order(mailbox)?;
                 }
             }
-            Request::Recall { sink, answer } => {
+            LogRequest::Recall { sink, answer } => {
                 let aggregates = self.state.aggregates();
                 let breakers = aggregates.breakers.get(&sink).cloned().unwrap_or_default();
                 let budget = aggregates.budgets.get(&sink).copied();
@@ -252,7 +252,7 @@ impl LogActor {
         next
     }
 
-    fn acknowledged(&mut self, sink: &str, receipt: Received) {
+    fn acknowledged(&mut self, sink: &str, receipt: Acknowledgement) {
         let stream = Stream::delivery(sink);
         for (first, last) in receipt.readings {
             self.state.record(stream.clone(), Event::Acknowledged { first, last });

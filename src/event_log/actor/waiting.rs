@@ -14,7 +14,7 @@ use super::open_segments::CELLS_PER_COMMIT;
 use super::schedule::RETRY;
 use crate::clock::Clock;
 use crate::domain::model::ledger::{Books, Intake, Ledger};
-use crate::event_log::handle::{Append, Mailbox, Request};
+use crate::event_log::handle::{Append, LogRequest, Mailbox};
 use crate::event_log::quarantine::declined::Declined;
 use crate::event_log::settings::LogConfig;
 use crate::event_log::status::LogStatus;
@@ -149,13 +149,15 @@ impl Waiting {
 
     /// There is nothing to offer, so there is nothing to acknowledge or to refuse either: uploaders
     /// begin when the log is open, see [`Reader::recall`](crate::event_log::Reader::recall).
-    fn answer(&mut self, request: Request) {
+    fn answer(&mut self, request: LogRequest) {
         match request {
-            Request::Next { answer, .. } => {
+            LogRequest::Next { answer, .. } => {
                 let _ = answer.send(None);
             }
-            Request::Acknowledge { .. } | Request::Quarantine { .. } | Request::Recall { .. } => {}
-            Request::Order { answer, .. } => {
+            LogRequest::Acknowledge { .. }
+            | LogRequest::Quarantine { .. }
+            | LogRequest::Recall { .. } => {}
+            LogRequest::Order { answer, .. } => {
                 let _ = answer.send(Err(Declined::NotOpen(self.trouble.clone())));
             }
         }

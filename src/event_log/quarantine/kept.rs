@@ -26,7 +26,7 @@ use crate::domain::model::interval_set::{IntervalSet, NONE};
 use crate::domain::model::quarantine::Quarantine;
 use crate::event_log::handle::Refused;
 use crate::event_log::state::log_state::LogState;
-use crate::event_log::store::copies::{Change, Copied, bytes_of};
+use crate::event_log::store::copies::{Copied, CopyChange, bytes_of};
 use crate::event_log::store::database::Database;
 use crate::event_log::store::error::StorageError;
 use crate::event_log::store::rows::QuarantineRow;
@@ -43,14 +43,14 @@ pub(crate) struct Copies {
     /// What they take in the file.
     bytes: u64,
     /// For the next commit.
-    staged: Vec<Change>,
+    staged: Vec<CopyChange>,
     /// Whether any of it keeps something.
     keeps: bool,
     report: QuarantineReport,
 }
 
 impl Copies {
-    pub(crate) fn staged(&self) -> Vec<Change> {
+    pub(crate) fn staged(&self) -> Vec<CopyChange> {
         self.staged.clone()
     }
 
@@ -61,29 +61,29 @@ impl Copies {
     /// The bytes that the next commit adds.
     pub(crate) fn coming(&self) -> u64 {
         let kept = self.staged.iter().map(|change| match change {
-            Change::Keep(row) => bytes_of(row),
-            Change::Mark { .. } | Change::Remove { .. } => 0,
+            CopyChange::Keep(row) => bytes_of(row),
+            CopyChange::Mark { .. } | CopyChange::Remove { .. } => 0,
         });
         kept.sum()
     }
 
     /// What is kept and removed before it was ever written costs nothing: while the storage fails,
     /// memory holds no more than the quarantine may.
-    pub(crate) fn stage(&mut self, change: Change) {
-        self.keeps |= matches!(change, Change::Keep(_));
-        if let (Change::Remove { sink, first, last }, true) = (&change, self.keeps) {
+    pub(crate) fn stage(&mut self, change: CopyChange) {
+        self.keeps |= matches!(change, CopyChange::Keep(_));
+        if let (CopyChange::Remove { sink, first, last }, true) = (&change, self.keeps) {
             self.staged.retain(|known| match known {
-                Change::Keep(row) => {
+                CopyChange::Keep(row) => {
                     let (from, to) = (row.segment.first_seq, row.segment.last_seq());
                     row.sink != *sink || from < *first || to > *last
                 }
-                Change::Mark { .. } | Change::Remove { .. } => true,
+                CopyChange::Mark { .. } | CopyChange::Remove { .. } => true,
             });
         }
         match (self.staged.last_mut(), &change) {
             (
-                Some(Change::Remove { sink: known, last, .. }),
-                Change::Remove { sink, first, last: to },
+                Some(CopyChange::Remove { sink: known, last, .. }),
+                CopyChange::Remove { sink, first, last: to },
             ) if known == sink && *last + 1 == *first => *last = *to,
             _ => self.staged.push(change),
         }
@@ -106,7 +106,7 @@ impl Copies {
             let numbers = kept.get(sink).unwrap_or(&NONE);
             for (first, last) in there.difference(numbers).intervals() {
                 let (sink, first, last) = (sink.clone(), *first, *last);
-                self.stage(Change::Remove { sink, first, last });
+                self.stage(CopyChange::Remove { sink, first, last });
             }
         }
         self.keep_to_limits(state);
@@ -141,7 +141,7 @@ impl Copies {
         let (sink, segment) = (sink.to_owned(), segment.clone());
         let row =
             QuarantineRow { sink: sink.clone(), segment, at: state.now(), replayed: false, reason };
-        self.stage(Change::Keep(row));
+        self.stage(CopyChange::Keep(row));
         // What was discarded on its way to a sink that was offered it again does not come back.
         for (first, last) in gone {
             self.take_away(state, &sink, first, last);
@@ -164,7 +164,7 @@ impl Copies {
 
     fn take_away(&mut self, state: &mut LogState, sink: &str, first: u64, last: u64) {
         state.record(Stream::quarantine(sink), PublishedEvent::Discarded { first, last });
-        self.stage(Change::Remove { sink: sink.to_owned(), first, last });
+        self.stage(CopyChange::Remove { sink: sink.to_owned(), first, last });
     }
 
     /// A sink has these readings; among them may be some that it had refused before.
@@ -173,7 +173,7 @@ impl Copies {
         let refused = [replayed, discarded].map(|set| set.within(first, last)).concat();
         for (first, last) in refused {
             state.record(Stream::quarantine(sink), Event::Acknowledged { first, last });
-            self.stage(Change::Remove { sink: sink.to_owned(), first, last });
+            self.stage(CopyChange::Remove { sink: sink.to_owned(), first, last });
         }
     }
 
@@ -189,7 +189,7 @@ impl Copies {
         for (first, last) in &held {
             let (first, last) = (*first, *last);
             state.record(Stream::quarantine(sink), PublishedEvent::Replayed { first, last });
-            self.stage(Change::Mark { sink: sink.to_owned(), first, last });
+            self.stage(CopyChange::Mark { sink: sink.to_owned(), first, last });
         }
         count(&held)
     }

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::declined::Declined;
 use super::kept::Copies;
-use crate::domain::model::quarantine::{Done, Order, QuarantineCommand};
+use crate::domain::model::quarantine::{Done, QuarantineCommand, QuarantineOrder};
 use crate::event_log::state::log_state::LogState;
 
 /// Readings of one part. Each may be an event and a row, and moves the rest of the sets; but with each
@@ -96,7 +96,7 @@ pub(crate) struct Orders {
 impl Orders {
     /// Takes an order; its asker is answered when all of it is durable, or cannot be made so. Returns
     /// whether there is something to carry out.
-    pub(crate) fn take(&mut self, state: &LogState, order: &Order, asker: Asker) -> bool {
+    pub(crate) fn take(&mut self, state: &LogState, order: &QuarantineOrder, asker: Asker) -> bool {
         let selected = match &self.underway {
             Some(_) => Err(Declined::Busy),
             None => select(state, order),
@@ -139,7 +139,7 @@ impl Orders {
 }
 
 /// What an order is about. Nobody would take what is replayed to a sink that is not configured.
-pub(crate) fn select(state: &LogState, order: &Order) -> Result<Underway, Declined> {
+pub(crate) fn select(state: &LogState, order: &QuarantineOrder) -> Result<Underway, Declined> {
     let (mut left, mut nobody) = (VecDeque::new(), None);
     for (sink, quarantine) in &state.aggregates().quarantines {
         let ranges = match order.command {

@@ -67,11 +67,11 @@ impl Taking {
         let fitting = last.min(first.saturating_add(room - 1));
         let Ok(part) = segment.cut(first, fitting) else { return false };
         let bytes = self.bytes + part.body.len();
-        let begun = !self.segments.is_empty();
+        let started = !self.segments.is_empty();
         let fits = bytes <= self.limits.bytes_max
             && self.readings < self.limits.readings_max
             && self.segments.len() < COPIES_MAX;
-        if begun && !fits {
+        if started && !fits {
             self.full = true;
             return true;
         }

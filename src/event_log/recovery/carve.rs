@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::io;
 use std::path::Path;
 
-use super::frames::Source;
+use super::frames::ImageSource;
 use super::images::{Image, Images};
 use super::row_decoding::{DecodedRow, FoundSegment, Rank, RankedRow, RowLocation};
 use super::row_scan::{FoundRow, ScanDepth, each_row, row_at};
@@ -126,7 +126,7 @@ type Copies = BTreeMap<u32, (Rank, RowLocation)>;
 #[derive(Debug)]
 struct Finds {
     /// The best row of each source: were they different logs, it would show here.
-    metas: BTreeMap<Source, RankedRow<MetaRow>>,
+    metas: BTreeMap<ImageSource, RankedRow<MetaRow>>,
     snapshots: BTreeMap<Stream, RankedRow<SnapshotRow>>,
     events: BTreeMap<Stream, Events>,
     /// By sink and first number.
@@ -172,7 +172,7 @@ impl Finds {
     }
 
     /// Keeps a row, or of a segment its number.
-    fn note(&mut self, source: Source, found_row: FoundRow) -> Option<u64> {
+    fn note(&mut self, source: ImageSource, found_row: FoundRow) -> Option<u64> {
         let FoundRow { row, place, overflow, .. } = found_row;
         let rank = Rank::new(source, place.image);
         overflow.into_iter().for_each(|image| self.settled.set(image));
@@ -219,8 +219,8 @@ impl Finds {
     /// Whether the journal says that it belongs to another log than the database file.
     fn are_of_two_logs(&self) -> bool {
         let epoch = |source| self.metas.get(&source).map(|meta| meta.row.epoch);
-        let stored = epoch(Source::Database);
-        let logged = epoch(Source::Journal).or(epoch(Source::Stray));
+        let stored = epoch(ImageSource::Database);
+        let logged = epoch(ImageSource::Journal).or(epoch(ImageSource::Stray));
         stored.is_some() && logged.is_some() && stored != logged
     }
 }

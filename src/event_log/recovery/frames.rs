@@ -1,19 +1,19 @@
 //! The write-ahead log, frame by frame: which page each carries, and how far it can be relied on.
 //!
 //! SQLite reads the frames from the start while their salts are the header's and each checksum
-//! follows from the one before, up to the last that ends a transaction. Those are [`Source::Journal`].
+//! follows from the one before, up to the last that ends a transaction. Those are [`ImageSource::Journal`].
 //! What follows is judged here:
 //!
 //! - Sound frames after that, and nothing of this generation behind them: a transaction that was
 //!   never finished. It is ignored, or the log would hold what was never said to be stored.
 //! - A frame that does not follow, and belongs to this generation or to none: damage. Whether what
-//!   is behind it was committed cannot be told any more, so it is used, as [`Source::Stray`]. A
+//!   is behind it was committed cannot be told any more, so it is used, as [`ImageSource::Stray`]. A
 //!   transaction that the power cut short leaves the same picture; the rows it wrote were read from
 //!   sensors like all others, only it was not confirmed to anyone that they are stored.
 //! - Frames of an earlier generation. SQLite starts over when everything is in the database file, so
-//!   they are only good for pages that are damaged there. Used as [`Source::Stray`] where a finished
+//!   they are only good for pages that are damaged there. Used as [`ImageSource::Stray`] where a finished
 //!   transaction of their own generation follows; what follows the last one was given up.
-//! - If the header is damaged, SQLite would read nothing. All is [`Source::Stray`].
+//! - If the header is damaged, SQLite would read nothing. All is [`ImageSource::Stray`].
 
 use std::fs::File;
 use std::io;
@@ -30,7 +30,7 @@ const GENERATIONS: u32 = 1 << 24;
 
 /// Where an image of a page is from, the most trustworthy first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Source {
+pub(crate) enum ImageSource {
     /// A frame of the write-ahead log that SQLite itself would read, now or before a later commit:
     /// it was committed, and the frame's checksum holds.
     Journal,
@@ -43,18 +43,18 @@ pub(crate) enum Source {
 
 /// A page as of some transaction.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Frame {
+pub(crate) struct WalFrame {
     pub(crate) page: u32,
     /// The frame that ends its transaction.
     pub(crate) horizon: u32,
     /// Nothing if it must not be used.
-    pub(crate) source: Option<Source>,
+    pub(crate) source: Option<ImageSource>,
 }
 
 /// A write-ahead log, read-only.
 #[derive(Debug)]
-pub(crate) struct Journal {
-    pub(crate) frames: Vec<Frame>,
+pub(crate) struct WriteAheadLog {
+    pub(crate) frames: Vec<WalFrame>,
     pub(crate) is_sound: bool,
     file: File,
     size: usize,
@@ -69,7 +69,7 @@ struct Claim {
     is_intact: bool,
 }
 
-impl Journal {
+impl WriteAheadLog {
     pub(crate) fn frame_bytes(size: usize) -> usize {
         FRAME_HEADER + size
     }
@@ -93,7 +93,7 @@ impl Journal {
         let mut frames = Vec::with_capacity(claims.len());
         let mut horizon = u32::MAX;
         for (number, (claim, source)) in (0_u32..).zip(claims.iter().zip(sources)) {
-            frames.push(Frame { page: claim.page, horizon: number, source });
+            frames.push(WalFrame { page: claim.page, horizon: number, source });
         }
         for (frame, claim) in frames.iter_mut().zip(&claims).rev() {
             horizon = if claim.is_commit { frame.horizon } else { horizon };
@@ -143,7 +143,7 @@ impl Header {
 }
 
 fn claims(file: &File, size: usize, header: &Header) -> Vec<Claim> {
-    let stride = Journal::frame_bytes(size);
+    let stride = WriteAheadLog::frame_bytes(size);
     let count = length(Some(file)).saturating_sub(HEADER as u64).div_ceil(stride as u64);
     let mut bytes = Vec::new();
     let mut before = header.sums;
@@ -166,9 +166,9 @@ fn claims(file: &File, size: usize, header: &Header) -> Vec<Claim> {
 }
 
 /// Where each frame counts as being from, and whether the file is as SQLite leaves it.
-fn sources(header: &Header, claims: &[Claim]) -> (Vec<Option<Source>>, bool) {
+fn sources(header: &Header, claims: &[Claim]) -> (Vec<Option<ImageSource>>, bool) {
     if !header.is_sound {
-        return (vec![Some(Source::Stray); claims.len()], false);
+        return (vec![Some(ImageSource::Stray); claims.len()], false);
     }
     let follows = |claim: &&Claim| claim.is_intact && claim.salts == header.salts;
     let chained = claims.iter().take_while(follows).count();
@@ -177,14 +177,14 @@ fn sources(header: &Header, claims: &[Claim]) -> (Vec<Option<Source>>, bool) {
     let current = claims.iter().rposition(|claim| !header.is_earlier(claim.salts));
     let current = current.map_or(0, |last| last + 1);
     let is_sound = current <= chained;
-    let mut sources = vec![Some(Source::Journal); committed];
-    sources.resize(current, (!is_sound).then_some(Source::Stray));
+    let mut sources = vec![Some(ImageSource::Journal); committed];
+    sources.resize(current, (!is_sound).then_some(ImageSource::Stray));
     while let Some(claim) = claims.get(sources.len()) {
         let run = &claims[sources.len()..];
         let run = &run[..run.iter().take_while(|other| other.salts == claim.salts).count()];
         let finished = run.iter().rposition(|claim| claim.is_commit).map_or(0, |last| last + 1);
         let end = sources.len() + run.len();
-        sources.resize(sources.len() + finished, Some(Source::Stray));
+        sources.resize(sources.len() + finished, Some(ImageSource::Stray));
         sources.resize(end, None);
     }
     (sources, is_sound)

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::frames::{Frame, Journal, Source, length, read};
+use super::frames::{ImageSource, WalFrame, WriteAheadLog, length, read};
 use super::pages::{be16, be32, layout};
 
 /// A 4 GiB file has a million pages of the size we use; beyond this one nothing is read.
@@ -24,7 +24,7 @@ const READS_EXTRA: usize = 1024;
 
 /// What is known of the write-ahead log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum JournalState {
+pub(crate) enum WalState {
     Absent,
     Sound,
     Damaged,
@@ -40,11 +40,11 @@ pub(crate) type Image = u32;
 pub(crate) struct Images {
     /// Bytes of a page.
     pub(crate) size: usize,
-    pub(crate) state: JournalState,
+    pub(crate) state: WalState,
     database: Option<File>,
     /// Pages of the database file, the last perhaps cut off.
     pages: u32,
-    journal: Option<Journal>,
+    journal: Option<WriteAheadLog>,
     /// (page, frame) of the frames that may be used, ascending.
     by_page: Vec<(u32, u32)>,
 }
@@ -53,12 +53,12 @@ impl Images {
     /// Opens what there is; a missing file has no pages.
     pub(crate) fn open(database: &Path, wal: &Path) -> io::Result<Self> {
         let (database, wal) = (open(database)?, open(wal)?);
-        let stated = wal.as_ref().and_then(Journal::stated_page_size);
+        let stated = wal.as_ref().and_then(WriteAheadLog::stated_page_size);
         let size = page_size(database.as_ref(), wal.as_ref(), stated);
         let bytes = length(database.as_ref()).div_ceil(size as u64).min(PAGES_MAX);
         let mut images = Self {
             size,
-            state: JournalState::Absent,
+            state: WalState::Absent,
             database,
             pages: u32::try_from(bytes).unwrap_or(u32::MAX),
             journal: None,
@@ -66,25 +66,25 @@ impl Images {
         };
         match wal {
             Some(_) if stated.is_some_and(|stated| stated != size) => {
-                images.state = JournalState::Foreign;
+                images.state = WalState::Foreign;
             }
-            Some(wal) if length(Some(&wal)) > 0 => images.add(Journal::read(wal, size)),
+            Some(wal) if length(Some(&wal)) > 0 => images.add(WriteAheadLog::read(wal, size)),
             _ => {}
         }
         Ok(images)
     }
 
-    fn add(&mut self, journal: Journal) {
+    fn add(&mut self, journal: WriteAheadLog) {
         let usable = (0_u32..).zip(&journal.frames).filter(|(_, frame)| frame.source.is_some());
         self.by_page = usable.map(|(number, frame)| (frame.page, number)).collect();
         self.by_page.sort_unstable();
-        self.state = if journal.is_sound { JournalState::Sound } else { JournalState::Damaged };
+        self.state = if journal.is_sound { WalState::Sound } else { WalState::Damaged };
         self.journal = Some(journal);
     }
 
     /// The database file alone.
     pub(crate) fn without_journal(self) -> Self {
-        Self { state: JournalState::Foreign, journal: None, by_page: Vec::new(), ..self }
+        Self { state: WalState::Foreign, journal: None, by_page: Vec::new(), ..self }
     }
 
     /// One more than the highest image.
@@ -94,8 +94,8 @@ impl Images {
     }
 
     /// None of a frame that must not be used.
-    pub(crate) fn source(&self, image: Image) -> Option<Source> {
-        if image < self.pages { Some(Source::Database) } else { self.frame(image)?.source }
+    pub(crate) fn source(&self, image: Image) -> Option<ImageSource> {
+        if image < self.pages { Some(ImageSource::Database) } else { self.frame(image)?.source }
     }
 
     pub(crate) fn is_first(&self, image: Image) -> bool {
@@ -188,7 +188,7 @@ impl Images {
         frame.map(|(_, frame)| self.pages + frame)
     }
 
-    fn frame(&self, image: Image) -> Option<&Frame> {
+    fn frame(&self, image: Image) -> Option<&WalFrame> {
         let number = image.checked_sub(self.pages)?;
         self.journal.as_ref()?.frames.get(usize::try_from(number).ok()?)
     }
@@ -239,7 +239,7 @@ fn page_size(database: Option<&File>, wal: Option<&File>, stated: Option<usize>)
     let rank = |size: &usize| {
         let stored = database.map_or(0, |file| score(file, *size, 0, *size));
         let logged = wal.map_or(0, |file| {
-            let (at, frame) = (Journal::page_at(0, *size), Journal::frame_bytes(*size));
+            let (at, frame) = (WriteAheadLog::page_at(0, *size), WriteAheadLog::frame_bytes(*size));
             score(file, *size, at, frame)
         });
         let claims = (stated == Some(*size), named == *size, *size == PAGE_SIZE_USUAL);

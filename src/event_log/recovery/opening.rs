@@ -22,7 +22,7 @@ use crate::event_log::store::copies::Copied;
 use crate::event_log::store::database::Database;
 use crate::event_log::store::error::{Result, StorageError};
 use crate::event_log::store::files::{self, Files};
-use crate::event_log::store::journal::{self, Journal};
+use crate::event_log::store::journal::{self, JournalState};
 use crate::event_log::store::schema::{JOURNAL_BYTES, is_known};
 use crate::event_log::store::space;
 use crate::telemetry::events::{LogBegan, Report};
@@ -75,10 +75,10 @@ fn as_it_is(files: &Files, boot_id: &str) -> Result<Opened> {
     let found = files::len(files.log()) > 0;
     let journal = journal::inspect(&files.journal())
         .map_err(|source| files.failed("read the journal of", source))?;
-    if journal == Journal::Damaged || (!found && journal != Journal::Absent) {
+    if journal == JournalState::Damaged || (!found && journal != JournalState::Absent) {
         return Err(StorageError::Journal { path: files.log().to_owned() });
     }
-    if journal != Journal::Absent {
+    if journal != JournalState::Absent {
         // A process that was killed between writing a commit and syncing it left the commit with the
         // kernel. It counts from now on and will be offered, so a power cut must not take it any more.
         journal::sync(&files.journal())
@@ -91,8 +91,8 @@ fn as_it_is(files: &Files, boot_id: &str) -> Result<Opened> {
         other => other,
     })?;
     // What this opening has found, or one that was cut short before it had begun the epoch.
-    let torn = journal == Journal::Torn || files.torn().exists();
-    if journal == Journal::Torn {
+    let torn = journal == JournalState::Torn || files.torn().exists();
+    if journal == JournalState::Torn {
         note_torn(files);
         // The parts would stay behind the commits to come, and the next power cut would find two
         // commits in parts: damage.

@@ -157,7 +157,7 @@ fn fills(parts: &mut [Range<usize>], size: usize, rest: usize) -> bool {
 
 /// The kind of a column's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Class {
+pub(crate) enum ColumnClass {
     Null,
     Int,
     Text,
@@ -166,7 +166,7 @@ pub(crate) enum Class {
 
 /// A column's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Value<'a> {
+pub(crate) enum ColumnValue<'a> {
     Null,
     Int(i64),
     Text(&'a str),
@@ -175,15 +175,15 @@ pub(crate) enum Value<'a> {
 
 /// The header of a record: what its columns are and how long.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct RecordHeader {
     header: usize,
     count: usize,
-    classes: [Class; COLUMNS_MAX],
+    classes: [ColumnClass; COLUMNS_MAX],
     widths: [usize; COLUMNS_MAX],
     types: [u64; COLUMNS_MAX],
 }
 
-impl Record {
+impl RecordHeader {
     /// Reads it from the record's first bytes. Its columns fill `total` bytes exactly, or it is none.
     pub(crate) fn parse(local: &[u8], total: usize) -> Option<Self> {
         let header = usize::from(*local.first()?);
@@ -193,7 +193,7 @@ impl Record {
             return None;
         }
         let empty = [0; COLUMNS_MAX];
-        let classes = [Class::Null; COLUMNS_MAX];
+        let classes = [ColumnClass::Null; COLUMNS_MAX];
         let mut record = Self { header, count: 0, classes, widths: [0; COLUMNS_MAX], types: empty };
         let (mut at, mut sum) = (1, header);
         while at < header {
@@ -209,23 +209,23 @@ impl Record {
         (at == header && sum == total).then_some(record)
     }
 
-    pub(crate) fn classes(&self) -> &[Class] {
+    pub(crate) fn classes(&self) -> &[ColumnClass] {
         &self.classes[..self.count]
     }
 
     /// The columns of the whole record.
-    pub(crate) fn values<'a>(&self, payload: &'a [u8]) -> Option<Vec<Value<'a>>> {
+    pub(crate) fn values<'a>(&self, payload: &'a [u8]) -> Option<Vec<ColumnValue<'a>>> {
         let mut at = self.header;
         let mut values = Vec::with_capacity(self.count);
         for column in 0..self.count {
             let bytes = payload.get(at..at + self.widths[column])?;
             at += bytes.len();
             values.push(match self.classes[column] {
-                Class::Null => Value::Null,
-                Class::Int if self.types[column] == 9 => Value::Int(1),
-                Class::Int => Value::Int(integer(bytes)),
-                Class::Text => Value::Text(std::str::from_utf8(bytes).ok()?),
-                Class::Blob => Value::Blob(bytes),
+                ColumnClass::Null => ColumnValue::Null,
+                ColumnClass::Int if self.types[column] == 9 => ColumnValue::Int(1),
+                ColumnClass::Int => ColumnValue::Int(integer(bytes)),
+                ColumnClass::Text => ColumnValue::Text(std::str::from_utf8(bytes).ok()?),
+                ColumnClass::Blob => ColumnValue::Blob(bytes),
             });
         }
         Some(values)
@@ -233,21 +233,21 @@ impl Record {
 }
 
 /// No table of ours holds a real (7), and 10 and 11 do not occur in files.
-fn class_of(code: u64) -> Option<(Class, usize)> {
+fn class_of(code: u64) -> Option<(ColumnClass, usize)> {
     Some(match code {
-        0 => (Class::Null, 0),
-        1 => (Class::Int, 1),
-        2 => (Class::Int, 2),
-        3 => (Class::Int, 3),
-        4 => (Class::Int, 4),
-        5 => (Class::Int, 6),
-        6 => (Class::Int, 8),
-        8 | 9 => (Class::Int, 0),
+        0 => (ColumnClass::Null, 0),
+        1 => (ColumnClass::Int, 1),
+        2 => (ColumnClass::Int, 2),
+        3 => (ColumnClass::Int, 3),
+        4 => (ColumnClass::Int, 4),
+        5 => (ColumnClass::Int, 6),
+        6 => (ColumnClass::Int, 8),
+        8 | 9 => (ColumnClass::Int, 0),
         7 | 10 | 11 => return None,
         code => {
             let width =
                 usize::try_from((code - 12) / 2).ok().filter(|width| *width <= PAYLOAD_MAX)?;
-            (if code % 2 == 0 { Class::Blob } else { Class::Text }, width)
+            (if code % 2 == 0 { ColumnClass::Blob } else { ColumnClass::Text }, width)
         }
     })
 }

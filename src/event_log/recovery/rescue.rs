@@ -12,7 +12,7 @@ use crate::domain::model::interval_set::IntervalSet;
 use crate::domain::model::quarantine::Quarantine;
 use crate::event_log::state::aggregates::Aggregates;
 use crate::event_log::store::commit::Commit;
-use crate::event_log::store::copies::Change;
+use crate::event_log::store::copies::CopyChange;
 use crate::event_log::store::database::Database;
 use crate::event_log::store::error::Result;
 use crate::event_log::store::rows::QuarantineRow;
@@ -49,7 +49,7 @@ pub(crate) fn rescue_quarantine(
                     if known.is_none() {
                         note_copy(aggregates, &copy);
                     }
-                    commit.copies.push(Change::Keep(copy));
+                    commit.copies.push(CopyChange::Keep(copy));
                 }
             }
             if commit.copies.len() >= CHUNK {

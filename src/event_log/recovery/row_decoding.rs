@@ -3,9 +3,9 @@
 
 use outstation_codec::{Lane, Moment, StoredSegment};
 
-use super::frames::Source;
+use super::frames::ImageSource;
 use super::images::Image;
-use super::pages::{Class, Tree, Value};
+use super::pages::{ColumnClass, ColumnValue, Tree};
 use crate::domain::model::event::Stream;
 use crate::event_log::store::commit::NewSegment;
 use crate::event_log::store::rows::{EventRow, MetaRow, QuarantineRow, SnapshotRow};
@@ -13,13 +13,13 @@ use crate::event_log::store::rows::{EventRow, MetaRow, QuarantineRow, SnapshotRo
 /// Which of two rows that contradict each other is to be believed: the lesser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank {
-    pub(crate) source: Source,
+    pub(crate) source: ImageSource,
     /// The later the image, the smaller.
     age: u32,
 }
 
 impl Rank {
-    pub(crate) fn new(source: Source, image: Image) -> Self {
+    pub(crate) fn new(source: ImageSource, image: Image) -> Self {
         Self { source, age: u32::MAX - image }
     }
 }
@@ -72,8 +72,8 @@ pub(crate) enum DecodedRow {
 }
 
 /// Whether these can be the columns of a row of ours.
-pub(crate) fn can_be_ours(tree: Tree, columns: &[Class]) -> bool {
-    use Class::{Blob, Int, Null, Text};
+pub(crate) fn can_be_ours(tree: Tree, columns: &[ColumnClass]) -> bool {
+    use ColumnClass::{Blob, Int, Null, Text};
     matches!(
         (tree, columns),
         (
@@ -89,7 +89,7 @@ pub(crate) fn can_be_ours(tree: Tree, columns: &[Class]) -> bool {
 }
 
 /// Reads a row, if its checksum holds.
-pub(crate) fn decode(tree: Tree, rowid: u64, columns: &[Value<'_>]) -> Option<DecodedRow> {
+pub(crate) fn decode(tree: Tree, rowid: u64, columns: &[ColumnValue<'_>]) -> Option<DecodedRow> {
     match tree {
         Tree::Table => segment(rowid, columns)
             .or_else(|| meta(rowid, columns))
@@ -98,8 +98,8 @@ pub(crate) fn decode(tree: Tree, rowid: u64, columns: &[Value<'_>]) -> Option<De
     }
 }
 
-fn segment(rowid: u64, columns: &[Value<'_>]) -> Option<DecodedRow> {
-    use Value::{Blob, Int, Null};
+fn segment(rowid: u64, columns: &[ColumnValue<'_>]) -> Option<DecodedRow> {
+    use ColumnValue::{Blob, Int, Null};
     let [Null, Int(count), Int(lane), Int(boot), Int(first_ms), Int(last_ms), Int(crc), Blob(body)] =
         *columns
     else {
@@ -131,8 +131,8 @@ fn lane_of(code: i64) -> Option<Lane> {
     }
 }
 
-fn quarantined(columns: &[Value<'_>]) -> Option<DecodedRow> {
-    use Value::{Blob, Int, Text};
+fn quarantined(columns: &[ColumnValue<'_>]) -> Option<DecodedRow> {
+    use ColumnValue::{Blob, Int, Text};
     let &[
         Text(sink),
         Int(first_seq),
@@ -162,16 +162,16 @@ fn quarantined(columns: &[Value<'_>]) -> Option<DecodedRow> {
     is_sound.then_some(DecodedRow::Quarantined(row))
 }
 
-fn meta(rowid: u64, columns: &[Value<'_>]) -> Option<DecodedRow> {
-    use Value::{Blob, Int, Null};
+fn meta(rowid: u64, columns: &[ColumnValue<'_>]) -> Option<DecodedRow> {
+    use ColumnValue::{Blob, Int, Null};
     let [Null, Int(epoch), Int(format), Blob(file), Int(crc)] = *columns else { return None };
     let (epoch, format) = (epoch.try_into().ok()?, format.try_into().ok()?);
     let row = MetaRow { epoch, format, file: file.to_vec() };
     (rowid == 1 && crc == i64::from(row.checksum())).then_some(DecodedRow::Meta(row))
 }
 
-fn event(columns: &[Value<'_>]) -> Option<DecodedRow> {
-    use Value::{Blob, Int, Null, Text};
+fn event(columns: &[ColumnValue<'_>]) -> Option<DecodedRow> {
+    use ColumnValue::{Blob, Int, Null, Text};
     let [
         Text(stream),
         Int(version),
@@ -199,8 +199,8 @@ fn event(columns: &[Value<'_>]) -> Option<DecodedRow> {
     (crc == i64::from(row.checksum())).then_some(DecodedRow::Event(row))
 }
 
-fn snapshot(columns: &[Value<'_>]) -> Option<DecodedRow> {
-    use Value::{Blob, Int, Text};
+fn snapshot(columns: &[ColumnValue<'_>]) -> Option<DecodedRow> {
+    use ColumnValue::{Blob, Int, Text};
     let [Text(stream), Int(version), Blob(data), Int(crc)] = *columns else { return None };
     let row = SnapshotRow {
         stream: Stream::named(stream.to_owned()),

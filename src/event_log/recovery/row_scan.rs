@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::images::{Image, Images};
-use super::pages::{Cell, Record, Tree, layout};
+use super::pages::{Cell, RecordHeader, Tree, layout};
 use super::row_decoding::{DecodedRow, RowLocation, can_be_ours, decode};
 
 /// How closely a page is looked at.
@@ -102,7 +102,7 @@ pub(crate) fn row_at(images: &Images, page: &[u8], place: RowLocation) -> Option
     let at = usize::try_from(place.at).ok()?;
     let cell = Cell::parse(page, images.size, at, place.tree)?;
     let local = &page[cell.local.clone()];
-    let record = Record::parse(local, cell.total)?;
+    let record = RecordHeader::parse(local, cell.total)?;
     if !can_be_ours(place.tree, record.classes()) {
         return None;
     }

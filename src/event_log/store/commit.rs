@@ -2,7 +2,7 @@
 
 use outstation_codec::StoredSegment;
 
-use super::copies::Change;
+use super::copies::CopyChange;
 use super::rows::SnapshotRow;
 use crate::domain::model::event::{Event, Stream};
 
@@ -42,7 +42,7 @@ pub struct Commit {
     /// Each replaces the events of its stream up to its version, but for events that are still pending for a sink.
     pub(crate) snapshots: Vec<SnapshotRow>,
     /// To the readings in quarantine.
-    pub(crate) copies: Vec<Change>,
+    pub(crate) copies: Vec<CopyChange>,
     /// Published events up to this position may leave the log: they are pending for no sink, or too many.
     pub events_to_forget: u64,
     pub boot: u32,

@@ -26,7 +26,7 @@ pub(crate) const COPIED_BYTES: &str = "SELECT coalesce(sum(octet_length(body) + 
 
 /// What becomes of copies with the next commit, in order.
 #[derive(Clone, Debug)]
-pub(crate) enum Change {
+pub(crate) enum CopyChange {
     Keep(QuarantineRow),
     /// These numbers are offered again.
     Mark {
@@ -98,16 +98,16 @@ pub(crate) fn each(
     Ok(())
 }
 
-pub(crate) fn apply(connection: &Connection, change: &Change) -> Result<()> {
+pub(crate) fn apply(connection: &Connection, change: &CopyChange) -> Result<()> {
     let writing = sql("write the quarantine");
     match change {
-        Change::Keep(row) => {
+        CopyChange::Keep(row) => {
             let (first, last) = (row.segment.first_seq, row.segment.last_seq());
             take(connection, &row.sink, first, last)?;
             insert(connection, row).map_err(writing)
         }
-        Change::Remove { sink, first, last } => take(connection, sink, *first, *last).map(drop),
-        Change::Mark { sink, first, last } => {
+        CopyChange::Remove { sink, first, last } => take(connection, sink, *first, *last).map(drop),
+        CopyChange::Mark { sink, first, last } => {
             for taken in take(connection, sink, *first, *last)? {
                 insert(connection, &QuarantineRow { replayed: true, ..taken }).map_err(&writing)?;
             }

@@ -13,7 +13,7 @@ use super::commit::{Commit, NewSegment, Versioned};
 use super::copies::{self, Copied};
 use super::error::{Result, StorageError, signed, sql};
 use super::files::{self, Files};
-use super::meter::{Meter, Spent};
+use super::meter::{WriteCost, WriteMeter};
 use super::queries::{self, Head, Pages, lane_code};
 use super::rows::{EventRow, History, MetaRow, QuarantineRow, SnapshotRow};
 use super::schema::{self, FORMAT};
@@ -24,7 +24,7 @@ use crate::domain::model::event::{Event, Stream};
 pub struct Database {
     pub(crate) connection: Connection,
     path: PathBuf,
-    meter: Meter,
+    meter: WriteMeter,
     epoch: u64,
     /// Events up to this position were removed, as far as they can be.
     forgotten: u64,
@@ -44,7 +44,7 @@ impl Database {
         let mut connection = Connection::open_with_flags(path, flags).map_err(open)?;
         schema::prepare(&mut connection, path, new_epoch)?;
         let epoch = queries::meta(&connection)?.epoch;
-        let meter = Meter::of(&connection, Files::of(path).journal())?;
+        let meter = WriteMeter::of(&connection, Files::of(path).journal())?;
         Ok(Self { connection, path: path.to_owned(), meter, epoch, forgotten: 0 })
     }
 
@@ -256,7 +256,7 @@ impl Database {
     }
 
     /// What was asked of the storage since this was last called.
-    pub(crate) fn spent(&mut self) -> Spent {
+    pub(crate) fn spent(&mut self) -> WriteCost {
         self.meter.take()
     }
 }

@@ -19,7 +19,7 @@ pub(crate) const FRAME_HEADER: usize = 24;
 const FRAMES_MIN: u64 = (HEADER + FRAME_HEADER + 512) as u64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Journal {
+pub(crate) enum JournalState {
     /// There is none, or nothing in it.
     Absent,
     /// Every commit whose mark is there is whole. Frames without a mark may follow: parts of a commit
@@ -38,9 +38,9 @@ pub(crate) enum Journal {
     Damaged,
 }
 
-pub(crate) fn inspect(path: &Path) -> io::Result<Journal> {
+pub(crate) fn inspect(path: &Path) -> io::Result<JournalState> {
     let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Journal::Absent),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(JournalState::Absent),
         other => other?,
     };
     let length = file.metadata()?.len();
@@ -48,12 +48,12 @@ pub(crate) fn inspect(path: &Path) -> io::Result<Journal> {
     let mut header = [0; HEADER];
     read_whole(&mut file, &mut header)?;
     if header == [0; HEADER] && is_zero(&mut file)? {
-        return Ok(Journal::Absent); // room taken in advance, see `reserve`
+        return Ok(JournalState::Absent); // room taken in advance, see `reserve`
     }
     let Some(mut chain) = Chain::begin(&header) else {
         // The header is synced before the first frame is written: while there is no room for one,
         // it may have been under way.
-        return Ok(if length < FRAMES_MIN { Journal::Absent } else { Journal::Damaged });
+        return Ok(if length < FRAMES_MIN { JournalState::Absent } else { JournalState::Damaged });
     };
     let mut frame = vec![0; FRAME_HEADER + chain.page_bytes];
     let (mut unbroken, mut commits_beyond) = (true, 0);
@@ -70,9 +70,9 @@ pub(crate) fn inspect(path: &Path) -> io::Result<Journal> {
         }
     }
     Ok(match commits_beyond {
-        0 => Journal::Sound,
-        1 => Journal::Torn,
-        _ => Journal::Damaged,
+        0 => JournalState::Sound,
+        1 => JournalState::Torn,
+        _ => JournalState::Damaged,
     })
 }
 
@@ -205,7 +205,7 @@ mod tests {
         (folder.join("wal"), bytes)
     }
 
-    fn inspected(path: &Path, bytes: &[u8]) -> Journal {
+    fn inspected(path: &Path, bytes: &[u8]) -> JournalState {
         std::fs::write(path, bytes).expect("written");
         inspect(path).expect("readable")
     }
@@ -214,11 +214,11 @@ mod tests {
     fn what_a_process_left_is_sound_at_every_length() {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, bytes) = journal(folder.path(), 5);
-        assert_eq!(inspect(&path).expect("readable"), Journal::Absent);
-        assert_eq!(inspected(&path, &[]), Journal::Absent);
-        assert_eq!(inspected(&path, &[0; 5000]), Journal::Absent);
+        assert_eq!(inspect(&path).expect("readable"), JournalState::Absent);
+        assert_eq!(inspected(&path, &[]), JournalState::Absent);
+        assert_eq!(inspected(&path, &[0; 5000]), JournalState::Absent);
         for end in HEADER..=bytes.len() {
-            assert_eq!(inspected(&path, &bytes[..end]), Journal::Sound, "{end}");
+            assert_eq!(inspected(&path, &bytes[..end]), JournalState::Sound, "{end}");
         }
     }
 
@@ -230,13 +230,13 @@ mod tests {
         for number in 0..5 {
             let mut damaged = bytes.clone();
             damaged[HEADER + number * frame + FRAME_HEADER + 500] ^= 1;
-            let expected = if number == 4 { Journal::Torn } else { Journal::Damaged };
+            let expected = if number == 4 { JournalState::Torn } else { JournalState::Damaged };
             assert_eq!(inspected(&path, &damaged), expected, "{number}");
         }
         for at in 0..HEADER {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;
-            assert_eq!(inspected(&path, &damaged), Journal::Damaged, "{at}");
+            assert_eq!(inspected(&path, &damaged), JournalState::Damaged, "{at}");
         }
     }
 
@@ -258,6 +258,6 @@ mod tests {
         for number in 3..5 {
             bytes[HEADER + number * frame + 8] ^= 1;
         }
-        assert_eq!(inspected(&path, &bytes), Journal::Sound);
+        assert_eq!(inspected(&path, &bytes), JournalState::Sound);
     }
 }

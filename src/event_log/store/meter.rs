@@ -25,7 +25,7 @@ use super::schema::JOURNAL_PAGES;
 
 /// What was asked since somebody last looked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Spent {
+pub(crate) struct WriteCost {
     pub(crate) syncs: u64,
     pub(crate) bytes: u64,
 }
@@ -33,12 +33,12 @@ pub(crate) struct Spent {
 /// Counts, and moves the journal into the file when it has become long: SQLite would do that by
 /// itself, and tell nobody.
 #[derive(Debug)]
-pub(crate) struct Meter {
+pub(crate) struct WriteMeter {
     journal: PathBuf,
     count: Count,
 }
 
-impl Meter {
+impl WriteMeter {
     pub(crate) fn of(connection: &Connection, journal: PathBuf) -> Result<Self> {
         let page_bytes = queries::pages(connection)?.bytes;
         let extent = queries::journal_extent(connection)?;
@@ -64,7 +64,7 @@ impl Meter {
         Ok(extent.moved == extent.frames)
     }
 
-    pub(crate) fn take(&mut self) -> Spent {
+    pub(crate) fn take(&mut self) -> WriteCost {
         std::mem::take(&mut self.count.spent)
     }
 }
@@ -74,12 +74,12 @@ struct Count {
     page_bytes: u64,
     extent: Extent,
     folder_synced: bool,
-    spent: Spent,
+    spent: WriteCost,
 }
 
 impl Count {
     fn new(page_bytes: u64, extent: Extent) -> Self {
-        Self { page_bytes, extent, folder_synced: false, spent: Spent::default() }
+        Self { page_bytes, extent, folder_synced: false, spent: WriteCost::default() }
     }
 
     fn committed(&mut self, now: Extent) {
@@ -88,11 +88,11 @@ impl Count {
             return; // nothing was changed
         }
         // A journal is begun anew when all of it was moved, and nothing of the new one is.
-        let begun = before.frames == 0 || now.moved < before.moved;
-        let frames = if begun { now.frames } else { now.frames.saturating_sub(before.frames) };
+        let restarted = before.frames == 0 || now.moved < before.moved;
+        let frames = if restarted { now.frames } else { now.frames.saturating_sub(before.frames) };
         self.spent.bytes += frames * (FRAME_HEADER as u64 + self.page_bytes);
         self.sync();
-        if begun {
+        if restarted {
             self.spent.bytes += HEADER as u64;
             self.sync();
         }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     fn spent(count: &mut Count) -> (u64, u64) {
-        let Spent { syncs, bytes } = std::mem::take(&mut count.spent);
+        let WriteCost { syncs, bytes } = std::mem::take(&mut count.spent);
         (syncs, bytes)
     }
 
@@ -173,8 +173,8 @@ mod tests {
         connection.pragma_update(None, "wal_autocheckpoint", 0).expect("set");
         connection.execute_batch("CREATE TABLE t (x)").expect("made");
         let mut meter =
-            Meter::of(&connection, folder.path().join("log.db-wal")).expect("in WAL mode");
-        let (before, mut begun) = (written(), 0);
+            WriteMeter::of(&connection, folder.path().join("log.db-wal")).expect("in WAL mode");
+        let (before, mut restarted) = (written(), 0);
         for number in 0..60 {
             let frames = meter.count.extent.frames;
             // Some pages are written again and again, so that a checkpoint moves fewer than there are.
@@ -183,11 +183,11 @@ mod tests {
                 .execute("INSERT OR REPLACE INTO t (rowid, x) VALUES (?1, ?2)", row)
                 .expect("inserted");
             meter.committed(&connection);
-            begun += u64::from(meter.count.extent.frames < frames);
+            restarted += u64::from(meter.count.extent.frames < frames);
         }
-        let Spent { syncs, bytes } = meter.take();
+        let WriteCost { syncs, bytes } = meter.take();
         // Two for each checkpoint, and the folder.
-        assert!(begun >= 2 && syncs > 60 + 3 * begun, "{begun} {syncs}");
+        assert!(restarted >= 2 && syncs > 60 + 3 * restarted, "{restarted} {syncs}");
         if let (Some(before), Some(after)) = (before, written()) {
             assert_eq!(bytes, after - before);
         }

@@ -11,7 +11,7 @@ use super::error::{Result, StorageError};
 use super::files::{self, Files};
 use super::health::StorageHealth;
 use super::journal;
-use super::meter::Spent;
+use super::meter::WriteCost;
 use super::schema::JOURNAL_BYTES;
 use super::space::{Ballast, JOURNAL_ROOM, SPARE_BYTES, free_bytes, spares_journal};
 use crate::domain::policy::retention::Usage;
@@ -166,7 +166,7 @@ impl Storage {
 
     /// A commit succeeded, with bodies of so many bytes among what it wrote.
     pub(crate) fn committed(&mut self, body_bytes: u64) {
-        let Spent { syncs, bytes } = self.database.spent();
+        let WriteCost { syncs, bytes } = self.database.spent();
         self.wear.commits += 1;
         self.wear.syncs += syncs;
         self.wear.written_bytes += bytes;

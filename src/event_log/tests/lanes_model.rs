@@ -162,7 +162,7 @@ impl Model {
         }
         for seq in offered.into_iter().filter(|seq| every > 0 && seq % every == 0) {
             reader
-                .acknowledge(Received { readings: vec![(seq, seq)], events: None })
+                .acknowledge(Acknowledgement { readings: vec![(seq, seq)], events: None })
                 .await
                 .expect("open");
             self.pending[sink].remove(&seq);

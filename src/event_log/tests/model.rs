@@ -149,7 +149,7 @@ impl Model {
             assert!(missing.count() as u64 <= evicted, "passed by what is pending, before {first}");
         }
         if acknowledged {
-            reader.acknowledge(Received::of(&batch)).await.expect("open");
+            reader.acknowledge(Acknowledgement::of(&batch)).await.expect("open");
             self.acknowledged[sink].extend(offered);
         }
         true

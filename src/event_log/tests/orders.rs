@@ -21,7 +21,7 @@ fn alternating(folder: &Path, sinks: &[&str], readings: i64) -> (LogActor, LogHa
         let refused = PublishedEvent::Refused { first: seq, last: seq, reason: "no".into() };
         actor.parts().0.record(Stream::quarantine("a"), refused);
     }
-    let receipt = Received { readings: vec![(1, readings.unsigned_abs())], events: None };
+    let receipt = Acknowledgement { readings: vec![(1, readings.unsigned_abs())], events: None };
     for sink in sinks {
         let had = Event::Acknowledged { first: 1, last: receipt.readings[0].1 };
         actor.parts().0.record(Stream::delivery(sink), had);

@@ -4,7 +4,7 @@ use outstation_codec::Readings;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::domain::model::quarantine::{Done, Order, QuarantineCommand};
+use crate::domain::model::quarantine::{Done, QuarantineCommand, QuarantineOrder};
 use crate::event_log::actor::OpenSegments;
 use crate::event_log::offer::offers::Offers;
 use crate::event_log::quarantine::declined::Declined;
@@ -178,7 +178,7 @@ async fn an_order_is_answered_when_its_last_part_is_durable() {
     let folder = folder();
     let (mut state, mut copies) = refused(folder.path());
     let mut orders = Orders::default();
-    let order = |command| Order { command, sink: None, numbers: None };
+    let order = |command| QuarantineOrder { command, sink: None, numbers: None };
     let (asker, mut answered) = oneshot::channel();
     assert!(orders.take(&state, &order(QuarantineCommand::Replay), asker));
     let (asker, busy) = oneshot::channel();

@@ -10,11 +10,11 @@ use std::fs;
 use outstation_codec::StoredSegment;
 
 use super::*;
-use crate::domain::model::quarantine::{Done, Order, QuarantineCommand};
+use crate::domain::model::quarantine::{Done, QuarantineCommand, QuarantineOrder};
 use crate::event_log::actor::carry_out_alone;
 use crate::event_log::quarantine::declined::Declined;
 use crate::event_log::store::commit::Commit;
-use crate::event_log::store::copies::Change;
+use crate::event_log::store::copies::CopyChange;
 use crate::event_log::store::database::Database;
 
 pub(super) fn limited(folder: &Path, sinks: &[&str], most: u64) -> LogConfig {
@@ -26,9 +26,9 @@ pub(super) fn order(
     command: QuarantineCommand,
     sink: Option<&str>,
     numbers: &[(u64, u64)],
-) -> Order {
+) -> QuarantineOrder {
     let numbers = (!numbers.is_empty()).then(|| numbers.to_vec());
-    Order { command, sink: sink.map(str::to_owned), numbers }
+    QuarantineOrder { command, sink: sink.map(str::to_owned), numbers }
 }
 
 pub(super) fn of(sink: &str, readings: u64) -> Done {
@@ -50,7 +50,7 @@ impl Rig {
                     }
                 }
             }
-            let received = Received { readings: Vec::new(), ..Received::of(&batch) };
+            let received = Acknowledgement { readings: Vec::new(), ..Acknowledgement::of(&batch) };
             reader.acknowledge(received).await.expect("open");
         }
     }
@@ -62,7 +62,7 @@ impl Rig {
         self.handle.reader(sink).quarantine(refused).await.expect("open");
     }
 
-    pub(super) async fn carry_out(&self, order: Order) -> Result<Vec<Done>, Declined> {
+    pub(super) async fn carry_out(&self, order: QuarantineOrder) -> Result<Vec<Done>, Declined> {
         self.handle.curator().carry_out(order).await.expect("open")
     }
 
@@ -508,17 +508,17 @@ fn the_table_follows_any_changes() {
         let change = match rng.u8(..3) {
             0 => {
                 model.extend((first..=last).map(|seq| ((sink, seq), false)));
-                Change::Keep(row(sink, first, last))
+                CopyChange::Keep(row(sink, first, last))
             }
             1 => {
                 for ((of, seq), replayed) in &mut model {
                     *replayed |= *of == sink && (first..=last).contains(seq);
                 }
-                Change::Mark { sink: owned, first, last }
+                CopyChange::Mark { sink: owned, first, last }
             }
             _ => {
                 model.retain(|(of, seq), _| *of != sink || !(first..=last).contains(seq));
-                Change::Remove { sink: owned, first, last }
+                CopyChange::Remove { sink: owned, first, last }
             }
         };
         let copies = vec![change];

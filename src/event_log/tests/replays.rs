@@ -69,7 +69,7 @@ async fn what_is_replayed_and_never_taken_lets_everything_else_go_by() {
         // The server answers each time that it cannot take it now.
         if batch.first_seq() != 5 {
             gone.extend(batch.ranges());
-            rig.handle.reader("a").acknowledge(Received::of(&batch)).await.expect("open");
+            rig.handle.reader("a").acknowledge(Acknowledgement::of(&batch)).await.expect("open");
         }
     }
     gone.sort_unstable();

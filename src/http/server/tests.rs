@@ -8,13 +8,13 @@ use tokio::time::Instant;
 use super::*;
 use crate::clock::Clock;
 use crate::status::test_site::{Site, site};
-use crate::supervisor::{Stage, Supervisor};
+use crate::supervisor::{ActorSupervisor, Stage};
 
 /// A server at work; it ends with its task set.
 struct Rig {
     port: Arc<LocalPort>,
     site: Site,
-    supervisor: Supervisor,
+    supervisor: ActorSupervisor,
     tasks: JoinSet<Result<(), HttpError>>,
 }
 
@@ -26,7 +26,7 @@ impl Rig {
     async fn with(http: Http) -> Self {
         let any = (Ipv4Addr::LOCALHOST, 0).into();
         let port = Arc::new(LocalPort::bind(any, &http).await.expect("loopback"));
-        let supervisor = Supervisor::new(Clock::simulated("boot", 0));
+        let supervisor = ActorSupervisor::new(Clock::simulated("boot", 0));
         let mut rig = Self { port, site: site(), supervisor, tasks: JoinSet::new() };
         rig.incarnate();
         rig
@@ -184,7 +184,7 @@ async fn it_ends_when_stopped_and_its_successor_takes_the_same_address() {
     heard(&mut kept).await;
     rig.incarnate();
     assert!(rig.get("/health").await.starts_with("HTTP/1.1 200"));
-    drop(std::mem::replace(&mut rig.supervisor, Supervisor::new(Clock::simulated("boot", 0))));
+    drop(std::mem::replace(&mut rig.supervisor, ActorSupervisor::new(Clock::simulated("boot", 0))));
     assert!(matches!(rig.tasks.join_next().await, Some(Ok(Ok(())))));
 }
 

@@ -34,7 +34,7 @@ impl Rig {
         std::fs::rename(new, self.folder.path().join("users")).expect("replace a file");
     }
 
-    async fn admit(&self, name: &str, password: &str) -> Result<(), Refused> {
+    async fn admit(&self, name: &str, password: &str) -> Result<(), ClientRefusal> {
         let said = header(name, password);
         self.users.admit(Some(&said), PEER.into()).await
     }
@@ -120,7 +120,7 @@ async fn the_right_password_is_let_in_and_remembered_and_others_are_not() {
     assert_eq!(rig.admit("p", "a").await, Ok(()));
     assert!(rig.was_known("p", "a").await);
     for (name, password) in [("p", "b"), ("q", "a"), ("r", "a"), ("", ""), ("p", ""), ("P", "a")] {
-        assert_eq!(rig.admit(name, password).await, Err(Refused::Login), "{name}:{password}");
+        assert_eq!(rig.admit(name, password).await, Err(ClientRefusal::Login), "{name}:{password}");
         assert!(!rig.was_known(name, password).await);
     }
     assert!(rig.was_known("p", "a").await, "what others say changes nothing");
@@ -133,9 +133,9 @@ async fn what_is_no_login_is_refused_without_work() {
     let _taken = rig.users.thread.acquire().await.expect("never closed");
     for said in ["", "Basic", "Basic !", "Bearer abc", "Basic cA==", "Basic /zph", "basic"] {
         let said = HeaderValue::from_static(said);
-        assert_eq!(rig.users.admit(Some(&said), PEER.into()).await, Err(Refused::Login));
+        assert_eq!(rig.users.admit(Some(&said), PEER.into()).await, Err(ClientRefusal::Login));
     }
-    assert_eq!(rig.users.admit(None, PEER.into()).await, Err(Refused::Login));
+    assert_eq!(rig.users.admit(None, PEER.into()).await, Err(ClientRefusal::Login));
 }
 
 #[tokio::test]
@@ -145,17 +145,17 @@ async fn another_password_in_the_file_holds_at_once_and_a_broken_file_changes_no
     rig.write("p:broken\n");
     assert!(rig.was_known("p", "a").await, "whoever edits it is not done yet");
     rig.write(&format!("p:{EMPTY}\n"));
-    assert_eq!(rig.admit("p", "a").await, Err(Refused::Login));
+    assert_eq!(rig.admit("p", "a").await, Err(ClientRefusal::Login));
     assert_eq!(rig.admit("p", "").await, Ok(()));
     rig.write(&format!("q:{EMPTY}\n"));
-    assert_eq!(rig.admit("p", "").await, Err(Refused::Login));
+    assert_eq!(rig.admit("p", "").await, Err(ClientRefusal::Login));
 }
 
 #[tokio::test]
 async fn a_file_that_never_could_be_used_lets_nobody_in() {
     let rig = Rig::new("p:broken\n");
-    assert_eq!(rig.admit("p", "a").await, Err(Refused::Setup));
-    assert_eq!(rig.users.admit(None, PEER.into()).await, Err(Refused::Setup));
+    assert_eq!(rig.admit("p", "a").await, Err(ClientRefusal::Setup));
+    assert_eq!(rig.users.admit(None, PEER.into()).await, Err(ClientRefusal::Setup));
     rig.write(&format!("p:{LETTER}\n"));
     assert_eq!(rig.admit("p", "a").await, Ok(()));
 }
@@ -176,7 +176,7 @@ async fn one_address_that_guesses_has_one_place_in_the_queue() {
     // The first guess and its rest, and then it is the other's turn.
     let mut first = guesses.swap_remove(0);
     let (guessed, admitted) = tokio::join!(&mut first, &mut other);
-    assert_eq!((guessed, admitted), (Err(Refused::Login), Ok(())));
+    assert_eq!((guessed, admitted), (Err(ClientRefusal::Login), Ok(())));
     for guess in &mut guesses {
         assert!(futures_pending(guess).await, "the other guesses still wait");
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! file   = magic (8) , length u32 , crc u32 , head , record …       (little endian)
-//! head   = postcard of `Head`; the crc is of these bytes
+//! head   = postcard of `TailHead`; the crc is of these bytes
 //! record = position u64 , at_ms i64 , length u32 , crc u32 , bytes
 //! ```
 //!
@@ -21,7 +21,7 @@ const INTERRUPTED: u32 = 1 << 31;
 
 /// What a file begins with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Head {
+pub(crate) struct TailHead {
     /// The life of the log whose account positions count on.
     pub(crate) epoch: u64,
     /// The boot whose clock times are of.
@@ -38,7 +38,7 @@ pub(crate) struct Head {
     pub(crate) knowledge: Vec<u8>,
 }
 
-impl Head {
+impl TailHead {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let content = postcard::to_stdvec(self).expect("a head has no lengths that are unknown");
         let length = u32::try_from(content.len()).expect("what a decoder knows is bounded");
@@ -90,7 +90,7 @@ fn record_crc(head: &[u8], bytes: &[u8]) -> u32 {
 
 /// One read, as recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Record {
+pub(crate) struct TailRecord {
     pub(crate) position: u64,
     pub(crate) at_ms: i64,
     /// Whether the line was interrupted before it.
@@ -99,7 +99,7 @@ pub(crate) struct Record {
     at: Range<usize>,
 }
 
-impl Record {
+impl TailRecord {
     pub(crate) fn end(&self) -> u64 {
         self.position + self.at.len() as u64
     }
@@ -117,8 +117,8 @@ enum Broken {
 /// A file as found.
 #[derive(Debug)]
 pub(crate) struct TailFile {
-    pub(crate) head: Head,
-    pub(crate) records: Vec<Record>,
+    pub(crate) head: TailHead,
+    pub(crate) records: Vec<TailRecord>,
     data: Vec<u8>,
 }
 
@@ -133,7 +133,7 @@ pub(crate) struct Parsed {
 impl TailFile {
     /// Reads as far as it can be trusted. Total: any bytes give an answer.
     pub(crate) fn parse(data: Vec<u8>) -> Parsed {
-        let (head, mut at) = match Head::decode(&data) {
+        let (head, mut at) = match TailHead::decode(&data) {
             Ok(found) => found,
             Err(Broken::Torn) => return Parsed::default(),
             Err(Broken::Damaged) => {
@@ -157,17 +157,17 @@ impl TailFile {
         Parsed { file: Some(Self { head, records, data }), damaged_bytes }
     }
 
-    pub(crate) fn bytes(&self, record: &Record) -> &[u8] {
+    pub(crate) fn bytes(&self, record: &TailRecord) -> &[u8] {
         &self.data[record.at.clone()]
     }
 
     /// The position behind its last record.
     pub(crate) fn end(&self) -> u64 {
-        self.records.last().map_or(self.head.begin, Record::end)
+        self.records.last().map_or(self.head.begin, TailRecord::end)
     }
 }
 
-fn record_at(data: &[u8], at: usize) -> Result<Record, Broken> {
+fn record_at(data: &[u8], at: usize) -> Result<TailRecord, Broken> {
     let head = data.get(at..at + RECORD_HEAD_BYTES).ok_or(Broken::Torn)?;
     let (length, crc) = (u32_at(head, 16)?, u32_at(head, 20)?);
     let start = at + RECORD_HEAD_BYTES;
@@ -176,7 +176,7 @@ fn record_at(data: &[u8], at: usize) -> Result<Record, Broken> {
     if record_crc(&head[..20], bytes) != crc {
         return Err(Broken::Damaged);
     }
-    Ok(Record {
+    Ok(TailRecord {
         position: u64::from(u32_at(head, 0)?) | u64::from(u32_at(head, 4)?) << 32,
         at_ms: i64::from(u32_at(head, 8)?) | i64::from(u32_at(head, 12)?) << 32,
         interrupted: length & INTERRUPTED != 0,
@@ -195,8 +195,8 @@ pub(crate) mod tests {
 
     use super::*;
 
-    pub(in crate::ingest) fn head(begin: u64) -> Head {
-        Head {
+    pub(in crate::ingest) fn head(begin: u64) -> TailHead {
+        TailHead {
             epoch: 1,
             boot: "boot".into(),
             begin,
@@ -207,7 +207,7 @@ pub(crate) mod tests {
         }
     }
 
-    pub(in crate::ingest) fn file(head: &Head, records: &[(u64, &str)]) -> Vec<u8> {
+    pub(in crate::ingest) fn file(head: &TailHead, records: &[(u64, &str)]) -> Vec<u8> {
         let mut data = head.encode();
         for (position, text) in records {
             data.extend(record_head(*position, 7, false, text.as_bytes()));
@@ -236,13 +236,14 @@ pub(crate) mod tests {
 
     #[test]
     fn a_file_cut_anywhere_holds_every_whole_record_and_is_not_called_damaged() {
-        let (begun, whole) = (head(0).encode().len(), file(&head(0), &[(0, "one"), (3, "two")]));
+        let (head_bytes, whole) =
+            (head(0).encode().len(), file(&head(0), &[(0, "one"), (3, "two")]));
         for length in 0..whole.len() {
             let parsed = TailFile::parse(whole[..length].to_vec());
             assert_eq!(parsed.damaged_bytes, 0);
             match length {
-                short if short < begun => assert!(parsed.file.is_none()),
-                _ => assert_eq!(texts(&parsed).len(), (length - begun) / 27),
+                short if short < head_bytes => assert!(parsed.file.is_none()),
+                _ => assert_eq!(texts(&parsed).len(), (length - head_bytes) / 27),
             }
         }
     }

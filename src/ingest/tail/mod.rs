@@ -22,7 +22,7 @@ use crate::protocols::{Decoder, Partial};
 use crate::telemetry::events::{
     Report, TailDamaged, TailOutdated, TailRecordsAgain, TailUnwritten,
 };
-use file::{Head, TailFile, record_head};
+use file::{TailFile, TailHead, record_head};
 use path::NAMES;
 pub use path::{Bound, TailPath};
 use replay::{FoundTail, Life, TailReplay};
@@ -219,7 +219,7 @@ impl Tail {
         if self.slots[next].bytes > 0 && stored() < self.slots[self.current].from {
             return Ok(());
         }
-        let head = Head {
+        let head = TailHead {
             epoch: self.life.epoch,
             boot: self.life.boot.clone(),
             begin: position,

@@ -10,7 +10,7 @@
 //! (channels, samples that wait for their description) and counts for nothing; what follows is
 //! decoded as if it had just been read. So each reading is stored once, whenever the kill came.
 
-use super::file::{Head, TailFile};
+use super::file::{TailFile, TailHead};
 use crate::protocols::{Decoder, Outbox};
 
 /// What stands for a byte that is not on record: it ends no frame and no line, and in neither can
@@ -111,10 +111,10 @@ impl TailReplay {
     }
 
     /// The head of one file that holds all of this, under the log's positions.
-    pub(crate) fn head(&self, life: &Life) -> Head {
+    pub(crate) fn head(&self, life: &Life) -> TailHead {
         let first = self.files[0].head.clone();
         let (Life { epoch, boot }, begin) = (life.clone(), self.moved(first.begin));
-        Head { epoch, boot, begin, attempts: self.attempts() + 1, ..first }
+        TailHead { epoch, boot, begin, attempts: self.attempts() + 1, ..first }
     }
 
     /// Its records: position, time, whether interrupted before, bytes.
@@ -207,7 +207,7 @@ impl TailReplay {
 
 fn pending_bytes(file: &TailFile, life: &Life, start: u64) -> u64 {
     let from = if file.head.epoch == life.epoch { start } else { 0 };
-    let pending = |record: &crate::ingest::tail::file::Record| {
+    let pending = |record: &crate::ingest::tail::file::TailRecord| {
         record.end().saturating_sub(record.position.max(from))
     };
     file.records.iter().map(pending).sum()
@@ -284,13 +284,13 @@ mod tests {
     #[test]
     fn what_stood_half_read_when_a_file_began_comes_first() {
         let half_read = b"ab".to_vec();
-        let data = file(&Head { partial_bytes: 2, half_read, ..head(10) }, &[(10, "c\ndef")]);
+        let data = file(&TailHead { partial_bytes: 2, half_read, ..head(10) }, &[(10, "c\ndef")]);
         assert_eq!(texts_of(vec![data], 12), [known("ab"), known("c\n"), pending("def")]);
     }
 
     #[test]
     fn what_was_too_long_when_a_file_began_is_worth_its_length() {
-        let data = file(&Head { partial_bytes: 3, ..head(10) }, &[(10, "c\ndef")]);
+        let data = file(&TailHead { partial_bytes: 3, ..head(10) }, &[(10, "c\ndef")]);
         assert_eq!(texts_of(vec![data.clone()], 7), [pending("..."), pending("c\ndef")]);
         assert_eq!(texts_of(vec![data], 12), [known("..."), known("c\n"), pending("def")]);
     }
@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_log_that_was_replaced_gets_everything_under_its_own_positions() {
-        let data = file(&Head { epoch: 9, ..head(1000) }, &[(1000, "abc"), (1003, "def")]);
+        let data = file(&TailHead { epoch: 9, ..head(1000) }, &[(1000, "abc"), (1003, "def")]);
         assert_eq!(texts_of(vec![data.clone()], 7), [pending("abc"), pending("def")]);
         let replay = TailReplay::of(vec![parsed(data)], &life(), 7).replay.expect("a tail");
         assert_eq!((replay.head(&life()).begin, replay.end()), (7, 13));
@@ -322,14 +322,15 @@ mod tests {
 
     #[test]
     fn a_file_of_another_life_beside_one_of_this_was_made_into_it() {
-        let foreign = file(&Head { epoch: 9, ..head(1000) }, &[(1000, "abc")]);
+        let foreign = file(&TailHead { epoch: 9, ..head(1000) }, &[(1000, "abc")]);
         let own = file(&head(7), &[(7, "abc")]);
         assert_eq!(texts_of(vec![own, foreign], 7), [pending("abc")]);
     }
 
     #[test]
     fn what_another_boot_left_is_given_up_and_only_what_was_pending_is_counted() {
-        let data = file(&Head { boot: "other".into(), ..head(10) }, &[(10, "abc"), (13, "def")]);
+        let data =
+            file(&TailHead { boot: "other".into(), ..head(10) }, &[(10, "abc"), (13, "def")]);
         for (start, lost) in [(0, 6), (12, 4), (16, 0)] {
             let found = TailReplay::of(vec![parsed(data.clone())], &life(), start);
             assert!(found.replay.is_none());

@@ -292,7 +292,7 @@ fn value_of(value: &WireValue<'_>) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use outstation_codec::{Readings, Stage};
+    use outstation_codec::{FaultStage, Readings};
     use outstation_wire as wire;
 
     use super::*;
@@ -383,7 +383,7 @@ mod tests {
         let garbage = vec![9, 9, 9, 0, 0, 1, 0];
         let (mut out, decoder) = feed(&[hello(), garbage, sample(0, 0, 7), vec![1, 2, 3]]);
         assert_eq!(out.readings.len(), 1);
-        assert!(out.intake.faults.total(Stage::Framing) >= 1);
+        assert!(out.intake.faults.total(FaultStage::Framing) >= 1);
         assert_eq!(decoder.partial().bytes, 3);
         balanced(&mut out, &decoder);
     }

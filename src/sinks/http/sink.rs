@@ -14,7 +14,7 @@ use crate::encoding::json;
 use crate::sinks::kind::SinkContext;
 use crate::telemetry::events::{Report, ValuesOmitted};
 use crate::transport::http_client::HttpClient;
-use crate::upload::{Class, Deliver, DeliveryError, Receipt, Refusal, Rejection, Unencoded};
+use crate::upload::{Class, Deliver, DeliveryError, Receipt, Rejection, SinkRefusal, Unencoded};
 
 /// The media type of a packed batch.
 pub(crate) const PACKED: &str = "application/vnd.outstation.packed";
@@ -63,7 +63,7 @@ impl HttpSink {
 }
 
 impl Deliver for HttpSink {
-    async fn deliver(&self, batch: &Batch) -> Result<Receipt, Refusal> {
+    async fn deliver(&self, batch: &Batch) -> Result<Receipt, SinkRefusal> {
         let (text, omitted) = self.encode(batch)?;
         let body = compress(text, self.compression).map_err(Uncompressed)?;
         let bytes = body.len() as u64;
@@ -79,7 +79,7 @@ impl Deliver for HttpSink {
 
 impl HttpSink {
     /// The body before compression, and what it cannot say.
-    fn encode(&self, batch: &Batch) -> Result<(Vec<u8>, Omitted), Refusal> {
+    fn encode(&self, batch: &Batch) -> Result<(Vec<u8>, Omitted), SinkRefusal> {
         match self.encoding {
             Encoding::Packed => {
                 let packed = batch.to_packed().map_err(Unencoded::new)?;

@@ -14,13 +14,13 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::config::{MqttConfig, MqttVersion};
-use super::packet::{self, Hello, Incoming, Publish, Terms};
+use super::packet::{self, ConnectPacket, Incoming, PublishPacket, Terms};
 use super::reason::{BrokerError, NO_QOS_1};
 use crate::config::TlsFiles;
 use crate::domain::policy::breaker::Cause;
 use crate::transport::link::Io;
 use crate::transport::tls::TlsFault;
-use crate::upload::{Class, DeliveryError, Refusal};
+use crate::upload::{Class, DeliveryError, SinkRefusal};
 
 /// A broker that hears nothing for one and a half times this long takes us for dead and sends our
 /// will. Most routers remember a silent connection longer.
@@ -32,7 +32,7 @@ pub(super) const ONLINE: &str = "online";
 pub(super) const OFFLINE: &str = "offline";
 
 /// Taken in by the broker. Dropped, it takes its leave, so that the broker need not send the will.
-pub(super) struct Connection {
+pub(super) struct MqttConnection {
     io: Box<dyn Io>,
     /// To explain what it has against them.
     tls: TlsFiles,
@@ -54,18 +54,18 @@ pub(super) struct Connection {
     sound: bool,
 }
 
-impl fmt::Debug for Connection {
+impl fmt::Debug for MqttConnection {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Connection").field("terms", &self.terms).finish_non_exhaustive()
+        formatter.debug_struct("MqttConnection").field("terms", &self.terms).finish_non_exhaustive()
     }
 }
 
-impl Connection {
+impl MqttConnection {
     pub(super) async fn open(
         io: Box<dyn Io>,
         config: &MqttConfig,
-        hello: &Hello,
-    ) -> Result<Self, Refusal> {
+        hello: &ConnectPacket,
+    ) -> Result<Self, SinkRefusal> {
         let version = config.version;
         let interval = ping_interval(hello.keep_alive_s);
         let mut connection = Self {
@@ -97,7 +97,7 @@ impl Connection {
         Ok(connection)
     }
 
-    async fn taken_in(&mut self) -> Result<Terms, Refusal> {
+    async fn taken_in(&mut self) -> Result<Terms, SinkRefusal> {
         loop {
             self.exchange().await?;
             match self.received()? {
@@ -132,13 +132,13 @@ impl Connection {
     }
 
     /// Puts a message in line, or says how large it is if it is larger than the broker takes.
-    pub(super) fn publish(&mut self, message: Publish<'_>) -> Result<(), usize> {
+    pub(super) fn publish(&mut self, message: PublishPacket<'_>) -> Result<(), usize> {
         packet::publish(self.version, message, self.terms.packet_max, &mut self.out)
     }
 
     /// The next packet of those that have come. What does not make sense, or ends the connection, is
     /// an error.
-    pub(super) fn received(&mut self) -> Result<Option<Incoming>, Refusal> {
+    pub(super) fn received(&mut self) -> Result<Option<Incoming>, SinkRefusal> {
         match packet::read(self.version, &mut self.input) {
             Ok(Some(Incoming::Ended(code))) if self.sound => {
                 self.sound = false;
@@ -152,19 +152,19 @@ impl Connection {
         }
     }
 
-    fn confused(&mut self) -> Refusal {
+    fn confused(&mut self) -> SinkRefusal {
         self.sound = false;
-        packet::Malformed.into()
+        packet::MalformedPacket.into()
     }
 
     /// Sends what is in line and reads what has come, until either is done. Cancel-safe.
-    pub(super) async fn exchange(&mut self) -> Result<(), Refusal> {
+    pub(super) async fn exchange(&mut self) -> Result<(), SinkRefusal> {
         let done = poll_fn(|context| self.poll_exchange(context)).await;
         done.map_err(|error| {
             // In TLS 1.3 a server says what it has against our certificate after the handshake.
             let untaken = !std::mem::take(&mut self.sound);
             let fault = if untaken { TlsFault::behind(&error, &self.tls) } else { None };
-            fault.map_or_else(|| Lost(error).into(), Refusal::from)
+            fault.map_or_else(|| Lost(error).into(), SinkRefusal::from)
         })
     }
 
@@ -252,7 +252,7 @@ fn ping_interval(keep_alive_s: u16) -> Duration {
     }
 }
 
-impl Drop for Connection {
+impl Drop for MqttConnection {
     /// One attempt without waiting: what does not fit into the socket's buffer is not sent, and the
     /// broker sends the will instead.
     fn drop(&mut self) {
@@ -262,8 +262,13 @@ impl Drop for Connection {
         if let Some(topic) = self.status_topic.take() {
             let payload = Bytes::from_static(OFFLINE.as_bytes());
             let id = u16::MAX;
-            let offline =
-                Publish { id, repeated: false, retain: true, topic: &topic, payload: &payload };
+            let offline = PublishPacket {
+                id,
+                repeated: false,
+                retain: true,
+                topic: &topic,
+                payload: &payload,
+            };
             let _ = self.publish(offline);
         }
         packet::disconnect(&mut self.out);
@@ -284,7 +289,7 @@ impl DeliveryError for Lost {
     }
 }
 
-impl DeliveryError for packet::Malformed {
+impl DeliveryError for packet::MalformedPacket {
     fn class(&self) -> Class {
         Class::retry(Cause::LinkDown)
     }

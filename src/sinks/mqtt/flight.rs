@@ -9,13 +9,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use super::connection::{Connection, ONLINE};
-use super::messages::{ItemId, Message, Messages};
-use super::packet::{Incoming, Publish};
+use super::connection::{MqttConnection, ONLINE};
+use super::messages::{ItemId, MqttMessage, MqttMessages};
+use super::packet::{Incoming, PublishPacket};
 use super::reason::{BrokerError, NO_SUBSCRIBER};
 use crate::domain::model::interval_set::IntervalSet;
 use crate::domain::policy::breaker::Cause;
-use crate::upload::Refusal;
+use crate::upload::SinkRefusal;
 
 /// Messages that may be unacknowledged at once, if the broker allows so many: with 100 ms to the broker
 /// and back still 10,000 messages a second. They take no memory: the batch holds them.
@@ -89,7 +89,7 @@ pub(super) fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
 
 /// Dropped before it has landed, it leaves in the session what it knows.
 pub(super) struct Flight<'a> {
-    messages: &'a Messages,
+    messages: &'a MqttMessages,
     session: &'a Mutex<Session>,
     states: Vec<State>,
     /// The place of each message among those of its reading or event.
@@ -102,7 +102,7 @@ pub(super) struct Flight<'a> {
     reserved: BTreeMap<(ItemId, usize), u16>,
     announcing: bool,
     /// The worst that was said of any message.
-    refusal: Option<Refusal>,
+    refusal: Option<SinkRefusal>,
     /// How many messages of readings nobody subscribes to, and the place of one of them.
     unheard: (u64, usize),
 }
@@ -116,9 +116,9 @@ enum State {
 }
 
 impl<'a> Flight<'a> {
-    pub(super) fn new(messages: &'a Messages, session: &'a Mutex<Session>) -> Self {
+    pub(super) fn new(messages: &'a MqttMessages, session: &'a Mutex<Session>) -> Self {
         let known = lock(session);
-        let state = |message: &Message| match known.has(message.of) {
+        let state = |message: &MqttMessage| match known.has(message.of) {
             true => State::Taken,
             false => State::ToSend,
         };
@@ -153,9 +153,9 @@ impl<'a> Flight<'a> {
     /// are reported when all others are through.
     pub(super) async fn run(
         &mut self,
-        connection: &mut Connection,
+        connection: &mut MqttConnection,
         announce: bool,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), SinkRefusal> {
         self.reserve(connection.terms().session_present);
         if announce {
             self.announce(connection);
@@ -172,7 +172,7 @@ impl<'a> Flight<'a> {
         }
     }
 
-    async fn exchange(&mut self, connection: &mut Connection) -> Result<(), Refusal> {
+    async fn exchange(&mut self, connection: &mut MqttConnection) -> Result<(), SinkRefusal> {
         connection.exchange().await?;
         while let Some(incoming) = connection.received()? {
             if let Incoming::Acknowledged { id, reason } = incoming {
@@ -201,15 +201,16 @@ impl<'a> Flight<'a> {
         self.free.retain(|id| !reserved.contains(id));
     }
 
-    fn announce(&mut self, connection: &mut Connection) {
+    fn announce(&mut self, connection: &mut MqttConnection) {
         let Some(topic) = connection.status_topic().map(str::to_owned) else { return };
         let payload = Bytes::from_static(ONLINE.as_bytes());
         let (topic, payload) = (topic.as_str(), &payload);
-        let online = Publish { id: ANNOUNCEMENT, repeated: false, retain: true, topic, payload };
+        let online =
+            PublishPacket { id: ANNOUNCEMENT, repeated: false, retain: true, topic, payload };
         self.announcing = connection.publish(online).is_ok();
     }
 
-    fn send(&mut self, connection: &mut Connection) {
+    fn send(&mut self, connection: &mut MqttConnection) {
         let window = usize::from(connection.terms().window.clamp(1, WINDOW));
         while self.next < self.states.len() && connection.has_room() && self.goes_on() {
             if self.states[self.next] == State::ToSend {
@@ -224,16 +225,16 @@ impl<'a> Flight<'a> {
 
     /// A message that is refused for itself does not hold up those behind it; anything else does.
     fn goes_on(&self) -> bool {
-        matches!(self.refusal, None | Some(Refusal::Rejected { .. }))
+        matches!(self.refusal, None | Some(SinkRefusal::Rejected { .. }))
     }
 
     /// False if there is no number for it yet.
-    fn send_next(&mut self, connection: &mut Connection) -> bool {
+    fn send_next(&mut self, connection: &mut MqttConnection) -> bool {
         let message = &self.messages.list[self.next];
         let old = self.reserved.remove(&(message.of, self.parts[self.next]));
         let Some(id) = old.or_else(|| self.free.pop_front()) else { return false };
         let topic = self.messages.topic(message);
-        let publish = Publish {
+        let publish = PublishPacket {
             id,
             repeated: old.is_some(),
             retain: false,
@@ -255,7 +256,7 @@ impl<'a> Flight<'a> {
         true
     }
 
-    fn acknowledged(&mut self, connection: &Connection, id: u16, code: u8) {
+    fn acknowledged(&mut self, connection: &MqttConnection, id: u16, code: u8) {
         if id == ANNOUNCEMENT && self.announcing {
             self.announcing = false;
             let topic = connection.status_topic().unwrap_or_default();
@@ -279,11 +280,11 @@ impl<'a> Flight<'a> {
         }
     }
 
-    fn refused(&mut self, refusal: Refusal) {
-        let weight = |refusal: &Refusal| match refusal {
-            Refusal::Rejected { .. } => 1,
-            Refusal::Retry { cause: Cause::Misconfigured, .. } => 3,
-            Refusal::Retry { .. } => 2,
+    fn refused(&mut self, refusal: SinkRefusal) {
+        let weight = |refusal: &SinkRefusal| match refusal {
+            SinkRefusal::Rejected { .. } => 1,
+            SinkRefusal::Retry { cause: Cause::Misconfigured, .. } => 3,
+            SinkRefusal::Retry { .. } => 2,
         };
         if self.refusal.as_ref().map_or(0, weight) < weight(&refusal) {
             self.refusal = Some(refusal);

@@ -10,18 +10,18 @@ use outstation_codec::{Batch, Dated, SegmentError, Value};
 use super::config::{MqttConfig, Payload};
 use super::topic::{below, topic};
 use crate::domain::model::event_line::EventLine;
-use crate::domain::model::template::Names;
-use crate::encoding::json::Lines;
+use crate::domain::model::template::TemplateNames;
+use crate::encoding::json::JsonLines;
 
 /// The messages of a batch, in the order in which they are sent.
 #[derive(Debug)]
-pub(super) struct Messages {
-    pub(super) list: Vec<Message>,
+pub(super) struct MqttMessages {
+    pub(super) list: Vec<MqttMessage>,
     topics: Vec<String>,
 }
 
 #[derive(Debug)]
-pub(super) struct Message {
+pub(super) struct MqttMessage {
     pub(super) of: ItemId,
     topic: usize,
     pub(super) payload: Bytes,
@@ -36,7 +36,7 @@ pub(super) enum ItemId {
     Reading(u64),
 }
 
-impl Messages {
+impl MqttMessages {
     pub(super) fn of(batch: &Batch, config: &MqttConfig) -> Result<Self, SegmentError> {
         let mut encoder = Encoder::new(batch, config);
         encoder.events();
@@ -44,7 +44,7 @@ impl Messages {
         Ok(encoder.finish())
     }
 
-    pub(super) fn topic(&self, message: &Message) -> &str {
+    pub(super) fn topic(&self, message: &MqttMessage) -> &str {
         &self.topics[message.topic]
     }
 
@@ -57,7 +57,7 @@ impl Messages {
 struct Encoder<'a> {
     batch: &'a Batch,
     config: &'a MqttConfig,
-    lines: Lines,
+    lines: JsonLines,
     /// All payloads, one after the other.
     text: Vec<u8>,
     messages: Vec<(ItemId, usize, Range<usize>)>,
@@ -71,7 +71,7 @@ impl<'a> Encoder<'a> {
         Self {
             batch,
             config,
-            lines: Lines::of_batch(batch),
+            lines: JsonLines::of_batch(batch),
             text: Vec::new(),
             messages: Vec::new(),
             topics: Vec::new(),
@@ -83,7 +83,7 @@ impl<'a> Encoder<'a> {
         if self.batch.events.is_empty() {
             return;
         }
-        let device = Names { device: &self.batch.device, ..Names::default() };
+        let device = TemplateNames { device: &self.batch.device, ..TemplateNames::default() };
         self.topics.push(topic(&self.config.events_topic, device));
         for record in &self.batch.events {
             let from = self.text.len();
@@ -120,7 +120,7 @@ impl<'a> Encoder<'a> {
             return *topic;
         }
         let (device, sensor) = (self.batch.device.as_str(), dated.sensor);
-        let names = Names { device, port: &sensor.port, sensor: &sensor.name };
+        let names = TemplateNames { device, port: &sensor.port, sensor: &sensor.name };
         let of_sensor = topic(&self.config.topic, names);
         let channel = channel.and_then(|channel| sensor.channels.get(channel));
         let topic = match channel {
@@ -132,14 +132,14 @@ impl<'a> Encoder<'a> {
         self.topics.len() - 1
     }
 
-    fn finish(self) -> Messages {
+    fn finish(self) -> MqttMessages {
         let text = Bytes::from(self.text);
-        let message = |(of, topic, range): (_, _, Range<usize>)| Message {
+        let message = |(of, topic, range): (_, _, Range<usize>)| MqttMessage {
             of,
             topic,
             payload: text.slice(range),
         };
-        Messages { list: self.messages.into_iter().map(message).collect(), topics: self.topics }
+        MqttMessages { list: self.messages.into_iter().map(message).collect(), topics: self.topics }
     }
 }
 
@@ -185,8 +185,8 @@ pub(super) mod tests {
     }
 
     fn said(batch: &Batch, config: &MqttConfig) -> Vec<(ItemId, String, String)> {
-        let messages = Messages::of(batch, config).expect("sound");
-        let payload = |of: &Message| String::from_utf8(of.payload.to_vec()).expect("text");
+        let messages = MqttMessages::of(batch, config).expect("sound");
+        let payload = |of: &MqttMessage| String::from_utf8(of.payload.to_vec()).expect("text");
         messages.list.iter().map(|m| (m.of, messages.topic(m).to_owned(), payload(m))).collect()
     }
 

@@ -2,7 +2,7 @@
 //! acknowledged.
 //!
 //! ```text
-//!  batch ─Messages▶ Flight ◀──▶ Connection ──▶ broker
+//!  batch ─MqttMessages▶ Flight ◀──▶ MqttConnection ──▶ broker
 //!                     │            └─ between batches it rests in a task of its own, which pings
 //!                     └─ Session: what the broker has of batches that were not accepted as a whole
 //! ```

@@ -20,7 +20,7 @@ const PACKET_MAX: u32 = 268_435_455;
 
 /// How a connection begins.
 #[derive(Debug)]
-pub(super) struct Hello {
+pub(super) struct ConnectPacket {
     pub(super) client_id: String,
     pub(super) keep_alive_s: u16,
     /// Name and password.
@@ -31,7 +31,7 @@ pub(super) struct Hello {
 
 /// A message; to be acknowledged under a number.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Publish<'a> {
+pub(super) struct PublishPacket<'a> {
     pub(super) id: u16,
     pub(super) repeated: bool,
     pub(super) retain: bool,
@@ -77,11 +77,11 @@ impl Default for Terms {
 /// The server does not speak MQTT, or not the MQTT of a broker to a publisher.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the server does not answer in MQTT")]
-pub(super) struct Malformed;
+pub(super) struct MalformedPacket;
 
 const BOUNDED: &str = "every packet is far below the protocol's limit";
 
-pub(super) fn connect(version: MqttVersion, hello: &Hello, to: &mut BytesMut) {
+pub(super) fn connect(version: MqttVersion, hello: &ConnectPacket, to: &mut BytesMut) {
     let id = hello.client_id.clone();
     match version {
         MqttVersion::V3_1_1 => {
@@ -117,11 +117,11 @@ pub(super) fn connect(version: MqttVersion, hello: &Hello, to: &mut BytesMut) {
 /// Appends a message unless it takes more bytes than `most`; then says how many it takes.
 pub(super) fn publish(
     version: MqttVersion,
-    message: Publish<'_>,
+    message: PublishPacket<'_>,
     most: u32,
     to: &mut BytesMut,
 ) -> Result<(), usize> {
-    let Publish { id, repeated, retain, topic, payload } = message;
+    let PublishPacket { id, repeated, retain, topic, payload } = message;
     let most = usize::try_from(most.min(PACKET_MAX)).unwrap_or(usize::MAX);
     match version {
         MqttVersion::V3_1_1 => {
@@ -157,17 +157,17 @@ pub(super) fn disconnect(to: &mut BytesMut) {
 pub(super) fn read(
     version: MqttVersion,
     from: &mut BytesMut,
-) -> Result<Option<Incoming>, Malformed> {
+) -> Result<Option<Incoming>, MalformedPacket> {
     let length = match check(from.iter(), INCOMING_MAX as usize) {
         Ok(header) => header.frame_length(),
         Err(Error::InsufficientBytes(_)) => return Ok(None),
-        Err(_) => return Err(Malformed),
+        Err(_) => return Err(MalformedPacket),
     };
     let packet = from.split_to(length);
     parse(version, &packet).map(Some)
 }
 
-fn parse(version: MqttVersion, packet: &BytesMut) -> Result<Incoming, Malformed> {
+fn parse(version: MqttVersion, packet: &BytesMut) -> Result<Incoming, MalformedPacket> {
     let length_bytes = packet.iter().skip(1).take_while(|byte| **byte >= 0x80).count() + 1;
     match (packet[0] >> 4, &packet[1 + length_bytes..]) {
         (2, [_, 0, ..]) => terms(version, packet).map(Incoming::Connected),
@@ -178,22 +178,22 @@ fn parse(version: MqttVersion, packet: &BytesMut) -> Result<Incoming, Malformed>
         }),
         (13, []) => Ok(Incoming::Alive),
         (14, rest) => Ok(Incoming::Ended(rest.first().copied().unwrap_or(0))),
-        _ => Err(Malformed),
+        _ => Err(MalformedPacket),
     }
 }
 
-fn terms(version: MqttVersion, packet: &BytesMut) -> Result<Terms, Malformed> {
+fn terms(version: MqttVersion, packet: &BytesMut) -> Result<Terms, MalformedPacket> {
     let mut packet = packet.clone();
     match version {
         MqttVersion::V3_1_1 => match v4::Packet::read(&mut packet, INCOMING_MAX as usize) {
             Ok(v4::Packet::ConnAck(answer)) => {
                 Ok(Terms { session_present: answer.session_present, ..Terms::default() })
             }
-            _ => Err(Malformed),
+            _ => Err(MalformedPacket),
         },
         MqttVersion::V5 => match v5::Packet::read(&mut packet, Some(INCOMING_MAX)) {
             Ok(v5::Packet::ConnAck(answer)) => Ok(terms_of(answer)),
-            _ => Err(Malformed),
+            _ => Err(MalformedPacket),
         },
     }
 }
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
     use MqttVersion::{V3_1_1, V5};
 
-    fn incoming(version: MqttVersion, bytes: &[u8]) -> Result<Option<Incoming>, Malformed> {
+    fn incoming(version: MqttVersion, bytes: &[u8]) -> Result<Option<Incoming>, MalformedPacket> {
         read(version, &mut BytesMut::from(bytes))
     }
 
@@ -278,10 +278,11 @@ mod tests {
         ];
         for (version, bytes) in [V3_1_1, V5].into_iter().flat_map(|v| bad.map(|b| (v, b))) {
             let read = incoming(version, bytes);
-            let harmless = matches!(read, Err(Malformed) | Ok(Some(Incoming::Acknowledged { .. })));
+            let harmless =
+                matches!(read, Err(MalformedPacket) | Ok(Some(Incoming::Acknowledged { .. })));
             assert!(harmless, "{read:?} from {bytes:?}");
         }
-        assert_eq!(incoming(V5, &endless), Err(Malformed));
+        assert_eq!(incoming(V5, &endless), Err(MalformedPacket));
     }
 
     #[test]
@@ -289,8 +290,13 @@ mod tests {
         let payload = Bytes::from_static(&[b'x'; 100]);
         for (version, size) in [(V3_1_1, 107), (V5, 108)] {
             let mut to = BytesMut::new();
-            let message =
-                Publish { id: 1, repeated: false, retain: false, topic: "t", payload: &payload };
+            let message = PublishPacket {
+                id: 1,
+                repeated: false,
+                retain: false,
+                topic: "t",
+                payload: &payload,
+            };
             assert_eq!(publish(version, message, size - 1, &mut to), Err(size as usize));
             assert!(to.is_empty());
             assert_eq!(publish(version, message, size, &mut to), Ok(()));
@@ -302,8 +308,13 @@ mod tests {
     fn a_message_sent_again_says_so_under_its_old_number() {
         let payload = Bytes::from_static(b"1");
         let mut to = BytesMut::new();
-        let message =
-            Publish { id: 0x0102, repeated: true, retain: true, topic: "t", payload: &payload };
+        let message = PublishPacket {
+            id: 0x0102,
+            repeated: true,
+            retain: true,
+            topic: "t",
+            payload: &payload,
+        };
         publish(V3_1_1, message, 100, &mut to).expect("it is small");
         assert_eq!(to.as_ref(), [0x3B, 6, 0, 1, b't', 1, 2, b'1']);
     }

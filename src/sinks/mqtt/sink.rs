@@ -8,20 +8,20 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::config::{MqttConfig, Payload};
-use super::connection::{Connection, KEEP_ALIVE, OFFLINE};
+use super::connection::{KEEP_ALIVE, MqttConnection, OFFLINE};
 use super::flight::{Flight, Session, lock};
-use super::messages::Messages;
-use super::packet::Hello;
+use super::messages::MqttMessages;
+use super::packet::ConnectPacket;
 use super::topic;
 use crate::credentials::SetupError;
 use crate::credentials::file::{FileKind, NamedFile};
 use crate::domain::model::endpoint::Endpoint;
-use crate::domain::model::template::Names;
+use crate::domain::model::template::TemplateNames;
 use crate::sinks::kind::SinkContext;
 use crate::telemetry::events::{MessagesUnheard, Report as _};
 use crate::transport::link::{Address, Io};
 use crate::transport::tls;
-use crate::upload::{Deliver, Receipt, Refusal, Unencoded, Wire};
+use crate::upload::{Deliver, Receipt, SinkRefusal, Unencoded, Wire};
 
 /// The port that is usual for each.
 const SCHEMES: [(&str, u16); 2] = [("mqtt", 1883), (ENCRYPTED, 8883)];
@@ -46,7 +46,7 @@ pub(crate) struct MqttSink {
 #[derive(Debug)]
 struct Resting {
     wanted: oneshot::Sender<()>,
-    task: JoinHandle<Option<Connection>>,
+    task: JoinHandle<Option<MqttConnection>>,
 }
 
 impl MqttSink {
@@ -69,8 +69,8 @@ impl MqttSink {
 }
 
 impl Deliver for MqttSink {
-    async fn deliver(&self, batch: &Batch) -> Result<Receipt, Refusal> {
-        let messages = Messages::of(batch, &self.config).map_err(Unencoded::new)?;
+    async fn deliver(&self, batch: &Batch) -> Result<Receipt, SinkRefusal> {
+        let messages = MqttMessages::of(batch, &self.config).map_err(Unencoded::new)?;
         lock(&self.session).enter(batch.epoch);
         let mut flight = Flight::new(&messages, &self.session);
         let landed = match flight.is_over() {
@@ -98,7 +98,7 @@ impl MqttSink {
     }
 
     /// A connection that is dropped midway, by us or with this future, is not used again.
-    async fn fly(&self, flight: &mut Flight<'_>, device: &str) -> Result<(), Refusal> {
+    async fn fly(&self, flight: &mut Flight<'_>, device: &str) -> Result<(), SinkRefusal> {
         let (mut connection, is_new) = match self.rested().await {
             Some(connection) => (connection, false),
             None => (self.connect(device).await?, true),
@@ -111,7 +111,7 @@ impl MqttSink {
     }
 
     /// The connection of the batch before, if it is still there.
-    async fn rested(&self) -> Option<Connection> {
+    async fn rested(&self) -> Option<MqttConnection> {
         let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         // It fails if the task has ended, which the task says better.
         let _ = resting.wanted.send(());
@@ -122,7 +122,7 @@ impl MqttSink {
         }
     }
 
-    fn rest(&self, connection: Connection) {
+    fn rest(&self, connection: MqttConnection) {
         let (wanted, when_wanted) = oneshot::channel();
         #[expect(
             clippy::disallowed_methods,
@@ -133,7 +133,7 @@ impl MqttSink {
         *self.resting.lock().unwrap_or_else(PoisonError::into_inner) = Some(resting);
     }
 
-    async fn connect(&self, device: &str) -> Result<Connection, Refusal> {
+    async fn connect(&self, device: &str) -> Result<MqttConnection, SinkRefusal> {
         let (hello, files) = (self.hello(device)?, &self.config.tls);
         let address = Address::of(&self.url, &SCHEMES)?;
         let io: Box<dyn Io> = match address.scheme == ENCRYPTED {
@@ -144,15 +144,15 @@ impl MqttSink {
             }
             false => Box::new(address.dial(&self.wire).await?),
         };
-        Connection::open(io, &self.config, &hello).await
+        MqttConnection::open(io, &self.config, &hello).await
     }
 
-    fn hello(&self, device: &str) -> Result<Hello, SetupError> {
+    fn hello(&self, device: &str) -> Result<ConnectPacket, SetupError> {
         let config = &self.config;
-        let names = Names { device, ..Names::default() };
+        let names = TemplateNames { device, ..TemplateNames::default() };
         let login =
             config.username.as_ref().map(|username| Ok((username.clone(), password(config)?)));
-        Ok(Hello {
+        Ok(ConnectPacket {
             client_id: match &config.client_id {
                 Some(id) => id.clone(),
                 None => format!("outstation-{device}-{}", self.name),

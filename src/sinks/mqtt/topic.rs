@@ -1,11 +1,11 @@
 //! Topics: where at a broker a reading or an event goes.
 
-use crate::domain::model::template::{Names, Template};
+use crate::domain::model::template::{Template, TemplateNames};
 
 /// A sensor may be called anything, but one name is one level.
-pub(super) fn topic(template: &Template, names: Names<'_>) -> String {
+pub(super) fn topic(template: &Template, names: TemplateNames<'_>) -> String {
     let (device, port) = (level(names.device), level(names.port));
-    let names = Names { device: &device, port: &port, sensor: &level(names.sensor) };
+    let names = TemplateNames { device: &device, port: &port, sensor: &level(names.sensor) };
     let topic = template.fill(names);
     match topic.strip_prefix('$') {
         // The broker's own begin like this.
@@ -30,13 +30,13 @@ mod tests {
 
     #[test]
     fn placeholders_are_filled_in_and_names_stay_one_level_each() {
-        let names = Names { device: "pump-7", port: "mcu", sensor: "a/b+c#d\n" };
+        let names = TemplateNames { device: "pump-7", port: "mcu", sensor: "a/b+c#d\n" };
         let fill = |text| topic(&Template::built_in(text), names);
         assert_eq!(fill("t/{device}/{port}/{sensor}"), "t/pump-7/mcu/a_b_c_d_");
         assert_eq!(fill("{port}{port}/x"), "mcumcu/x");
         assert_eq!(fill("plain"), "plain");
         assert_eq!(below("t", "rpm/max"), "t/rpm_max");
-        let own = Names { sensor: "$SYS", ..names };
+        let own = TemplateNames { sensor: "$SYS", ..names };
         assert_eq!(topic(&Template::built_in("{sensor}/{sensor}"), own), "_SYS/$SYS");
     }
 }

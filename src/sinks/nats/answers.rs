@@ -4,17 +4,17 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::wire::Message;
+use super::wire::NatsMessage;
 use crate::domain::policy::breaker::Cause;
 use crate::transport::server_words::ServerWords;
 use crate::upload::{CHECK_SETTINGS, Class, DeliveryError, Rejection};
 
 /// What JetStream says of one message.
-pub(super) type Verdict = Result<Stored, Unstored>;
+pub(super) type PublishVerdict = Result<PubAck, Unstored>;
 
 /// It has it, from now on or before.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Stored {
+pub(super) struct PubAck {
     pub(super) stream: String,
     /// The place in the stream.
     pub(super) seq: u64,
@@ -80,14 +80,14 @@ const EXPECTED_STREAM: u16 = 10_060;
 const SEALED: u16 = 10_109;
 
 /// Reads the answer to a message.
-pub(super) fn verdict(answer: &Message<'_>) -> Verdict {
+pub(super) fn verdict(answer: &NatsMessage<'_>) -> PublishVerdict {
     if answer.status() == Some(503) {
         return Err(Unstored::NoStream);
     }
     match serde_json::from_slice(answer.body) {
         Ok(Ack { error: Some(error), .. }) => Err(Unstored::Refused(StreamError::Api(error))),
         Ok(Ack { stream, seq, error: None }) if seq > 0 && !stream.is_empty() => {
-            Ok(Stored { stream, seq })
+            Ok(PubAck { stream, seq })
         }
         _ => Err(Unstored::Refused(StreamError::NotAStream)),
     }
@@ -198,9 +198,9 @@ impl DeliveryError for ServerError {
 mod tests {
     use super::*;
 
-    fn said(body: &str) -> Verdict {
+    fn said(body: &str) -> PublishVerdict {
         let (subject, head, body) = ("_INBOX.x.1", &b""[..], body.as_bytes());
-        verdict(&Message { subject, subscription: "1", reply: None, head, body })
+        verdict(&NatsMessage { subject, subscription: "1", reply: None, head, body })
     }
 
     fn error(code: u16, err_code: u16) -> StreamError {
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_message_is_stored_when_the_stream_says_where_and_also_if_it_was_before() {
-        let stored = Ok(Stored { stream: "T".to_owned(), seq: 7 });
+        let stored = Ok(PubAck { stream: "T".to_owned(), seq: 7 });
         assert_eq!(said(r#"{"stream":"T","seq":7}"#), stored);
         assert_eq!(said(r#"{"stream":"T","domain":"d","seq":7,"duplicate": true}"#), stored);
     }
@@ -232,7 +232,7 @@ mod tests {
             assert_eq!(cause(error), Cause::Misconfigured, "{body}");
         }
         let head = b"NATS/1.0 503\r\n\r\n";
-        let nobody = Message { subject: "s", subscription: "1", reply: None, head, body: b"" };
+        let nobody = NatsMessage { subject: "s", subscription: "1", reply: None, head, body: b"" };
         assert_eq!(verdict(&nobody), Err(Unstored::NoStream));
     }
 

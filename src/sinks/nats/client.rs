@@ -12,15 +12,15 @@ use tokio::time::{Instant, timeout};
 
 use super::answers::ServerError;
 use super::config::NatsConfig;
-use super::login::Login;
-use super::wire::{Info, Message, Nonsense, Operation, Publish, parse};
+use super::login::NatsLogin;
+use super::wire::{Info, NatsMessage, Nonsense, Operation, PublishCommand, parse};
 use crate::clock::Clock;
 use crate::config::TlsFiles;
 use crate::credentials::SetupError;
 use crate::domain::policy::breaker::Cause;
 use crate::transport::link::{Address, Io};
 use crate::transport::tls::{self, TlsFault};
-use crate::upload::{CHECK_SETTINGS, Class, DeliveryError, Refusal, Wire};
+use crate::upload::{CHECK_SETTINGS, Class, DeliveryError, SinkRefusal, Wire};
 
 /// The port that is usual for each. A server says itself whether it demands TLS; this asks for it.
 const SCHEMES: [(&str, u16); 2] = [("nats", 4222), (ENCRYPTED, 4222)];
@@ -38,7 +38,7 @@ pub(super) const DELIVERIES: &str = "2";
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] SinkRefusal),
     #[error("the server at `{0}` offers no TLS")]
     NoTls(String),
     #[error(
@@ -71,7 +71,7 @@ impl From<SetupError> for Failure {
 
 impl Failure {
     /// Of a server that was shown these.
-    pub(super) fn into_refusal(self, files: &TlsFiles) -> Refusal {
+    pub(super) fn into_refusal(self, files: &TlsFiles) -> SinkRefusal {
         // In TLS 1.3 a server says what it has against our certificate after the handshake.
         if let Self::Lost(error) = &self {
             if let Some(fault) = TlsFault::behind(error, files) {
@@ -108,7 +108,7 @@ impl DeliveryError for Failure {
     }
 }
 
-pub(super) struct Connection {
+pub(super) struct NatsConnection {
     stream: Box<dyn Io>,
     /// What was read and not yet understood begins at `from`.
     read: Vec<u8>,
@@ -122,9 +122,9 @@ pub(super) struct Connection {
     used: Instant,
 }
 
-impl std::fmt::Debug for Connection {
+impl std::fmt::Debug for NatsConnection {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Connection").field("inbox", &self.inbox).finish_non_exhaustive()
+        formatter.debug_struct("NatsConnection").field("inbox", &self.inbox).finish_non_exhaustive()
     }
 }
 
@@ -132,7 +132,7 @@ impl std::fmt::Debug for Connection {
 #[derive(Serialize)]
 struct Connect<'a> {
     #[serde(flatten)]
-    login: &'a Login,
+    login: &'a NatsLogin,
     tls_required: bool,
     name: &'a str,
     version: &'a str,
@@ -145,7 +145,7 @@ struct Connect<'a> {
     no_responders: bool,
 }
 
-impl Connection {
+impl NatsConnection {
     pub(super) async fn open(url: &str, config: &NatsConfig, wire: &Wire) -> Result<Self, Failure> {
         let address = Address::of(url, &SCHEMES)?;
         let mut connection = Self::over(Box::new(address.dial(wire).await?));
@@ -161,7 +161,7 @@ impl Connection {
             connection = connection.encrypted(&address, &config.tls).await?;
         }
         connection.max_payload = info.max_payload;
-        let mut login = Login::read(config)?;
+        let mut login = NatsLogin::read(config)?;
         if !login.sign(info.nonce.as_deref()) {
             return Err(Failure::NoChallenge);
         }
@@ -202,7 +202,7 @@ impl Connection {
     }
 
     /// Logs in, subscribes to answers, and waits until the server has taken it all.
-    async fn introduce(&mut self, login: &Login, tls_required: bool) -> Result<(), Failure> {
+    async fn introduce(&mut self, login: &NatsLogin, tls_required: bool) -> Result<(), Failure> {
         let connect = Connect {
             login,
             tls_required,
@@ -256,7 +256,7 @@ impl Connection {
     }
 
     /// The number of the question that a message answers.
-    pub(super) fn answers(inbox: &str, message: &Message<'_>) -> Option<u64> {
+    pub(super) fn answers(inbox: &str, message: &NatsMessage<'_>) -> Option<u64> {
         message.subject.strip_prefix(inbox)?.parse().ok()
     }
 
@@ -282,11 +282,11 @@ impl Connection {
         &mut self,
         subject: &str,
         body: &[u8],
-        mut listen: impl FnMut(&Message<'_>),
+        mut listen: impl FnMut(&NatsMessage<'_>),
     ) -> Result<Option<Vec<u8>>, Failure> {
         let number = self.numbers(1);
         let mut out = Vec::new();
-        Publish { subject, reply: &self.reply(number), headers: &[], body }.write(&mut out);
+        PublishCommand { subject, reply: &self.reply(number), headers: &[], body }.write(&mut out);
         self.write(&out).await?;
         let (inbox, mut answer) = (self.inbox.clone(), None);
         while answer.is_none() {
@@ -306,7 +306,7 @@ impl Connection {
     /// Reads once and hands over what came; says whether a pong was among it.
     pub(super) async fn hear(
         &mut self,
-        mut listen: impl FnMut(&Message<'_>),
+        mut listen: impl FnMut(&NatsMessage<'_>),
     ) -> Result<bool, Failure> {
         self.fill().await?;
         self.hear_what_came(&mut listen).await
@@ -314,7 +314,7 @@ impl Connection {
 
     async fn hear_what_came(
         &mut self,
-        listen: &mut impl FnMut(&Message<'_>),
+        listen: &mut impl FnMut(&NatsMessage<'_>),
     ) -> Result<bool, Failure> {
         let (mut pings, mut pong) = (0, false);
         while let Some((operation, used)) = parse(&self.read[self.from..])? {

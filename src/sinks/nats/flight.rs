@@ -1,8 +1,8 @@
 //! The messages of one batch on their way: many unacknowledged at once, each acknowledged for itself.
 
-use super::answers::{Stored, Unstored, Verdict, verdict};
-use super::client::{Connection, Failure};
-use super::messages::Messages;
+use super::answers::{PubAck, PublishVerdict, Unstored, verdict};
+use super::client::{Failure, NatsConnection};
+use super::messages::NatsMessages;
 
 /// Messages sent and not yet acknowledged: what a link of 0.6 s carries at 7,000 readings/s, and well
 /// below the 10,000 at which a server (from 2.11) turns messages away.
@@ -20,12 +20,12 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    fn note(&mut self, number: usize, verdict: Verdict) {
+    fn note(&mut self, number: usize, verdict: PublishVerdict) {
         let Some(answered) = self.answered.get_mut(number) else { return };
         self.count += usize::from(!*answered);
         *answered = true;
         match verdict {
-            Ok(Stored { stream, seq }) => {
+            Ok(PubAck { stream, seq }) => {
                 if self.place.as_ref().is_none_or(|(_, furthest)| *furthest < seq) {
                     self.place = Some((stream, seq));
                 }
@@ -45,8 +45,8 @@ impl Answers {
 
 /// Sends all messages and waits for all answers. No more are sent once one was refused.
 pub(super) async fn publish(
-    connection: &mut Connection,
-    messages: &Messages,
+    connection: &mut NatsConnection,
+    messages: &NatsMessages,
 ) -> Result<Answers, Failure> {
     let mut all = messages.ends.len();
     let mut answers = Answers { answered: vec![false; all], count: 0, place: None, refusal: None };
@@ -61,7 +61,7 @@ pub(super) async fn publish(
         }
         connection
             .hear(|message| {
-                let number = Connection::answers(&inbox, message)
+                let number = NatsConnection::answers(&inbox, message)
                     .and_then(|number| number.checked_sub(messages.first))
                     .and_then(|number| usize::try_from(number).ok())
                     .filter(|number| *number < sent);

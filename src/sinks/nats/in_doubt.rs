@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use outstation_codec::Batch;
 
-use super::client::{Connection, Failure};
-use super::streams::{Held, Start, read_back, stream_of};
+use super::client::{Failure, NatsConnection};
+use super::streams::{Start, StoredMessage, read_back, stream_of};
 use crate::domain::model::interval_set::IntervalSet;
 
 /// One for each endpoint.
@@ -30,7 +30,7 @@ pub(super) struct InDoubt {
     /// The stream and the furthest place in it that was acknowledged by this process.
     acknowledged: Option<(String, u64)>,
     suspicion: Option<Suspicion>,
-    found: Found,
+    found: FoundMessages,
 }
 
 /// The last message of ours, as a new process finds it. If the batch it came with was acknowledged,
@@ -51,7 +51,7 @@ pub(super) enum What {
 
 /// What one life of the log has in the stream without having been acknowledged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct FoundMessages {
     life: String,
     readings: IntervalSet,
     events: IntervalSet,
@@ -81,7 +81,7 @@ impl What {
     }
 }
 
-impl Found {
+impl FoundMessages {
     fn add(&mut self, id: &str) {
         match What::parse(id, &self.life) {
             Some(What::Reading(seq)) => drop(self.readings.insert(seq, seq)),
@@ -121,7 +121,7 @@ impl InDoubt {
             open: true,
             acknowledged: None,
             suspicion: None,
-            found: Found::default(),
+            found: FoundMessages::default(),
         }
     }
 
@@ -137,7 +137,7 @@ impl InDoubt {
         }
     }
 
-    pub(super) fn found(&self) -> &Found {
+    pub(super) fn found(&self) -> &FoundMessages {
         &self.found
     }
 
@@ -145,7 +145,7 @@ impl InDoubt {
     /// on the duplicate window.
     pub(super) async fn resolve(
         &mut self,
-        connection: &mut Connection,
+        connection: &mut NatsConnection,
         batch: &Batch,
         subjects: &str,
     ) -> Result<(), Failure> {
@@ -170,7 +170,7 @@ impl InDoubt {
 
     async fn find(
         &mut self,
-        connection: &mut Connection,
+        connection: &mut NatsConnection,
         batch: &Batch,
         stream: &str,
         subjects: &str,
@@ -179,7 +179,7 @@ impl InDoubt {
         let life = life(batch);
         // What was found before may still be waiting to be offered.
         let mut found = Some(self.found.clone()).filter(|known| known.life == life);
-        let found = found.get_or_insert_with(|| Found { life, ..Found::default() });
+        let found = found.get_or_insert_with(|| FoundMessages { life, ..FoundMessages::default() });
         read_back(connection, stream, subjects, start, self.patience, |held| found.add(held.id))
             .await?;
         self.found = found.clone();
@@ -188,7 +188,7 @@ impl InDoubt {
 }
 
 async fn suspect(
-    connection: &mut Connection,
+    connection: &mut NatsConnection,
     batch: &Batch,
     subjects: &str,
     patience: Duration,
@@ -196,7 +196,7 @@ async fn suspect(
     // Without a stream the first message says so.
     let Ok(stream) = stream_of(connection, subjects, patience).await? else { return Ok(None) };
     let (life, mut last) = (life(batch), None);
-    let note = |held: Held<'_>| {
+    let note = |held: StoredMessage<'_>| {
         last = What::parse(held.id, &life).map(|what| (what, held.stored_ms));
     };
     read_back(connection, &stream, subjects, Start::Last, patience, note).await?;
@@ -231,7 +231,7 @@ mod tests {
 
     #[test]
     fn what_was_found_holds_for_its_life_alone() {
-        let mut found = Found { life: "d-1".to_owned(), ..Found::default() };
+        let mut found = FoundMessages { life: "d-1".to_owned(), ..FoundMessages::default() };
         ["d-1-4", "d-1-e2", "d-2-5"].into_iter().for_each(|id| found.add(id));
         assert!(found.has("d-1", What::Reading(4)) && found.has("d-1", What::Event(2)));
         assert!(!found.has("d-1", What::Reading(2)) && !found.has("d-1", What::Reading(5)));

@@ -1,7 +1,7 @@
 //! How a NATS server learns who we are: a token, a user name and password, or a signed challenge.
 //!
 //! Files are read for each connection, so that they can be replaced while the daemon runs. Nothing
-//! here is ever shown: a [`Login`] has no `Debug` and errors name files, not contents.
+//! here is ever shown: a [`NatsLogin`] has no `Debug` and errors name files, not contents.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::credentials::file::{FileKind, NamedFile};
 
 /// Its part of CONNECT.
 #[derive(Serialize)]
-pub(super) struct Login {
+pub(super) struct NatsLogin {
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,7 +29,7 @@ pub(super) struct Login {
     key: Option<Ed25519KeyPair>,
 }
 
-impl Login {
+impl NatsLogin {
     pub(super) fn read(config: &NatsConfig) -> Result<Self, SetupError> {
         let secret = |what, path: &Option<PathBuf>| {
             path.as_deref().map(|path| NamedFile::secret(what, path).token()).transpose()

@@ -2,18 +2,18 @@
 
 use outstation_codec::Batch;
 
-use super::client::Connection;
+use super::client::NatsConnection;
 use super::config::NatsConfig;
-use super::in_doubt::{Found, What, life};
+use super::in_doubt::{FoundMessages, What, life};
 use super::subject::Subjects;
-use super::wire::Publish;
+use super::wire::PublishCommand;
 use crate::domain::model::event_line::EventLine;
-use crate::encoding::json::Lines;
-use crate::upload::{Class, DeliveryError, Refusal, Rejection, Unencoded};
+use crate::encoding::json::JsonLines;
+use crate::upload::{Class, DeliveryError, Rejection, SinkRefusal, Unencoded};
 
 /// A batch as it goes over the wire.
 #[derive(Debug)]
-pub(super) struct Messages {
+pub(super) struct NatsMessages {
     pub(super) bytes: Vec<u8>,
     /// Where each message ends.
     pub(super) ends: Vec<usize>,
@@ -21,14 +21,14 @@ pub(super) struct Messages {
     pub(super) first: u64,
 }
 
-impl Messages {
+impl NatsMessages {
     /// Without what is known to be there.
     pub(super) fn of(
         batch: &Batch,
         config: &NatsConfig,
-        connection: &mut Connection,
-        there: &Found,
-    ) -> Result<Self, Refusal> {
+        connection: &mut NatsConnection,
+        there: &FoundMessages,
+    ) -> Result<Self, SinkRefusal> {
         let count = batch.events.len() + usize::try_from(batch.readings()).unwrap_or(usize::MAX);
         let first = connection.numbers(count);
         let mut encoder = Encoder {
@@ -48,7 +48,7 @@ impl Messages {
                 drop(serde_json::to_writer(body, &EventLine::of(batch, record)));
             });
         }
-        let lines = Lines::of_batch(batch);
+        let lines = JsonLines::of_batch(batch);
         let encoded = batch.for_each(|dated| {
             let subject = subjects.of_sensor(dated.reading.sensor, dated.sensor);
             encoder.add(What::Reading(dated.reading.seq), subject, |body| lines.add(body, &dated));
@@ -79,11 +79,11 @@ impl DeliveryError for TooLong {
 }
 
 struct Encoder<'a> {
-    messages: Messages,
+    messages: NatsMessages,
     life: String,
     stream: Option<&'a str>,
-    connection: &'a Connection,
-    there: &'a Found,
+    connection: &'a NatsConnection,
+    there: &'a FoundMessages,
     longest: usize,
 }
 
@@ -99,7 +99,8 @@ impl Encoder<'_> {
         let all =
             [("Nats-Msg-Id", &*id), ("Nats-Expected-Stream", self.stream.unwrap_or_default())];
         let headers = if self.stream.is_some() { &all[..] } else { &all[..1] };
-        let publish = Publish { subject, reply: &reply, headers, body: body.trim_ascii_end() };
+        let publish =
+            PublishCommand { subject, reply: &reply, headers, body: body.trim_ascii_end() };
         self.longest = self.longest.max(publish.write(&mut messages.bytes));
         messages.ends.push(messages.bytes.len());
     }

@@ -6,19 +6,19 @@ use outstation_codec::Batch;
 use tokio::sync::Mutex;
 
 use super::answers::Unstored;
-use super::client::{Connection, Failure};
+use super::client::{Failure, NatsConnection};
 use super::config::NatsConfig;
 use super::flight::publish;
 use super::in_doubt::InDoubt;
-use super::login::Login;
-use super::messages::Messages;
+use super::login::NatsLogin;
+use super::messages::NatsMessages;
 use super::streams::why_nobody_takes;
 use super::subject::Subjects;
 use crate::credentials::SetupError;
 use crate::domain::model::endpoint::Endpoint;
 use crate::sinks::kind::SinkContext;
 use crate::transport::tls;
-use crate::upload::{Deliver, Receipt, Refusal, Wire};
+use crate::upload::{Deliver, Receipt, SinkRefusal, Wire};
 
 /// What a reading of one or two channels takes with its subject and id.
 pub(super) const BYTES_PER_READING: u64 = 256;
@@ -37,7 +37,7 @@ pub(crate) struct NatsSink {
 /// became of it is in doubt.
 #[derive(Debug)]
 struct State {
-    idle: Option<Connection>,
+    idle: Option<NatsConnection>,
     in_doubt: InDoubt,
 }
 
@@ -55,13 +55,13 @@ impl NatsSink {
 
     /// What would keep this sink from ever sending.
     pub(crate) fn check(config: &NatsConfig) -> Result<(), SetupError> {
-        Login::read(config)?;
+        NatsLogin::read(config)?;
         tls::client_config(&config.tls).map(drop)
     }
 }
 
 impl Deliver for NatsSink {
-    async fn deliver(&self, batch: &Batch) -> Result<Receipt, Refusal> {
+    async fn deliver(&self, batch: &Batch) -> Result<Receipt, SinkRefusal> {
         let mut state = self.state.lock().await;
         let refusal = |failure: Failure| failure.into_refusal(&self.config.tls);
         let mut connection = self.connection(state.idle.take()).await.map_err(refusal)?;
@@ -74,24 +74,24 @@ impl Deliver for NatsSink {
 }
 
 impl NatsSink {
-    async fn connection(&self, idle: Option<Connection>) -> Result<Connection, Failure> {
+    async fn connection(&self, idle: Option<NatsConnection>) -> Result<NatsConnection, Failure> {
         if let Some(mut idle) = idle {
             if idle.is_alive().await {
                 return Ok(idle);
             }
         }
-        Connection::open(&self.url, &self.config, &self.wire).await
+        NatsConnection::open(&self.url, &self.config, &self.wire).await
     }
 
     async fn exchange(
         &self,
-        connection: &mut Connection,
+        connection: &mut NatsConnection,
         in_doubt: &mut InDoubt,
         batch: &Batch,
-    ) -> Result<Result<Receipt, Refusal>, Failure> {
+    ) -> Result<Result<Receipt, SinkRefusal>, Failure> {
         let subjects = Subjects::new(&self.config.subject, &batch.device).all();
         in_doubt.resolve(connection, batch, &subjects).await?;
-        let messages = match Messages::of(batch, &self.config, connection, in_doubt.found()) {
+        let messages = match NatsMessages::of(batch, &self.config, connection, in_doubt.found()) {
             Ok(messages) => messages,
             Err(refusal) => return Ok(Err(refusal)),
         };

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::client::{Connection, DELIVERIES, Failure};
-use super::wire::Message;
+use super::client::{DELIVERIES, Failure, NatsConnection};
+use super::wire::NatsMessage;
 use crate::domain::model::boots::rfc3339;
 use crate::domain::policy::breaker::Cause;
 use crate::upload::{CHECK_SETTINGS, Class, DeliveryError};
@@ -58,7 +58,7 @@ impl DeliveryError for NoStream {
 /// The stream that takes messages on a subject, as far as the server says within `patience`. Fails
 /// with what explains that there is none.
 pub(super) async fn stream_of(
-    connection: &mut Connection,
+    connection: &mut NatsConnection,
     subject: &str,
     patience: Duration,
 ) -> Result<Result<String, NoStream>, Failure> {
@@ -80,7 +80,7 @@ fn named(subject: &str, answer: Option<&[u8]>) -> Result<String, NoStream> {
 
 /// Why nobody takes messages on a subject, and what to do about it.
 pub(super) async fn why_nobody_takes(
-    connection: &mut Connection,
+    connection: &mut NatsConnection,
     subject: &str,
     patience: Duration,
 ) -> Result<NoStream, Failure> {
@@ -118,7 +118,7 @@ struct Delivered {
 
 /// A message that a stream holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Held<'a> {
+pub(super) struct StoredMessage<'a> {
     pub(super) id: &'a str,
     /// In Unix milliseconds of the server.
     pub(super) stored_ms: i64,
@@ -127,12 +127,12 @@ pub(super) struct Held<'a> {
 /// Visits what a stream holds on a subject, without bodies, for as long as `patience` lasts twice.
 /// Nothing if it does not say: whoever may only publish is not told, nor who asks for too much.
 pub(super) async fn read_back(
-    connection: &mut Connection,
+    connection: &mut NatsConnection,
     stream: &str,
     subject: &str,
     start: Start,
     patience: Duration,
-    visit: impl FnMut(Held<'_>),
+    visit: impl FnMut(StoredMessage<'_>),
 ) -> Result<(), Failure> {
     let mut visitor = Visitor { came: 0, was_last: false, visit };
     let deliveries = connection.deliveries();
@@ -187,8 +187,8 @@ struct Visitor<F> {
     visit: F,
 }
 
-impl<F: FnMut(Held<'_>)> Visitor<F> {
-    fn hear(&mut self, message: &Message<'_>) {
+impl<F: FnMut(StoredMessage<'_>)> Visitor<F> {
+    fn hear(&mut self, message: &NatsMessage<'_>) {
         if message.subscription != DELIVERIES {
             return;
         }
@@ -196,14 +196,14 @@ impl<F: FnMut(Held<'_>)> Visitor<F> {
         let Some((stored_ms, behind)) = delivered(message) else { return };
         self.was_last = behind == 0;
         if let Some(id) = message.header("Nats-Msg-Id") {
-            (self.visit)(Held { id, stored_ms });
+            (self.visit)(StoredMessage { id, stored_ms });
         }
     }
 }
 
 /// When a message was stored, in Unix milliseconds, and how many come behind it:
 /// `$JS.ACK.[domain.account.]stream.consumer.delivered.seq.seq.NANOSECONDS.PENDING[.token]`.
-fn delivered(message: &Message<'_>) -> Option<(i64, u64)> {
+fn delivered(message: &NatsMessage<'_>) -> Option<(i64, u64)> {
     let tokens: Vec<&str> = message.reply?.strip_prefix("$JS.ACK.")?.split('.').collect();
     let at = if tokens.len() > 7 { 7 } else { 5 };
     let nanoseconds: i64 = tokens.get(at)?.parse().ok()?;
@@ -241,7 +241,7 @@ mod tests {
     fn a_reply_subject_of_either_form_says_when_it_was_stored_and_how_many_follow() {
         let said = |reply| {
             let (subject, head, body) = ("s", &b""[..], &b""[..]);
-            delivered(&Message { subject, subscription: "2", reply, head, body })
+            delivered(&NatsMessage { subject, subscription: "2", reply, head, body })
         };
         let expected = Some((1_763_740_000_123, 3));
         assert_eq!(said(Some("$JS.ACK.T.c.1.10.1.1763740000123456789.3")), expected);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use outstation_codec::Sensor;
 
-use crate::domain::model::template::{Names, Template};
+use crate::domain::model::template::{Template, TemplateNames};
 
 /// Stands for port and sensor in the subject of what happened to the device.
 const OF_EVENTS: &str = "_events";
@@ -31,7 +31,7 @@ impl<'a> Subjects<'a> {
         let (template, device) = (self.template, &self.device);
         self.known.entry(number).or_insert_with(|| {
             let (port, sensor) = (token(&sensor.port), token(&sensor.name));
-            template.fill(Names { device, port: &port, sensor: &sensor })
+            template.fill(TemplateNames { device, port: &port, sensor: &sensor })
         })
     }
 
@@ -50,7 +50,7 @@ impl<'a> Subjects<'a> {
 
     /// With the same for port and sensor.
     fn with(&self, name: &str) -> String {
-        self.template.fill(Names { device: &self.device, port: name, sensor: name })
+        self.template.fill(TemplateNames { device: &self.device, port: name, sensor: name })
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) struct Info {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Operation<'a> {
     Info(Box<Info>),
-    Message(Message<'a>),
+    Message(NatsMessage<'a>),
     /// `-ERR`, without its quotes.
     Error(&'a str),
     Ping,
@@ -42,7 +42,7 @@ pub(super) enum Operation<'a> {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Message<'a> {
+pub(super) struct NatsMessage<'a> {
     pub(super) subject: &'a str,
     /// Which of ours it came by.
     pub(super) subscription: &'a str,
@@ -58,14 +58,14 @@ pub(super) struct Nonsense;
 
 /// A message to be published.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Publish<'a> {
+pub(super) struct PublishCommand<'a> {
     pub(super) subject: &'a str,
     pub(super) reply: &'a str,
     pub(super) headers: &'a [(&'a str, &'a str)],
     pub(super) body: &'a [u8],
 }
 
-impl Publish<'_> {
+impl PublishCommand<'_> {
     /// Appends the command; gives what counts towards `max_payload`.
     pub(super) fn write(&self, out: &mut Vec<u8>) -> usize {
         let mut head = Vec::new();
@@ -89,7 +89,7 @@ impl Publish<'_> {
     }
 }
 
-impl Message<'_> {
+impl NatsMessage<'_> {
     /// The status that a server without anyone listening puts in place of an answer.
     pub(super) fn status(&self) -> Option<u16> {
         let line = self.head.strip_prefix(b"NATS/1.0 ")?;
@@ -133,7 +133,7 @@ fn message<'a>(
     line: &'a str,
     with_head: bool,
     rest: &'a [u8],
-) -> Result<Option<(Message<'a>, usize)>, Nonsense> {
+) -> Result<Option<(NatsMessage<'a>, usize)>, Nonsense> {
     let mut words: Vec<&str> = line.split_ascii_whitespace().collect();
     let mut number = || words.pop().and_then(|word| word.parse::<usize>().ok()).ok_or(Nonsense);
     let all = number()?;
@@ -151,7 +151,7 @@ fn message<'a>(
     if &whole[all..] != b"\r\n" {
         return Err(Nonsense);
     }
-    Ok(Some((Message { subject, subscription, reply, head, body }, all + 2)))
+    Ok(Some((NatsMessage { subject, subscription, reply, head, body }, all + 2)))
 }
 
 #[cfg(test)]
@@ -162,13 +162,14 @@ mod tests {
     fn a_message_is_written_with_its_headers_and_counted_with_them() {
         let mut out = Vec::new();
         let headers = &[("Nats-Msg-Id", "pump-7-9-1")];
-        let publish = Publish { subject: "t.pump-7", reply: "_INBOX.x.1", headers, body: b"{}" };
+        let publish =
+            PublishCommand { subject: "t.pump-7", reply: "_INBOX.x.1", headers, body: b"{}" };
         assert_eq!(publish.write(&mut out), 39);
         let text =
             "HPUB t.pump-7 _INBOX.x.1 37 39\r\nNATS/1.0\r\nNats-Msg-Id: pump-7-9-1\r\n\r\n{}\r\n";
         assert_eq!(String::from_utf8_lossy(&out), text);
         out.clear();
-        let bare = Publish { headers: &[], ..publish };
+        let bare = PublishCommand { headers: &[], ..publish };
         assert_eq!(bare.write(&mut out), 2);
         assert_eq!(out, b"PUB t.pump-7 _INBOX.x.1 2\r\n{}\r\n");
     }
@@ -180,7 +181,7 @@ mod tests {
             MSG _INBOX.x.7 1 2\r\n{}\r\nHMSG _INBOX.x.8 1 r.8 16 16\r\nNATS/1.0 503\r\n\r\n\r\n\
             -ERR 'Authorization Violation'\r\npong\r\n";
         let message = |subject, reply, head, body| {
-            Operation::Message(Message { subject, subscription: "1", reply, head, body })
+            Operation::Message(NatsMessage { subject, subscription: "1", reply, head, body })
         };
         let info = Info { max_payload: 1 << 20, headers: true, ..Info::default() };
         let expected = [
@@ -206,11 +207,11 @@ mod tests {
     #[test]
     fn a_status_and_a_header_are_found_in_the_head() {
         let head = b"NATS/1.0 503 No Responders\r\nNats-Msg-Id: a-1-2\r\n\r\n";
-        let message = Message { subject: "s", subscription: "1", reply: None, head, body: b"" };
+        let message = NatsMessage { subject: "s", subscription: "1", reply: None, head, body: b"" };
         assert_eq!(message.status(), Some(503));
         assert_eq!(message.header("Nats-Msg-Id"), Some("a-1-2"));
         assert_eq!(message.header("Other"), None);
-        let plain = Message { head: b"NATS/1.0\r\n\r\n", ..message };
+        let plain = NatsMessage { head: b"NATS/1.0\r\n\r\n", ..message };
         assert_eq!(plain.status(), None);
     }
 

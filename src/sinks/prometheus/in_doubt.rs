@@ -32,12 +32,12 @@ pub(super) struct Witness {
 
 /// A request whose outcome is not known.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Request {
+pub(super) struct UnresolvedRequest {
     pub(super) readings: IntervalSet,
     pub(super) witnesses: Vec<Witness>,
 }
 
-impl Request {
+impl UnresolvedRequest {
     pub(super) fn of(samples: &Samples) -> Self {
         Self { readings: samples.readings.clone(), witnesses: witnesses(samples, u64::MAX) }
     }
@@ -59,7 +59,7 @@ pub(super) fn witnesses(samples: &Samples, last: u64) -> Vec<Witness> {
 
 #[derive(Clone, Debug, Default)]
 struct InDoubt {
-    requests: Vec<Request>,
+    requests: Vec<UnresolvedRequest>,
     /// Readings that were found to be at the server.
     there: IntervalSet,
     /// Readings that are not taken for sent by an earlier process, wherever they stand.
@@ -102,7 +102,7 @@ impl SharedInDoubt {
     }
 
     /// A request is about to be sent; says whether it is for the first time.
-    pub(super) fn note(&self, request: Request) -> bool {
+    pub(super) fn note(&self, request: UnresolvedRequest) -> bool {
         let mut in_doubt = self.lock();
         let known = in_doubt.requests.iter().any(|known| known.readings == request.readings);
         if !known {
@@ -120,8 +120,9 @@ impl SharedInDoubt {
     }
 
     /// Those that these readings may have arrived with.
-    pub(super) fn about(&self, readings: &IntervalSet) -> Vec<Request> {
-        let overlaps = |request: &&Request| request.readings.intersection(readings).count() > 0;
+    pub(super) fn about(&self, readings: &IntervalSet) -> Vec<UnresolvedRequest> {
+        let overlaps =
+            |request: &&UnresolvedRequest| request.readings.intersection(readings).count() > 0;
         self.lock().requests.iter().filter(overlaps).cloned().collect()
     }
 

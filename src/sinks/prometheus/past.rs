@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::probe::{Guard, Probe};
+use super::probe::{GuardSample, Probe};
 use super::samples::Samples;
-use crate::upload::{Reason, Refusal};
+use crate::upload::{Reason, SinkRefusal};
 
 /// What a server found to be past may be welcome later: it may have been set up anew.
 const AGE_MAX: Duration = Duration::from_secs(60);
@@ -56,7 +56,7 @@ impl Horizon {
         samples: &Samples,
         now_ms: i64,
         reason: &Reason,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<bool, SinkRefusal> {
         let mut times: Vec<i64> = samples.times().filter(|time| *time <= now_ms).collect();
         times.sort_unstable();
         times.dedup();
@@ -81,8 +81,8 @@ impl Horizon {
 pub(super) async fn is_all_refused(
     probe: Probe<'_>,
     samples: &Samples,
-    guard: &Guard,
-) -> Result<bool, Refusal> {
+    guard: &GuardSample,
+) -> Result<bool, SinkRefusal> {
     if samples.sampled == 1 {
         // What was refused is this one.
         return Ok(true);
@@ -106,7 +106,7 @@ pub(super) async fn is_all_too_old(
     labels: &[u8],
     samples: &Samples,
     now_ms: i64,
-) -> Result<bool, Refusal> {
+) -> Result<bool, SinkRefusal> {
     match probe.mark(labels, now_ms).await? {
         Some(guard) => is_all_refused(probe, samples, &guard).await,
         None => Ok(false),

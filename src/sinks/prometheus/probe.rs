@@ -22,11 +22,11 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, Heade
 use super::in_doubt::Witness;
 use super::samples::{Point, body};
 use crate::transport::http_client::{HttpClient, Unsuccessful};
-use crate::upload::Refusal;
+use crate::upload::SinkRefusal;
 
 /// What follows a sample in question, and is refused in any case.
 #[derive(Debug)]
-pub(super) enum Guard {
+pub(super) enum GuardSample {
     /// As out of bounds.
     Of1970,
     /// As a duplicate: another value of the newest sample of a series of our own.
@@ -69,7 +69,7 @@ impl Objection {
 }
 
 /// What becomes of a request, unless the answer is not about a sample.
-pub(super) type Answer = Result<Result<(), Objection>, Refusal>;
+pub(super) type ProbeAnswer = Result<Result<(), Objection>, SinkRefusal>;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probe<'a> {
@@ -78,7 +78,7 @@ pub(super) struct Probe<'a> {
 
 impl Probe<'_> {
     /// Whether a series' newest sample is this one.
-    pub(super) async fn is_newest(&self, witness: &Witness) -> Result<bool, Refusal> {
+    pub(super) async fn is_newest(&self, witness: &Witness) -> Result<bool, SinkRefusal> {
         let (newest, labels) = (witness.newest, &witness.labels);
         let before = Point { time_ms: newest.time_ms.saturating_sub(1), ..newest };
         Ok(self.would(labels, newest).await? == Err(Objection::OutOfBounds)
@@ -86,7 +86,11 @@ impl Probe<'_> {
     }
 
     /// Whether a series' newest sample is of this time or later.
-    pub(super) async fn has_reached(&self, labels: &[u8], time: &Point) -> Result<bool, Refusal> {
+    pub(super) async fn has_reached(
+        &self,
+        labels: &[u8],
+        time: &Point,
+    ) -> Result<bool, SinkRefusal> {
         let before = Point { time_ms: time.time_ms.saturating_sub(1), ..*time };
         Ok(self.would(labels, before).await? == Err(Objection::OutOfOrder))
     }
@@ -96,42 +100,46 @@ impl Probe<'_> {
         &self,
         labels: &[u8],
         sample: Point,
-        guard: &Guard,
-    ) -> Result<bool, Refusal> {
+        guard: &GuardSample,
+    ) -> Result<bool, SinkRefusal> {
         let said = self.would_under(guard, labels, sample).await?;
         Ok(match guard {
-            Guard::Of1970 => {
+            GuardSample::Of1970 => {
                 [Err(Objection::OutOfOrder), Err(Objection::Duplicate)].contains(&said)
             }
-            Guard::Marked { .. } => said != Ok(()) && said != Err(Objection::Duplicate),
+            GuardSample::Marked { .. } => said != Ok(()) && said != Err(Objection::Duplicate),
         })
     }
 
     /// Gives the series of our own a sample of this moment, as a guard.
-    pub(super) async fn mark(&self, labels: &[u8], now_ms: i64) -> Result<Option<Guard>, Refusal> {
+    pub(super) async fn mark(
+        &self,
+        labels: &[u8],
+        now_ms: i64,
+    ) -> Result<Option<GuardSample>, SinkRefusal> {
         let mark = Point { time_ms: now_ms, value: 1.0, seq: 0 };
         let said = self.send(body([(labels, &[mark][..])].into_iter())).await?;
         let guard =
-            Guard::Marked { labels: labels.to_owned(), other: Point { value: 2.0, ..mark } };
+            GuardSample::Marked { labels: labels.to_owned(), other: Point { value: 2.0, ..mark } };
         Ok(said.is_ok().then_some(guard))
     }
 
     /// Whether a sample of this time would be refused whatever its series; `labels` are the probe's.
-    pub(super) async fn is_past(&self, labels: &[u8], time_ms: i64) -> Result<bool, Refusal> {
+    pub(super) async fn is_past(&self, labels: &[u8], time_ms: i64) -> Result<bool, SinkRefusal> {
         let sample = Point { time_ms, value: 1.0, seq: 0 };
         let said = self.send(body([(labels, &[sample][..])].into_iter())).await?;
         Ok(said == Err(Objection::OutOfBounds))
     }
 
     /// What would become of a sample.
-    async fn would(&self, labels: &[u8], sample: Point) -> Answer {
-        self.would_under(&Guard::Of1970, labels, sample).await
+    async fn would(&self, labels: &[u8], sample: Point) -> ProbeAnswer {
+        self.would_under(&GuardSample::Of1970, labels, sample).await
     }
 
-    async fn would_under(&self, guard: &Guard, labels: &[u8], sample: Point) -> Answer {
+    async fn would_under(&self, guard: &GuardSample, labels: &[u8], sample: Point) -> ProbeAnswer {
         let request = match guard {
-            Guard::Of1970 => body([(labels, &[sample, OF_1970][..])].into_iter()),
-            Guard::Marked { labels: marked, other } => {
+            GuardSample::Of1970 => body([(labels, &[sample, OF_1970][..])].into_iter()),
+            GuardSample::Marked { labels: marked, other } => {
                 let (sample, other) = ([sample], [*other]);
                 body([(labels, &sample[..]), (marked, &other[..])].into_iter())
             }
@@ -139,7 +147,7 @@ impl Probe<'_> {
         self.send(request).await
     }
 
-    async fn send(&self, body: Vec<u8>) -> Answer {
+    async fn send(&self, body: Vec<u8>) -> ProbeAnswer {
         match self.client.post(headers(), body).await? {
             Ok(()) => Ok(Ok(())),
             Err(answer) => match Objection::in_answer(&answer) {

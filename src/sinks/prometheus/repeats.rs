@@ -16,23 +16,23 @@ use super::probe::Probe;
 use super::samples::{Point, Samples, Series};
 use crate::clock::Clock;
 use crate::transport::http_client::HttpClient;
-use crate::upload::Refusal;
+use crate::upload::SinkRefusal;
 
 #[derive(Debug)]
-pub(super) struct Repeats {
+pub(super) struct RepeatCheck {
     pub(super) in_doubt: SharedInDoubt,
     /// Whether batches come as they were stored.
     pub(super) in_order: bool,
     pub(super) clock: Clock,
 }
 
-impl Repeats {
+impl RepeatCheck {
     /// Whether some of these are found at the server; they are noted in `in_doubt` then.
     pub(super) async fn are_among(
         &self,
         client: &HttpClient,
         samples: &Samples,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<bool, SinkRefusal> {
         let probe = Probe { client };
         for request in self.in_doubt.about(&samples.readings) {
             let stored = are_newest(probe, &request.witnesses).await?;
@@ -52,7 +52,7 @@ impl Repeats {
         &self,
         probe: Probe<'_>,
         samples: &Samples,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<bool, SinkRefusal> {
         // Those it may have had refused: the server's newest samples say nothing of them.
         self.in_doubt.distrust(&samples.going_back());
         let mut trusted = self.in_doubt.trusted(&samples.readings);
@@ -87,7 +87,7 @@ impl Repeats {
         &self,
         probe: Probe<'_>,
         readings: &[(&Series, &Point)],
-    ) -> Result<usize, Refusal> {
+    ) -> Result<usize, SinkRefusal> {
         let head = self.in_doubt.head_found();
         let found = readings.partition_point(|(_, point)| point.seq <= head);
         let (mut sent, mut unsent) = (0, found);
@@ -106,7 +106,7 @@ impl Repeats {
         &self,
         probe: Probe<'_>,
         witnesses: &[Witness],
-    ) -> Result<bool, Refusal> {
+    ) -> Result<bool, SinkRefusal> {
         // The clock may have been set since.
         let age_ms = i64::try_from(self.clock.now().as_millis()).unwrap_or(i64::MAX);
         let started_ms = self.clock.wall_ms().saturating_sub(age_ms);
@@ -122,7 +122,7 @@ impl Repeats {
     }
 }
 
-async fn are_newest(probe: Probe<'_>, witnesses: &[Witness]) -> Result<bool, Refusal> {
+async fn are_newest(probe: Probe<'_>, witnesses: &[Witness]) -> Result<bool, SinkRefusal> {
     for witness in witnesses {
         if !probe.is_newest(witness).await? {
             return Ok(false);

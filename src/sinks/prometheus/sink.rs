@@ -6,14 +6,14 @@ use std::time::Duration;
 use hyper::StatusCode;
 use tokio::time::Instant;
 
-use super::in_doubt::{Request, SharedInDoubt};
+use super::in_doubt::{SharedInDoubt, UnresolvedRequest};
 use super::labels;
 use outstation_codec::Batch;
 
 use super::config::PrometheusConfig;
 use super::past::{Horizon, is_all_refused, is_all_too_old};
-use super::probe::{Guard, Objection, Probe, headers};
-use super::repeats::Repeats;
+use super::probe::{GuardSample, Objection, Probe, headers};
+use super::repeats::RepeatCheck;
 use super::samples::{Samples, encoded};
 use crate::clock::Clock;
 use crate::domain::model::endpoint::Endpoint;
@@ -23,7 +23,7 @@ use crate::sinks::kind::SinkContext;
 use crate::telemetry::events::{ReadingsFound, Report, ValuesLeftOut};
 use crate::transport::http_client::{HttpClient, Unsuccessful};
 use crate::upload::{
-    Class, Deliver, DeliveryError, Reason, Receipt, Refusal, Rejection, Unencoded,
+    Class, Deliver, DeliveryError, Reason, Receipt, Rejection, SinkRefusal, Unencoded,
 };
 
 /// What a reading of one or two channels takes in a request.
@@ -38,7 +38,7 @@ pub(crate) struct PrometheusSink {
     config: PrometheusConfig,
     client: HttpClient,
     clock: Clock,
-    repeats: Repeats,
+    repeats: RepeatCheck,
     horizon: Horizon,
     dating: Dating,
 }
@@ -66,7 +66,7 @@ impl PrometheusSink {
                 config.access.clone(),
                 context.wire.clone(),
             ),
-            repeats: Repeats {
+            repeats: RepeatCheck {
                 in_doubt,
                 in_order: context.order == Order::AsStored,
                 clock: clock.clone(),
@@ -85,7 +85,7 @@ enum Outcome {
 }
 
 impl Deliver for PrometheusSink {
-    async fn deliver(&self, batch: &Batch) -> Result<Receipt, Refusal> {
+    async fn deliver(&self, batch: &Batch) -> Result<Receipt, SinkRefusal> {
         let mut bytes = 0;
         loop {
             let samples = self.samples(batch)?;
@@ -113,13 +113,13 @@ impl Deliver for PrometheusSink {
 }
 
 impl PrometheusSink {
-    fn samples(&self, batch: &Batch) -> Result<Samples, Refusal> {
+    fn samples(&self, batch: &Batch) -> Result<Samples, SinkRefusal> {
         Ok(Samples::of(batch, &self.config, &self.repeats.in_doubt.there())
             .map_err(Unencoded::new)?)
     }
 
     /// Undated readings would be filed under 1970. They wait while there is hope for a date.
-    fn dated(&self, batch: &Batch, samples: &Samples) -> Result<(), Refusal> {
+    fn dated(&self, batch: &Batch, samples: &Samples) -> Result<(), SinkRefusal> {
         if samples.undated == 0 {
             return Ok(());
         }
@@ -133,8 +133,8 @@ impl PrometheusSink {
         Err(rejected_for_time(all, Reason::new(Undated::ForEver)))
     }
 
-    async fn write(&self, samples: &Samples, body: Vec<u8>) -> Result<Outcome, Refusal> {
-        let is_first = self.repeats.in_doubt.note(Request::of(samples));
+    async fn write(&self, samples: &Samples, body: Vec<u8>) -> Result<Outcome, SinkRefusal> {
+        let is_first = self.repeats.in_doubt.note(UnresolvedRequest::of(samples));
         let answer = match self.client.post(headers(), body).await? {
             Ok(()) => return Ok(Outcome::Stored),
             Err(answer) => answer,
@@ -165,7 +165,7 @@ impl PrometheusSink {
         samples: &Samples,
         objection: Objection,
         reason: Reason,
-    ) -> Refusal {
+    ) -> SinkRefusal {
         let probe = Probe { client: &self.client };
         let labels = encoded(&labels::of_probe(&self.config, &batch.device));
         let now_ms = self.clock.wall_ms();
@@ -175,7 +175,7 @@ impl PrometheusSink {
             }
             Objection::TooOld => is_all_too_old(probe, &labels, samples, now_ms).await,
             Objection::OutOfOrder | Objection::Duplicate => {
-                is_all_refused(probe, samples, &Guard::Of1970).await
+                is_all_refused(probe, samples, &GuardSample::Of1970).await
             }
         };
         match past {
@@ -186,20 +186,20 @@ impl PrometheusSink {
 }
 
 /// An answer that is not about a sample.
-fn refused(answer: Unsuccessful) -> Refusal {
+fn refused(answer: Unsuccessful) -> SinkRefusal {
     match answer.status {
         // Receivers that store what is good of a request say so about the rest of it.
         StatusCode::CONFLICT => {
-            Refusal::Rejected { what: Rejection::Content, reason: Reason::new(answer) }
+            SinkRefusal::Rejected { what: Rejection::Content, reason: Reason::new(answer) }
         }
         _ => answer.into(),
     }
 }
 
 /// `all`: the same is true of each reading in the batch.
-fn rejected_for_time(all: bool, reason: Reason) -> Refusal {
+fn rejected_for_time(all: bool, reason: Reason) -> SinkRefusal {
     let what = if all { Rejection::Time } else { Rejection::Content };
-    Refusal::Rejected { what, reason }
+    SinkRefusal::Rejected { what, reason }
 }
 
 /// Why readings that have no date are not sent.

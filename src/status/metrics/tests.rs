@@ -7,10 +7,10 @@ use std::time::Duration;
 use metrics::{counter, with_local_recorder};
 
 use super::*;
-use crate::domain::policy::breaker::State;
+use crate::domain::policy::breaker::BreakerState;
 use crate::status::test_site::{Site, site};
 use crate::telemetry::events::{ActorCrashed, BreakerMoved, Report};
-use crate::telemetry::metric_names::Kind;
+use crate::telemetry::metric_names::MetricKind;
 
 fn page(site: &Site) -> String {
     let mut now = site.board.snapshot();
@@ -43,7 +43,7 @@ async fn every_metric_is_on_the_page_with_its_help_and_its_kind() {
     site.log.send_modify(|log| log.path = "/tmp/log.db".into());
     let page = page(&site);
     for metric in metric::ALL {
-        assert_eq!(metric.kind == Kind::Counter, metric.name.ends_with("_total"));
+        assert_eq!(metric.kind == MetricKind::Counter, metric.name.ends_with("_total"));
         let kind = format!("{:?}", metric.kind).to_lowercase();
         let head = format!("# HELP {0} {1}\n# TYPE {0} {kind}\n{0}", metric.name, metric.help);
         assert!(page.contains(&head), "{head} is not in\n{page}");
@@ -111,10 +111,10 @@ async fn exactly_one_breaker_state_is_1_and_follows_the_breaker() {
     let (site, metrics) = (site(), Metrics::default());
     let (until, attempt, cause) = (Duration::ZERO, 0, Cause::LinkDown);
     for state in [
-        State::Closed { failures: 0 },
-        State::Open { until, attempt, cause },
-        State::HalfOpen { probing: true, attempt, cause },
-        State::Closed { failures: 1 },
+        BreakerState::Closed { failures: 0 },
+        BreakerState::Open { until, attempt, cause },
+        BreakerState::HalfOpen { probing: true, attempt, cause },
+        BreakerState::Closed { failures: 1 },
     ] {
         site.sink.send_modify(|sink| sink.breaker = state);
         let page = metrics.render(&site.board.snapshot());
@@ -177,12 +177,14 @@ async fn a_breaker_s_moves_are_counted_by_where_to_and_why() {
     let (site, metrics) = (site(), Metrics::default());
     let (until, attempt, cause) = (Duration::ZERO, 0, Cause::Misconfigured);
     with_local_recorder(&metrics.counts, || {
-        for to in [State::Open { until, attempt, cause }, State::Closed { failures: 0 }] {
+        for to in
+            [BreakerState::Open { until, attempt, cause }, BreakerState::Closed { failures: 0 }]
+        {
             let moved = BreakerMoved {
                 sink: "cloud",
                 endpoint: "https://example.com/v1/readings",
                 label: "https://example.com",
-                from: &State::Closed { failures: 0 },
+                from: &BreakerState::Closed { failures: 0 },
                 to: &to,
                 retry_in: None,
                 spared: false,

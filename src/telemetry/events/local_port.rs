@@ -89,7 +89,7 @@ impl Report for LocalPortUnannounced<'_> {
 
 /// Why a client was turned away, or cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum ClientRefusal {
     /// From no network that is let in.
     Network,
     /// It asked for more than its share.
@@ -108,7 +108,7 @@ pub enum Refused {
     Setup,
 }
 
-impl Refused {
+impl ClientRefusal {
     pub const ALL: [Self; 8] = [
         Self::Network,
         Self::Busy,
@@ -141,14 +141,14 @@ impl Refused {
 /// They are counted one by one where they happen; this is the summary.
 #[derive(Debug)]
 pub struct ClientsRefused<'a> {
-    /// In the order of [`Refused::ALL`].
-    pub counts: &'a [u64; Refused::ALL.len()],
+    /// In the order of [`ClientRefusal::ALL`].
+    pub counts: &'a [u64; ClientRefusal::ALL.len()],
     pub last: IpAddr,
 }
 
 impl Report for ClientsRefused<'_> {
     fn report(&self) {
-        let counted = Refused::ALL.iter().zip(self.counts).filter(|(_, count)| **count > 0);
+        let counted = ClientRefusal::ALL.iter().zip(self.counts).filter(|(_, count)| **count > 0);
         let reasons: Vec<String> =
             counted.map(|(why, count)| format!("{} {count}", why.reason())).collect();
         warn!(

@@ -21,8 +21,8 @@ mod tail;
 
 pub use budget::{EventRefused, QuietHoursUnknown, SinkGoesOn, SinkHeldBack};
 pub use local_port::{
-    ClientsRefused, LocalPortAbsent, LocalPortAnnounced, LocalPortFilesUnusable, LocalPortOpened,
-    LocalPortRefuses, LocalPortUnannounced, Refused,
+    ClientRefusal, ClientsRefused, LocalPortAbsent, LocalPortAnnounced, LocalPortFilesUnusable,
+    LocalPortOpened, LocalPortRefuses, LocalPortUnannounced,
 };
 pub use log::{
     LogBegan, LogHealed, LogOpened, LogSalvaged, LogTrouble, LogUnreadable, LogVanished,

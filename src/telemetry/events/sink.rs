@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 
 use super::Report;
 use super::message_ids;
-use crate::domain::policy::breaker::{Cause, State};
+use crate::domain::policy::breaker::{BreakerState, Cause};
 use crate::telemetry::metric_names::{
     BREAKER_TRANSITIONS, SINK_OMITTED_READINGS, SINK_OMITTED_VALUES, transition,
 };
@@ -18,8 +18,8 @@ pub struct BreakerMoved<'a> {
     pub endpoint: &'a str,
     /// The endpoint's, in metrics.
     pub label: &'a str,
-    pub from: &'a State,
-    pub to: &'a State,
+    pub from: &'a BreakerState,
+    pub to: &'a BreakerState,
     pub retry_in: Option<Duration>,
     /// Whether another endpoint of the sink works.
     pub spared: bool,
@@ -40,7 +40,7 @@ impl Report for BreakerMoved<'_> {
         let (state, cause) = (self.to.name(), self.to.cause().map_or("", Cause::name));
         let retry_in_s = tenths(self.retry_in.unwrap_or_default());
         match (self.to, self.spared) {
-            (State::Closed { .. }, false) => {
+            (BreakerState::Closed { .. }, false) => {
                 info!(
                     message_id = message_ids::BREAKER_CLOSED,
                     sink,
@@ -49,7 +49,7 @@ impl Report for BreakerMoved<'_> {
                     "sink accepts again"
                 );
             }
-            (State::Closed { .. }, true) => {
+            (BreakerState::Closed { .. }, true) => {
                 info!(
                     message_id = message_ids::BREAKER_CLOSED,
                     sink,
@@ -58,7 +58,7 @@ impl Report for BreakerMoved<'_> {
                     "endpoint accepts again"
                 );
             }
-            (State::Open { .. }, false) if self.from.is_closed() => warn!(
+            (BreakerState::Open { .. }, false) if self.from.is_closed() => warn!(
                 message_id = message_ids::BREAKER_OPENED,
                 sink,
                 endpoint,
@@ -67,7 +67,7 @@ impl Report for BreakerMoved<'_> {
                 retry_in_s,
                 "sink does not accept, readings are kept: {detail}",
             ),
-            (State::Open { .. }, true) if self.from.is_closed() => warn!(
+            (BreakerState::Open { .. }, true) if self.from.is_closed() => warn!(
                 message_id = message_ids::BREAKER_OPENED,
                 sink,
                 endpoint,

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
-type Answered = Result<Result<(), Unsuccessful>, Refusal>;
+type Answered = Result<Result<(), Unsuccessful>, SinkRefusal>;
 
 /// Serves one connection after the other; gives back how it is reached.
 async fn server<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> String
@@ -74,7 +74,7 @@ async fn post_to(answer: impl Into<Vec<u8>>) -> Answered {
 }
 
 fn link_down(answered: &Answered) -> bool {
-    matches!(answered, Err(Refusal::Retry { cause: Cause::LinkDown, .. }))
+    matches!(answered, Err(SinkRefusal::Retry { cause: Cause::LinkDown, .. }))
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn an_acceptance_before_the_request_was_read_accepts_nothing() {
     })
     .await;
     let answered = post(&url, BODY).await;
-    let Err(Refusal::Retry { cause, reason, .. }) = answered else { panic!("{answered:?}") };
+    let Err(SinkRefusal::Retry { cause, reason, .. }) = answered else { panic!("{answered:?}") };
     assert_eq!(cause, Cause::ServerBusy);
     let detail = reason.to_string();
     assert!(detail.contains("before it was sent the whole request"), "{detail}");

@@ -20,7 +20,7 @@ use crate::credentials::SetupError;
 use crate::credentials::file::write_secret;
 use crate::domain::policy::breaker::Cause;
 use crate::transport::http_client::HttpClient;
-use crate::upload::{Refusal, Wire};
+use crate::upload::{SinkRefusal, Wire};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -128,7 +128,7 @@ fn client(url: &str, tls: TlsFiles) -> HttpClient {
 async fn refused(url: &str, files: TlsFiles) -> (Cause, String) {
     let client = client(url, files);
     match client.post(HeaderMap::new(), b"x".to_vec()).await {
-        Err(Refusal::Retry { cause, reason, .. }) => (cause, reason.to_string()),
+        Err(SinkRefusal::Retry { cause, reason, .. }) => (cause, reason.to_string()),
         other => panic!("{other:?}"),
     }
 }
@@ -224,7 +224,8 @@ async fn a_sink_with_a_protocol_of_its_own_is_told_what_to_change_too() {
         let plain = address.dial(&Wire::default()).await.expect("a server");
         let config = client_config(&files).expect("sound");
         let agreed = address.encrypt(plain, config, &files).await;
-        let Some(Refusal::Retry { cause: Cause::Misconfigured, reason, .. }) = agreed.err() else {
+        let Some(SinkRefusal::Retry { cause: Cause::Misconfigured, reason, .. }) = agreed.err()
+        else {
             panic!("it is no misconfiguration")
         };
         let detail = reason.to_string();

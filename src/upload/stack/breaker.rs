@@ -20,12 +20,12 @@ use crate::domain::model::endpoint::Endpoint;
 use crate::domain::model::event::{Event, Stream};
 use crate::domain::policy::backoff::jitter_seed;
 use crate::domain::policy::breaker::{
-    Breaker, Cause, Leave, Now, Pass, Policy, SavedBreaker, State,
+    Breaker, BreakerState, Cause, Leave, Now, Pass, Policy, SavedBreaker,
 };
 use crate::event_log::Appender;
 use crate::telemetry::events::{BreakerMoved, BreakerRecalled, Report, SinkMisconfigured};
 use crate::upload::{
-    Attempt, CHECK_SETTINGS, EndpointStatus, Offer, Reason, Receipt, Refusal, SinkStatus,
+    Attempt, CHECK_SETTINGS, EndpointStatus, Offer, Reason, Receipt, SinkRefusal, SinkStatus,
 };
 
 /// What all breakers of one sink share.
@@ -133,18 +133,18 @@ impl SharedBreaker {
         leave
     }
 
-    fn record(&self, pass: Pass, result: &Result<Receipt, Refusal>) {
+    fn record(&self, pass: Pass, result: &Result<Receipt, SinkRefusal>) {
         let mut inner = self.lock();
         let (before, now) = (inner.breaker.state(), self.context.clock.now());
         let Inner { breaker, rng } = &mut *inner;
         match result {
             // A rejected batch is an answer: the server is there and working.
-            Ok(_) | Err(Refusal::Rejected { .. }) => breaker.succeeded(now, pass),
-            Err(Refusal::Retry { cause, after, .. }) => {
+            Ok(_) | Err(SinkRefusal::Rejected { .. }) => breaker.succeeded(now, pass),
+            Err(SinkRefusal::Retry { cause, after, .. }) => {
                 breaker.failed(now, pass, *cause, *after, rng);
             }
         }
-        let error = result.as_ref().err().map(Refusal::reason).cloned();
+        let error = result.as_ref().err().map(SinkRefusal::reason).cloned();
         self.context.status.send_modify(|status| {
             status.requests += 1;
             status.failures += u64::from(error.is_some());
@@ -170,7 +170,7 @@ impl SharedBreaker {
         status.endpoints.iter_mut().find(|endpoint| *endpoint.url == *self.address)
     }
 
-    fn show(&self, state: State) {
+    fn show(&self, state: BreakerState) {
         self.context.status.send_modify(|status| {
             if let Some(endpoint) = self.of(status) {
                 endpoint.breaker = state;
@@ -180,7 +180,7 @@ impl SharedBreaker {
     }
 
     /// `why`: the refusal that moved it, if it was one.
-    fn moved(&self, before: State, breaker: &Breaker, why: Option<&Reason>) {
+    fn moved(&self, before: BreakerState, breaker: &Breaker, why: Option<&Reason>) {
         let after = breaker.state();
         if before == after {
             return;
@@ -190,7 +190,7 @@ impl SharedBreaker {
             return;
         }
         // A probe under way is no state to go on from: the next process makes its own.
-        if !matches!(after, State::HalfOpen { .. }) {
+        if !matches!(after, BreakerState::HalfOpen { .. }) {
             self.context.save(&self.address, breaker.saved(self.context.clocks()));
         }
         if after.is_closed() {
@@ -199,7 +199,7 @@ impl SharedBreaker {
         self.tell(before, after, why);
     }
 
-    fn tell(&self, before: State, after: State, why: Option<&Reason>) {
+    fn tell(&self, before: BreakerState, after: BreakerState, why: Option<&Reason>) {
         let detail = why.map(Reason::to_string).unwrap_or_default();
         let detail = detail.as_str();
         let (sink, endpoint) = (self.context.sink.as_str(), &*self.address);
@@ -216,7 +216,7 @@ impl SharedBreaker {
             detail,
         };
         moved.count();
-        let opened = matches!(after, State::Open { cause: Cause::Misconfigured, .. });
+        let opened = matches!(after, BreakerState::Open { cause: Cause::Misconfigured, .. });
         if !opened {
             moved.report();
         } else if before.cause() != Some(Cause::Misconfigured) {
@@ -235,7 +235,7 @@ impl SharedBreaker {
     }
 
     /// What an earlier process left is shown, and said if it keeps us from sending.
-    fn recalled(&self, state: State) {
+    fn recalled(&self, state: BreakerState) {
         self.show(state);
         if let (Some(cause), Some(until)) = (state.cause(), state.until()) {
             let retry_in = until.saturating_sub(self.context.clock.now());
@@ -303,7 +303,7 @@ struct LeaveHeld {
 }
 
 impl LeaveHeld {
-    fn finish(mut self, result: &Result<Receipt, Refusal>) {
+    fn finish(mut self, result: &Result<Receipt, SinkRefusal>) {
         self.open = false;
         self.breaker.record(self.pass, result);
     }
@@ -319,15 +319,15 @@ impl Drop for LeaveHeld {
 
 impl<S> Service<Offer> for BreakerService<S>
 where
-    S: Service<Offer, Response = Receipt, Error = Refusal>,
+    S: Service<Offer, Response = Receipt, Error = SinkRefusal>,
     S::Future: Send + 'static,
 {
     type Response = Receipt;
-    type Error = Refusal;
+    type Error = SinkRefusal;
     type Future = Attempt;
 
     /// Never fails: a sink that fails to become ready has failed like one that fails when called.
-    fn poll_ready(&mut self, context: &mut TaskContext<'_>) -> Poll<Result<(), Refusal>> {
+    fn poll_ready(&mut self, context: &mut TaskContext<'_>) -> Poll<Result<(), SinkRefusal>> {
         loop {
             ready!(self.poll_leave(context));
             match ready!(self.inner.poll_ready(context)) {

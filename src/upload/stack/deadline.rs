@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tower::Service;
 
 use crate::domain::policy::breaker::Cause;
-use crate::upload::{Attempt, Class, DeliveryError, Offer, Receipt, Refusal};
+use crate::upload::{Attempt, Class, DeliveryError, Offer, Receipt, SinkRefusal};
 
 /// Ends an attempt that takes too long.
 #[derive(Clone, Debug)]
@@ -24,14 +24,14 @@ impl<S> Deadline<S> {
 
 impl<S> Service<Offer> for Deadline<S>
 where
-    S: Service<Offer, Response = Receipt, Error = Refusal>,
+    S: Service<Offer, Response = Receipt, Error = SinkRefusal>,
     S::Future: Send + 'static,
 {
     type Response = Receipt;
-    type Error = Refusal;
+    type Error = SinkRefusal;
     type Future = Attempt;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SinkRefusal>> {
         self.inner.poll_ready(context)
     }
 

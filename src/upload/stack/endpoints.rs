@@ -21,7 +21,7 @@ use crate::domain::model::endpoint::Endpoint;
 use crate::domain::policy::breaker::SavedBreaker;
 use crate::domain::policy::failover::{self, Candidate};
 use crate::upload::AnySink;
-use crate::upload::{Attempt, Offer, Receipt, Refusal};
+use crate::upload::{Attempt, Offer, Receipt, SinkRefusal};
 
 /// Puts the layers of one endpoint around its sink.
 type Connect = Box<dyn Fn(&Endpoint, SharedBreaker) -> AnySink + Send + Sync>;
@@ -252,10 +252,10 @@ impl fmt::Debug for Endpoints {
 
 impl Service<Offer> for Endpoints {
     type Response = Receipt;
-    type Error = Refusal;
+    type Error = SinkRefusal;
     type Future = Attempt;
 
-    fn poll_ready(&mut self, context: &mut TaskContext<'_>) -> Poll<Result<(), Refusal>> {
+    fn poll_ready(&mut self, context: &mut TaskContext<'_>) -> Poll<Result<(), SinkRefusal>> {
         loop {
             self.refresh();
             if self.ready.is_some() {

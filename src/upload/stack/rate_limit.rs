@@ -15,7 +15,7 @@ use tower::Service;
 use super::breaker::Context;
 use crate::domain::policy::ramp::Ramp;
 use crate::domain::policy::token_bucket::TokenBucket;
-use crate::upload::{Attempt, Offer, Receipt, Refusal, Wire};
+use crate::upload::{Attempt, Offer, Receipt, SinkRefusal, Wire};
 
 /// Clones share what they may send.
 #[derive(Debug)]
@@ -85,13 +85,13 @@ impl Pace {
     }
 
     /// The request has been answered; if that closed a breaker, the ramp begins.
-    fn record(&self, result: &Result<Receipt, Refusal>) {
+    fn record(&self, result: &Result<Receipt, SinkRefusal>) {
         let (now, recoveries) = (self.context.clock.now(), self.context.recoveries.count());
         let PaceState { ramp, recoveries: known, rng, .. } = &mut *self.lock();
         if *known != recoveries {
             *known = recoveries;
             ramp.begin(now, rng);
-        } else if !matches!(result, Err(Refusal::Retry { .. })) {
+        } else if !matches!(result, Err(SinkRefusal::Retry { .. })) {
             ramp.succeeded(now, rng);
         }
     }
@@ -99,14 +99,14 @@ impl Pace {
 
 impl<S> Service<Offer> for RateLimit<S>
 where
-    S: Service<Offer, Response = Receipt, Error = Refusal>,
+    S: Service<Offer, Response = Receipt, Error = SinkRefusal>,
     S::Future: Send + 'static,
 {
     type Response = Receipt;
-    type Error = Refusal;
+    type Error = SinkRefusal;
     type Future = Attempt;
 
-    fn poll_ready(&mut self, context: &mut TaskContext<'_>) -> Poll<Result<(), Refusal>> {
+    fn poll_ready(&mut self, context: &mut TaskContext<'_>) -> Poll<Result<(), SinkRefusal>> {
         loop {
             if let Some(wait) = &mut self.waiting {
                 ready!(wait.as_mut().poll(context));

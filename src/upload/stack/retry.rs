@@ -3,7 +3,7 @@
 use tokio::sync::watch;
 use tower::retry::Policy;
 
-use crate::upload::{Offer, Receipt, Refusal, SinkStatus};
+use crate::upload::{Offer, Receipt, SinkRefusal, SinkStatus};
 
 /// Tries the same offer again, a few times, as long as some endpoint is thought to work.
 ///
@@ -21,15 +21,15 @@ impl BoundedRetry {
     }
 }
 
-impl Policy<Offer, Receipt, Refusal> for BoundedRetry {
+impl Policy<Offer, Receipt, SinkRefusal> for BoundedRetry {
     type Future = std::future::Ready<()>;
 
     fn retry(
         &mut self,
         _: &mut Offer,
-        result: &mut Result<Receipt, Refusal>,
+        result: &mut Result<Receipt, SinkRefusal>,
     ) -> Option<Self::Future> {
-        let again = matches!(result, Err(Refusal::Retry { .. }))
+        let again = matches!(result, Err(SinkRefusal::Retry { .. }))
             && self.left > 0
             && self.status.borrow().breaker.is_closed();
         again.then(|| {

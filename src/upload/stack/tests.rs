@@ -14,17 +14,17 @@ use super::breaker::{Context as Breakers, Recoveries};
 use super::*;
 use crate::clock::Clock;
 use crate::domain::model::endpoint::Endpoint;
-use crate::domain::policy::breaker::{Cause, State};
+use crate::domain::policy::breaker::{BreakerState, Cause};
 use crate::event_log::{self, Mailbox};
 use crate::test_kit::batches::batch;
-use crate::upload::{Attempt, Offer, Receipt, Refusal, Rejection, SinkStatus};
+use crate::upload::{Attempt, Offer, Receipt, Rejection, SinkRefusal, SinkStatus};
 
 const LIMIT: Duration = Duration::from_secs(5);
 const DAY: Duration = Duration::from_secs(86_400);
 /// The bytes on the wire that each call takes.
 const CALL_BYTES: u64 = 1000;
 
-pub(in crate::upload) type Answer = Result<Receipt, Refusal>;
+pub(in crate::upload) type Answer = Result<Receipt, SinkRefusal>;
 
 /// Answers as told, in order, then the last answer again and again; without one it hangs.
 #[derive(Clone, Debug, Default)]
@@ -54,10 +54,10 @@ impl Scripted {
 
 impl Service<Offer> for Scripted {
     type Response = Receipt;
-    type Error = Refusal;
+    type Error = SinkRefusal;
     type Future = Attempt;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), SinkRefusal>> {
         Poll::Ready(Ok(()))
     }
 
@@ -187,7 +187,7 @@ impl Rig {
 
     fn is_probing(&self) -> Option<bool> {
         match self.status.borrow().breaker {
-            State::HalfOpen { probing, .. } => Some(probing),
+            BreakerState::HalfOpen { probing, .. } => Some(probing),
             _ => None,
         }
     }
@@ -202,16 +202,16 @@ pub(in crate::upload) fn accepted() -> Answer {
 }
 
 pub(in crate::upload) fn down() -> Answer {
-    Err(Refusal::Retry { cause: Cause::LinkDown, after: None, reason: "down".into() })
+    Err(SinkRefusal::Retry { cause: Cause::LinkDown, after: None, reason: "down".into() })
 }
 
 fn busy_for(seconds: u64) -> Answer {
     let after = Some(Duration::from_secs(seconds));
-    Err(Refusal::Retry { cause: Cause::ServerBusy, after, reason: "busy".into() })
+    Err(SinkRefusal::Retry { cause: Cause::ServerBusy, after, reason: "busy".into() })
 }
 
 fn rejected() -> Answer {
-    Err(Refusal::Rejected { what: Rejection::Content, reason: "no".into() })
+    Err(SinkRefusal::Rejected { what: Rejection::Content, reason: "no".into() })
 }
 
 #[tokio::test(start_paused = true)]
@@ -251,7 +251,9 @@ async fn a_sink_that_hangs_costs_one_deadline() {
 #[tokio::test(start_paused = true)]
 async fn an_open_breaker_pends_and_calls_nothing() {
     let mut rig = Rig::open([accepted()]).await;
-    let State::Open { until, .. } = rig.status.borrow().breaker else { panic!("it is open") };
+    let BreakerState::Open { until, .. } = rig.status.borrow().breaker else {
+        panic!("it is open")
+    };
     // To the last millisecond of its wait.
     let (opened, wait) = (Instant::now(), until.saturating_sub(rig.stack_now()));
     let almost = wait.saturating_sub(Duration::from_millis(2));
@@ -291,7 +293,7 @@ async fn leave_that_is_never_used_is_given_back() {
     let (status, list) = (rig.status.clone(), rig.list.clone());
     drop(rig);
     let breaker = status.borrow().breaker;
-    assert!(matches!(breaker, State::HalfOpen { probing: false, .. }), "{breaker:?}");
+    assert!(matches!(breaker, BreakerState::HalfOpen { probing: false, .. }), "{breaker:?}");
     drop(list);
 }
 

@@ -16,7 +16,9 @@ use tower::{Service, ServiceExt};
 use crate::domain::policy::breaker::Cause;
 use crate::domain::policy::isolation;
 use crate::domain::policy::trust::Trust;
-use crate::upload::{Attempt, Class, DeliveryError, Offer, Reason, Receipt, Refusal, Rejection};
+use crate::upload::{
+    Attempt, Class, DeliveryError, Offer, Reason, Receipt, Rejection, SinkRefusal,
+};
 
 /// Only small batches are kept to ask with again: their memory is held for as long as the sink runs.
 const KNOWN_GOOD_BYTES_MAX: usize = 4096;
@@ -71,16 +73,16 @@ impl Shared {
 
 impl<S> Trusting<S>
 where
-    S: Service<Offer, Response = Receipt, Error = Refusal>,
+    S: Service<Offer, Response = Receipt, Error = SinkRefusal>,
 {
-    async fn send(&mut self, offer: Offer) -> Result<Receipt, Refusal> {
+    async fn send(&mut self, offer: Offer) -> Result<Receipt, SinkRefusal> {
         self.verify_trust(&offer, None).await?;
         let result = self.inner.ready().await?.call(offer.clone()).await;
         match &result {
             Ok(_) => self.lock().accepted(&offer),
             // Events do not count: there are servers that know readings only. Nor do readings that came
             // too late: that is an outage, and no fault of the settings.
-            Err(Refusal::Rejected { what, reason })
+            Err(SinkRefusal::Rejected { what, reason })
                 if *what != Rejection::Time && offer.0.readings() == 1 =>
             {
                 self.lock().trust.refused();
@@ -97,7 +99,7 @@ where
         &mut self,
         offer: &Offer,
         refused: Option<&Reason>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), SinkRefusal> {
         loop {
             let Some(question) = self.lock().question(&offer.0) else { return Ok(()) };
             if question.0.ranges() == offer.0.ranges() {
@@ -112,10 +114,10 @@ where
                     return Ok(());
                 }
                 // What it took before may be too old for it by now: then anything else decides.
-                Err(Refusal::Rejected { .. }) if self.lock().known_good.take().is_some() => {}
+                Err(SinkRefusal::Rejected { .. }) if self.lock().known_good.take().is_some() => {}
                 // It looked at the time of what it was asked, so it knows what it is sent.
-                Err(Refusal::Rejected { what: Rejection::Time, .. }) => return Ok(()),
-                Err(Refusal::Rejected { reason, .. }) => {
+                Err(SinkRefusal::Rejected { what: Rejection::Time, .. }) => return Ok(()),
+                Err(SinkRefusal::Rejected { reason, .. }) => {
                     return Err(NearlyAllRefused(reason).into());
                 }
                 Err(retry) => return Err(retry),
@@ -139,14 +141,14 @@ impl DeliveryError for NearlyAllRefused {
 
 impl<S> Service<Offer> for Trusting<S>
 where
-    S: Service<Offer, Response = Receipt, Error = Refusal> + Clone + Send + 'static,
+    S: Service<Offer, Response = Receipt, Error = SinkRefusal> + Clone + Send + 'static,
     S::Future: Send + 'static,
 {
     type Response = Receipt;
-    type Error = Refusal;
+    type Error = SinkRefusal;
     type Future = Attempt;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SinkRefusal>> {
         self.inner.poll_ready(context)
     }
 

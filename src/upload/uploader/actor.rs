@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tower::{Service, ServiceExt};
 
-use super::meter::Meter;
+use super::meter::BudgetMeter;
 use crate::clock::Clock;
 use crate::config::Pace;
 use crate::domain::policy::batch_size::{BatchSize, Limits};
@@ -21,7 +21,7 @@ use crate::event_log::{Appender, Ask, LogClosed, LogStatus, Progress, Reader};
 use crate::supervisor::Stop;
 use crate::supervisor::heartbeat::Heartbeat;
 use crate::upload::leftovers::Leftovers;
-use crate::upload::{Offer, Receipt, Refusal, SinkStatus, Wire};
+use crate::upload::{Offer, Receipt, SinkRefusal, SinkStatus, Wire};
 
 /// Everything one incarnation needs.
 #[derive(Debug)]
@@ -43,17 +43,17 @@ pub struct Upload<S> {
 /// Runs until stopped, or until the log is gone and the process is ending.
 pub async fn run<S>(mut upload: Upload<S>) -> Result<(), Infallible>
 where
-    S: Service<Offer, Response = Receipt, Error = Refusal>,
+    S: Service<Offer, Response = Receipt, Error = SinkRefusal>,
 {
     let Some(spent) = spent_before(&mut upload).await else { return Ok(()) };
-    let meter = Meter::new(
+    let meter = BudgetMeter::new(
         &upload.pace,
         spent,
         (&upload.sink, &upload.clock, &upload.wire),
         (&upload.appender, &upload.status),
     );
     let breaker_noted = upload.status.borrow().breaker.name();
-    let actor = Actor {
+    let actor = UploadActor {
         log: upload.reader.status(),
         breaker_noted,
         schedule: Schedule::new(upload.pace.lanes()),
@@ -85,14 +85,14 @@ async fn spent_before<S>(upload: &mut Upload<S>) -> Option<Option<Spent>> {
     }
 }
 
-pub(crate) struct Actor<S> {
+pub(crate) struct UploadActor<S> {
     pub(crate) upload: Upload<S>,
     pub(crate) log: watch::Receiver<LogStatus>,
     pub(crate) breaker_noted: &'static str,
     pub(crate) schedule: Schedule,
     pub(crate) size: BatchSize,
     pub(crate) leftovers: Leftovers,
-    pub(crate) meter: Meter,
+    pub(crate) meter: BudgetMeter,
     /// How long only alarms may leave.
     pub(crate) held: Option<Duration>,
 }
@@ -104,9 +104,9 @@ pub(crate) enum Woken {
     Stopped,
 }
 
-impl<S> Actor<S>
+impl<S> UploadActor<S>
 where
-    S: Service<Offer, Response = Receipt, Error = Refusal>,
+    S: Service<Offer, Response = Receipt, Error = SinkRefusal>,
 {
     async fn run(mut self) -> Result<(), LogClosed> {
         while let Woken::Done = self.wait_for_pending().await? {

@@ -8,29 +8,29 @@ use outstation_codec::{Batch, EventRecord, Lane, PublishedEvent, StoredSegment};
 use tokio::time::{Instant, timeout};
 use tower::Service;
 
-use super::actor::{Actor, Woken, body_bytes};
+use super::actor::{UploadActor, Woken, body_bytes};
 use crate::domain::model::event::Stream;
 use crate::domain::model::refusal_reason::RefusalReason;
 use crate::domain::policy::batch_size::Limits;
 use crate::domain::policy::breaker::Cause;
 use crate::domain::policy::isolation::{self, Divided};
-use crate::event_log::{LogClosed, Received, Refused};
+use crate::event_log::{Acknowledgement, LogClosed, Refused};
 use crate::telemetry::events::{EventRefused, Report};
-use crate::upload::{Offer, Reason, Receipt, Refusal, Rejection};
+use crate::upload::{Offer, Reason, Receipt, Rejection, SinkRefusal};
 
 /// How long a stop waits for the request under way.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 
 /// What was offered, and what came of it.
 struct Answer {
-    result: Result<Receipt, Refusal>,
+    result: Result<Receipt, SinkRefusal>,
     /// How long it took, if it took one request.
     took: Option<Duration>,
 }
 
-impl<S> Actor<S>
+impl<S> UploadActor<S>
 where
-    S: Service<Offer, Response = Receipt, Error = Refusal>,
+    S: Service<Offer, Response = Receipt, Error = SinkRefusal>,
 {
     pub(crate) async fn deliver(&mut self, batch: Batch) -> Result<Woken, LogClosed> {
         let sent = Limits { readings_max: batch.readings(), bytes_max: body_bytes(&batch) };
@@ -47,7 +47,7 @@ where
                 }
                 self.accepted(&batch, receipt).await?;
             }
-            Err(Refusal::Rejected { what, reason }) => {
+            Err(SinkRefusal::Rejected { what, reason }) => {
                 // With events in it they may be why; the division shows.
                 if what == Rejection::TooLarge && batch.events.is_empty() {
                     self.size.too_large(sent);
@@ -61,7 +61,7 @@ where
             }
             // The breaker has heard of it. The log knows what is pending better than we do by the
             // time we may ask again.
-            Err(Refusal::Retry { cause, .. }) => {
+            Err(SinkRefusal::Retry { cause, .. }) => {
                 if sent.readings_max > 0 {
                     self.size.failed(sent, cause == Cause::LinkDown);
                 }
@@ -99,7 +99,7 @@ where
     }
 
     async fn accepted(&mut self, batch: &Batch, receipt: Receipt) -> Result<(), LogClosed> {
-        self.upload.reader.acknowledge(Received::of(batch)).await?;
+        self.upload.reader.acknowledge(Acknowledgement::of(batch)).await?;
         let readings = batch.readings();
         self.schedule.sent(batch.lane, readings);
         let now = self.upload.clock.since_boot_ms();
@@ -154,7 +154,7 @@ where
         let detail = reason.to_string();
         EventRefused { sink, event: kind, position: event.position, detail: &detail }.report();
         self.upload.status.send_modify(|status| status.events_refused += 1);
-        let received = Received { readings: Vec::new(), events: Some(event.position) };
+        let received = Acknowledgement { readings: Vec::new(), events: Some(event.position) };
         self.upload.reader.acknowledge(received).await
     }
 

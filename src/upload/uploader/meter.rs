@@ -17,7 +17,7 @@ use crate::upload::{SinkStatus, Wire};
 const SAVED_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
-pub(crate) struct Meter {
+pub(crate) struct BudgetMeter {
     sink: String,
     clock: Clock,
     wire: Wire,
@@ -34,7 +34,7 @@ pub(crate) struct Meter {
     unknown_reported: bool,
 }
 
-impl Meter {
+impl BudgetMeter {
     /// `recalled`: what was spent before.
     pub(crate) fn new(
         pace: &Pace,

@@ -9,7 +9,7 @@ use crate::event_log::{LogClosed, Reader, Recalled};
 use crate::supervisor::Stop;
 use crate::supervisor::heartbeat::Heartbeat;
 use crate::upload::stack::endpoints::Endpoints;
-use crate::upload::{Offer, Receipt, Refusal};
+use crate::upload::{Offer, Receipt, SinkRefusal};
 
 /// Runs an upload once the log has reported how its endpoints stood.
 pub(crate) async fn run<S>(
@@ -17,7 +17,7 @@ pub(crate) async fn run<S>(
     mut endpoints: Endpoints,
 ) -> Result<(), Infallible>
 where
-    S: Service<Offer, Response = Receipt, Error = Refusal>,
+    S: Service<Offer, Response = Receipt, Error = SinkRefusal>,
 {
     let stop = upload.stop.clone();
     let recalled = recall(&upload.reader, &mut upload.stop, &mut upload.heartbeat).await;

@@ -8,7 +8,7 @@ use outstation::domain::model::endpoint::Endpoint;
 use outstation::domain::policy::breaker::Cause;
 use outstation::event_log::LogStatus;
 use outstation::sinks::connect::connector;
-use outstation::upload::{AnySink, Offer, Receipt, Refusal, Rejection, Wire};
+use outstation::upload::{AnySink, Offer, Receipt, Rejection, SinkRefusal, Wire};
 use outstation_codec::{
     Batch, Channel, Lane, Segment, Sensor, Stamp, StoredSegment, Value, ValueType,
 };
@@ -67,26 +67,26 @@ fn batch<'a>(first: u64, texts: impl IntoIterator<Item = &'a str>) -> Offer {
     }))
 }
 
-fn offer(to: &Bare, offer: Offer) -> Result<Receipt, Refusal> {
+fn offer(to: &Bare, offer: Offer) -> Result<Receipt, SinkRefusal> {
     let answer = async { timeout(PATIENCE, to.sink.clone().oneshot(offer)).await };
     to.runtime.block_on(answer).expect("an answer in time")
 }
 
-fn retried(result: Result<Receipt, Refusal>) -> (Cause, String) {
+fn retried(result: Result<Receipt, SinkRefusal>) -> (Cause, String) {
     match result {
-        Err(Refusal::Retry { cause, reason, .. }) => (cause, reason.to_string()),
+        Err(SinkRefusal::Retry { cause, reason, .. }) => (cause, reason.to_string()),
         other => panic!("{other:?}"),
     }
 }
 
-fn rejected(result: Result<Receipt, Refusal>) -> String {
+fn rejected(result: Result<Receipt, SinkRefusal>) -> String {
     match result {
-        Err(Refusal::Rejected { what: Rejection::Content, reason }) => reason.to_string(),
+        Err(SinkRefusal::Rejected { what: Rejection::Content, reason }) => reason.to_string(),
         other => panic!("{other:?}"),
     }
 }
 
-fn misconfigured(result: Result<Receipt, Refusal>, expected: &str) {
+fn misconfigured(result: Result<Receipt, SinkRefusal>, expected: &str) {
     let (cause, detail) = retried(result);
     assert!(cause == Cause::Misconfigured && detail.contains(expected), "{cause:?}: {detail}");
 }

@@ -112,12 +112,12 @@ impl Layers {
     }
 
     /// By the longest name that stands for a module.
-    fn place(&self, module: &str) -> Option<Place<'_>> {
+    fn place(&self, module: &str) -> Option<TableEntry<'_>> {
         let mut name = module;
         loop {
             for (row, layer) in self.0.iter().enumerate() {
                 if let Some(name) = layer.modules.iter().find(|known| *known == name) {
-                    return Some(Place { row, name });
+                    return Some(TableEntry { row, name });
                 }
             }
             (name, _) = name.rsplit_once("::")?;
@@ -127,7 +127,7 @@ impl Layers {
 
 /// Where a module stands in the table.
 #[derive(Clone, Copy, Debug)]
-struct Place<'a> {
+struct TableEntry<'a> {
     row: usize,
     name: &'a str,
 }
@@ -136,8 +136,8 @@ struct Place<'a> {
 struct Use<'a> {
     edge: &'a Edge,
     layer: &'a Layer,
-    from: Place<'a>,
-    to: Place<'a>,
+    from: TableEntry<'a>,
+    to: TableEntry<'a>,
 }
 
 impl Layer {

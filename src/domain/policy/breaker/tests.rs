@@ -82,9 +82,9 @@ fn closed_tolerates_failures_that_a_success_forgives() {
     let mut rig = Rig::new();
     rig.fail(Cause::LinkDown);
     rig.fail(Cause::ServerBusy);
-    assert_eq!(rig.breaker.state(), State::Closed { failures: 2 });
+    assert_eq!(rig.breaker.state(), BreakerState::Closed { failures: 2 });
     rig.succeed();
-    assert_eq!(rig.breaker.state(), State::Closed { failures: 0 });
+    assert_eq!(rig.breaker.state(), BreakerState::Closed { failures: 0 });
     assert_eq!(rig.breaker.ask(rig.now), Leave::Send(Pass::Traffic));
 }
 
@@ -135,7 +135,7 @@ fn failures_from_before_an_outage_do_not_count_after_it() {
     }
     rig.succeed();
     rig.fail(Cause::LinkDown);
-    assert_eq!(rig.breaker.state(), State::Closed { failures: 1 });
+    assert_eq!(rig.breaker.state(), BreakerState::Closed { failures: 1 });
 }
 
 #[test]
@@ -193,14 +193,14 @@ fn open_becomes_half_open_when_the_wait_is_over_and_lets_one_probe_through() {
 fn half_open_closes_when_the_probe_succeeds() {
     let mut rig = Rig::half_open();
     rig.breaker.succeeded(rig.now, Pass::Probe);
-    assert_eq!(rig.breaker.state(), State::Closed { failures: 0 });
+    assert_eq!(rig.breaker.state(), BreakerState::Closed { failures: 0 });
 }
 
 #[test]
 fn half_open_opens_again_for_longer_when_the_probe_fails() {
     let mut rig = Rig::half_open();
     rig.breaker.failed(rig.now, Pass::Probe, Cause::ServerBusy, None, &mut rig.rng);
-    let State::Open { attempt, cause, .. } = rig.breaker.state() else {
+    let BreakerState::Open { attempt, cause, .. } = rig.breaker.state() else {
         panic!("not open: {:?}", rig.breaker.state());
     };
     assert_eq!((attempt, cause), (1, Cause::ServerBusy));
@@ -279,7 +279,9 @@ fn in_the_same_boot_the_next_process_waits_until_the_same_moment() {
     let started = rig.now + 6 * SECOND;
     let here = clocks(Duration::ZERO, started, "boot");
     let next = Breaker::restored(Policy::default(), &saved, here, &mut rig.rng);
-    let State::Open { until: then, attempt, cause } = next.state() else { panic!("{next:?}") };
+    let BreakerState::Open { until: then, attempt, cause } = next.state() else {
+        panic!("{next:?}")
+    };
     assert_eq!((attempt, cause), (60, Cause::ServerBusy));
     assert!((then + started).abs_diff(until) <= Duration::from_millis(1));
 }
@@ -294,7 +296,9 @@ fn after_a_reboot_or_when_the_moment_has_passed_a_short_wait_stands_for_it() {
     for here in [later, rebooted] {
         for seed in 0..100 {
             let next = Breaker::restored(Policy::default(), &saved, here, &mut rng(seed));
-            let State::Open { until, attempt, .. } = next.state() else { panic!("{next:?}") };
+            let BreakerState::Open { until, attempt, .. } = next.state() else {
+                panic!("{next:?}")
+            };
             assert_eq!(attempt, 60, "its waits go on where they were");
             assert!(until > Duration::ZERO && until <= 10 * SECOND, "{until:?}");
         }

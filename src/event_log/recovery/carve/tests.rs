@@ -13,7 +13,7 @@ use rusqlite::{Connection, params};
 use tempfile::TempDir;
 
 use super::*;
-use crate::event_log::recovery::images::JournalState;
+use crate::event_log::recovery::images::WalState;
 use crate::event_log::store::error::{signed, unsigned};
 
 /// A row, as far as it can be told from any other.
@@ -435,11 +435,11 @@ fn an_undamaged_log_is_recovered_completely() {
             let files = log.files();
             let carving = files.carve();
             assert_eq!(carving.images.size, page_size);
-            assert_eq!(carving.images.state, JournalState::Sound);
+            assert_eq!(carving.images.state, WalState::Sound);
             assert_holds(&keys(&carving), &log.rows(), &log.written);
             fs::remove_file(files.wal()).expect("removes");
             let carving = files.carve();
-            assert_eq!(carving.images.state, JournalState::Absent);
+            assert_eq!(carving.images.state, WalState::Absent);
             let expected = if checkpointed { log.rows() } else { BTreeSet::new() };
             assert_holds(&keys(&carving), &expected, &log.written);
         }
@@ -588,7 +588,7 @@ fn of_a_torn_journal_the_whole_transactions_count() {
         assert_holds(&found, &segments(&early), &log.written);
         // One torn frame, and everything behind it is still used.
         let carving = torn(&log, |wal| wal[length] ^= 1);
-        assert_eq!(carving.images.state, JournalState::Damaged);
+        assert_eq!(carving.images.state, WalState::Damaged);
         let lost = segments(&log.rows()).difference(&keys(&carving)).count();
         assert!(lost <= 8, "{lost} lost with a frame");
     }
@@ -608,22 +608,20 @@ fn the_journal_of_another_log_takes_nothing_away() {
     old.checkpoint();
     old.commits(50, 1000);
     let other = Log::new(1024, 5000, 4);
-    for (foreign, state) in [
-        (&young, JournalState::Foreign),
-        (&old, JournalState::Sound),
-        (&other, JournalState::Foreign),
-    ] {
+    for (foreign, state) in
+        [(&young, WalState::Foreign), (&old, WalState::Sound), (&other, WalState::Foreign)]
+    {
         let (_, wal) = foreign.files().read();
         let carving = torn(&log, |own| own.clone_from(&wal));
         assert_eq!(carving.images.state, state);
         let both = log.written.union(&foreign.written).cloned().collect();
-        let written = if state == JournalState::Foreign { &log.written } else { &both };
+        let written = if state == WalState::Foreign { &log.written } else { &both };
         let own = log.rows();
         let own = own.into_iter().filter(|key| !matches!(key, Key::Snapshot(..))).collect();
         assert_holds(&keys(&carving), &own, written);
         for segment in carving.segments() {
             let key = Key::Segment(segment.first_seq, segment.count, segment.crc);
-            assert!(log.written.contains(&key) || segment.rank.source == Source::Journal);
+            assert!(log.written.contains(&key) || segment.rank.source == ImageSource::Journal);
         }
     }
 }
@@ -640,7 +638,7 @@ fn what_was_never_committed_is_not_taken_from_a_sound_journal() {
     let files = log.files();
     assert!(files.read().1.len() > before.len() + 50 * 4096, "the cache spilled");
     let carving = files.carve();
-    assert_eq!(carving.images.state, JournalState::Sound);
+    assert_eq!(carving.images.state, WalState::Sound);
     assert_holds(&keys(&carving), &BTreeSet::new(), &committed);
     // Given up, and partly overwritten by what came after.
     log.connection.execute_batch("ROLLBACK").expect("rolls back");
@@ -651,7 +649,9 @@ fn what_was_never_committed_is_not_taken_from_a_sound_journal() {
     let abandoned = |found: &FoundSegment| {
         !log.written.contains(&Key::Segment(found.first_seq, found.count, found.crc))
     };
-    assert!(carving.segments().filter(abandoned).all(|found| found.rank.source == Source::Stray));
+    assert!(
+        carving.segments().filter(abandoned).all(|found| found.rank.source == ImageSource::Stray)
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Lines in every format: what they become, and how each way of being wrong is counted.
 
-use outstation_codec::{Stage, Value};
+use outstation_codec::{FaultStage, Value};
 use proptest::prelude::*;
 
 use super::*;
@@ -177,7 +177,7 @@ fn sequence_gaps_and_restarts_are_noticed() {
     let text = [1, 2, 5, 6, 0].map(line).concat();
     let rig = Rig::new(&keyed()).feed(text.as_bytes());
     assert_eq!((rig.fault(Fault::SequenceGap), rig.fault(Fault::SensorRestart)), (2, 1));
-    assert_eq!(rig.out.intake.faults.total(Stage::Decode), 0);
+    assert_eq!(rig.out.intake.faults.total(FaultStage::Decode), 0);
 }
 
 #[test]

@@ -5,12 +5,12 @@ use std::io::Read as _;
 use outstation_codec::{Channel, Sensor, Stamp, Value, ValueType};
 
 use super::*;
-use crate::bench::w1::{SENSORS, Samples};
+use crate::bench::w1::{SENSORS, W1Readings};
 use crate::test_kit::batches;
 
 /// As many seconds of W1, a commit each.
 fn w1(seconds: u64) -> Batch {
-    let mut samples = Samples::new();
+    let mut samples = W1Readings::new();
     let sensor = |number: usize| Sensor {
         port: "mcu".into(),
         name: format!("t{number}"),

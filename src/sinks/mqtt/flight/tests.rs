@@ -11,7 +11,7 @@ use super::*;
 use crate::sinks::mqtt::config::{MqttConfig, MqttVersion};
 use crate::sinks::mqtt::connection::OFFLINE;
 use crate::sinks::mqtt::messages::tests::{batch, config};
-use crate::sinks::mqtt::packet::Hello;
+use crate::sinks::mqtt::packet::ConnectPacket;
 use crate::upload::Rejection;
 
 /// A broker's end of a connection.
@@ -110,21 +110,21 @@ async fn connect(
     session_present: bool,
     properties: &[u8],
     status: bool,
-) -> (Connection, Broker) {
+) -> (MqttConnection, Broker) {
     let (near, far) = duplex(1 << 20);
     let mut broker = Broker { pipe: far, five: version == MqttVersion::V5 };
     let will = status.then(|| ("status".to_owned(), OFFLINE));
-    let hello = Hello { client_id: "c".into(), keep_alive_s: 60, login: None, will };
+    let hello = ConnectPacket { client_id: "c".into(), keep_alive_s: 60, login: None, will };
     let config = MqttConfig { version, ..config("") };
     let (connection, ()) = tokio::join!(
-        Connection::open(Box::new(near), &config, &hello),
+        MqttConnection::open(Box::new(near), &config, &hello),
         broker.answer_connect(session_present, properties)
     );
     (connection.expect("it is taken in"), broker)
 }
 
-fn messages(first: u64, count: u32) -> Messages {
-    Messages::of(&batch(first, count, 0), &config("")).expect("sound")
+fn messages(first: u64, count: u32) -> MqttMessages {
+    MqttMessages::of(&batch(first, count, 0), &config("")).expect("sound")
 }
 
 fn seqs(got: &[Got]) -> Vec<u64> {
@@ -136,7 +136,11 @@ fn seqs(got: &[Got]) -> Vec<u64> {
 }
 
 /// Sends a batch to a broker that takes everything; what it got.
-async fn deliver(session: &Mutex<Session>, messages: &Messages, session_present: bool) -> Vec<Got> {
+async fn deliver(
+    session: &Mutex<Session>,
+    messages: &MqttMessages,
+    session_present: bool,
+) -> Vec<Got> {
     let (mut connection, mut broker) =
         connect(MqttVersion::V3_1_1, session_present, &[], false).await;
     let fly = async {
@@ -197,7 +201,7 @@ async fn what_was_acknowledged_before_the_connection_was_lost_is_not_sent_again(
         got
     };
     let (landed, first) = tokio::join!(flight.run(&mut connection, true), lose);
-    assert!(matches!(landed, Err(Refusal::Retry { cause: Cause::LinkDown, .. })), "{landed:?}");
+    assert!(matches!(landed, Err(SinkRefusal::Retry { cause: Cause::LinkDown, .. })), "{landed:?}");
     drop((flight, connection));
     let second = deliver(&session, &list, true).await;
     assert_eq!(seqs(&second), [4, 5, 6, 8, 9, 10]);
@@ -242,7 +246,7 @@ async fn a_message_refused_for_itself_holds_up_no_other_and_alone_is_offered_aga
     };
     let (landed, ()) = tokio::join!(flight.run(&mut connection, true), refuse_third);
     assert!(
-        matches!(landed, Err(Refusal::Rejected { what: Rejection::Content, .. })),
+        matches!(landed, Err(SinkRefusal::Rejected { what: Rejection::Content, .. })),
         "{landed:?}"
     );
     drop(flight);
@@ -265,7 +269,7 @@ async fn a_topic_that_is_not_ours_stops_the_batch() {
     let (landed, ()) = tokio::join!(flight.run(&mut connection, true), refuse);
     assert!(connection.is_sound(), "it can be asked again");
     assert!(
-        matches!(landed, Err(Refusal::Retry { cause: Cause::Misconfigured, .. })),
+        matches!(landed, Err(SinkRefusal::Retry { cause: Cause::Misconfigured, .. })),
         "{landed:?}"
     );
 }
@@ -282,8 +286,8 @@ async fn a_broker_that_hangs_up_on_whom_it_refuses_has_still_said_why() {
         let mut flight = Flight::new(&list, &session);
         let (landed, ()) = tokio::join!(flight.run(&mut connection, true), refuse);
         let found = match landed.expect_err("a refusal") {
-            Refusal::Retry { cause, .. } => Some(cause),
-            Refusal::Rejected { .. } => None,
+            SinkRefusal::Retry { cause, .. } => Some(cause),
+            SinkRefusal::Rejected { .. } => None,
         };
         assert_eq!(found, cause);
     }
@@ -296,7 +300,7 @@ async fn a_message_above_the_brokers_size_is_not_sent_and_named() {
     let (mut connection, _broker) =
         connect(MqttVersion::V5, false, &[0x27, 0, 0, 0, 50], false).await;
     let landed = Flight::new(&list, &session).run(&mut connection, true).await;
-    let Err(Refusal::Rejected { what: Rejection::Content, reason }) = landed else {
+    let Err(SinkRefusal::Rejected { what: Rejection::Content, reason }) = landed else {
         panic!("{landed:?}")
     };
     let detail = reason.to_string();

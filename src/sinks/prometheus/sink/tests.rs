@@ -38,25 +38,28 @@ async fn readings_without_a_date_wait_for_the_clock_and_are_refused_once_no_date
     let undated = batch(&[Stamp::boot(1), Stamp::boot(2)], &Value::F64(1.0), None);
     let answer = |offer: &Offer| sink.clone().oneshot(offer.clone());
     let waits = answer(&undated).await.expect_err("there is no date");
-    let Refusal::Retry { cause: Cause::Misconfigured, reason, .. } = &waits else {
+    let SinkRefusal::Retry { cause: Cause::Misconfigured, reason, .. } = &waits else {
         panic!("{waits:?}")
     };
     let detail = reason.to_string();
     assert!(detail.contains("the clock of this device is not set"), "{detail}");
     clock.step_wall(NOW);
     let waits = answer(&undated).await.expect_err("it may come now");
-    assert!(matches!(waits, Refusal::Retry { .. }), "{waits:?}");
+    assert!(matches!(waits, SinkRefusal::Retry { .. }), "{waits:?}");
     // Dated meanwhile: it is sent, to nobody.
     let dated = batch(&[Stamp::boot(1)], &Value::F64(1.0), Some(Anchor::new(NOW, 1)));
     let sent = answer(&dated).await.expect_err("nobody is there");
-    assert!(matches!(sent, Refusal::Retry { cause: Cause::LinkDown, .. }), "{sent:?}");
+    assert!(matches!(sent, SinkRefusal::Retry { cause: Cause::LinkDown, .. }), "{sent:?}");
     tokio::time::advance(DATING).await;
     let refused = answer(&undated).await.expect_err("it will never come");
-    let whole = Refusal::Rejected { what: Rejection::Time, reason: refused.reason().clone() };
+    let whole = SinkRefusal::Rejected { what: Rejection::Time, reason: refused.reason().clone() };
     assert_eq!(refused, whole);
     let mixed = batch(&[Stamp::boot(1), Stamp::unix(NOW)], &Value::F64(1.0), None);
     let refused = answer(&mixed).await.expect_err("one has no date");
-    assert!(matches!(refused, Refusal::Rejected { what: Rejection::Content, .. }), "{refused:?}");
+    assert!(
+        matches!(refused, SinkRefusal::Rejected { what: Rejection::Content, .. }),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use tokio::time::{Instant, advance, timeout};
 use tower::ServiceExt;
 
 use crate::domain::policy::breaker::Cause;
-use crate::upload::Refusal;
+use crate::upload::SinkRefusal;
 use crate::upload::stack::tests::{Rig, Setup, accepted, down, endpoints_of};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -68,7 +68,7 @@ async fn an_offer_that_fails_goes_to_the_next_endpoint_at_once() {
 async fn a_misconfigured_endpoint_does_not_keep_an_offer_from_the_next() {
     let mut rig = rig(&[(0, "a"), (1, "b")]);
     let (cause, after) = (Cause::Misconfigured, Some(30 * SECOND));
-    rig.sink("a").turn_to([Err(Refusal::Retry { cause, after, reason: "401".into() })]);
+    rig.sink("a").turn_to([Err(SinkRefusal::Retry { cause, after, reason: "401".into() })]);
     send(&mut rig, 3).await;
     assert_eq!((calls(&rig), state(&rig, "a"), rig.breaker()), ([1, 3, 0], "open", "closed"));
 }
@@ -135,7 +135,7 @@ async fn while_all_are_open_it_pends_until_the_first_wait_is_over() {
     let mut rig = rig(&[(0, "a"), (1, "b")]);
     let busy = |seconds| {
         let (cause, after) = (Cause::ServerBusy, Some(SECOND * seconds));
-        [Err(Refusal::Retry { cause, after, reason: "busy".into() })]
+        [Err(SinkRefusal::Retry { cause, after, reason: "busy".into() })]
     };
     rig.sink("a").turn_to(busy(600));
     rig.sink("b").turn_to(busy(60));

@@ -13,7 +13,7 @@ use crate::event_log::Limits;
 use crate::event_log::inspect::LogView;
 use crate::event_log::settings::{LogConfig, SinkRules};
 use crate::supervisor::heartbeat::Heartbeat;
-use crate::supervisor::{Stage, Supervisor};
+use crate::supervisor::{ActorSupervisor, Stage};
 use crate::test_kit::log::{TestLog, settings};
 use crate::upload::uploader::actor::Upload;
 use crate::upload::uploader::recall;
@@ -22,7 +22,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// One process: a log, an uploader, and the sink it meets.
 struct Process {
-    supervisor: Supervisor,
+    supervisor: ActorSupervisor,
     status: watch::Receiver<SinkStatus>,
     sink: Scripted,
     log: TestLog,
@@ -42,7 +42,7 @@ impl Process {
         let sinks = BTreeMap::from([("a".to_owned(), sink.clone())]);
         let known = watch::channel(endpoints_of(&[(0, "a")])).1;
         let endpoints = Endpoints::new(known, context, connect(&sinks));
-        let supervisor = Supervisor::new(clock.clone());
+        let supervisor = ActorSupervisor::new(clock.clone());
         let running = Upload {
             sink: "s".into(),
             stack: stack(endpoints.clone(), retries, None, &Wire::default()),

@@ -20,10 +20,10 @@ struct Server {
 
 impl Service<Offer> for Server {
     type Response = Receipt;
-    type Error = Refusal;
-    type Future = std::future::Ready<Result<Receipt, Refusal>>;
+    type Error = SinkRefusal;
+    type Future = std::future::Ready<Result<Receipt, SinkRefusal>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), SinkRefusal>> {
         Poll::Ready(Ok(()))
     }
 
@@ -37,7 +37,7 @@ impl Service<Offer> for Server {
         };
         ready(match what == Rejection::Content && (first..=last).all(|seq| takes.contains(&seq)) {
             true => Ok(Receipt { bytes: 1 }),
-            false => Err(Refusal::Rejected { what, reason: "no".into() }),
+            false => Err(SinkRefusal::Rejected { what, reason: "no".into() }),
         })
     }
 }
@@ -55,12 +55,12 @@ impl Rig {
         Self { layer: Trusting::new(server.clone(), 1), server }
     }
 
-    async fn send(&mut self, first: u64, last: u64) -> Result<Receipt, Refusal> {
+    async fn send(&mut self, first: u64, last: u64) -> Result<Receipt, SinkRefusal> {
         self.layer.ready().await?.call(offer(first, last)).await
     }
 
     async fn is_rejected(&mut self, seq: u64) -> bool {
-        matches!(self.send(seq, seq).await, Err(Refusal::Rejected { .. }))
+        matches!(self.send(seq, seq).await, Err(SinkRefusal::Rejected { .. }))
     }
 
     fn asked(&self) -> Vec<(u64, u64)> {
@@ -74,8 +74,8 @@ fn offer(first: u64, last: u64) -> Offer {
     Offer(Arc::new(batch(vec![], vec![segment(first, rows)])))
 }
 
-fn is_misconfigured(result: &Result<Receipt, Refusal>) -> bool {
-    matches!(result, Err(Refusal::Retry { cause: Cause::Misconfigured, .. }))
+fn is_misconfigured(result: &Result<Receipt, SinkRefusal>) -> bool {
+    matches!(result, Err(SinkRefusal::Retry { cause: Cause::Misconfigured, .. }))
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn what_a_server_took_once_and_takes_no_longer_does_not_stop_it() {
 async fn refused_batches_and_events_say_nothing() {
     let mut rig = Rig::new([]);
     for _ in 0..100 {
-        assert!(matches!(rig.send(1, 2).await, Err(Refusal::Rejected { .. })));
+        assert!(matches!(rig.send(1, 2).await, Err(SinkRefusal::Rejected { .. })));
     }
     assert!(rig.is_rejected(1).await);
 }

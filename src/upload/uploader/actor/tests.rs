@@ -20,7 +20,7 @@ use crate::domain::policy::breaker::Cause;
 use crate::domain::policy::budget::{Held, Period};
 use crate::event_log::settings::LogConfig;
 use crate::event_log::{Append, Progress};
-use crate::supervisor::{Stage, Supervisor};
+use crate::supervisor::{ActorSupervisor, Stage};
 use crate::test_kit::batches::thermometer;
 use crate::test_kit::log::{TestLog, settings};
 use crate::upload::AnySink;
@@ -42,7 +42,7 @@ struct Reply {
     after: Duration,
     takes: bool,
     /// None: no answer at all.
-    says: Option<Result<Receipt, Refusal>>,
+    says: Option<Result<Receipt, SinkRefusal>>,
 }
 
 impl Reply {
@@ -50,17 +50,17 @@ impl Reply {
         Self { after, takes: true, says: Some(Ok(Receipt { bytes: 1 })) }
     }
 
-    fn refuses(refusal: Refusal) -> Self {
+    fn refuses(refusal: SinkRefusal) -> Self {
         Self { after: Duration::ZERO, takes: false, says: Some(Err(refusal)) }
     }
 
     fn rejects(what: Rejection) -> Self {
-        Self::refuses(Refusal::Rejected { what, reason: "no".into() })
+        Self::refuses(SinkRefusal::Rejected { what, reason: "no".into() })
     }
 
     fn down() -> Self {
         let reason = "connection refused".into();
-        Self::refuses(Refusal::Retry { cause: Cause::LinkDown, after: None, reason })
+        Self::refuses(SinkRefusal::Retry { cause: Cause::LinkDown, after: None, reason })
     }
 }
 
@@ -153,10 +153,10 @@ fn id(cells: &[(u16, &Value)]) -> i64 {
 
 impl Service<Offer> for Server {
     type Response = Receipt;
-    type Error = Refusal;
+    type Error = SinkRefusal;
     type Future = Attempt;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), SinkRefusal>> {
         Poll::Ready(Ok(()))
     }
 
@@ -201,7 +201,7 @@ struct Rig {
     server: Server,
     wire: Wire,
     status: watch::Sender<SinkStatus>,
-    supervisor: Option<Supervisor>,
+    supervisor: Option<ActorSupervisor>,
     running: JoinSet<()>,
     sensor: Arc<Sensor>,
     next_id: i64,
@@ -217,8 +217,10 @@ impl Rig {
         let log = TestLog::start(log_config(folder.path()), clock.clone());
         let wire = Wire::default();
         let server = Server::new(&wire);
-        let (status, supervisor) =
-            (watch::Sender::new(SinkStatus::new("s", "http://s")), Supervisor::new(clock.clone()));
+        let (status, supervisor) = (
+            watch::Sender::new(SinkStatus::new("s", "http://s")),
+            ActorSupervisor::new(clock.clone()),
+        );
         let context = Breakers {
             device: "d".into(),
             sink: "s".into(),

@@ -59,7 +59,7 @@ fn reply(conditions: Conditions, asked: &Asked, rng: &mut fastrand::Rng) -> Repl
         Conditions::Slow => taken(latency + Duration::from_secs_f64(size / 50.0)),
         Conditions::Down => Reply::down(),
         Conditions::Silent => Reply { after: Duration::ZERO, takes: false, says: None },
-        Conditions::Busy => Reply::refuses(Refusal::Retry {
+        Conditions::Busy => Reply::refuses(SinkRefusal::Retry {
             cause: Cause::ServerBusy,
             after: rng.bool().then(|| Duration::from_secs(rng.u64(1..120))),
             reason: "503".into(),

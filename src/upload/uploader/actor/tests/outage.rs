@@ -31,7 +31,7 @@ async fn a_minute_of(trouble: impl Fn() -> Reply + Send + 'static) -> Duration {
 async fn a_server_that_was_busy_for_a_minute_has_everything_seconds_later() {
     let busy = || {
         let reason = "503".into();
-        Reply::refuses(Refusal::Retry { cause: Cause::ServerBusy, after: None, reason })
+        Reply::refuses(SinkRefusal::Retry { cause: Cause::ServerBusy, after: None, reason })
     };
     let late = a_minute_of(busy).await;
     assert!(late <= 12 * SECOND, "{late:?}");
