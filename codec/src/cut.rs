@@ -1,5 +1,5 @@
-//! A part of a segment: what is still pending for a sink of one it has in part, and what is left when a
-//! server refuses the rest.
+//! A part of a segment: what is still pending for a sink of one it has in part, and what is left
+//! when a server refuses the rest.
 //!
 //! No reading changes its number, time or values by that.
 

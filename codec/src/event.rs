@@ -74,8 +74,8 @@ pub enum PublishedEvent {
     Refused { first: u64, last: u64, reason: String },
     /// `quarantine/<sink>`: a person wants the readings `first` to `last` offered once more.
     Replayed { first: u64, last: u64 },
-    /// `quarantine/<sink>`: the readings `first` to `last` are not kept any more, by a person's command or
-    /// for want of room.
+    /// `quarantine/<sink>`: the readings `first` to `last` are not kept any more, by a person's
+    /// command or for want of room.
     Discarded { first: u64, last: u64 },
 }
 

@@ -79,8 +79,8 @@ impl App {
     }
 
     /// Runs until `stop` resolves, then drains in order; `hurry` cuts that short. `news` resolves
-    /// whenever a new configuration is requested: it, or in words for a person why not. Dropped before,
-    /// it misses nothing.
+    /// whenever a new configuration is requested: it, or in words for a person why not. Dropped
+    /// before, it misses nothing.
     pub async fn run(
         mut self,
         stop: impl Future<Output = ()>,

@@ -25,7 +25,8 @@ pub(super) struct RunArgs {
 
 pub(super) fn run(args: &RunArgs) -> Result<(), CliError> {
     let runtime = runtime()?;
-    // First of all: a signal that finds no handler ends the process, and SIGHUP is no request to end.
+    // First of all: a signal that finds no handler ends the process, and SIGHUP is no request to
+    // end.
     let signals = {
         let _context = runtime.enter();
         (Signals::new()?, Signals::new()?, hangup()?)

@@ -1,4 +1,5 @@
-//! What is said over the control socket: one line each way, a [`QuarantineOrder`] and its [`OrderAnswer`].
+//! What is said over the control socket: one line each way, a [`QuarantineOrder`] and its
+//! [`OrderAnswer`].
 
 use serde::{Deserialize, Serialize};
 

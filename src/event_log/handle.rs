@@ -166,7 +166,8 @@ impl Reader {
         answered.await.map_err(|_| LogClosed)
     }
 
-    /// These readings are kept aside, and they are not pending for this sink any more. Answered once noted.
+    /// These readings are kept aside, and they are not pending for this sink any more. Answered
+    /// once noted.
     pub async fn quarantine(&self, refused: Refused) -> Result<(), LogClosed> {
         let (answer, answered) = oneshot::channel();
         let request = LogRequest::Quarantine { sink: self.sink.clone(), refused, answer };

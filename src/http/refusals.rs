@@ -1,4 +1,5 @@
-//! Who was turned away, counted as it happens and reported in summary: a flood must not flood the log.
+//! Who was turned away, counted as it happens and reported in summary: a flood must not flood the
+//! log.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};

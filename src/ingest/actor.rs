@@ -345,8 +345,8 @@ impl PortActor {
         self.ingest.status.send_modify(|status| status.state = state);
     }
 
-    /// Waits, answering heartbeats and handing over what is left meanwhile: a log that is stuck must
-    /// not stick us too.
+    /// Waits, answering heartbeats and handing over what is left meanwhile: a log that is stuck
+    /// must not stick us too.
     async fn rest(&mut self, wait: Duration) -> Result<(), LogClosed> {
         let appender = self.ingest.appender.clone();
         let end = sleep(wait);

@@ -139,7 +139,8 @@ fn is_older(boots: &Boots, moment: Moment, since_ms: i64) -> bool {
 }
 
 /// The number to begin with so that the newest `most` wanted readings follow, and how many wanted ones
-/// to pass over first. Without a selection, heads tell; with one, segments are decoded from the end.
+/// to pass over first. Without a selection, heads tell; with one, segments are decoded from the
+/// end.
 pub fn begin_with_newest(
     view: &LogView,
     state: &CommittedState,

@@ -299,8 +299,8 @@ impl Verdict {
         let name = stream.as_str();
         self.snapshots += u64::from(stored.snapshot.is_some());
         let snapshot = stored.snapshot.unwrap_or(0);
-        // Events up to the snapshot stay only while they are pending for a sink; history has no snapshot, and a
-        // beginning that was forgotten.
+        // Events up to the snapshot stay only while they are pending for a sink; history has no
+        // snapshot, and a beginning that was forgotten.
         let mut expected = stream.has_aggregate().then_some(snapshot + 1);
         for event in &stored.events {
             self.events += 1;

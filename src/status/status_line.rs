@@ -1,7 +1,7 @@
 //! The line that `systemctl status` shows: what a technician asks first, and since when it is so.
 //!
-//! It is written with each heartbeat. Rates and ages are worked out here from what was seen at those before, so
-//! no actor keeps count for it.
+//! It is written with each heartbeat. Rates and ages are worked out here from what was seen at
+//! those before, so no actor keeps count for it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,7 +1,7 @@
 //! Proof of progress: a heartbeat that every actor gives from its own loop.
 //!
-//! The supervisor checks liveness now and then; an actor answers by polling [`Heartbeat::answer`] among
-//! its other work. A stuck actor does not answer, and neither a timer nor a thread that still
+//! The supervisor checks liveness now and then; an actor answers by polling [`Heartbeat::answer`]
+//! among its other work. A stuck actor does not answer, and neither a timer nor a thread that still
 //! runs can answer for it. Idle actors wake once per check and not otherwise.
 
 use std::sync::atomic::{AtomicU64, Ordering};

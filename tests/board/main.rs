@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Invariants checked: what the sensor said arrives at the collector, exactly and in order, whatever
-//! happens to cable, process, power, network, clock or memory meanwhile; what cannot arrive is reported.
+//! happens to cable, process, power, network, clock or memory meanwhile; what cannot arrive is
+//! reported.
 //!
 //! `tests/board/run` builds boards and packages and runs this; without it these tests are ignored.
 

@@ -3,8 +3,8 @@
 //! Aggregates (registry, boots, delivery, ledger, generation) are what replaying their stream gives.
 //! An event is stored as postcard; the order of the variants is part of the format, so append only.
 //!
-//! What an operator far away should know of is *published*: a [`PublishedEvent`], delivered to the sinks
-//! like the readings. The rest is the log's own bookkeeping.
+//! What an operator far away should know of is *published*: a [`PublishedEvent`], delivered to the
+//! sinks like the readings. The rest is the log's own bookkeeping.
 
 use outstation_codec::PublishedEvent;
 use serde::{Deserialize, Serialize};
@@ -60,7 +60,8 @@ impl Event {
         }
     }
 
-    /// Whether it is delivered to the sinks. The log's own bookkeeping, several times a second, is not news.
+    /// Whether it is delivered to the sinks. The log's own bookkeeping, several times a second, is
+    /// not news.
     pub fn is_published(&self) -> bool {
         matches!(self, Self::Published(_))
     }

@@ -1,5 +1,5 @@
-//! What becomes of every stored reading, given what each sink has done with it: the classes of the ledger,
-//! as sets of numbers.
+//! What becomes of every stored reading, given what each sink has done with it: the classes of the
+//! ledger, as sets of numbers.
 //!
 //! | of a sink | a reading is |
 //! |---|---|
@@ -8,8 +8,8 @@
 //! | missing | evicted or damaged before it was settled; a copy that is offered again is still there |
 //!
 //! Of all sinks together, in this order: *delivered* is what every sink had, *lost* (evicted, damaged)
-//! what some sink misses, *quarantined* and *refused* what is settled for all and kept, or not kept, for
-//! those that refused it, and *pending* is the rest.
+//! what some sink misses, *quarantined* and *refused* what is settled for all and kept, or not
+//! kept, for those that refused it, and *pending* is the rest.
 
 use super::interval_set::{IntervalSet, NONE};
 use super::quarantine::{NOTHING, Quarantine};

@@ -4,7 +4,8 @@
 //! alarms are *edges*: the reading that enters the alarm state and the one that leaves it, and none of
 //! those in between, or an input stuck at its limit would wear the flash as fast as it is read. An input
 //! that flutters has edges without end; beyond a few, one in ten seconds is an alarm. A reading is held
-//! against the reading of the last alarm, not against the one before it, so that what holds in the end is raised.
+//! against the reading of the last alarm, not against the one before it, so that what holds in the
+//! end is raised.
 //!
 //! What was raised is not remembered over a restart: a state that lasts is raised once more.
 

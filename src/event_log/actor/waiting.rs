@@ -1,8 +1,8 @@
 //! The log while it cannot be opened: storage that is full, read-only, absent or somebody else's.
 //!
-//! That is transient. What ports hand over is held meanwhile, the newest of it, within the bounds of what
-//! waits for a commit; the rest is counted as overflow of the ports it came from. Opening is tried again
-//! each second.
+//! That is transient. What ports hand over is held meanwhile, the newest of it, within the bounds
+//! of what waits for a commit; the rest is counted as overflow of the ports it came from. Opening
+//! is tried again each second.
 
 use std::collections::{BTreeMap, VecDeque};
 

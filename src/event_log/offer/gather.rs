@@ -109,8 +109,8 @@ impl<'a> Gathering<'a> {
         if self.expected >= self.scope.before {
             return Some(Pause::Done);
         }
-        // Rows of which nothing is pending are not worth reading, nor those of other lanes where the index
-        // finds the right ones.
+        // Rows of which nothing is pending are not worth reading, nor those of other lanes where
+        // the index finds the right ones.
         let jumps = self.expected > last + 1 || matches!(self.scope.stored, Stored::Only(_));
         jumps.then_some(Pause::Jump(self.expected))
     }

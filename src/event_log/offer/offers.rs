@@ -60,8 +60,8 @@ impl Offers {
         self.marks.clear();
     }
 
-    /// What is pending for the sink next, if anything. What the log should hold and does not is lost, counted
-    /// and passed by, so that nothing blocks behind it.
+    /// What is pending for the sink next, if anything. What the log should hold and does not is
+    /// lost, counted and passed by, so that nothing blocks behind it.
     pub(crate) fn next(
         &mut self,
         database: &Database,

@@ -95,8 +95,8 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// How the log looks to a sink now, its marks moved over what is not pending for it; none for a sink that is
-    /// not configured.
+    /// How the log looks to a sink now, its marks moved over what is not pending for it; none for a
+    /// sink that is not configured.
     pub(crate) fn of(
         database: &'a Database,
         state: &'a LogState,
@@ -260,8 +260,8 @@ impl<'a> View<'a> {
         turns
     }
 
-    /// The first number of a scope that is pending. What should be there and is not counts as there:
-    /// whoever reads it finds out.
+    /// The first number of a scope that is pending. What should be there and is not counts as
+    /// there: whoever reads it finds out.
     pub(crate) fn first_of(&self, scope: &Scope) -> Result<Option<u64>, StorageError> {
         let mut next = self.pending_from(scope.from);
         while next < scope.before {

@@ -1,5 +1,5 @@
-//! What is to be said of the quarantine: a server that refuses a reading refuses many, and each would
-//! be a line.
+//! What is to be said of the quarantine: a server that refuses a reading refuses many, and each
+//! would be a line.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -50,7 +50,8 @@ impl DamagedLogReader {
         self.carving.snapshots().len()
     }
 
-    /// Visits every segment in order, then what is left of others in quarantine, until told to stop.
+    /// Visits every segment in order, then what is left of others in quarantine, until told to
+    /// stop.
     pub fn for_each(&mut self, mut visit: impl FnMut(&StoredSegment, Meaning<'_>) -> bool) {
         let mut numbers = IntervalSet::default();
         for found in reconstruct::segments(&self.carving) {

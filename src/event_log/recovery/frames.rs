@@ -1,18 +1,18 @@
 //! The write-ahead log, frame by frame: which page each carries, and how far it can be relied on.
 //!
 //! SQLite reads the frames from the start while their salts are the header's and each checksum
-//! follows from the one before, up to the last that ends a transaction. Those are [`ImageSource::Journal`].
-//! What follows is judged here:
+//! follows from the one before, up to the last that ends a transaction. Those are
+//! [`ImageSource::Journal`]. What follows is judged here:
 //!
 //! - Sound frames after that, and nothing of this generation behind them: a transaction that was
 //!   never finished. It is ignored, or the log would hold what was never said to be stored.
 //! - A frame that does not follow, and belongs to this generation or to none: damage. Whether what
-//!   is behind it was committed cannot be told any more, so it is used, as [`ImageSource::Stray`]. A
-//!   transaction that the power cut short leaves the same picture; the rows it wrote were read from
-//!   sensors like all others, only it was not confirmed to anyone that they are stored.
+//!   is behind it was committed cannot be told any more, so it is used, as [`ImageSource::Stray`].
+//!   A transaction that the power cut short leaves the same picture; the rows it wrote were read
+//!   from sensors like all others, only it was not confirmed to anyone that they are stored.
 //! - Frames of an earlier generation. SQLite starts over when everything is in the database file, so
-//!   they are only good for pages that are damaged there. Used as [`ImageSource::Stray`] where a finished
-//!   transaction of their own generation follows; what follows the last one was given up.
+//!   they are only good for pages that are damaged there. Used as [`ImageSource::Stray`] where a
+//!   finished transaction of their own generation follows; what follows the last one was given up.
 //! - If the header is damaged, SQLite would read nothing. All is [`ImageSource::Stray`].
 
 use std::fs::File;

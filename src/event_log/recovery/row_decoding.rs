@@ -1,5 +1,5 @@
-//! What a record has to look like to be a row of ours, and how far a row that was found can be relied
-//! on.
+//! What a record has to look like to be a row of ours, and how far a row that was found can be
+//! relied on.
 
 use outstation_codec::{Lane, Moment, StoredSegment};
 

@@ -193,7 +193,8 @@ fn last_whole_before(database: &Database, end: u64) -> Result<Option<Head>, Stor
     database.head_before(last.first_seq)
 }
 
-/// These numbers leave the log. The best-effort sinks for which some of them are pending do without.
+/// These numbers leave the log. The best-effort sinks for which some of them are pending do
+/// without.
 fn leave_behind(state: &mut LogState, first: u64, last: u64) {
     for sink in state.config().left_behind() {
         let settled = state.aggregates().settled(&sink);

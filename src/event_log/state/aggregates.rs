@@ -298,7 +298,7 @@ impl Aggregates {
         self.versions.insert(stream.clone(), version);
     }
 
-    /// Numbers on behind what any sink acknowledged, so that no new event can be taken for one it has.
+    /// Skips every position that a sink acknowledged, so that no new event is taken for one it has.
     pub(crate) fn skip_published(&mut self) {
         let acknowledged = self.deliveries.values().map(|delivery| delivery.events).max();
         self.skip_to_position(acknowledged.unwrap_or(0));
@@ -330,9 +330,9 @@ impl Aggregates {
         self.staged.iter().any(|staged| delivery || !staged.is_about_delivery())
     }
 
-    /// What a commit writes of them: the events, and the snapshots that belong with them, each as of
-    /// its stream's version. A snapshot smaller than the events it stands for is written instead of
-    /// them: it stays in its page, while appended rows touch several.
+    /// What a commit writes of them: the events, and the snapshots that belong with them, each as
+    /// of its stream's version. A snapshot smaller than the events it stands for is written instead
+    /// of them: it stays in its page, while appended rows touch several.
     pub(crate) fn to_commit(
         &self,
         delivery: bool,

@@ -74,7 +74,8 @@ impl LogState {
         self.aggregates.record(stream, event, self.clock.since_boot_ms());
     }
 
-    /// What was staged is durable, events about delivery only if `with_delivery`, and so many readings with it.
+    /// What was staged is durable, events about delivery only if `with_delivery`, and so many
+    /// readings with it.
     pub(crate) fn committed(&mut self, readings: usize, with_delivery: bool) {
         self.next_seq += readings as u64;
         self.aggregates.committed(with_delivery);

@@ -39,11 +39,13 @@ pub struct Commit {
     pub remove: Vec<(u64, u64)>,
     pub segments: Vec<NewSegment>,
     pub events: Vec<Versioned>,
-    /// Each replaces the events of its stream up to its version, but for events that are still pending for a sink.
+    /// Each replaces the events of its stream up to its version, but for events that are still
+    /// pending for a sink.
     pub(crate) snapshots: Vec<SnapshotRow>,
     /// To the readings in quarantine.
     pub(crate) copies: Vec<CopyChange>,
-    /// Published events up to this position may leave the log: they are pending for no sink, or too many.
+    /// Published events up to this position may leave the log: they are pending for no sink, or too
+    /// many.
     pub events_to_forget: u64,
     pub boot: u32,
 }

@@ -351,7 +351,8 @@ fn replace_snapshot(connection: &Connection, row: &SnapshotRow, position: u64) -
     write().map(drop).map_err(sql("write a snapshot to the log"))
 }
 
-/// A published event outlives the snapshot of its stream while it is pending for a sink; this removes those up to `position`.
+/// A published event outlives the snapshot of its stream while it is pending for a sink; this
+/// removes those up to `position`.
 fn forget_events(connection: &Connection, position: u64) -> rusqlite::Result<()> {
     connection
         .prepare_cached(

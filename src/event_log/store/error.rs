@@ -122,7 +122,8 @@ impl StorageError {
         }
     }
 
-    /// What a person can do about a transient failure, if anything. None of it is to delete something of ours.
+    /// What a person can do about a transient failure, if anything. None of it is to delete
+    /// something of ours.
     pub fn remedy(&self) -> &'static str {
         use rusqlite::ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, ReadOnly};
         let code = self.sqlite_error().map(|error| error.code);

@@ -172,9 +172,9 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // Negative means KiB. Appending touches few pages; a large cache would only hold old ones.
     connection.pragma_update(None, "cache_size", -512)?;
     connection.pragma_update(None, "temp_store", "memory")?;
-    // `WriteMeter` sees to it. The journal stays as long as it was made, because growing it again would
-    // cost more than the commits in it. A reader beside us can keep it from being begun anew, and then
-    // it is longer for a while.
+    // `WriteMeter` sees to it. The journal stays as long as it was made, because growing it again
+    // would cost more than the commits in it. A reader beside us can keep it from being begun anew,
+    // and then it is longer for a while.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", signed(JOURNAL_BYTES))?;
     connection.set_prepared_statement_cache_capacity(24);

@@ -170,7 +170,8 @@ impl Model {
         true
     }
 
-    /// Offered are the next pending ones from the first offered on, those of a lane, and none left out.
+    /// Offered are the next pending ones from the first offered on, those of a lane, and none left
+    /// out.
     fn check_next(&self, pending: &BTreeSet<u64>, of: impl Fn(Lane) -> bool, offered: &[u64]) {
         let run = pending.range(offered[0]..).filter(|seq| of(self.stored[seq]));
         let run: Vec<u64> = run.take(offered.len()).copied().collect();

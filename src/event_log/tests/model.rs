@@ -3,8 +3,8 @@
 //!
 //! Invariants checked: what was said to be stored is there with its very values, under its number,
 //! until it is delivered to every sink or counted as evicted; a crash loses nothing that was stored
-//! and invents nothing; a sink is never offered a number past one that is still pending for it; the ledger
-//! balances after every step.
+//! and invents nothing; a sink is never offered a number past one that is still pending for it; the
+//! ledger balances after every step.
 
 use std::collections::BTreeSet;
 

@@ -1,9 +1,9 @@
 //! What the stream may hold although it never said so.
 //!
-//! An acknowledgement can be lost, and a stream knows the ids of its last minutes only (its duplicate
-//! window, two minutes unless configured): a batch that is repeated after a longer outage would be
-//! stored twice. So after an interruption the ids that the stream holds are read back, and what is
-//! there is not sent again.
+//! An acknowledgement can be lost, and a stream knows the ids of its last minutes only (its
+//! duplicate window, two minutes unless configured): a batch that is repeated after a longer outage
+//! would be stored twice. So after an interruption the ids that the stream holds are read back, and
+//! what is there is not sent again.
 //!
 //! ```text
 //!  interrupted here: what came after the last acknowledgement
@@ -141,8 +141,8 @@ impl InDoubt {
         &self.found
     }
 
-    /// Finds out what of a batch is there, as far as the server says: whoever may only publish relies
-    /// on the duplicate window.
+    /// Finds out what of a batch is there, as far as the server says: whoever may only publish
+    /// relies on the duplicate window.
     pub(super) async fn resolve(
         &mut self,
         connection: &mut NatsConnection,

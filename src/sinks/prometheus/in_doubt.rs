@@ -1,9 +1,9 @@
 //! What the server may have although it never said so.
 //!
 //! An acknowledgement can be lost, and Prometheus refuses what it already has as "out of order",
-//! the same as what it will never take. So a request is noted before it is sent and forgotten when its
-//! outcome is known. What is left is in doubt, and a refusal of readings in doubt is looked into
-//! ([`probe`](super::probe)); readings that are not in doubt are simply refused.
+//! the same as what it will never take. So a request is noted before it is sent and forgotten when
+//! its outcome is known. What is left is in doubt, and a refusal of readings in doubt is looked
+//! into ([`probe`](super::probe)); readings that are not in doubt are simply refused.
 //!
 //! Prometheus stores a request wholly or not at all, so what is found out about the newest samples
 //! of a request holds for all of it.
