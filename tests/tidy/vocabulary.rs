@@ -16,10 +16,6 @@ const SHARED_NAMES: &[(&str, &str)] = &[
     ("Announcement", "`discovery/mdns` has it with the feature `mdns` and without"),
     ("Browser", "`discovery/mdns` has it with the feature `mdns` and without"),
     ("MdnsError", "`discovery/mdns` has it with the feature `mdns` and without"),
-    (
-        "Format",
-        "of `protocols/lines/config.rs` and of `telemetry/records`, which are being rewritten",
-    ),
 ];
 
 /// Words that no identifier, no comment and no file has, and what to say instead.

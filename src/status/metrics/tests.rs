@@ -52,6 +52,22 @@ async fn every_metric_is_on_the_page_with_its_help_and_its_kind() {
 }
 
 #[tokio::test]
+async fn every_series_has_the_labels_that_are_documented() {
+    let site = site();
+    site.sink.send_modify(|sink| sink.last_delivery_ms = Some(0));
+    site.log.send_modify(|log| log.path = "/tmp/log.db".into());
+    for line in page(&site).lines().filter(|line| !line.starts_with('#')) {
+        let (name, rest) = line.split_at(line.find(['{', ' ']).expect("a value"));
+        let metric = metric::ALL.iter().find(|metric| metric.name == name).expect(name);
+        // A quote before the comma: the value of a label may have commas too.
+        let labels = rest.strip_prefix('{').map(|rest| rest.split("\",").collect::<Vec<_>>());
+        let labels = labels.unwrap_or_default().into_iter();
+        let labels: Vec<_> = labels.filter_map(|label| Some(label.split_once('=')?.0)).collect();
+        assert_eq!(labels, metric.labels, "{line}");
+    }
+}
+
+#[tokio::test]
 async fn values_are_those_of_the_statuses() {
     let page = page(&site());
     for line in [
