@@ -400,6 +400,22 @@ fn alarms_that_cannot_overtake_while_a_sink_is_held_back_are_warned_of() {
 }
 
 #[test]
+fn keys_that_only_a_restart_changes_are_named_when_they_differ() {
+    let old = parse("[log]\npath = \"/a.db\"\n");
+    let new = parse(
+        "[log]\npath = \"/b.db\"\nmax_bytes = \"1 GiB\"\n[device]\nid = \"x\"\n[http]\nlisten = \"off\"\n",
+    );
+    assert_eq!(old.restart_needed(&new), ["device.id", "log.path"]);
+    assert!(old.restart_needed(&old).is_empty());
+    let marked: Vec<String> = all_keys()
+        .into_iter()
+        .filter(|(_, key)| key.restart)
+        .map(|(section, key)| format!("{section}.{}", key.name))
+        .collect();
+    assert_eq!(marked, ["device.id", "log.path", "telemetry.log_format"]);
+}
+
+#[test]
 fn a_file_that_cannot_be_read_says_what_to_do_next() {
     let error = Config::load(Path::new("/no/such/outstation.toml")).expect_err("it is missing");
     assert_eq!(
