@@ -94,8 +94,8 @@ impl Retention {
 
     /// The segments that have to leave before `coming` can be stored, as ranges of first numbers. Records
     /// what that loses. `held` readings wait in memory. What was acknowledged leaves only together with
-    /// the acknowledgement: `settling` says whether this commit takes those along, and becomes true if it
-    /// has to.
+    /// the acknowledgement: `with_deferred` says whether this commit takes those along, and becomes
+    /// true if it has to.
     pub(crate) fn make_room(
         &mut self,
         storage: &Storage,
@@ -103,7 +103,7 @@ impl Retention {
         copies: &mut Copies,
         coming: &[NewSegment],
         held: usize,
-        settling: &mut bool,
+        with_deferred: &mut bool,
     ) -> Result<Vec<(u64, u64)>, StorageError> {
         let coming: u64 = coming.iter().map(|new| new.segment.body.len() as u64 + ROW_BYTES).sum();
         let usage = storage.usage()?;
@@ -117,9 +117,9 @@ impl Retention {
         if remove_aside {
             storage.files().remove_aside();
         }
-        *settling |= evict > 0 || !self.leaving.ranges.is_empty();
+        *with_deferred |= evict > 0 || !self.leaving.ranges.is_empty();
         let mut leaving = Vec::new();
-        if *settling {
+        if *with_deferred {
             leaving.extend(delivered_segments(storage.database(), state)?);
         }
         self.evict(storage.database(), state, evict)?;

@@ -7,9 +7,9 @@
 //!   that the server has: a request is stored wholly or not at all.
 //! - An earlier process sent a first part of what this one found in the log, since it went by the same
 //!   order; how far, a search finds out. Its end is proven in the same way, and once it is known the
-//!   question is settled. While all of an offer is behind the server's newest samples, the end lies
-//!   beyond, and it has to do that these are older than this process: a clock that was set back, the
-//!   usual reason for times out of order, shows newer ones.
+//!   question is answered. While all of an offer is behind the server's newest samples, the end
+//!   lies beyond, and it has to do that these are older than this process: a clock that was set
+//!   back, the usual reason for times out of order, shows newer ones.
 
 use super::in_doubt::{SharedInDoubt, Witness, witnesses};
 use super::probe::Probe;
@@ -75,7 +75,7 @@ impl RepeatCheck {
             trusted.remove(last.seq + 1, u64::MAX);
             self.in_doubt.found(&trusted);
         }
-        // Not sooner: an attempt that is dropped while it asks has settled nothing.
+        // Not sooner: an attempt that is dropped while it asks has found out nothing.
         if ends_here {
             self.in_doubt.note_predecessor_known();
         }
