@@ -182,9 +182,9 @@ fn any_server_that_logs_bodies_gets_each_reading_and_event_as_a_json_object() {
         assert_eq!(request.header("content-type"), Some("application/x-ndjson"));
         let text = std::str::from_utf8(&request.body).expect("JSON is UTF-8");
         let line = |line| serde_json::from_str::<serde_json::Value>(line).expect("a JSON object");
-        let (told, read): (Vec<_>, Vec<_>) =
+        let (reported, read): (Vec<_>, Vec<_>) =
             text.lines().map(line).partition(|line| line["event"].is_u64());
-        events.extend(told);
+        events.extend(reported);
         readings.extend(read);
     }
     assert!(events.iter().map(|event| &event["event"]).eq(1..=events.len()), "{events:?}");
