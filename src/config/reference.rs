@@ -236,8 +236,10 @@ pub fn reference_page() -> String {
          <!-- Made from the tables of keys by `OUTSTATION_WRITE=1 cargo test --test tidy generated`. -->\n\n\
          Every key of `/etc/outstation/outstation.toml`. Only keys that differ from their default need to be in\n\
          the file. `outstation check` lists every mistake with its line and prints the configuration in effect;\n\
-         `outstation check --schema` prints the JSON Schema of the file for editors. Durations are written\n\
-         `\"500ms\"`, `\"30s\"`, `\"5m\"` or `\"1h\"`.\n",
+         Durations are written `\"500ms\"`, `\"30s\"`, `\"5m\"` or `\"1h\"`.\n\n\
+         An editor that knows TOML completes and checks the file with its JSON Schema:\n\
+         `outstation check --schema >outstation.schema.json`, and `#:schema ./outstation.schema.json` as the first\n\
+         line of the file.\n",
     );
     for section in sections() {
         let brackets = if section.repeated { ("[[", "]]") } else { ("[", "]") };

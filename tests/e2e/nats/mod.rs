@@ -273,8 +273,11 @@ fn what_is_wrong_with_a_nats_sink_is_found_by_check() {
     for (rest, expected) in [
         ("subject = \"telemetry.>\"".to_owned(), "found \"telemetry.>\"; allowed: tokens between"),
         ("stream = \"a.b\"".to_owned(), "found \"a.b\"; allowed: the name of a stream"),
-        ("username = \"pump\"".to_owned(), "does not apply to a sink without password_file"),
-        ("encoding = \"json\"".to_owned(), "does not apply to this kind of sink"),
+        (
+            "username = \"pump\"".to_owned(),
+            "does not apply by itself; allowed: only with password_file",
+        ),
+        ("encoding = \"json\"".to_owned(), "does not apply to kind = \"nats\""),
         (
             "token_file = \"/nowhere\"".to_owned(),
             "failed to read the token file `/nowhere`: No such file",
@@ -284,7 +287,7 @@ fn what_is_wrong_with_a_nats_sink_is_found_by_check() {
         (format!("ca_file = \"{text}\""), "holds no certificate"),
         (
             format!("token_file = \"{text}\"\ncreds_file = \"{text}\""),
-            "creds_file: does not go with token_file; allowed: one of the two",
+            "token_file: does not go with creds_file; allowed: one of the two",
         ),
     ] {
         let (code, said) = checked(&site, &rest);
