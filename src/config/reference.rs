@@ -161,7 +161,7 @@ fn description(key: &Key) -> String {
     comment(&prose(key.about)) + &comment(&rules(key))
 }
 
-/// What is allowed, what holds without the key, and what it goes with.
+/// The values that are allowed, what holds without the key, and what it goes with.
 fn rules(key: &Key) -> String {
     let mut text = format!("Allowed: {}.", key.allowed);
     match &key.without {
@@ -235,7 +235,7 @@ pub fn reference_page() -> String {
         "# Configuration reference\n\n\
          <!-- Made from the tables of keys by `OUTSTATION_WRITE=1 cargo test --test tidy generated`. -->\n\n\
          Every key of `/etc/outstation/outstation.toml`. Only keys that differ from their default need to be in\n\
-         the file. `outstation check` lists every mistake with its line and prints the configuration in effect;\n\
+         the file. `outstation check` lists every mistake with its line and prints the configuration in effect.\n\
          Durations are written `\"500ms\"`, `\"30s\"`, `\"5m\"` or `\"1h\"`.\n\n\
          An editor that knows TOML completes and checks the file with its JSON Schema:\n\
          `outstation check --schema >outstation.schema.json`, and `#:schema ./outstation.schema.json` as the first\n\

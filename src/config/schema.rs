@@ -48,7 +48,7 @@ fn of_section(section: &SectionKeys) -> Json {
     }
 }
 
-/// For each variant: its keys, and none of those that only others have.
+/// A rule for each variant: it has its own keys and none of those that only others have.
 fn of_variants(section: &SectionKeys, variants: &Variants) -> Vec<Json> {
     let Variants { chosen_by, variants } = variants;
     let rule = |variant: &Variant| {
@@ -92,7 +92,7 @@ fn required(keys: &[Key]) -> Vec<&'static str> {
     keys.iter().filter(always).map(|key| key.name).collect()
 }
 
-/// What a key asks of its neighbours.
+/// The rules of a key about its neighbours.
 fn rules_of(key: &Key) -> Vec<Json> {
     let when = |then: Json| json!({ "if": { "required": [key.name] }, "then": then });
     let mut rules = Vec::new();

@@ -140,7 +140,7 @@ fn kinds() -> Syntax<SinkChoice> {
     Syntax { read: Box::new(read), ..syntax }
 }
 
-/// Whether this build was made without the kind of such a section, and so does not know its keys.
+/// Tells whether this build lacks the kind of a section, and so does not know its keys.
 pub(super) fn is_left_out(from: &Section<'_>) -> bool {
     let kind = from.text(CHOSEN_BY);
     KINDS.iter().any(|row| row.kind.is_none() && kind == Some(row.name))

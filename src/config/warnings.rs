@@ -1,4 +1,4 @@
-//! What a configuration says that is legal but hardly meant. Nothing is refused for it.
+//! Warnings: settings that are allowed and probably not intended. A configuration is not refused for them.
 
 use std::net::IpAddr;
 
@@ -57,7 +57,7 @@ fn of_local_port(http: &Http, warnings: &mut Vec<String>) {
     }
 }
 
-/// What keeps its order lets no alarm ahead.
+/// A sink that keeps the order of the log lets no alarm overtake.
 fn of_alarms_that_wait(sink: &Sink) -> Option<String> {
     let name = &sink.name;
     let (budget, quiet_hours) = (sink.pace.budget.is_some(), sink.pace.quiet_hours.is_some());

@@ -7,7 +7,7 @@ use crate::config::reader::syntax::{boolean, field_name, name, quantity};
 use crate::config::reader::table::{self, settings};
 use crate::domain::policy::alarm::{Rule, When};
 
-/// For one port. Each costs a look at every reading of the port, and a state for every sensor.
+/// The most rules of one port. Each looks at every reading of the port and has a state for every sensor.
 const ALARMS_PER_PORT: usize = 32;
 /// The keys that go with numbers only.
 const OF_NUMBERS: &[&str] = &["above", "below", "change", "hysteresis"];

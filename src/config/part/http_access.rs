@@ -62,7 +62,7 @@ impl Access {
     }
 }
 
-/// Whether a header is the protocol's own, or describes this connection alone, or what is sent.
+/// Tells whether a header belongs to the protocol, to the connection or to the body, and so is set here.
 pub fn is_ours(name: &HeaderName) -> bool {
     const OURS: [&str; 15] = [
         "connection",
@@ -84,7 +84,7 @@ pub fn is_ours(name: &HeaderName) -> bool {
     OURS.contains(&name.as_str())
 }
 
-/// Whether the value of such a header is a secret, as far as its name tells.
+/// Tells whether the value of a header is probably a secret, by the header's name.
 fn is_secret(name: &HeaderName) -> bool {
     let words = ["auth", "cookie", "key", "passw", "secret", "token"];
     words.iter().any(|word| name.as_str().contains(word))

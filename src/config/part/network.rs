@@ -44,7 +44,7 @@ impl FromStr for Network {
         let address: IpAddr = address.parse().map_err(|_| NotANetwork)?;
         let (own, width) = bits(address);
         let prefix = prefix.map_or(Ok(width), str::parse).map_err(|_| NotANetwork)?;
-        // Bits behind the prefix mean that somebody meant another prefix.
+        // Bits behind the prefix are a sign that another prefix was meant.
         let good = prefix <= width && own.trailing_zeros() >= width - prefix;
         let mapped = address != address.to_canonical();
         let prefix = u8::try_from(prefix).map_err(|_| NotANetwork)?;

@@ -15,7 +15,7 @@ use crate::config::reader::table::{Row, print_rows, read_rows};
 /// Where a sink is reached.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Addresses {
-    /// In order of preference; at least one.
+    /// At least one address, in order of preference.
     Fixed(Vec<Uri>),
     Discovered(Discovered),
 }
@@ -24,7 +24,7 @@ pub enum Addresses {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Discovered {
     pub via: Via,
-    /// Such as `_outstation._tcp.example.com`.
+    /// The name of the service, such as `_outstation._tcp.example.com`.
     pub service: String,
     pub scheme: &'static str,
     pub path: String,
@@ -38,23 +38,23 @@ pub enum Via {
     Mdns,
 }
 
-/// What the addresses of a kind of sink look like.
+/// How the addresses of a kind of sink are written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scheme {
     /// The first is that of discovered endpoints unless `scheme` says otherwise.
     pub(crate) names: &'static [&'static str],
-    /// Of discovered endpoints.
+    /// The path of discovered endpoints unless `path` says otherwise.
     pub(crate) path: &'static str,
     /// An absolute http or https URL, such as …
     pub(crate) allowed: &'static str,
-    /// What the shipped file shows, as TOML.
+    /// The URL that the shipped file shows, as TOML.
     pub(crate) example: &'static str,
 }
 
-/// What a sink would show to whoever listens on the way to its server.
+/// What an eavesdropper between a sink and its server could see.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Exposure {
-    /// What it sends that nobody should overhear.
+    /// The secret that the sink sends, in words; `None` if it sends none.
     pub(crate) secret: Option<&'static str>,
     /// A key that needs TLS.
     pub(crate) tls: Option<&'static str>,
@@ -239,7 +239,7 @@ fn scheme_name(scheme: Scheme) -> Syntax<&'static str> {
         .with_schema(json!({ "enum": scheme.names }))
 }
 
-/// Of a URL.
+/// The path of a URL.
 fn absolute_path() -> Syntax<String> {
     let read = |text: &str| {
         let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
@@ -273,7 +273,7 @@ fn url(value: &DeValue<'_>, scheme: Scheme) -> Result<Uri, Refusal> {
     }
 }
 
-/// What stands between the scheme and the path, also where the URL is malformed.
+/// The text between the scheme and the path, also where the URL is malformed.
 fn authority(text: &str) -> &str {
     let rest = text.split_once(':').map_or(text, |(_, rest)| rest).trim_start_matches('/');
     rest.split(['/', '?', '#']).next().unwrap_or(rest)

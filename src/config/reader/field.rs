@@ -84,27 +84,27 @@ impl<V> Field<V> {
         }
     }
 
-    /// It means something only next to one of these keys.
+    /// Makes the key meaningful only next to one of these keys.
     pub(crate) fn only_with(self, keys: &'static [&'static str]) -> Self {
         Self { condition: Some(Condition::With(keys)), ..self }
     }
 
-    /// It means something only where `key` has this value.
+    /// Makes the key meaningful only where `key` has this value.
     pub(crate) fn only_if(self, key: &'static str, value: &'static str) -> Self {
         Self { condition: Some(Condition::If(key, value)), ..self }
     }
 
-    /// It does not go with any of these keys.
+    /// Refuses the key next to any of these keys.
     pub(crate) fn not_with(self, keys: &'static [&'static str]) -> Self {
         Self { excludes: keys, ..self }
     }
 
-    /// What the shipped file shows, as TOML, where that is not the default.
+    /// Sets the value that the shipped file shows, as TOML, where that is not the default.
     pub(crate) fn example(self, toml: &'static str) -> Self {
         Self { example: Some(toml), ..self }
     }
 
-    /// Only a restart changes it; a reload that would is refused.
+    /// Refuses a reload that would change the key: only a restart does.
     pub(crate) fn needs_restart(self) -> Self {
         Self { restart: true, ..self }
     }

@@ -6,9 +6,9 @@ use serde_json::Value as Json;
 #[derive(Clone, Debug)]
 pub struct Key {
     pub name: &'static str,
-    /// What it is, in sentences, on lines as they stand in the source.
+    /// What the key is, in sentences; line breaks are those of the source.
     pub about: &'static str,
-    /// What is allowed, as the end of a sentence.
+    /// The values that are allowed, as the end of a sentence.
     pub allowed: String,
     /// The JSON Schema of its value.
     pub schema: Json,
@@ -16,13 +16,13 @@ pub struct Key {
     pub condition: Option<Condition>,
     /// Keys that it does not go with.
     pub excludes: &'static [&'static str],
-    /// What the shipped file shows, as TOML, where that is not the default.
+    /// The value that the shipped file shows, as TOML, if that is not the default.
     pub example: Option<&'static str>,
-    /// Whether a reload that would change it is refused.
+    /// Whether only a restart changes it: a reload that would is refused.
     pub restart: bool,
 }
 
-/// What holds without a key.
+/// What holds if a key is not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Without {
     /// A mistake.
@@ -33,7 +33,7 @@ pub enum Without {
     Unset(&'static str),
 }
 
-/// Next to what a key means anything.
+/// The neighbours without which a key means nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// One of these keys.
@@ -57,17 +57,17 @@ impl Key {
 pub struct SectionKeys {
     /// As in its heading: `log`.
     pub name: &'static str,
-    /// Whether there can be several, each under `[[name]]`.
+    /// Whether a file can have several of the section, each under `[[name]]`.
     pub repeated: bool,
     pub about: &'static str,
     /// Those that every such section has.
     pub keys: Vec<Key>,
-    /// What the shipped file shows of a section without variants.
+    /// The examples of a section without variants in the shipped file.
     pub examples: &'static [Example],
     pub variants: Option<Variants>,
 }
 
-/// What one of a section's keys chooses from, and the keys that come with each choice.
+/// The choices of a section whose further keys depend on one of its keys.
 #[derive(Clone, Debug)]
 pub struct Variants {
     /// The key that chooses: `framing`.
@@ -82,7 +82,7 @@ pub struct Variant {
     pub name: &'static str,
     pub about: &'static str,
     pub keys: Vec<Key>,
-    /// What the shipped file shows of it.
+    /// The examples of it in the shipped file.
     pub examples: &'static [Example],
 }
 
@@ -127,11 +127,12 @@ impl Catalogue {
         self.of_section(section).contains(&key)
     }
 
-    /// What was probably meant: a similar key here, else the same key elsewhere, else what there is.
+    /// Advice for an unknown key: a similar key of the section, else the same key of another section, else
+    /// all keys of the section.
     pub(in crate::config) fn advice(&self, section: &str, unknown: &str) -> String {
         let own = self.of_section(section);
         let mut same = self.0.iter().filter(|section| section.names().contains(&unknown));
-        // A `name` is in several sections, so it tells nothing about which was meant.
+        // A key such as `name`, which several sections have, does not tell which section was meant.
         let elsewhere = same.next().filter(|_| same.next().is_none());
         let elsewhere = elsewhere.map(|section| format!("{}.{unknown}", section.name));
         match nearest(own.iter().copied(), unknown).map(str::to_owned).or(elsewhere) {

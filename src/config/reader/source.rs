@@ -56,7 +56,7 @@ impl<'a> Source<'a> {
         self.problems.borrow_mut().push(Problem { line, key, message });
     }
 
-    /// In the order of the text, as a person goes through it.
+    /// The mistakes in the order of the text, as a person goes through it.
     pub(in crate::config) fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
         problems.sort_by_key(|problem| problem.line);

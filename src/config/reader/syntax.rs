@@ -14,12 +14,12 @@ use super::print::{list, quoted};
 
 /// How values of one type are written.
 pub(crate) struct Syntax<V> {
-    /// What is allowed, as the end of a sentence.
+    /// The values that are allowed, as the end of a sentence.
     pub(crate) allowed: String,
     pub(crate) read: Box<Read<V>>,
     /// Writes a value as TOML that `read` takes.
     pub(crate) write: Box<Write<V>>,
-    /// What an editor can check: as strict as a JSON Schema allows, never stricter than `read`.
+    /// The JSON Schema of the value: as strict as one can be, never stricter than `read`.
     pub(crate) schema: Json,
 }
 
@@ -38,7 +38,7 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// For a value that only builds with a certain cargo feature know.
+    /// Refuses a value that only a build with a certain cargo feature knows.
     pub(crate) fn left_out(found: &str, feature: &str) -> Self {
         Self::Because(format!(
             "found {found}, which this build lacks: it was made without the feature `{feature}`"

@@ -11,7 +11,7 @@ use super::syntax::{Refusal, WriteOption, found};
 
 /// Settings that are read by a table. [`settings!`] makes one.
 pub(crate) trait Table: Default {
-    /// What the section or group is, in sentences.
+    /// A description of the section or group, in sentences.
     const ABOUT: &str;
 
     fn rows() -> Vec<Row<Self>>;
@@ -47,7 +47,7 @@ impl<T: 'static> Row<T> {
         Self { key, read: Box::new(read), write: Box::new(move |of| write(get(of))) }
     }
 
-    /// The same row for settings that contain `T`.
+    /// Makes the same row for settings that contain `T`.
     pub(crate) fn within<U: 'static>(
         self,
         get: fn(&U) -> &T,
@@ -78,7 +78,7 @@ impl<T: 'static> Row<T> {
         }
     }
 
-    /// What is wrong with a value.
+    /// Judges a value, and reads it into its place if there is one. The message says what is wrong with it.
     fn refusal(&self, value: &DeValue<'_>, into: Option<&mut T>) -> Option<String> {
         match (self.read)(value, into) {
             Ok(()) => None,
@@ -181,7 +181,7 @@ pub(crate) fn restart_needed<T: Table + 'static>(old: &T, new: &T) -> Vec<&'stat
 pub(crate) struct AnyTable {
     pub(crate) about: &'static str,
     pub(crate) keys: fn() -> Vec<Key>,
-    /// What is wrong with the value of a key that is there; `None` if the table lacks the key.
+    /// Judges the value of a key that is set; `None` if the table lacks the key.
     judge: fn(&Section<'_>, &str) -> Option<Result<(), String>>,
 }
 
