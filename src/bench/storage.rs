@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use super::BenchError;
 use super::w1::{Sensors, W1Readings};
 use crate::clock::Clock;
-use crate::config::Log;
+use crate::config::EventLog;
 use crate::domain::model::ledger::Intake;
 use crate::event_log::actor::LogActor;
 use crate::event_log::settings::{LogConfig, SinkRules};
@@ -130,7 +130,7 @@ pub async fn seconds(folder: &Path, length: Duration) -> Result<StorageFigures, 
 
 /// As fast as it goes, as many readings per commit as the daemon would take.
 pub async fn full_groups(folder: &Path, length: Duration) -> Result<StorageFigures, BenchError> {
-    let commit_readings = Log::default().commit_readings;
+    let commit_readings = EventLog::default().commit_readings;
     let mut run = Run::start(folder, commit_readings).await?;
     let mut samples = W1Readings::new();
     let pool: Vec<Readings> =
@@ -169,12 +169,12 @@ struct Run {
 impl Run {
     /// A log that commits as soon as it has so many readings.
     async fn start(folder: &Path, commit_readings: usize) -> Result<Self, BenchError> {
-        let log = Log {
+        let log = EventLog {
             path: folder.join("log.db"),
             commit_readings,
             max_bytes: LOG_BYTES_MAX,
             retain_delivered: true,
-            ..Log::default()
+            ..EventLog::default()
         };
         // Everything is pending for one sink, so that nothing leaves.
         let sinks = vec![SinkRules::waited_for(SINK, false)];

@@ -28,7 +28,7 @@ mod warnings;
 mod whole;
 
 pub use part::alarm::Alarm;
-pub use part::daemon::{Device, Log, Supervisor, Telemetry};
+pub use part::daemon::{Device, EventLog, Supervisor, Telemetry};
 pub use part::http::{Http, ServerTls};
 pub use part::http_access::{Access, is_ours};
 pub use part::network::Network;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::part::alarm::{self, Alarm};
-use super::part::daemon::{Device, Log, Supervisor, Telemetry};
+use super::part::daemon::{Device, EventLog, Supervisor, Telemetry};
 use super::part::http::Http;
 use super::port::{self, Port};
 use super::reader::error::ConfigError;
@@ -19,7 +19,7 @@ use super::sink::{self, Sink};
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
     pub device: Device,
-    pub log: Log,
+    pub log: EventLog,
     pub http: Http,
     pub telemetry: Telemetry,
     pub supervisor: Supervisor,
@@ -119,7 +119,7 @@ pub fn sections() -> Vec<SectionKeys> {
     }
     vec![
         one::<Device>("device"),
-        one::<Log>("log"),
+        one::<EventLog>("log"),
         one::<Http>("http"),
         one::<Telemetry>("telemetry"),
         one::<Supervisor>("supervisor"),

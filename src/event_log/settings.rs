@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use outstation_codec::Lane;
 
-use crate::config::Log;
+use crate::config::EventLog;
 use crate::domain::policy::lanes::LanePolicy;
 
 /// What the actor needs to know; see the configuration for the meaning of each.
@@ -48,7 +48,7 @@ impl LogConfig {
     /// The settings of a log that no sink reads: section `[log]` of a configuration, whose defaults are
     /// therefore the log's own. A log that is read also takes `sinks` and `quarantine_readings`, one that
     /// belongs to a daemon its `generation`.
-    pub fn new(log: &Log, device: &str) -> Self {
+    pub fn new(log: &EventLog, device: &str) -> Self {
         Self {
             device: device.to_owned(),
             path: log.path.clone(),

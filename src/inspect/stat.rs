@@ -245,11 +245,11 @@ fn ledger_stat(ledger: &Ledger) -> LedgerStat {
 }
 
 fn wear(
-    settings: Option<&config::Log>,
+    settings: Option<&config::EventLog>,
     recent: Option<&Recent>,
     flash: Flash,
 ) -> (WearStat, String) {
-    let default = config::Log::default();
+    let default = config::EventLog::default();
     let settings = settings.unwrap_or(&default);
     let interval = settings.commit_interval;
     let load = recent.map(|recent| {

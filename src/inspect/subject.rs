@@ -15,7 +15,7 @@ pub struct Subject {
     /// `None`: those the log knows of.
     pub sinks: Option<Vec<String>>,
     /// `None`: nobody said.
-    pub settings: Option<config::Log>,
+    pub settings: Option<config::EventLog>,
 }
 
 impl Subject {

@@ -11,7 +11,7 @@ use outstation_codec::{Lane, Stamp, Value};
 
 use super::batches::thermometer;
 use crate::clock::Clock;
-use crate::config::Log;
+use crate::config::EventLog;
 use crate::event_log::actor::LogActor;
 use crate::event_log::settings::{LogConfig, SinkRules};
 use crate::event_log::store::error::StorageError;
@@ -20,7 +20,7 @@ use crate::supervisor::heartbeat::Heartbeat;
 
 /// The settings of a small log in this folder, which waits for these sinks and tells them the events.
 pub(crate) fn settings(folder: &Path, sinks: &[&str]) -> LogConfig {
-    let log = Log { path: folder.join("log.db"), max_bytes: 8 << 20, ..Log::default() };
+    let log = EventLog { path: folder.join("log.db"), max_bytes: 8 << 20, ..EventLog::default() };
     LogConfig {
         quarantine_readings: sinks.iter().map(|sink| ((*sink).to_owned(), 1000)).collect(),
         sinks: sinks.iter().map(|sink| SinkRules::waited_for(sink, true)).collect(),

@@ -26,7 +26,7 @@ settings! {
 
 settings! {
     /// The event log, which keeps every reading until all sinks have it.
-    pub struct Log {
+    pub struct EventLog {
         /// File of the event log, on storage that survives a power cut. Under the unit that ships it stays in
         /// `/var/lib/outstation`: nothing else can be written. A larger medium is mounted at
         /// `/var/lib/private/outstation`, to which that links; systemd hands it to the daemon at start.
