@@ -1,13 +1,15 @@
-//! What differs between two configurations, in terms of what has to end and to begin.
+//! Compares two configurations and lists the parts that have to end and to start. `parts` acts on that
+//! list.
 //!
-//! A part whose section reads the same is left alone: it keeps its file descriptor, its connection and
-//! what it holds. One that differs in anything ends and begins again.
+//! A part whose section reads the same is left alone: it keeps its file descriptor, its connection and its
+//! unfinished work. A part whose section differs in anything ends and starts again.
 
 use super::actors::{HTTP, port_actor, sink_actors};
 use crate::config::{Config, Port};
 use crate::discovery::announce::ANNOUNCE;
 use crate::domain::policy::alarm::Rule;
 
+/// The difference between two configurations.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ConfigChange {
     pub(super) http: bool,
@@ -16,7 +18,8 @@ pub(super) struct ConfigChange {
     pub(super) sinks: Moves,
 }
 
-/// Names; one that is in both is the same part under another configuration.
+/// The names of the parts of one kind that end and that start. A name in both lists is the same part under
+/// another configuration.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Moves {
     pub(super) ending: Vec<String>,
@@ -33,7 +36,7 @@ impl ConfigChange {
         }
     }
 
-    /// The actors that end, if they run.
+    /// The names of the actors that have to end; some of them may not be running.
     pub(super) fn ending(&self) -> Vec<String> {
         let ports = self.ports.ending.iter().map(|name| port_actor(name));
         let sinks = self.sinks.ending.iter().flat_map(|name| sink_actors(name));
@@ -42,7 +45,7 @@ impl ConfigChange {
     }
 }
 
-/// What `other` lacks of the ports of `of`: the port itself, or its rules.
+/// Lists the ports of `of` that `other` lacks, or has with other settings or other alarm rules.
 fn ports_lacking(other: &Config, of: &Config) -> Vec<String> {
     let has = |port: &Port| {
         other.ports.contains(port) && alarms(other, &port.name) == alarms(of, &port.name)
@@ -55,7 +58,7 @@ fn sinks_lacking(other: &Config, of: &Config) -> Vec<String> {
     missing.map(|sink| sink.name.clone()).collect()
 }
 
-/// The alarm rules of a port.
+/// The alarm rules of the port of this name.
 pub(super) fn alarms(config: &Config, port: &str) -> Vec<Rule> {
     let own = config.alarms.iter().filter(|alarm| alarm.port == port);
     own.map(|alarm| alarm.rule()).collect()

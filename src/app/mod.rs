@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  nothing ──start──▶ configuration ──reload──▶ configuration ──▶ …
-//!            └─ one path for both: `change` says what differs, `parts` ends and begins it,
-//!               `start` knows how
+//!            └─ one path for both: `change` lists the differences, `parts` ends and starts parts,
+//!               `start` knows how each part is started
 //! ```
 
 use std::future::Future;
@@ -31,7 +31,7 @@ mod tails;
 pub use log_settings::log_config;
 use parts::Parts;
 
-/// Why the daemon does not start, or did not end well.
+/// The reason why the daemon did not start or did not end well.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     #[error(transparent)]
@@ -50,7 +50,7 @@ pub struct App {
     board: StatusBoard,
 }
 
-/// What the daemon waits for while its parts work.
+/// The next thing that the daemon has to act on while its parts work.
 enum Command {
     Stop,
     Ready,
@@ -58,7 +58,7 @@ enum Command {
 }
 
 impl App {
-    /// Starts everything, backwards along the flow: log, local port, uploads, ports.
+    /// Starts every part, against the flow of data: log, local port, uploads, ports.
     pub async fn start(config: Config, clock: Clock) -> Result<Self, AppError> {
         let device = device::id(config.device.id.as_deref())?;
         Started { version: env!("CARGO_PKG_VERSION"), device: &device }.report();
@@ -68,19 +68,20 @@ impl App {
         Ok(Self { supervisor, parts, board })
     }
 
-    /// What every part reports of itself.
+    /// A handle on the statuses of all parts.
     pub fn board(&self) -> StatusBoard {
         self.board.clone()
     }
 
-    /// Where the local port listens, unless it is off.
+    /// The address that the local port listens at; `None` while it is off or could not be bound.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.parts.local_addr()
     }
 
-    /// Runs until `stop` resolves, then drains in order; `hurry` cuts that short. `news` resolves
-    /// whenever a new configuration is requested: it, or in words for a person why not. Dropped
-    /// before, it misses nothing.
+    /// Runs until `stop` resolves, then stops the stages in order; `hurry` ends that wait at once. `news`
+    /// must resolve whenever a new configuration is requested: with the configuration, or with the reason
+    /// in words for a person why it cannot be used. `news` is dropped and called again, so it must be
+    /// cancel-safe.
     pub async fn run(
         mut self,
         stop: impl Future<Output = ()>,
@@ -142,7 +143,7 @@ impl App {
     }
 }
 
-/// Resolves when the log accepts and every port was tried.
+/// Resolves once the log accepts readings and an attempt was made to open every configured port.
 async fn ready(mut board: StatusBoard) {
     drop(board.log.wait_for(|log| log.accepting).await);
     loop {
@@ -152,7 +153,7 @@ async fn ready(mut board: StatusBoard) {
                 drop(port.wait_for(|port| port.state != PortState::Untried).await);
             }
         };
-        // Both arms are cancel-safe: what was tried stays so.
+        // Both arms are cancel-safe: a port that was tried does not become untried again.
         tokio::select! {
             () = tried => return,
             Ok(()) = board.configured.changed() => {}

@@ -1,4 +1,5 @@
-//! What is running, and how it follows the configuration. How each part is started is left to `start`.
+//! Keeps the running parts and brings them in line with the configuration. How each part is started is left
+//! to `start`.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -21,16 +22,17 @@ use crate::supervisor::{ActorSupervisor, SupervisorError};
 use crate::telemetry;
 use crate::telemetry::events::{ConfigDoubtful, ConfigRefused, ConfigReloaded, Report};
 
-/// However long a stop of everything may take: meanwhile nobody feeds the watchdog or hears a signal.
+/// The longest time that a reload waits for the parts it ends, even if the shutdown deadline is longer:
+/// meanwhile the watchdog is not fed and no signal is handled.
 const RELOAD_DEADLINE_MAX: Duration = Duration::from_secs(5);
 
-/// What is running, and what it takes to start more of it.
+/// The running parts, and the means to start more of them.
 #[derive(Debug)]
 pub(super) struct Parts {
-    /// In effect.
+    /// The configuration in effect.
     config: Config,
     common: Common,
-    /// What the log holds to.
+    /// The settings that the log was given last.
     settings: LogConfig,
     board: StatusBoard,
     metrics: Metrics,
@@ -39,14 +41,14 @@ pub(super) struct Parts {
     local_addr: Option<SocketAddr>,
 }
 
-/// The names of the actors that another configuration ended, and of those that it began.
+/// The names of the actors that a change of the configuration stopped, and of those that it started.
 #[derive(Debug)]
 pub(super) struct Moved {
     stopped: Vec<String>,
     started: Vec<String>,
 }
 
-/// What is left to do when everything has stopped.
+/// The work that is left when everything has stopped: clearing tails whose bytes are all stored.
 #[derive(Debug)]
 pub(super) struct TailCleanup {
     tails: Tails,
@@ -60,7 +62,8 @@ impl TailCleanup {
 }
 
 impl Parts {
-    /// Starts what no configuration removes: the log, and who gives it orders.
+    /// Starts the parts that no configuration removes: the log, and the control socket. Ports, sinks and
+    /// the local port start with the first [`apply`](Self::apply).
     pub(super) fn begin(
         supervisor: &mut ActorSupervisor,
         config: &Config,
@@ -100,13 +103,15 @@ impl Parts {
         self.local_addr
     }
 
-    /// Lets go of the log, which ends when nobody can hand it anything any more.
+    /// Drops the handles on the log, which ends once no handle is left. Returns the shutdown deadline and
+    /// the work to do after the stop.
     pub(super) fn leave(self) -> (Duration, TailCleanup) {
         let Self { config, tails, statuses, .. } = self;
         (config.supervisor.shutdown_deadline, TailCleanup { tails, statuses })
     }
 
-    /// Goes over to another configuration, or says why not and changes nothing at all.
+    /// Applies another configuration. If there is none, or it changes keys that need a restart, the reason
+    /// is reported and nothing changes.
     pub(super) async fn reload(
         &mut self,
         supervisor: &mut ActorSupervisor,
@@ -129,7 +134,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Ends what the configuration does not have any more, and begins what is new in it.
+    /// Ends the parts that differ from `config` or are not in it, and starts those that are new in it.
     pub(super) async fn apply(
         &mut self,
         supervisor: &mut ActorSupervisor,
@@ -171,7 +176,8 @@ impl Parts {
         Ok(Moved { stopped: only_in(&before), started: only_in(&supervisor.running()) })
     }
 
-    /// The log commits what it was handed under the old settings together with the change.
+    /// Gives the log its new settings. It commits what it accepted under the old settings together with the
+    /// change.
     fn tell_log(&mut self) {
         let settings = log_config(&self.config, &self.common.device);
         if settings != self.settings {

@@ -1,4 +1,4 @@
-//! How each part is started: the only file that names every concrete type.
+//! Starts each part: this is the only file that names every concrete type.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::upload::uploader::actor::Upload;
 use crate::upload::uploader::recall;
 use crate::upload::{SinkStatus, Wire, stack};
 
-/// What every port and sink is started with.
+/// The values that every port and every sink is started with.
 #[derive(Clone, Debug)]
 pub(super) struct Common {
     pub(super) device: String,
@@ -38,7 +38,8 @@ pub(super) struct Common {
     pub(super) log: LogHandle,
 }
 
-/// The log is opened here first, so that one that is not ours to use is an error at start.
+/// Opens the log and starts its actor. The log is opened here and not in the actor, so that a log that this
+/// process must not use is an error at start; after a transient failure the actor opens it later.
 pub(super) fn log(
     supervisor: &mut ActorSupervisor,
     config: &LogConfig,
@@ -51,7 +52,7 @@ pub(super) fn log(
         Err(error) => return Err(error),
     };
     if let Some(actor) = &mut first {
-        // Whoever is started next may look at once.
+        // The parts that start next may read the status at once.
         actor.publish(&mailbox);
     }
     let mut log = Some((first, config.clone(), clock.clone(), Arc::new(Mutex::new(mailbox))));
@@ -62,7 +63,8 @@ pub(super) fn log(
     Ok(handle)
 }
 
-/// A local port that cannot be had yet must not keep readings from being recorded.
+/// Starts the local port and returns its address. A port that cannot be bound yet is reported and bound
+/// later: it must not keep readings from being recorded.
 pub(super) async fn http(
     supervisor: &mut ActorSupervisor,
     config: &Config,
@@ -96,7 +98,8 @@ pub(super) async fn http(
     address
 }
 
-/// It asks the log, so it ends before it, as uploads do.
+/// Starts the control socket. It sends requests to the log, so it belongs to the stage of the uploads and
+/// ends before the log.
 pub(super) fn control(supervisor: &mut ActorSupervisor, config: &Config, log: &LogHandle) {
     let (path, curator) = (event_log::control_path(&config.log.path), log.curator());
     supervisor.start(Stage::Uploads, "control", Executor::SharedRuntime, move |heartbeat, stop| {
@@ -105,7 +108,7 @@ pub(super) fn control(supervisor: &mut ActorSupervisor, config: &Config, log: &L
     });
 }
 
-/// The actors of a sink.
+/// Starts the uploader of a sink, and the lookup of its endpoints if they are discovered.
 pub(super) fn upload(
     supervisor: &mut ActorSupervisor,
     common: &Common,
@@ -149,7 +152,7 @@ pub(super) fn upload(
     });
 }
 
-/// The endpoints of a sink: those that the configuration names, or those that its registry finds.
+/// Returns the endpoints of a sink: the configured ones, or those found by the lookup that this starts.
 fn start_registry(
     supervisor: &mut ActorSupervisor,
     sink: &Sink,
@@ -175,8 +178,8 @@ fn start_registry(
     found
 }
 
-/// The log counts packed bytes. Where a reading takes more, the same bound on the body means fewer
-/// readings.
+/// The bounds of one batch. The log counts bytes in the packed form. If the sink's encoding takes more
+/// bytes per reading, the same bound on the request body means fewer readings.
 fn limits(sink: &Sink) -> Limits {
     let bytes = u64::try_from(sink.batch_bytes).unwrap_or(u64::MAX);
     let readings_max = match connect::bytes_per_reading(sink) {
@@ -186,7 +189,7 @@ fn limits(sink: &Sink) -> Limits {
     Limits { readings_max, bytes_max: sink.batch_bytes }
 }
 
-/// The actor of a port, which keeps its tail at `tail`.
+/// Starts the actor of a port, which keeps its tail at `tail`.
 pub(super) fn port(
     supervisor: &mut ActorSupervisor,
     common: &Common,

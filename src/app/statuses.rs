@@ -1,7 +1,7 @@
-//! What the parts report, by name, and which of it the board shows.
+//! Keeps the status of every part by name, and chooses which of them the board shows.
 //!
-//! The statuses of parts that are gone are kept: what a port took in is where it stands in its stream,
-//! and counters go on where they were when a name comes back.
+//! The status of a part that was removed is kept: the intake of a port is its place in the stream of bytes,
+//! and counters continue when a part of the same name comes back.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,12 +28,13 @@ impl Statuses {
         Self { ports: BTreeMap::new(), sinks: BTreeMap::new(), configured }
     }
 
-    /// What the board shows, from now on.
+    /// The statuses that the board shows; the receiver follows later changes.
     pub(super) fn configured(&self) -> watch::Receiver<Configured> {
         self.configured.subscribe()
     }
 
-    /// Where a port that begins reports. It stands in its stream where the one before of its name did.
+    /// The status of a port that is about to start. It takes over the intake of the previous port of that
+    /// name.
     pub(super) fn port(&mut self, port: &Port) -> watch::Sender<PortStatus> {
         let new = PortStatus::new(&port.name, &port.path.display().to_string());
         let before = || watch::Sender::new(new.clone());
@@ -46,7 +47,8 @@ impl Statuses {
         status.clone()
     }
 
-    /// Where a sink that begins reports. It goes on counting where the one before of its name ended.
+    /// The status of a sink that is about to start. Its counters continue those of the previous sink of
+    /// that name.
     pub(super) fn sink(&mut self, sink: &Sink) -> watch::Sender<SinkStatus> {
         let new = SinkStatus::new(&sink.name, &sink.addresses.main());
         let before = || watch::Sender::new(new.clone());
@@ -67,7 +69,7 @@ impl Statuses {
         status.clone()
     }
 
-    /// Has the board show what this configuration names.
+    /// Makes the board show the parts that this configuration names.
     pub(super) fn show(&self, config: &Config) {
         let ports = config.ports.iter().filter_map(|port| self.ports.get(&port.name));
         let sinks = config.sinks.iter().filter_map(|sink| self.sinks.get(&sink.name));
@@ -78,12 +80,12 @@ impl Statuses {
         });
     }
 
-    /// Has the board show that a newer configuration was refused at this time.
+    /// Makes the board show that a newer configuration was refused at `now` (time since boot).
     pub(super) fn show_refusal(&self, now: Duration) {
         self.configured.send_modify(|configured| configured.refused = Some(now));
     }
 
-    /// Clears the tails of ports that say nothing the log does not know.
+    /// Clears the tails that hold only bytes that the log has stored.
     pub(super) fn clear_what_is_stored(&self, tails: &Tails, log: &LogStatus) {
         self.ports.values().for_each(|port| tails.clear_if_stored(&port.borrow(), log));
     }

@@ -1,4 +1,4 @@
-//! Where the ports' tails are, and how much each may take.
+//! Chooses where the ports keep their tails and how much memory each may take.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::event_log::LogStatus;
 use crate::ingest::{PortStatus, tail};
 
+/// The places of all tails of one log.
 #[derive(Debug)]
 pub(super) struct Tails {
     folder: PathBuf,
@@ -14,9 +15,10 @@ pub(super) struct Tails {
 }
 
 impl Tails {
-    /// Of the log at this path.
+    /// The tails of the log at the path `log`: in the runtime directory that systemd gives, else beside the
+    /// log.
     pub(super) fn new(log: &Path) -> Self {
-        // systemd names the runtime directory so; it may name several.
+        // systemd passes the runtime directories in this variable; the first one is used.
         let given = std::env::var_os("RUNTIME_DIRECTORY");
         let given = given.as_ref().and_then(|given| std::env::split_paths(given).next());
         let given = given.filter(|folder| folder.is_absolute());
@@ -24,7 +26,7 @@ impl Tails {
         Self { folder, log: log.to_owned(), bound: tail::Bound::default() }
     }
 
-    /// What all tails may take is divided among so many ports from now on.
+    /// Divides the space for all tails among this many ports from now on.
     pub(super) fn divide_among(&self, ports: usize) {
         self.bound.divide_among(ports);
     }
@@ -33,7 +35,8 @@ impl Tails {
         tail::TailPath::new(&self.folder, &self.log, port, self.bound.clone())
     }
 
-    /// A tail that says nothing the log does not know is no use to the next process.
+    /// Clears the tail of a port that has ended, if the log has stored every byte of it: the next process
+    /// has no use for such a tail.
     pub(super) fn clear_if_stored(&self, port: &PortStatus, log: &LogStatus) {
         let of_port = |bytes: &BTreeMap<String, u64>| bytes.get(&port.name).copied().unwrap_or(0);
         let read = of_port(&log.found_bytes) + port.received_bytes();

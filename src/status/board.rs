@@ -1,8 +1,8 @@
-//! Where the daemon stands: every status that actors publish, gathered at one moment.
+//! The board: the statuses that all actors publish, gathered at one moment.
 //!
-//! `/health`, `/ready`, `/status`, `/metrics` and systemd's status line are functions of a
-//! [`Snapshot`]. Taking one copies what is on the board and asks nobody, so no reader can hold up
-//! an actor, and a stuck actor cannot hold up a reader.
+//! `/health`, `/ready`, `/status`, `/metrics` and systemd's status line are functions of a [`Snapshot`].
+//! Taking one copies the statuses and asks no actor, so no reader can hold up an actor, and a stuck actor
+//! cannot hold up a reader.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,16 +26,17 @@ pub struct StatusBoard {
     pub configured: watch::Receiver<Configured>,
 }
 
-/// What the configuration in effect names.
+/// The statuses of the ports and sinks that the configuration in effect names.
 #[derive(Clone, Debug, Default)]
 pub struct Configured {
     pub ports: Vec<watch::Receiver<PortStatus>>,
     pub sinks: Vec<watch::Receiver<SinkStatus>>,
-    /// When a newer one was refused, on the clock's `now`.
+    /// The time at which a newer configuration was refused, on the clock's `now`; `None` if none was.
     pub refused: Option<Duration>,
 }
 
 impl StatusBoard {
+    /// Copies all statuses as they are now.
     pub fn snapshot(&self) -> Snapshot {
         let Configured { ports, sinks, refused } = self.configured.borrow().clone();
         Snapshot {
@@ -54,7 +55,7 @@ impl StatusBoard {
     }
 }
 
-/// What was on the board at one moment.
+/// The statuses at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub device: Arc<str>,
@@ -62,24 +63,25 @@ pub struct Snapshot {
     pub uptime: Duration,
     pub since_boot_ms: i64,
     pub wall_ms: i64,
-    /// The actors that run.
+    /// The names of the running actors.
     pub actors: Vec<String>,
-    /// Those of them that make no progress.
+    /// The names of the running actors that make no progress.
     pub stuck: Vec<String>,
     pub log: LogStatus,
     pub ports: Vec<PortStatus>,
     pub sinks: Vec<SinkStatus>,
-    /// When the newest configuration was refused, by `uptime`'s clock.
+    /// The time at which the newest configuration was refused, on the clock of `uptime`; `None` if it was
+    /// not.
     pub reload_refused: Option<Duration>,
 }
 
 impl Snapshot {
-    /// What a sink has and lacks; a log that is not open yet knows of none.
+    /// The progress of a sink; all zero while the log does not know the sink or is not open yet.
     pub fn progress(&self, sink: &SinkStatus) -> Progress {
         self.log.sinks.get(&sink.name).copied().unwrap_or_default()
     }
 
-    /// How long ago something happened, given when, in milliseconds since the device booted.
+    /// The age of an event in seconds, given its time in milliseconds since the device booted.
     pub fn age_s(&self, at_ms: i64) -> f64 {
         (self.since_boot_ms - at_ms).max(0) as f64 / 1000.0
     }

@@ -1,9 +1,9 @@
-//! One page of metrics in Prometheus's text format, in the order of the table of metrics.
+//! Renders one page of metrics in Prometheus's text format, in the order of the table of metrics.
 //!
 //! `metrics-exporter-prometheus` writes the lines. Its recorder is not used, because in version 0.18 it
 //! renders in the order of a hash map, so that two pages differ; its counters are whole numbers, and CPU
 //! time has fractions; it keeps the largest value that a counter ever had, and a port that is configured
-//! anew begins at 0; and it forgets a series by its age alone, and not when its port or sink is removed.
+//! anew starts at 0; and it forgets a series by its age alone, and not when its port or sink is removed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,13 +16,13 @@ use metrics_exporter_prometheus::formatting::{
 
 use crate::telemetry::metric_names::{ALL, Metric, MetricKind};
 
-/// What is on the page: each series once, by its metric and its labels.
+/// The content of the page: each series once, by its metric and its labels.
 #[derive(Debug, Default)]
 pub(super) struct Exposition {
     families: BTreeMap<KeyName, BTreeMap<Vec<Label>, MetricValue>>,
 }
 
-/// Counts and sizes stay as exact as they are kept.
+/// The value of a series. Counts and sizes are whole numbers, so that they stay exact.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum MetricValue {
     Whole(u64),
@@ -30,12 +30,12 @@ pub(super) enum MetricValue {
 }
 
 impl Exposition {
-    /// Shows a metric that has one series only.
+    /// Sets the value of a metric that has one series only.
     pub(super) fn set(&mut self, name: &'static str, value: impl Into<MetricValue>) {
         self.set_each(name, Vec::new(), value);
     }
 
-    /// Shows one of several series of a metric.
+    /// Sets the value of one of several series of a metric.
     pub(super) fn set_each(
         &mut self,
         name: &'static str,
@@ -46,20 +46,20 @@ impl Exposition {
         series.insert(labels.into_labels(), value.into());
     }
 
-    /// Shows what events counted.
+    /// Sets a counter that events increment.
     pub(super) fn set_counted(&mut self, key: Key, count: u64) {
         let (name, labels) = key.into_parts();
         self.families.entry(name).or_default().insert(labels, count.into());
     }
 
-    /// Shows what events count before the first of them: `increase` does not see the first event of a
+    /// Shows a counter of events as 0 if it has no value yet: `increase` does not see the first event of a
     /// series that starts at 1.
     pub(super) fn begin(&mut self, name: &'static str, labels: impl IntoLabels) {
         let series = self.families.entry(KeyName::from_const_str(name)).or_default();
         series.entry(labels.into_labels()).or_insert(MetricValue::Whole(0));
     }
 
-    /// The page. A metric without a series is left out.
+    /// Renders the page. A metric without a series is left out.
     pub(super) fn into_text(mut self) -> String {
         let mut text = String::new();
         for metric in ALL {

@@ -1,20 +1,23 @@
-//! What the file system of the log has left, for whoever watches from outside.
+//! Reads how much space the file system of the log has left.
 //!
-//! Asked when a page is: other programs fill it too, at times when the log has nothing to say.
+//! It is read when a page is requested, because other programs use the file system too, also while the log
+//! reports no change.
 
 use std::path::Path;
 
 use rustix::fs::statvfs;
 
+/// The space on one file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FileSystem {
-    /// Without what is reserved for root.
+    /// The free space, without the part that is reserved for root.
     pub(crate) free_bytes: u64,
     pub(crate) size_bytes: u64,
 }
 
 impl FileSystem {
-    /// Of the folder of a file, which is there before the file is. None where there is no such folder.
+    /// The file system of the folder of the file at `path`; the file itself need not exist. Returns `None`
+    /// if the folder does not exist.
     pub(crate) fn of(path: &str) -> Option<Self> {
         let folder = Path::new(path).parent()?;
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };

@@ -1,4 +1,4 @@
-//! Health and readiness: who still makes progress, and what keeps the daemon from its work.
+//! Health and readiness: whether all actors make progress, and what keeps the daemon from its work.
 
 use serde::Serialize;
 
@@ -6,7 +6,7 @@ use super::board::Snapshot;
 use crate::event_log::LogStatus;
 use crate::ingest::{PortState, PortStatus};
 
-/// Whether a restart would help.
+/// Whether all actors make progress. If not, a restart would help.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Health {
     pub alive: bool,
@@ -19,14 +19,14 @@ impl Health {
     }
 }
 
-/// Whether the daemon can do its work.
+/// Whether the daemon can do its work, with the state of each dependency.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Readiness {
     pub ready: bool,
     pub dependencies: Vec<Dependency>,
 }
 
-/// One dependency of readiness, in words a technician can act on.
+/// One dependency of readiness. The reason is in words that a technician can act on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Dependency {
     pub name: String,
@@ -35,14 +35,15 @@ pub struct Dependency {
 }
 
 impl Readiness {
-    /// Sinks do not count: storing while upstream is away is the daemon's work, not its failure.
+    /// Derives the readiness from the log and the ports. Sinks do not count: storing readings while
+    /// upstream is away is the daemon's work, not its failure.
     pub fn of(now: &Snapshot) -> Self {
         let log = std::iter::once(of_log(&now.log));
         let dependencies: Vec<_> = log.chain(now.ports.iter().map(of_port)).collect();
         Self { ready: dependencies.iter().all(|dependency| dependency.ready), dependencies }
     }
 
-    /// What keeps the daemon from being ready.
+    /// The dependencies that keep the daemon from being ready.
     pub fn missing(&self) -> impl Iterator<Item = &Dependency> {
         self.dependencies.iter().filter(|dependency| !dependency.ready)
     }
@@ -57,8 +58,8 @@ fn of_log(log: &LogStatus) -> Dependency {
     Dependency { name: "log".to_owned(), ready: log.accepting, reason: reason.to_owned() }
 }
 
-/// A port that was open once does not make the daemon unready again: an unplugged sensor is transient,
-/// and taking the board out of service would not plug it in.
+/// A port that was open once does not make the daemon unready again: an unplugged sensor is transient, and
+/// taking the board out of service would not plug it in.
 fn of_port(port: &PortStatus) -> Dependency {
     let reason = match &port.state {
         PortState::Open => "open",

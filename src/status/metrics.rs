@@ -1,5 +1,5 @@
-//! The page of metrics: where the value of each comes from. Their names are in
-//! `telemetry/metric_names.rs`, since events count some of them.
+//! Fills the page of metrics with values. The names of the metrics are in `telemetry/metric_names.rs`,
+//! since events count some of them.
 //!
 //! ```text
 //!  statuses ──snapshot──▶ show ──┐
@@ -7,9 +7,9 @@
 //!  events ──counter!──▶ Counts ──┘
 //! ```
 //!
-//! What a status already counts is read from it when a page is asked for, so the data path pays
-//! nothing for metrics. Only what nobody keeps count of is counted where it happens, by the events. A
-//! page begins from nothing, so it shows neither ports and sinks that a reload removed nor their ages.
+//! A value that a status already counts is read from it when a page is requested, so the data path pays
+//! nothing for metrics. Events count only what no status counts. Every page is built from nothing, so it
+//! shows neither the ports and sinks that a reload removed nor their ages.
 
 use std::time::Duration;
 
@@ -28,22 +28,23 @@ use crate::telemetry::events::ClientRefusal;
 use crate::telemetry::metric_names::{self as metric, transition};
 use crate::upload::{EndpointStatus, SinkStatus};
 
-/// One daemon's metrics. Clones share them.
+/// The metrics of one daemon. Clones share the counters.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     counts: Counts,
 }
 
 impl Metrics {
-    /// What events count from now on is this daemon's. Of several in one process (tests, a demo) that is
-    /// the first.
+    /// Creates the metrics and makes them the recorder of this process, which events count into from now
+    /// on. If several daemons run in one process (tests, a demo), only the first one gets the counts.
     pub fn install() -> Self {
         let metrics = Self::default();
         drop(metrics::set_global_recorder(metrics.counts.clone()));
         metrics
     }
 
-    /// The page, in Prometheus's text format.
+    /// Renders the page in Prometheus's text format. Counters of sinks that `now` does not have are left
+    /// out.
     pub fn render(&self, now: &Snapshot) -> String {
         let mut page = Exposition::default();
         let has = |sink: &str| now.sinks.iter().any(|status| status.name == sink);
@@ -105,7 +106,8 @@ fn show_ledger(page: &mut Exposition, log: &LogStatus) {
     page.set(metric::PENDING, ledger.pending);
     page.set(metric::QUARANTINED, ledger.quarantined);
     page.set(metric::BALANCED, ledger.imbalances().is_empty());
-    // Before the log could be read these would be 0, and the jump to what it holds look like news.
+    // Before the log could be read these would be 0, and the jump to the real values would look like new
+    // readings.
     if !log.is_opened() {
         return;
     }
@@ -212,7 +214,7 @@ fn show_process(page: &mut Exposition, now: &Snapshot, process: &Process) {
         page.set(metric::OPEN_FDS, open);
     }
     if let Some(since_boot) = process.started_seconds {
-        // Whole seconds: the two clocks are not read at the same instant.
+        // The start time is rounded to seconds, because the two clocks are not read at the same instant.
         let booted = seconds(now.wall_ms - now.since_boot_ms);
         page.set(metric::START_TIME, (booted + since_boot).round());
     }

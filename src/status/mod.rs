@@ -1,11 +1,11 @@
-//! What the stages report, put together for people and for Prometheus.
+//! Puts together what the stages report, for people and for Prometheus.
 //!
 //! ```text
 //!  event_log, ingest, upload ──watch──▶ board ──▶ Snapshot ──▶ health, page, metrics, status_line
 //! ```
 //!
-//! Taking a snapshot copies what is on the board and waits for nobody. How a page is served is left to
-//! `http`, and to whom systemd's status line goes to `supervisor`.
+//! Taking a snapshot copies the current statuses and never waits. Serving the pages is left to `http`, and
+//! sending the status line to systemd to `supervisor`.
 
 pub mod board;
 pub mod health;

@@ -1,7 +1,7 @@
-//! The `/status` page: everything a technician asks for, as one JSON object.
+//! The `/status` page: the values that a technician needs, as one JSON object.
 //!
-//! Ports and sinks count from the start of the process, the ledger over the life of the log.
-//! The names are a promise to scripts: add, never rename.
+//! The counters of ports and sinks start with the process, those of the ledger with the log. Scripts depend
+//! on the names of the keys: add keys, never rename one.
 
 use std::collections::BTreeMap;
 
@@ -22,9 +22,9 @@ pub(crate) struct StatusPage<'a> {
     device: &'a str,
     version: &'a str,
     uptime_s: f64,
-    /// Actors that make no progress.
+    /// The names of the actors that make no progress.
     stuck: &'a [String],
-    /// When the newest configuration was refused, if it was.
+    /// The time since the newest configuration was refused; null if it was not.
     reload_refused_age_s: Option<f64>,
     clock: Clock,
     log: Log<'a>,
@@ -108,7 +108,8 @@ struct Port<'a> {
     frames: u64,
     accepted: u64,
     overflow: u64,
-    /// Of the accepted ones, those that a predecessor which was killed or crashed had read.
+    /// The part of the accepted readings that was recovered from the tail of a process that was killed or
+    /// crashed.
     recovered: u64,
     faults: Faults,
     last_reading_age_s: Option<f64>,
@@ -155,18 +156,18 @@ struct Sink<'a> {
     oldest_pending_age_s: Option<f64>,
     pending_lanes: BTreeMap<&'static str, bool>,
     skipped: u64,
-    /// Refused, and kept aside.
+    /// Readings that the sink refused and that are kept in quarantine.
     quarantined: u64,
-    /// Refused, and kept no longer.
+    /// Readings that the sink refused and that are no longer kept.
     refused: u64,
     pending_events: u64,
     readings: u64,
     bytes: u64,
     last_delivery_age_s: Option<f64>,
-    /// Where it can be reached as far as is known, the preferred first.
+    /// The known endpoints of the sink, the preferred one first.
     endpoints: Vec<Endpoint<'a>>,
     events_refused: u64,
-    /// Why only alarms leave.
+    /// The reason why only alarms are sent, if other readings are held back.
     held_back: Option<&'static str>,
     budget: Option<Budget>,
 }
@@ -294,14 +295,14 @@ impl Books {
     }
 }
 
-/// Those that occurred.
+/// The faults that occurred, by reason; those that did not are left out.
 type Faults = BTreeMap<&'static str, u64>;
 
 fn faults(counts: &FaultCounts) -> Faults {
     counts.seen().map(|(fault, count)| (fault.reason(), count)).collect()
 }
 
-/// To the millisecond: more digits would only be harder to read.
+/// The duration in seconds, cut to whole milliseconds: more digits would only be harder to read.
 fn seconds(duration: std::time::Duration) -> f64 {
     duration.as_millis() as f64 / 1000.0
 }

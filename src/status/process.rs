@@ -1,17 +1,19 @@
-//! What the kernel knows about this process, from `/proc/self`.
+//! Reads the kernel's figures about this process from `/proc/self`.
 //!
-//! Each figure is missing where the kernel hides it; a page without it beats no page.
+//! A figure is missing if the kernel hides it: a page without it is better than no page.
 
 use std::fs;
 
-/// `USER_HZ`, the unit of times in `/proc`: part of Linux's interface, 100 on every ARM and x86.
+/// `USER_HZ`, the number of ticks per second in `/proc`. It is part of Linux's interface, and 100 on every
+/// ARM and x86.
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// The kernel's figures about this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Process {
     pub(crate) resident_bytes: Option<u64>,
     pub(crate) cpu_seconds: Option<f64>,
-    /// Since the device booted.
+    /// The time from the boot of the device to the start of the process.
     pub(crate) started_seconds: Option<f64>,
     pub(crate) open_fds: Option<usize>,
 }
@@ -24,13 +26,14 @@ impl Process {
             resident_bytes: resident_bytes(&status),
             cpu_seconds: cpu_seconds(&stat),
             started_seconds: ticks(&stat, 22).map(seconds),
-            // The listing itself holds one.
+            // Reading the folder takes a descriptor of its own, which is not counted.
             open_fds: fs::read_dir("/proc/self/fd").ok().map(|open| open.count().saturating_sub(1)),
         }
     }
 }
 
-/// From `status` and not from `statm`: that counts pages, and ARM kernels have three sizes of them.
+/// Reads the resident memory from `status` and not from `statm`, which counts pages: ARM kernels have three
+/// page sizes.
 fn resident_bytes(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
@@ -42,8 +45,8 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
     Some(seconds(user + system))
 }
 
-/// Field `number` of proc_pid_stat(5). The second field is the program's name and may itself hold
-/// spaces and parentheses, so counting starts behind its last one.
+/// Reads field `number` (14 or more) of proc_pid_stat(5). The second field is the program's name and may
+/// itself hold spaces and parentheses, so counting starts behind the last parenthesis.
 fn ticks(stat: &str, number: usize) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(") ")?;
     fields.split(' ').nth(number - 3)?.parse().ok()

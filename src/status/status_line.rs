@@ -1,7 +1,8 @@
-//! The line that `systemctl status` shows: what a technician asks first, and since when it is so.
+//! The line that `systemctl status` shows: readiness, rate, pending readings, open ports, and the state of
+//! each sink with its duration.
 //!
-//! It is written with each heartbeat. Rates and ages are worked out here from what was seen at
-//! those before, so no actor keeps count for it.
+//! The line is written with each heartbeat. Rates and ages are computed here from the previous snapshots,
+//! so no actor counts anything for it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,21 +14,25 @@ use super::health::Readiness;
 use crate::domain::policy::breaker::Cause;
 use crate::ingest::PortState;
 
-/// Said twice within this time, the rate stays what it was: it would be a matter of luck.
+/// The shortest time over which a rate is computed. Over a shorter one the rate would depend on chance, so
+/// the previous rate is shown again.
 const RATE_OVER: Duration = Duration::from_secs(5);
 
+/// Writes the status line and remembers what it needs for the next one.
 #[derive(Debug)]
 pub struct StatusLine {
     board: StatusBoard,
     seen: Mutex<Seen>,
 }
 
+/// The values of earlier snapshots.
 #[derive(Debug, Default)]
 struct Seen {
-    /// When, and how many readings the ports had given.
+    /// The time (uptime) of the snapshot that the rate is counted from, and the readings accepted by then.
     accepted: Option<(Duration, u64)>,
     rate: Option<f64>,
-    /// By sink: whether its breaker is closed, and since when. One that tries again and again is not.
+    /// For each sink, whether its breaker is closed, and since when (uptime). A half-open breaker counts as
+    /// not closed.
     breakers: BTreeMap<String, (bool, Duration)>,
 }
 
@@ -36,6 +41,7 @@ impl StatusLine {
         Self { board, seen: Mutex::default() }
     }
 
+    /// Takes a snapshot and returns the line.
     pub fn say(&self) -> String {
         let now = self.board.snapshot();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,7 +56,7 @@ impl Seen {
         let (at, before) = *self.accepted.get_or_insert((now.uptime, accepted));
         let elapsed = now.uptime.saturating_sub(at);
         if elapsed >= RATE_OVER {
-            // A port that was removed took its count along.
+            // The sum may be smaller than before, if a port was removed together with its count.
             self.rate = Some(accepted.saturating_sub(before) as f64 / elapsed.as_secs_f64());
             self.accepted = Some((now.uptime, accepted));
         }
@@ -94,7 +100,8 @@ impl Seen {
     }
 }
 
-/// An age and not a date: the clock may not be set.
+/// The time since `since` in whole seconds. The line shows ages and no dates, because the clock may not be
+/// set.
 fn age(now: &Snapshot, since: Duration) -> humantime::FormattedDuration {
     humantime::format_duration(Duration::from_secs(now.uptime.saturating_sub(since).as_secs()))
 }

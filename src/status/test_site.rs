@@ -1,4 +1,4 @@
-//! A board with one port and one sink, for the tests of what is read off it.
+//! A board with one port and one sink, for the tests of the pages that are made from it.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::ingest::{PortState, PortStatus};
 use crate::supervisor::ActorSupervisor;
 use crate::upload::{EndpointStatus, SinkStatus};
 
-/// A daemon at work, and the sending ends with which a test changes it.
+/// A daemon at work, with the sending ends through which a test changes its statuses.
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) board: StatusBoard,

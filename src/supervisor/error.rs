@@ -1,4 +1,4 @@
-//! Why the daemon stops other than as it was asked to.
+//! The reasons why the daemon stops in another way than it was asked to.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Keeps one actor going: runs it, turns a panic into an error, and starts it again while its budget
-//! lasts.
+//! Keeps one actor running: it runs the actor, turns a panic into an error, and starts the actor again
+//! until the restart budget is spent.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,19 +16,19 @@ use crate::error_chain::error_chain;
 use crate::telemetry::events::{ActorCrashed, Report};
 
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-/// One life of an actor.
+/// One run of an actor, from a start to its end.
 pub(super) type Incarnation = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
-/// Where an actor runs.
+/// The executor that an actor runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Executor {
-    /// On the runtime of all I/O.
+    /// The runtime that all I/O shares.
     SharedRuntime,
-    /// On a thread of its own, because it blocks.
+    /// A thread of its own, for an actor that blocks.
     OwnThread,
 }
 
-/// What it takes to start an actor again.
+/// The means to start an actor again.
 pub(super) struct Guard {
     pub(super) name: String,
     pub(super) executor: Executor,
@@ -39,7 +39,8 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Until the actor ends well, is to end, or its budget is spent.
+    /// Runs the actor until it ends well, its stop is requested, or its budget is spent. A crash while a
+    /// stop is requested is an error, too.
     pub(super) async fn keep(
         mut self,
         mut incarnate: impl FnMut(Heartbeat, Stop) -> Incarnation + Send,
@@ -61,7 +62,7 @@ impl Guard {
             }
             tokio::select! {
                 () = sleep(wait) => {}
-                // Whoever is to be restarted may hold mail that nobody takes up any more.
+                // The stopped actor may hold mail that will not be processed, so this is not a clean end.
                 () = self.stop.requested() => {
                     return Err(SupervisorError::CrashedAtStop { actor: self.name });
                 }
@@ -70,7 +71,7 @@ impl Guard {
     }
 }
 
-/// Runs to the end on this runtime; a panic comes back as an error.
+/// Runs an actor to its end on this runtime; a panic is returned as an error.
 async fn on_runtime(run: Incarnation) -> Result<(), String> {
     let mut alone = JoinSet::new();
     alone.spawn(run);
@@ -83,7 +84,7 @@ async fn on_runtime(run: Incarnation) -> Result<(), String> {
     }
 }
 
-/// Runs to the end on a thread with its own runtime; a panic comes back as an error.
+/// Runs an actor to its end on a thread with its own runtime; a panic is returned as an error.
 async fn on_thread(name: &str, run: Incarnation) -> Result<(), String> {
     let (ended, end) = oneshot::channel();
     let body = move || {

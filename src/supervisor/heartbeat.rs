@@ -1,15 +1,15 @@
-//! Proof of progress: a heartbeat that every actor gives from its own loop.
+//! Proof of progress: every actor answers a heartbeat from its own loop.
 //!
-//! The supervisor checks liveness now and then; an actor answers by polling [`Heartbeat::answer`]
-//! among its other work. A stuck actor does not answer, and neither a timer nor a thread that still
-//! runs can answer for it. Idle actors wake once per check and not otherwise.
+//! The supervisor checks liveness at intervals; an actor answers by polling [`Heartbeat::answer`] among its
+//! other work. A stuck actor does not answer, and neither a timer nor a thread that still runs can answer
+//! in its place. An idle actor wakes once per check and not otherwise.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-/// One actor's end.
+/// The actor's end of the heartbeat.
 #[derive(Clone, Debug)]
 pub struct Heartbeat {
     check: watch::Receiver<u64>,
@@ -27,7 +27,7 @@ impl Heartbeat {
     }
 }
 
-/// The supervisor's end, which handlers of `/health` share.
+/// The supervisor's end of all heartbeats; the handlers of `/health` share it.
 #[derive(Clone, Debug, Default)]
 pub struct Liveness {
     check: watch::Sender<u64>,
@@ -38,7 +38,7 @@ pub struct Liveness {
 type Actor = (String, Arc<AtomicU64>);
 
 impl Liveness {
-    /// A heartbeat for an actor; a restarted actor takes over its predecessor's.
+    /// Returns the heartbeat of an actor. A restarted actor replaces its predecessor's.
     pub(crate) fn register(&self, name: &str) -> Heartbeat {
         let answered = Arc::new(AtomicU64::new(*self.check.borrow()));
         let mut actors = self.actors.lock().unwrap_or_else(PoisonError::into_inner);
@@ -47,23 +47,24 @@ impl Liveness {
         Heartbeat { check: self.check.subscribe(), answered }
     }
 
-    /// An actor that has ended need not answer.
+    /// Removes an actor that has ended, so that no answer is expected of it.
     pub(super) fn retire(&self, name: &str) {
         let mut actors = self.actors.lock().unwrap_or_else(PoisonError::into_inner);
         actors.retain(|(known, _)| known != name);
     }
 
+    /// Starts a new check, which every registered actor has to answer.
     pub(crate) fn check(&self) {
         self.check.send_modify(|check| *check += 1);
     }
 
-    /// The actors that are running.
+    /// The names of the running actors.
     pub fn actors(&self) -> Vec<String> {
         let actors = self.actors.lock().unwrap_or_else(PoisonError::into_inner);
         actors.iter().map(|(name, _)| name.clone()).collect()
     }
 
-    /// The actors that make no progress.
+    /// The names of the actors that did not answer the check before the newest one.
     pub fn stuck(&self) -> Vec<String> {
         let asked = *self.check.borrow();
         let actors = self.actors.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,14 +74,14 @@ impl Liveness {
     }
 }
 
-/// Whether an actor that answered the check `answered` is stuck, given the newest check `asked`.
-/// One check of grace: its answer may still be on the way.
+/// Whether an actor is stuck that last answered the check `answered`, where `asked` is the newest check.
+/// There is one check of grace, because the answer to the newest may still be on its way.
 fn is_stuck(asked: u64, answered: u64) -> bool {
     answered + 1 < asked
 }
 
 impl Heartbeat {
-    /// A heartbeat that nobody takes, for actors run without a supervisor.
+    /// A heartbeat that is never checked, for actors that run without a supervisor.
     pub fn unwatched() -> Self {
         Liveness::default().register("unwatched")
     }

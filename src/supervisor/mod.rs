@@ -1,16 +1,17 @@
-//! Starts the actors, restarts the ones that crash, stops them along the flow.
+//! Starts the actors, restarts those that crash, and stops them along the flow of data.
 //!
 //! ```text
-//!  start:  log ▶ http ▶ uploads ▶ ports        (backwards: nobody produces before it is consumed)
-//!  stop:   ports ▶ uploads ▶ log ▶ http        (forwards: what one stage has under way the next still takes)
+//!  start:  log ▶ http ▶ uploads ▶ ports        (against the flow: a consumer runs before its producers)
+//!  stop:   ports ▶ uploads ▶ log ▶ http        (along the flow: the next stage takes unfinished work)
 //! ```
 //!
 //! Single actors are stopped and started in between, when the configuration changes.
 //!
-//! An actor ends well when its input ended or it was asked to stop. A panic or an error is a
-//! crash: it is started again, with a budget; when that is spent the daemon stops and systemd
-//! takes over. The log has no budget: what it had taken and not stored is still in the ports' tails,
-//! which only a process that starts can take up. Every spawned thing is awaited here, so no panic goes unseen.
+//! An actor ends well when its input ended or its stop was requested. A panic or an error is a crash: the
+//! actor is started again within a budget; once the budget is spent the daemon stops and systemd starts it
+//! again. The log has no budget: the readings that it had accepted and not stored are still in the ports'
+//! tails, and only a process that starts reads those. Every task and thread is awaited here, so no panic
+//! goes unseen.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -40,7 +41,7 @@ use stage::STOP_ORDER;
 pub use stage::Stage;
 pub use stop::Stop;
 
-/// How often liveness is checked. An idle daemon wakes this often.
+/// The interval between two liveness checks. An idle daemon wakes this often.
 const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Supervises the actors of one daemon.
@@ -80,14 +81,14 @@ impl ActorSupervisor {
         self.liveness.clone()
     }
 
-    /// The request that a whole stage should end, for what a test runs without starting it here.
+    /// The stop request of a whole stage, for tests that run an actor without starting it here.
     #[cfg(test)]
     pub fn stop_of(&self, stage: Stage) -> Stop {
         let stage = self.stop_sender(stage).subscribe();
         Stop { own: stage.clone(), stage }
     }
 
-    /// Starts an actor; `incarnate` makes a new one each time it is (re)started.
+    /// Starts an actor; `incarnate` makes a new run of it for the start and for each restart.
     pub fn start<F, E>(
         &mut self,
         stage: Stage,
@@ -116,8 +117,9 @@ impl ActorSupervisor {
         self.running.push(Running { stage, name, guard, stop });
     }
 
-    /// Stops these actors and nobody else. Who does not end in time is dropped where it stands: its
-    /// successor must find what it held free, and what a port had read is in its tail.
+    /// Stops the actors of these names and no others. An actor that does not end within `deadline` is
+    /// dropped at its next await point: its successor must find its resources free, and the bytes that a
+    /// port had read are in its tail.
     pub async fn stop(
         &mut self,
         names: &[String],
@@ -131,7 +133,7 @@ impl ActorSupervisor {
         while self.running.iter().any(meant) {
             match timeout_at(end, self.guards.join_next_with_id()).await {
                 Ok(Some(ended)) => match self.note_end(ended) {
-                    // It was to end, and its crash was reported.
+                    // This actor was to end anyway, and its crash was reported.
                     Err(SupervisorError::CrashedAtStop { actor }) if names.contains(&actor) => {}
                     ended => ended?,
                 },
@@ -147,7 +149,7 @@ impl ActorSupervisor {
         Ok(())
     }
 
-    /// The names of those that were started and have not ended.
+    /// The names of the actors that were started and have not ended.
     pub fn running(&self) -> BTreeSet<String> {
         self.running.iter().map(|running| running.name.clone()).collect()
     }
@@ -160,7 +162,7 @@ impl ActorSupervisor {
         }
     }
 
-    /// Keeps everything running until `until` resolves or an actor is given up.
+    /// Keeps all actors running until `until` resolves or an actor has spent its restart budget.
     pub async fn watch_over<T>(
         &mut self,
         until: impl Future<Output = T>,
@@ -178,6 +180,7 @@ impl ActorSupervisor {
         }
     }
 
+    /// Reports the actors that missed the last check, notifies systemd, and starts the next check.
     fn check_liveness(&mut self, notifier: &Notifier) {
         self.check_at = Some(Instant::now() + CHECK_INTERVAL.min(notifier.watchdog_interval()));
         let stuck = self.liveness.stuck();
@@ -197,9 +200,9 @@ impl ActorSupervisor {
                 self.forget(id);
                 result
             }
-            // Dropped by us; it was forgotten then.
+            // This guard was aborted here, and its actor was removed from the list then.
             Err(error) if error.is_cancelled() => Ok(()),
-            // A guard has no code of its own that can panic; if one ends so, its actor is gone.
+            // A guard itself has no code that can panic; if it panics all the same, its actor is gone.
             Err(error) => {
                 let actor = self.forget(error.id()).unwrap_or_else(|| "unknown".to_owned());
                 Err(SupervisorError::GaveUp { actor })
@@ -212,7 +215,7 @@ impl ActorSupervisor {
         Some(self.running.remove(at).name)
     }
 
-    /// Stops everything along the flow; `hurry` ends the wait at once.
+    /// Stops all stages along the flow within `deadline`; when `hurry` resolves, the wait ends at once.
     pub async fn stop_all(
         mut self,
         hurry: impl Future<Output = ()>,

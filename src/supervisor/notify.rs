@@ -1,8 +1,8 @@
-//! Tells systemd where the daemon stands: ready, status line, reloading, stopping, alive.
+//! Notifies systemd of the state of the daemon: ready, status line, reloading, stopping, alive.
 //!
-//! Without systemd (no `NOTIFY_SOCKET`) every call does nothing. None of them waits: a service manager
-//! that does not read would otherwise stop everything that shares this thread. What it has no room
-//! for is said again with the next liveness check.
+//! Without systemd (no `NOTIFY_SOCKET`) every call does nothing. No call waits: a service manager that does
+//! not read would otherwise block everything that shares this thread. A status or `READY` that did not fit
+//! into the socket is sent again with the next liveness check.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::{self, Write as _};
@@ -15,14 +15,16 @@ use std::time::Duration;
 
 use sd_notify::NotifyState;
 
-/// Says in one line, for `systemctl status`, how things are.
+/// Returns the state of the daemon in one line for `systemctl status`.
 type Summary = Box<dyn Fn() -> String + Send>;
 
+/// The connection to the service manager, if there is one.
 pub struct Notifier {
     summary: Summary,
     socket: Option<OsString>,
     watchdog: Option<Duration>,
-    /// It is said in one message that must not get lost.
+    /// Whether `READY` still has to be sent because the socket had no room for it. The message must not get
+    /// lost: systemd waits for it.
     ready_pending: AtomicBool,
 }
 
@@ -42,17 +44,19 @@ impl Notifier {
         }
     }
 
-    /// How often to prove life: twice in the time systemd allows.
+    /// The interval between two watchdog messages: half of the time that systemd allows.
     pub(super) fn watchdog_interval(&self) -> Duration {
         self.watchdog.map_or(Duration::MAX, |limit| limit / 2)
     }
 
+    /// Sends `READY` with the status line. It ends a start or a reload.
     pub fn ready(&self) {
         let notified = self.send(&[NotifyState::Ready, NotifyState::Status(&(self.summary)())]);
         self.ready_pending.store(!notified, Ordering::Relaxed);
     }
 
-    /// Called with each liveness check; the watchdog is fed only while every actor makes progress.
+    /// Sends the status line, and feeds the watchdog if `alive`. The supervisor calls this with each
+    /// liveness check; `alive` must be true only while every actor makes progress.
     pub(super) fn tell(&self, alive: bool) {
         if self.ready_pending.load(Ordering::Relaxed) {
             self.ready();
@@ -64,8 +68,8 @@ impl Notifier {
         }
     }
 
-    /// A reload has begun; it ends with `ready`. One that comes before the first `ready` is part of the
-    /// start.
+    /// Sends that a reload has started; [`ready`](Self::ready) ends it. The caller must not call this
+    /// before the first `ready`: until then a reload is part of the start.
     pub fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             Ok(now) => {
@@ -79,7 +83,7 @@ impl Notifier {
         self.send(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     }
 
-    /// Whether there is no service manager or it was notified.
+    /// Sends the states. Returns false if a service manager exists and could not be notified.
     fn send(&self, states: &[NotifyState<'_>]) -> bool {
         let Some(socket) = &self.socket else { return true };
         let sent = try_send(socket, states);
@@ -90,7 +94,7 @@ impl Notifier {
     }
 }
 
-/// `sd_notify::notify` does the same, but waits for room.
+/// Sends the states without waiting. `sd_notify::notify` does the same, but waits for room in the socket.
 fn try_send(socket: &OsStr, states: &[NotifyState<'_>]) -> io::Result<()> {
     let address = match socket.as_bytes().strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name)?,
@@ -110,7 +114,7 @@ fn try_send(socket: &OsStr, states: &[NotifyState<'_>]) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// A service manager and what tells it.
+    /// Returns the socket of a service manager, and a notifier that sends to it.
     fn listener(address: &SocketAddr, socket: &OsStr) -> (UnixDatagram, Notifier) {
         let manager = UnixDatagram::bind_addr(address).expect("bound");
         manager.set_nonblocking(true).expect("set");
@@ -143,7 +147,7 @@ mod tests {
         let path = folder.path().join("notify");
         let address = SocketAddr::from_pathname(&path).expect("an address");
         let (manager, notifier) = listener(&address, path.as_os_str());
-        // Returns although there is never room for so many.
+        // This returns although there is never room for so many messages.
         (0..10_000).for_each(|_| notifier.tell(true));
         notifier.ready();
         let before = heard(&manager);

@@ -1,8 +1,8 @@
-//! The stages of the daemon, and the order in which they stop.
+//! The stages of the daemon, the order in which they stop, and how often their actors may crash.
 
 use crate::domain::policy::restart::RestartBudget;
 
-/// The stages, in the order in which they stop.
+/// A stage of the daemon. The variants stand in the order in which the stages stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
     Ports,
@@ -12,7 +12,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// How often its actors may crash.
+    /// The restart budget of each actor of this stage.
     pub(super) fn budget(self) -> RestartBudget {
         match self {
             Self::Log => RestartBudget::none(),

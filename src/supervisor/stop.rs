@@ -1,8 +1,8 @@
-//! How an actor learns that it should end.
+//! The request by which an actor learns that it should end.
 
 use tokio::sync::watch;
 
-/// The request that an actor should end: it alone, or all of its stage.
+/// A request to end, made to one actor or to all actors of its stage.
 #[derive(Clone, Debug)]
 pub struct Stop {
     pub(super) own: watch::Receiver<bool>,
@@ -10,9 +10,9 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Resolves once stopping is requested. Cancel-safe.
+    /// Resolves once the stop is requested. Cancel-safe.
     pub async fn requested(&mut self) {
-        // A dropped sender means that everything is going down. Both arms are cancel-safe.
+        // A dropped sender means that the whole process is ending. Both arms are cancel-safe.
         tokio::select! {
             stop = self.own.wait_for(|stop| *stop) => drop(stop),
             stop = self.stage.wait_for(|stop| *stop) => drop(stop),

@@ -32,7 +32,7 @@ async fn run_until(
     ended.and(supervisor.stop_all(std::future::pending(), DEADLINE).await)
 }
 
-/// An actor that notes its end.
+/// Starts an actor that runs until its stop is requested and then notes its name.
 fn start_patient(
     supervisor: &mut ActorSupervisor,
     stage: Stage,

@@ -1,4 +1,4 @@
-//! What a scraper sees. Prometheus's own linter judges the page.
+//! Tests of the page that a scraper sees. Prometheus's own linter checks it too.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -59,7 +59,7 @@ async fn every_series_has_the_labels_that_are_documented() {
     for line in page(&site).lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let (name, rest) = line.split_at(line.find(['{', ' ']).expect("a value"));
         let metric = metric::ALL.iter().find(|metric| metric.name == name).expect(name);
-        // A quote before the comma: the value of a label may have commas too.
+        // The separator is a quote with a comma, because the value of a label may itself hold commas.
         let labels = rest.strip_prefix('{').map(|rest| rest.split("\",").collect::<Vec<_>>());
         let labels = labels.unwrap_or_default().into_iter();
         let labels: Vec<_> = labels.filter_map(|label| Some(label.split_once('=')?.0)).collect();
@@ -180,7 +180,7 @@ async fn two_pages_have_one_order() {
 #[tokio::test]
 async fn a_crash_is_counted_by_its_event() {
     let (site, metrics) = (site(), Metrics::default());
-    // Which recorder is the process's own depends on which test came first.
+    // Which of the recorders belongs to the process depends on which test ran first.
     with_local_recorder(&metrics.counts, || {
         ActorCrashed { actor: "log", cause: "panicked", restart_in: None }.report();
     });
