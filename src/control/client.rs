@@ -1,4 +1,4 @@
-//! The person's end: one order, one answer.
+//! The client of the control socket: it sends one order and reads one answer.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::protocol::{ANSWER_BYTES_MAX, OrderAnswer};
 use crate::domain::model::quarantine::{Done, QuarantineOrder};
 
-/// A little longer than the daemon takes at most.
+/// The time to wait for the daemon, a little longer than it takes at most.
 const PATIENCE: Duration = Duration::from_secs(35);
 
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ pub enum ControlError {
     Declined(String),
 }
 
-/// Gives an order to the daemon that listens here.
+/// Sends an order to the daemon that listens at `path` and waits for it, up to 35 s. Blocks the thread.
 pub fn ask(path: &Path, order: &QuarantineOrder) -> Result<Vec<Done>, ControlError> {
     let owned = || path.to_owned();
     let mut stream = UnixStream::connect(path).map_err(|source| match source.kind() {
@@ -49,7 +49,8 @@ fn exchange(stream: &mut UnixStream, order: &QuarantineOrder) -> io::Result<Vec<
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut request = serde_json::to_vec(order)?;
     request.push(b'\n');
-    // A daemon that has heard enough answers and closes.
+    // The daemon may answer and close before it has read everything, so this error counts only without an
+    // answer.
     let written = stream.write_all(&request);
     let mut line = Vec::new();
     BufReader::new(stream.take(ANSWER_BYTES_MAX)).read_until(b'\n', &mut line)?;

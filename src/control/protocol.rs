@@ -1,5 +1,4 @@
-//! What is said over the control socket: one line each way, a [`QuarantineOrder`] and its
-//! [`OrderAnswer`].
+//! The protocol of the control socket: one line each way, a [`QuarantineOrder`] and its [`OrderAnswer`].
 
 use serde::{Deserialize, Serialize};
 
@@ -7,16 +6,16 @@ use crate::domain::model::quarantine::Done;
 #[cfg(doc)]
 use crate::domain::model::quarantine::QuarantineOrder;
 
-/// The longest request: some hundreds of ranges.
+/// The size of the longest request, which has some hundreds of ranges.
 pub(super) const REQUEST_BYTES_MAX: u64 = 16 << 10;
-/// The longest answer: a line for each sink.
+/// The size of the longest answer, which has an entry for each sink.
 pub(super) const ANSWER_BYTES_MAX: u64 = 64 << 10;
 
-/// What is said to a [`QuarantineOrder`].
+/// The answer to a [`QuarantineOrder`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OrderAnswer {
-    /// It is durable.
+    /// The order was carried out and committed.
     Done(Vec<Done>),
     /// Nothing was changed, or not yet; the text says which, and what to do.
     Error(String),

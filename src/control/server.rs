@@ -1,5 +1,5 @@
-//! The daemon's end: takes one order per connection to the log. Bounded in every way, because any
-//! program of this user can connect.
+//! The daemon's end of the control socket: it passes one order per connection to the log. Connections,
+//! times and sizes are bounded, because any program of this user can connect.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -21,16 +21,18 @@ use crate::supervisor::heartbeat::Heartbeat;
 use crate::telemetry::events::Report;
 use crate::telemetry::events::quarantine::{ControlAbsent, QuarantineChanged};
 
-/// One person gives one order at a time; the others wait in the kernel's queue.
+/// The largest number of connections. A person gives one order at a time; more clients wait in the kernel's
+/// queue.
 const CONNECTIONS_MAX: usize = 4;
-/// For a request, which is one packet.
+/// The time for a request, which is one packet.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(5);
-/// From connecting to the last byte of the answer; a commit to a slow card is in it.
+/// The time from connecting to the last byte of the answer, with a commit to a slow card in it.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(30);
-/// Out of file descriptors: trying again at once would spin.
+/// The pause after a failed accept. If the process is out of file descriptors, trying again at once would
+/// spin.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// One incarnation.
+/// The inputs of one run of the actor.
 #[derive(Debug)]
 pub struct Control {
     pub path: PathBuf,
@@ -39,8 +41,8 @@ pub struct Control {
     pub heartbeat: Heartbeat,
 }
 
-/// Serves until stopped. Without a socket the daemon does everything else: binding is tried again each
-/// heartbeat, also when somebody has removed the file.
+/// Serves until the stop is requested. The daemon works without the socket, too: binding is tried again
+/// with each heartbeat, also after another program has removed the file.
 pub async fn run(control: Control) -> Result<(), LogClosed> {
     let Control { path, curator, mut stop, mut heartbeat } = control;
     let mut listener = Listening::begin(&path);
@@ -54,7 +56,7 @@ pub async fn run(control: Control) -> Result<(), LogClosed> {
             stream = listener.accept(), if free => {
                 drop(connections.spawn(converse(stream, curator.clone())));
             }
-            // A panic was reported by the panic hook, and one order is not the socket.
+            // A panic was reported by the panic hook, and costs only the one connection.
             Some(_) = connections.join_next() => {}
         }
     }
@@ -62,7 +64,7 @@ pub async fn run(control: Control) -> Result<(), LogClosed> {
     Ok(())
 }
 
-/// The socket, or the wait for one.
+/// The listening socket; without one, the next heartbeat tries to bind again.
 struct Listening {
     listener: Option<UnixListener>,
     reported: bool,
@@ -104,8 +106,8 @@ impl Listening {
     }
 }
 
-/// Takes the place of whatever a killed daemon left there: only one daemon has the log. The socket gets
-/// its name when its permissions are what they should be.
+/// Binds the socket. It replaces a socket that a killed daemon left behind, which is safe because only one
+/// daemon has the log. The socket gets its final name after its permissions are set.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
@@ -119,7 +121,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 async fn converse(stream: UnixStream, curator: Curator) {
-    // How a client ends its connection is its own business.
+    // It makes no difference to the daemon how a client ends its connection.
     drop(timeout(CONNECTION_TIME_MAX, exchange(stream, curator)).await);
 }
 

@@ -1,4 +1,4 @@
-//! The socket as any program of this user may use it.
+//! Tests of the socket with everything that a program of this user may send.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::supervisor::heartbeat::{Heartbeat, Liveness};
 use crate::supervisor::{ActorSupervisor, Stage};
 use crate::test_kit::log::{TestLog, settings};
 
-/// A log and its control socket.
+/// A log with its control socket.
 struct Rig {
     folder: tempfile::TempDir,
     liveness: Liveness,
@@ -51,7 +51,7 @@ impl Rig {
 
     async fn say(&self, request: &[u8]) -> String {
         let mut stream = UnixStream::connect(self.path()).await.expect("listens");
-        // It may have heard enough before the end.
+        // The daemon may answer and close before it has read everything.
         drop(stream.write_all(request).await);
         let mut answer = String::new();
         drop(stream.read_to_string(&mut answer).await);
@@ -74,7 +74,7 @@ async fn whatever_is_said_gets_one_line_and_the_next_is_heard() {
         (&[b'x'; 20 << 10], "not one line, or too long"),
     ] {
         let answer = rig.say(request).await;
-        // What was said too much may cut the answer off.
+        // Excess bytes in the request may cut the answer off.
         assert!(answer.contains(says) || request.len() > 16 << 10, "{answer}");
         assert!(answer.matches('\n').count() <= 1, "{answer}");
     }
@@ -111,7 +111,7 @@ async fn the_socket_is_for_its_user_alone_and_is_made_anew_when_it_is_gone() {
 async fn it_takes_the_place_of_a_dead_one_and_leaves_nothing_behind() {
     let rig = Rig::start();
     let path = rig.folder.path().join("other.control");
-    // What a killed daemon leaves: a socket that nobody listens at.
+    // A killed daemon leaves a socket behind at which no process listens.
     drop(std::os::unix::net::UnixListener::bind(&path).expect("bound"));
     assert!(UnixStream::connect(&path).await.is_err(), "dead");
     let supervisor = ActorSupervisor::new(Clock::simulated("boot", 0));

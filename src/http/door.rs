@@ -1,5 +1,7 @@
-//! Who gets in: by address, by TLS, by password, and how often. It never opens because something is
-//! missing: what the configuration asks for and cannot be had lets nobody in.
+//! Decides which clients get in: by address, TLS and password, and by how often they ask.
+//!
+//! The door never opens because something is missing: if a file that the configuration names cannot be
+//! used, no client gets in.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,9 +21,10 @@ use crate::credentials::SetupError;
 use crate::credentials::tls::{self, Io, ServerConfig};
 use crate::telemetry::events::ClientRefusal;
 
-/// The time for agreeing on TLS.
+/// The time that a client has for the TLS handshake.
 const HANDSHAKE_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// The rules by which one local port admits clients.
 #[derive(Debug)]
 pub(super) struct Door {
     networks: Vec<Network>,
@@ -34,7 +37,7 @@ pub(super) struct Door {
 impl Door {
     pub(super) fn new(http: &Http) -> Self {
         let renewed = |tls: &ServerTls| Renewed::new(tls.paths().map(Into::into).collect());
-        // Neither it nor what is signed with it leaves this process.
+        // Neither the key nor anything signed with it leaves this process.
         let key: Vec<u8> = (0..4).flat_map(|_| Clock::entropy().to_ne_bytes()).collect();
         let door = Self {
             networks: http.allowed_networks.clone(),
@@ -43,13 +46,13 @@ impl Door {
             pace: Mutex::new(RequestPace::new(Instant::now())),
             refusals: Refusals::default(),
         };
-        // What cannot be used is said now, and not when the first client comes.
+        // Files that cannot be used are reported now, and not when the first client comes.
         drop(door.server_config());
         door.users.iter().for_each(Users::renew);
         door
     }
 
-    /// Whether a connection is taken at all.
+    /// Checks whether a new connection from `peer` is accepted at all, and charges its cost to the address.
     pub(super) fn greet(&self, peer: IpAddr) -> Result<(), ClientRefusal> {
         let allowed = || self.networks.iter().any(|network| network.contains(peer));
         if !(self.networks.is_empty() || peer.is_loopback() || allowed()) {
@@ -59,7 +62,7 @@ impl Door {
         self.grant(peer, pace::CONNECTION + handshake)
     }
 
-    /// The connection, encrypted if it is to be.
+    /// Returns the connection, encrypted if TLS is configured.
     pub(super) async fn encrypt(&self, stream: TcpStream) -> Result<Box<dyn Io>, ClientRefusal> {
         if self.tls.is_none() {
             return Ok(Box::new(stream));
@@ -72,7 +75,7 @@ impl Door {
         }
     }
 
-    /// Whether a request is answered.
+    /// Checks whether a request is answered. `said` is its `Authorization` header.
     pub(super) async fn admit(
         &self,
         said: Option<&HeaderValue>,
@@ -100,7 +103,7 @@ fn read(files: &ServerTls) -> Result<ServerConfig, SetupError> {
     tls::server_config(&files.cert_file, &files.key_file, files.client_ca_file.as_deref())
 }
 
-/// Everything that is wrong with the files that `[http]` names.
+/// All faults in the files that `[http]` names.
 pub fn check(http: &Http) -> Vec<SetupError> {
     let tls = http.tls().and_then(|files| read(&files).err());
     let users = http.users_file.as_deref().map(users::check).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Asks a local port, ours or another outstation's: one GET, one answer.
+//! Fetches one page from a local port, of this daemon or of another outstation.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,16 +46,17 @@ pub enum FetchError {
     Timeout { url: String },
 }
 
-/// What a local port may want to see.
+/// The proofs of identity that a local port may ask for.
 #[derive(Clone, Debug, Default)]
 pub struct Proof {
-    /// With `https`.
+    /// The files for TLS, which are used with `https`.
     pub tls: TlsFiles,
-    /// A name, and the file that holds the password.
+    /// The user name, and the path of the file that holds the password.
     pub login: Option<(String, PathBuf)>,
 }
 
-/// Gets `url`.
+/// Fetches `url` and returns the status and the body, which may have up to 4 MiB. Fails if there is no
+/// answer within 10 s, or if the server asks for a login that `proof` does not give.
 pub async fn get(url: &str, proof: &Proof) -> Result<(StatusCode, Bytes), FetchError> {
     let exchange = exchange(url, proof);
     timeout(PATIENCE, exchange)
@@ -95,7 +96,8 @@ async fn exchange(url: &str, proof: &Proof) -> Result<(StatusCode, Bytes), Fetch
         Ok::<_, FetchError>((status, body.map_err(failed)?.to_bytes()))
     };
     tokio::pin!(answer);
-    // The connection makes progress only while polled; the answer decides when it is over.
+    // The connection makes progress only while it is polled; the exchange is over when the answer is
+    // complete.
     let (status, body) = tokio::select! {
         answer = &mut answer => answer,
         _ = connection => answer.await,
@@ -117,7 +119,7 @@ async fn connect(
     encrypted: bool,
     proof: &Proof,
 ) -> Result<Box<dyn Io>, FetchError> {
-    // Before anything is said, so that a file that is missing is reported as such.
+    // The files are read before anything is sent, so that a missing file is reported as such.
     let config = encrypted.then(|| tls::client_config(&proof.tls)).transpose()?;
     let stream = TcpStream::connect(&address).await;
     let stream =

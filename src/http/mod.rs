@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!  client ─▶ LocalPort ─▶ Door ─▶ routes ─▶ one Snapshot of the board ─▶ page
-//!            │            └ networks, TLS, passwords, how much one may ask
-//!            └ connections, times and sizes are bounded here
+//!            │            └ checks networks, TLS, passwords and the rate of requests
+//!            └ bounds connections, times and sizes
 //! ```
 //!
-//! A request reads what the actors have published and waits for nobody, so that a scrape cannot
-//! block the pipeline and a stuck pipeline can still be looked at. Nothing can be changed here.
-//! `fetch` is the other end, for our own command line.
+//! A request reads the statuses that the actors have published and never waits for an actor, so that a
+//! scrape cannot block the pipeline and a stuck pipeline can still be inspected. The port is read-only.
+//! `fetch` is the client that the command line uses.
 
 mod server;
 

@@ -1,8 +1,9 @@
-//! How much clients may ask for, and who makes room: one that asks without end costs itself, not the
-//! pipeline and not the others. Pure; `now` is an argument.
+//! Bounds the number of requests per second, and chooses the connection that is closed to make room. A
+//! client that asks without end thus harms itself, and neither the pipeline nor other clients. Pure; `now`
+//! is an argument.
 //!
-//! An account is an address. Whoever has many addresses is held by the bound on all together: recording
-//! goes before answering.
+//! Requests are counted per address. A client with many addresses meets the bound on all addresses
+//! together: recording readings is more important than answering.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,17 +11,20 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What it costs the board, roughly: a page takes it a few milliseconds.
+/// The cost of a request. Costs are relative to this one, and rough: a page takes a board a few
+/// milliseconds.
 pub(super) const REQUEST: u32 = 1;
+/// The cost of accepting a connection.
 pub(super) const CONNECTION: u32 = 1;
-/// Key exchange and signature.
+/// The cost of a TLS handshake, which has a key exchange and a signature.
 pub(super) const HANDSHAKE: u32 = 4;
 
-/// For one address, and for all, in each second. A scraper needs one or two.
+/// The costs allowed per second: for one address, and for all together. A scraper needs one or two.
 const ONE_MAX: u32 = 100;
 const ALL_MAX: u32 = 400;
 const SECOND: Duration = Duration::from_secs(1);
 
+/// The costs spent in the current second.
 #[derive(Debug)]
 pub(super) struct RequestPace {
     since: Instant,
@@ -33,8 +37,8 @@ impl RequestPace {
         Self { since: now, spent: BTreeMap::new(), all: 0 }
     }
 
-    /// Whether `peer` may have something of this cost now. On the board itself there are other ways to
-    /// take its CPU, and none is an attacker on the network.
+    /// Whether `peer` may spend `cost` now; if so, the cost is charged. Clients on the board itself are not
+    /// bounded: they have other ways to take its CPU, and they are no attackers on the network.
     pub(super) fn grants(&mut self, peer: IpAddr, cost: u32, now: Instant) -> bool {
         if peer.is_loopback() {
             return true;
@@ -42,7 +46,7 @@ impl RequestPace {
         if now.saturating_duration_since(self.since) >= SECOND {
             *self = Self::new(now);
         }
-        // No more accounts than there are grants: what is refused opens none.
+        // A refused request creates no entry, so there are never more entries than grants.
         let spent = self.spent.get(&peer).copied().unwrap_or(0);
         let granted = spent + cost <= ONE_MAX && self.all + cost <= ALL_MAX;
         if granted {
@@ -53,8 +57,9 @@ impl RequestPace {
     }
 }
 
-/// Which of the connections, oldest first, makes room for a newcomer: the oldest of whoever has most.
-/// So a flood from one address displaces itself, and clients that say nothing lock nobody out.
+/// Chooses the connection that is closed for a new one: the oldest of the address that has the most. So a
+/// flood from one address displaces itself, and silent clients cannot lock others out. `oldest_first` holds
+/// the address of each connection; the result is an index into it, or `None` if it is empty.
 pub(super) fn makes_room(oldest_first: &[IpAddr]) -> Option<usize> {
     let count = |peer: &IpAddr| oldest_first.iter().filter(|other| *other == peer).count();
     let most = oldest_first.iter().map(count).max()?;

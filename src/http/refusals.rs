@@ -1,5 +1,5 @@
-//! Who was turned away, counted as it happens and reported in summary: a flood must not flood the
-//! log.
+//! Counts the clients that were turned away. Each one is counted at once and reported in a summary, so that
+//! a flood of clients does not flood the log.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -9,9 +9,10 @@ use tokio::time::Instant;
 
 use crate::telemetry::events::{ClientRefusal, ClientsRefused, Report};
 
-/// Between two lines.
+/// The shortest time between two summaries.
 const PAUSE: Duration = Duration::from_secs(60);
 
+/// The refusals since the last summary.
 #[derive(Debug, Default)]
 pub(super) struct Refusals(Mutex<Unreported>);
 
@@ -23,6 +24,7 @@ struct Unreported {
 }
 
 impl Refusals {
+    /// Counts a client that was turned away.
     pub(super) fn add(&self, why: ClientRefusal, peer: IpAddr) {
         why.count();
         let mut unreported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -30,7 +32,8 @@ impl Refusals {
         unreported.last = Some(peer);
     }
 
-    /// Called now and then; says something if there is something to say, and not too often.
+    /// Reports a summary if there are refusals and the last summary is long enough ago. The caller calls
+    /// this at intervals.
     pub(super) fn tell(&self, now: Instant) {
         let reported_at = self.0.lock().unwrap_or_else(PoisonError::into_inner).reported_at;
         if reported_at.is_none_or(|at| now.duration_since(at) >= PAUSE) {
@@ -38,7 +41,7 @@ impl Refusals {
         }
     }
 
-    /// What is left to say at the end.
+    /// Reports the remaining refusals at the end.
     pub(super) fn tell_rest(&self, now: Instant) {
         let mut unreported = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(last) = unreported.last else { return };

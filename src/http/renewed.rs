@@ -1,5 +1,5 @@
-//! What is made of files, made anew when they change: a renewed certificate and a new password hold
-//! without a restart.
+//! A value that is made from files, and made again when they change: a renewed certificate and a new
+//! password take effect without a restart.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +9,7 @@ use crate::credentials::tls::FilesStamp;
 use crate::error_chain::error_chain;
 use crate::telemetry::events::{LocalPortFilesUnusable, Report};
 
+/// The value made from the files at `paths`, with the state of the files that it was made from.
 #[derive(Debug)]
 pub(super) struct Renewed<T> {
     paths: Vec<PathBuf>,
@@ -20,10 +21,11 @@ impl<T> Renewed<T> {
         Self { paths, last: Mutex::default() }
     }
 
-    /// As the files stand. While they cannot be used what they were holds, since whoever renews them
-    /// writes one after the other; if they never could, there is nothing. It is said once per change.
+    /// Returns the value for the files as they are now, which `make` reads if they have changed. If they
+    /// cannot be used, the failure is reported once per change and the previous value stays, because an
+    /// administrator renews files one after the other. Returns `None` if the files could never be used.
     pub(super) fn get(&self, make: impl FnOnce() -> Result<T, SetupError>) -> Option<Arc<T>> {
-        // Every change is a single assignment: a panic elsewhere leaves nothing half done.
+        // Every change is a single assignment, so a panic in another thread leaves a valid state behind.
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = FilesStamp::of(self.paths.iter().map(PathBuf::as_path).map(Path::new));
         let old = match last.take() {

@@ -1,4 +1,4 @@
-//! Which path answers what. Only GET and HEAD are understood: nothing can be changed here.
+//! Maps each path to its page. Only GET and HEAD are answered: the port is read-only.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -25,12 +25,12 @@ outstation: this board's local port
 
 const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
-/// The version of Prometheus's text format, not ours.
+/// The version of Prometheus's text format, not of this program.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) type HttpResponse = Response<Full<Bytes>>;
 
-/// Answers HEAD like GET; hyper leaves the body out.
+/// Answers one request. HEAD is answered like GET; hyper leaves the body out.
 pub(super) fn answer(
     method: &Method,
     path: &str,
@@ -70,7 +70,7 @@ fn not_allowed() -> HttpResponse {
     answer
 }
 
-/// What somebody is told who is not let in.
+/// The answer for a client that is turned away: what is missing, and what it can do.
 pub(super) fn refused(why: ClientRefusal) -> HttpResponse {
     let (status, words, header) = match why {
         ClientRefusal::Login => {
@@ -96,7 +96,7 @@ pub(super) fn refused(why: ClientRefusal) -> HttpResponse {
     answer
 }
 
-/// Indented, because people read it with curl.
+/// The page is indented, because people read it with curl.
 fn json(status: StatusCode, value: &impl Serialize) -> HttpResponse {
     let mut body = serde_json::to_vec_pretty(value).expect("its keys are text and nothing fails");
     body.push(b'\n');
@@ -107,7 +107,7 @@ fn text(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> HttpR
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    // Every answer is about now.
+    // Every page shows the present state, so none may be cached.
     answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
 }

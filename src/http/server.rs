@@ -1,6 +1,6 @@
-//! Connections of the local port, and what their clients may take: places, time and memory.
+//! Serves the connections of the local port, and bounds their number, time and memory.
 //!
-//! Who gets in is left to `door`, what is answered to `routes`.
+//! Admission is left to `door`, the answers to `routes`.
 
 use std::convert::Infallible;
 use std::io;
@@ -31,15 +31,16 @@ use crate::telemetry::events::{ClientRefusal, LocalPortOpened, LocalPortRefuses,
 
 /// The time for a request's head, and so for an idle connection too. A head is one packet.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
-/// However busy a client is, it connects anew now and then.
+/// The lifetime of a connection: even a busy client has to connect again after this time.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(60);
-/// After that, the time to take the answer under way.
+/// The time after that in which the client can still receive the answer to its last request.
 const LAST_ANSWER_TIME_MAX: Duration = Duration::from_secs(5);
-/// The largest head; hyper's smallest buffer.
+/// The size of the largest head, which is hyper's smallest buffer.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
-/// Between attempts to listen.
+/// The pause between attempts to listen.
 const BIND_PAUSE: Duration = Duration::from_secs(10);
-/// Out of file descriptors: trying again at once would spin.
+/// The pause after a failed accept. If the process is out of file descriptors, trying again at once would
+/// spin.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
@@ -61,8 +62,8 @@ fn next_step(error: &io::Error) -> &'static str {
     }
 }
 
-/// The listener. It outlives a crashed actor, so that its successor takes up the same address and
-/// the clients in its queue.
+/// The listener of the local port. It outlives a crashed actor, so that the next run of the actor keeps the
+/// same address and the clients in its queue.
 #[derive(Debug)]
 pub struct LocalPort {
     listener: TcpListener,
@@ -72,6 +73,7 @@ pub struct LocalPort {
 }
 
 impl LocalPort {
+    /// Starts to listen on `address`. The error says what a person can do.
     pub async fn bind(address: SocketAddr, http: &Http) -> Result<Self, HttpError> {
         let failed = |source| HttpError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
@@ -81,8 +83,8 @@ impl LocalPort {
         Ok(Self { listener, address, connections_max: http.connections_max, door })
     }
 
-    /// Binds as soon as the address can be had: an interface may get its address late, another
-    /// program may go away. None when stopped before that.
+    /// Binds as soon as the address is available: an interface may get its address late, and another
+    /// program that listens on it may end. Returns `None` if the stop is requested first.
     pub async fn bind_when_free(
         address: SocketAddr,
         http: &Http,
@@ -106,13 +108,13 @@ impl LocalPort {
         }
     }
 
-    /// Where it listens; with port 0 asked for, the one the kernel chose.
+    /// The address it listens on; if port 0 was requested, with the port that the kernel chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until stopped. What is being said then is cut off: answers are short and whole at
-    /// once, so only a client that does not read is cut.
+    /// Serves until the stop is requested. Answers that are being sent then are cut off: each is short and
+    /// complete when it is sent, so only a client that does not read loses one.
     pub async fn run(
         self: Arc<Self>,
         board: StatusBoard,
@@ -123,13 +125,13 @@ impl LocalPort {
         let host = Host { port: Arc::clone(&self), board, metrics };
         let mut connections = Connections::new(host, self.connections_max);
         loop {
-            // All arms are cancel-safe: a connection not taken stays in the kernel's queue, one
-            // whose end was not noted is noted the next time.
+            // All arms are cancel-safe: a connection that is not accepted stays in the kernel's queue, and
+            // a connection whose end was missed is joined the next time.
             tokio::select! {
                 () = stop.requested() => break,
                 () = heartbeat.answer() => self.door.refusals.tell(Instant::now()),
                 (stream, peer) = self.accept() => connections.add(stream, peer),
-                // A panic was reported by the panic hook, and one answer is not the port.
+                // A panic was reported by the panic hook, and costs only the one connection.
                 Some(_) = connections.tasks.join_next() => {}
             }
         }
@@ -148,7 +150,7 @@ impl LocalPort {
     }
 }
 
-/// What a connection needs to answer.
+/// The parts that a connection needs for its answers.
 #[derive(Clone)]
 struct Host {
     port: Arc<LocalPort>,
@@ -162,11 +164,11 @@ impl Host {
     }
 }
 
-/// The connections being served, oldest first.
+/// The open connections, the oldest first.
 ///
-/// When all places are taken a newcomer gets the place of another. Refusing the newcomer instead would
-/// let a handful of clients that say nothing lock the technician out for as long as they like. Answers
-/// take milliseconds, so the one that makes room is almost always idle.
+/// When all places are taken, a new connection replaces another one. If the new one were refused instead, a
+/// few silent clients could lock the technician out for as long as they like. Answers take milliseconds, so
+/// the connection that is closed is almost always idle.
 struct Connections {
     host: Host,
     tasks: JoinSet<()>,
@@ -198,7 +200,7 @@ impl Connections {
     }
 }
 
-/// From the handshake to the end. Whatever ends it ends this one alone.
+/// Serves one connection from the handshake to its end. An error ends only this connection.
 async fn converse(stream: TcpStream, peer: IpAddr, host: Host) {
     let stream = match host.port.door.encrypt(stream).await {
         Ok(stream) => stream,
@@ -214,18 +216,18 @@ async fn converse(stream: TcpStream, peer: IpAddr, host: Host) {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
-        // A board whose clock is not set must not claim a date.
+        // A board whose clock is not set must not send a date.
         .auto_date_header(false)
         .serve_connection(TokioIo::new(stream), answer);
     let mut connection = pin!(connection);
     match timeout(CONNECTION_TIME_MAX, connection.as_mut()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) if error.is_parse() => host.turn_away(ClientRefusal::Malformed, peer),
-        // One that has asked before and then says nothing is merely idle.
+        // A client that was answered before and is silent now is merely idle.
         Ok(Err(error)) if error.is_timeout() && !asked.load(Ordering::Relaxed) => {
             host.turn_away(ClientRefusal::Slow, peer);
         }
-        // How else a client ends its connection is its own business.
+        // Any other way of ending a connection is the client's choice and no refusal.
         Ok(Err(_)) => {}
         Err(_) => {
             connection.as_mut().graceful_shutdown();
@@ -234,7 +236,7 @@ async fn converse(stream: TcpStream, peer: IpAddr, host: Host) {
     }
 }
 
-/// The body of a request, if there is one, is never read.
+/// Answers one request. Its body, if there is one, is never read.
 async fn answer(
     request: Request<Incoming>,
     peer: IpAddr,

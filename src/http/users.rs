@@ -1,9 +1,10 @@
-//! Who knows a password: the users file, and basic authentication against it.
+//! Checks passwords: the users file, and basic authentication against it.
 //!
-//! A bcrypt hash is made to be slow, and takes a board about a second. So it is computed on a thread of
-//! its own, for one request at a time and one per address, and after a wrong password three times as
-//! long is waited: guessing takes a quarter of one core at most. What was verified once is remembered
-//! as a keyed digest, so that a scraper is let in at no cost. Nothing here keeps or says a password.
+//! A bcrypt hash is slow on purpose and takes a board about a second. So hashes are computed on a thread of
+//! their own, one at a time, with one waiting request per address, and after a wrong password the thread
+//! pauses three times as long as the hash took: guessing takes a quarter of one core at most. A verified
+//! login is remembered as a keyed digest, so that a scraper costs nothing more. No password is kept or
+//! shown here.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -23,23 +24,24 @@ use crate::credentials::SetupError;
 use crate::credentials::file::{FileKind, NamedFile};
 use crate::telemetry::events::ClientRefusal;
 
-/// A site has a handful.
+/// The largest number of users. A site has a handful.
 const USERS_MAX: usize = 64;
-/// Twice as much per step: at 12 a board takes about four seconds.
+/// The highest bcrypt cost. Each step doubles the time: at 12 a board takes about four seconds.
 const COST_MAX: u32 = 12;
-/// bcrypt reads no more of a password, the end mark included.
+/// The number of bytes of a password that bcrypt reads, with the zero byte at its end.
 const PASSWORD_BYTES_MAX: usize = 72;
+/// The pause after a wrong password, in multiples of the time that its hash took.
 const REST: u32 = 3;
 
 const CRYPT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::BCRYPT,
-    // Salt and digest are no multiple of six bits, and what is left over is not always zero.
+    // The lengths of salt and digest are no multiple of six bits, and the spare bits are not always zero.
     GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::RequireNone)
         .with_decode_allow_trailing_bits(true),
 );
 
-/// `$2y$10$` and 53 characters.
+/// A bcrypt hash, which the file writes as `$2y$10$` and 53 characters.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Hash {
     cost: u32,
@@ -47,7 +49,7 @@ struct Hash {
     digest: [u8; 23],
 }
 
-/// A hash is a secret.
+/// A hash is secret, so only its cost is shown.
 impl std::fmt::Debug for Hash {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Hash").field("cost", &self.cost).finish_non_exhaustive()
@@ -74,7 +76,7 @@ impl Hash {
         Ok(Self { cost, salt, digest })
     }
 
-    /// Slow.
+    /// Computes the digest of a password, which takes up to seconds.
     fn of(&self, password: &[u8]) -> [u8; 23] {
         let mut password = [password, &[0]].concat();
         password.truncate(PASSWORD_BYTES_MAX);
@@ -88,11 +90,11 @@ impl Hash {
 #[derive(Debug)]
 struct Hashes {
     of: BTreeMap<String, Hash>,
-    /// Verified in place of the hash of somebody unknown, so that it takes as long.
+    /// The hash that is computed for an unknown name, so that the answer takes as long as for a known one.
     decoy: Hash,
 }
 
-/// All mistakes of the file.
+/// Reads the users file. The error lists every mistake in it.
 fn read(path: &Path) -> Result<Hashes, Vec<SetupError>> {
     let file = NamedFile::secret(FileKind::Users, path);
     let text = file.text().map_err(|error| vec![error])?;
@@ -121,21 +123,24 @@ fn read(path: &Path) -> Result<Hashes, Vec<SetupError>> {
     if wrong.is_empty() { Ok(Hashes { of, decoy }) } else { Err(wrong) }
 }
 
+/// All mistakes in the users file at this path.
 pub(super) fn check(path: &Path) -> Vec<SetupError> {
     read(path).err().unwrap_or_default()
 }
 
+/// The users who may read the local port, and the logins verified so far.
 #[derive(Debug)]
 pub(super) struct Users {
     file: PathBuf,
     hashes: Renewed<Hashes>,
     verified: Mutex<BTreeMap<String, hmac::Tag>>,
-    /// Of this process, so that a digest says nothing to anybody else.
+    /// The key of this process, without which a digest is of no use to an attacker.
     key: hmac::Key,
-    /// Requests of one address wait for each other, and addresses in turn for the one thread.
+    /// The requests of one address wait here for each other; the first of each address waits for the one
+    /// thread.
     turns: Mutex<BTreeMap<IpAddr, Weak<Semaphore>>>,
     thread: Arc<Semaphore>,
-    /// When it has rested.
+    /// The time at which the pause after a wrong password ends.
     next: Arc<Mutex<Instant>>,
 }
 
@@ -152,7 +157,7 @@ impl Users {
         }
     }
 
-    /// The file as it stands, or as it last could be used.
+    /// Reads the file if it has changed, and reports the mistakes in it.
     pub(super) fn renew(&self) {
         drop(self.hashes());
     }
@@ -161,8 +166,8 @@ impl Users {
         self.hashes.get(|| read(&self.file).map_err(|mut errors| errors.swap_remove(0)))
     }
 
-    /// Whether what a client said lets it in. Cancel-safe: a thread at work keeps its place until it
-    /// has ended, whoever waits for it.
+    /// Checks the login in an `Authorization` header. Cancel-safe: a hash that is being computed keeps its
+    /// turn until it is finished, even if its client is gone.
     pub(super) async fn admit(
         &self,
         said: Option<&HeaderValue>,
@@ -177,7 +182,7 @@ impl Users {
         }
         let turn = Semaphore::acquire_owned(self.turn(peer)).await;
         let place = Semaphore::acquire_owned(Arc::clone(&self.thread)).await;
-        // The request before it may have said the same.
+        // The request before this one may have had the same login.
         if self.knows(&name, &proof) {
             return Ok(());
         }
@@ -204,14 +209,14 @@ impl Users {
         Ok(())
     }
 
-    /// Whether this was verified before. The proof holds the hash too: another password in the file,
-    /// and nothing is known any more.
+    /// Whether this login was verified before. The proof contains the hash too, so a changed password in
+    /// the file makes earlier logins unknown.
     fn knows(&self, name: &str, proof: &[u8]) -> bool {
         let verified = held(&self.verified);
         verified.get(name).is_some_and(|tag| hmac::verify(&self.key, proof, tag.as_ref()).is_ok())
     }
 
-    /// The queue of one address. There are as many as connections at most.
+    /// The queue of one address. There are at most as many queues as connections.
     fn turn(&self, peer: IpAddr) -> Arc<Semaphore> {
         let mut turns = held(&self.turns);
         turns.retain(|_, turn| turn.strong_count() > 0);
@@ -224,12 +229,13 @@ impl Users {
     }
 }
 
-/// Every change is a single assignment: a panic elsewhere leaves nothing half done.
+/// Locks `mutex`. Every change under these locks is a single assignment, so a panic in another thread
+/// leaves a valid state behind.
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Name and password, as basic authentication has them.
+/// The name and the password in a header of basic authentication.
 fn login(said: &HeaderValue) -> Option<(String, Vec<u8>)> {
     let (scheme, rest) = said.to_str().ok()?.split_once(' ')?;
     let rest = Some(rest.trim()).filter(|_| scheme.eq_ignore_ascii_case("basic"))?;

@@ -1,4 +1,4 @@
-//! What events count: a recorder that keeps counters, for whoever shows them.
+//! A recorder that keeps the counters of events. Showing them is left to `status`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use metrics::atomics::AtomicU64;
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 
-/// As events count, in whole numbers. Clones share them.
+/// The counters that events increment, as whole numbers. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counts {
     counters: Arc<Mutex<BTreeMap<Key, Arc<AtomicU64>>>>,
 }
 
 impl Counts {
-    /// All of them, and how far each has come.
+    /// Returns every counter with its present value.
     pub(crate) fn read(&self) -> Vec<(Key, u64)> {
         let counters = self.counters();
         counters.iter().map(|(key, count)| (key.clone(), count.load(Ordering::Relaxed))).collect()
@@ -31,7 +31,7 @@ impl Recorder for Counts {
         Counter::from_arc(Arc::clone(counters.entry(key.clone()).or_default()))
     }
 
-    // Statuses are shown, not recorded.
+    // Gauges and histograms are not recorded: `status` shows the statuses themselves.
     fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
         Gauge::noop()
     }

@@ -1,13 +1,14 @@
-//! Which log lines are written: `info`, or `info,outstation::upload=debug`.
+//! The filter that chooses which log lines are written: `info`, or `info,outstation::upload=debug`.
 //!
-//! Stricter than tracing's own parser, to which a misspelt level (`inof`) is the name of a target: it
-//! would silence the daemon without a word.
+//! It is stricter than tracing's own parser, which takes a misspelt level (`inof`) for the name of a
+//! target: that would silence the daemon without a word.
 
 use std::fmt;
 use std::str::FromStr;
 
 use tracing_subscriber::filter::Targets;
 
+/// A valid filter, which prints as it was written, without spaces.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogFilter {
     text: String,
@@ -21,11 +22,11 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 pub struct NotAFilter;
 
 impl LogFilter {
-    /// What may be written, for error messages.
+    /// The allowed syntax, for error messages.
     pub const ALLOWED: &str = "a level (off, error, warn, info, debug or trace), then any number of \
                                \",target=level\", such as \"info,outstation::upload=debug\"";
 
-    /// Warnings and errors only, for commands whose output is for people.
+    /// The filter for warnings and errors only, for commands whose output is for people.
     #[must_use]
     pub fn warnings() -> Self {
         let targets = Targets::new().with_default(tracing_subscriber::filter::LevelFilter::WARN);
@@ -49,7 +50,8 @@ impl FromStr for LogFilter {
     type Err = NotAFilter;
 
     fn from_str(text: &str) -> Result<Self, NotAFilter> {
-        // tracing's parser keeps spaces as part of a target, which then matches nothing.
+        // Spaces are removed, because tracing's parser keeps them as part of a target, which then matches
+        // nothing.
         let directives: Vec<_> = text.split(',').map(str::trim).collect();
         let text = directives.join(",");
         match directives.iter().all(|directive| is_directive(directive)) {

@@ -1,7 +1,7 @@
-//! Every metric there is: its name, its kind and what it means.
+//! The table of all metrics: their names, kinds, labels and meanings.
 //!
-//! Events count some of them where something happens; the rest is read from what the stages report when
-//! the page is asked for (`status/metrics.rs`). `docs/fleet/metrics.md` is generated from this table.
+//! Events count some of them when something happens; the others are read from the statuses of the stages
+//! when the page is requested (`status/metrics.rs`). `docs/fleet/metrics.md` is generated from this table.
 
 use crate::domain::policy::breaker::{BreakerState, Cause};
 
@@ -24,7 +24,7 @@ macro_rules! table {
     ($($id:ident $kind:ident [$($label:ident)*] $name:literal $help:literal,)+) => {
         $(#[doc = $help] pub(crate) const $id: &str = $name;)+
 
-        /// All of them, in reading order.
+        /// All metrics, in the order in which they are shown.
         pub const ALL: &[Metric] = &[$(Metric {
             name: $name,
             kind: MetricKind::$kind,
@@ -34,8 +34,8 @@ macro_rules! table {
     };
 }
 
-// Ports and sinks count from the start of the process, readings over the whole life of the log.
-// Ages and not timestamps: a board's wall clock may be wrong, or set in between.
+// Counters of ports and sinks start with the process, counters of readings with the log. The table has ages
+// and no timestamps, because a board's wall clock may be wrong, or be set in between.
 table! {
     BUILD_INFO Gauge [version] "outstation_build_info" "Always 1; the label says which version runs.",
     UPTIME Gauge [] "outstation_uptime_seconds" "Time since the daemon started.",
@@ -117,10 +117,10 @@ table! {
     START_TIME Gauge [] "process_start_time_seconds" "Start time of the process since unix epoch in seconds, as the wall clock stands now.",
 }
 
-/// Why a value is left out.
+/// The reasons why a value is left out.
 pub(crate) const LEFT_OUT: [&str; 2] = ["text", "replaced"];
 
-/// The labels of a breaker's move. A closed one has no cause.
+/// The labels of a breaker's change of state. The closed state has no cause.
 pub(crate) fn transition(
     sink: &str,
     endpoint: &str,

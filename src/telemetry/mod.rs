@@ -1,7 +1,8 @@
-//! Logs and metrics: where they go, and the named events they are made of.
+//! Logs and metrics: the named events that they are made of, and where they go.
 //!
-//! Under systemd records go to journald with structured fields; elsewhere to stderr, as text for
-//! people or JSON for machines. WARN: nothing was lost. ERROR: something was, or a person is needed.
+//! Under systemd, log records go to journald with structured fields; elsewhere to stderr, as text for
+//! people or as JSON for machines. WARN: nothing was lost. ERROR: something was lost, or a person is
+//! needed.
 
 //!
 //! ```text
@@ -9,7 +10,7 @@
 //!            └──────▶ metrics ──▶ counts ───▶ the page of metrics (`status`)
 //! ```
 //!
-//! Stages know `events` only: neither the words of the journal nor the names of metrics.
+//! Stages know only `events`, and neither the words of the journal nor the names of metrics.
 
 pub mod events;
 mod filter;

@@ -1,4 +1,4 @@
-//! Clients of every kind against the real server on a loopback socket.
+//! Tests of the real server on a loopback socket with well and badly behaved clients.
 
 use std::net::Ipv4Addr;
 
@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::status::test_site::{Site, site};
 use crate::supervisor::{ActorSupervisor, Stage};
 
-/// A server at work; it ends with its task set.
+/// A running server; it ends when its task set is dropped.
 struct Rig {
     port: Arc<LocalPort>,
     site: Site,
@@ -42,7 +42,7 @@ impl Rig {
         TcpStream::connect(self.port.local_addr()).await.expect("it listens")
     }
 
-    /// Says something and hears the connection out.
+    /// Sends a request and returns everything until the connection ends.
     async fn talk(&self, request: &[u8]) -> String {
         let mut stream = self.connect().await;
         stream.write_all(request).await.expect("it is taken");
@@ -55,14 +55,14 @@ impl Rig {
     }
 }
 
-/// Everything until the other side ends the connection, by a reset too.
+/// Reads until the other side ends the connection, be it by a reset.
 async fn heard(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     drop(stream.read_to_end(&mut bytes).await);
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Asks and hears one whole answer, on a connection that stays open.
+/// Sends a request and reads one whole answer on a connection that stays open.
 async fn answered(stream: &mut TcpStream) -> bool {
     drop(stream.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n").await);
     let mut answer = Vec::new();

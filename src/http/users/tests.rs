@@ -1,4 +1,4 @@
-//! Hashes as `htpasswd` makes them, and who is let in by them.
+//! Tests of bcrypt hashes as `htpasswd` makes them, and of logins against them.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::credentials::file::write_secret;
 
-/// `openssl` has no bcrypt; these are from the tests of jBCrypt.
+/// `openssl` has no bcrypt; these hashes are from the tests of jBCrypt.
 const EMPTY: &str = "$2a$06$DCq7YPn5Rq63x1Lad4cll.TV4S6ytwfsfvkgY8jIucDrjc8deX1s.";
 const LETTER: &str = "$2a$06$m0CrhHm10qJ3lXRY.5zDGO3rS2KdeeWLuGmsfGlMfOxih58VYVfxe";
 const ALPHABET: &str = "$2a$08$aTsUwsyowQuzRrDqFflhgekJ8d9/7Z3GV3UcgvzQW3J5zMyrTvlz.";
@@ -28,7 +28,8 @@ impl Rig {
     }
 
     fn write(&self, text: &str) {
-        // A new file: the clock of the old one may be too coarse for a test.
+        // A new file replaces the old one, because the timestamp of a rewritten file may be too coarse for
+        // a test.
         let new = self.folder.path().join("new");
         write_secret(&new, text);
         std::fs::rename(new, self.folder.path().join("users")).expect("replace a file");
@@ -39,12 +40,12 @@ impl Rig {
         self.users.admit(Some(&said), PEER.into()).await
     }
 
-    /// Whether a free thread was needed for it.
+    /// Whether the login is admitted without the thread that computes hashes.
     async fn was_known(&self, name: &str, password: &str) -> bool {
         let _taken = self.users.thread.acquire().await.expect("never closed");
         let said = header(name, password);
         let admitted = self.users.admit(Some(&said), PEER.into());
-        // Asked once: it has an answer, or waits for the thread.
+        // After one poll the call either has an answer or waits for the thread.
         tokio::time::timeout(Duration::ZERO, admitted).await == Ok(Ok(()))
     }
 }
@@ -173,7 +174,7 @@ async fn one_address_that_guesses_has_one_place_in_the_queue() {
     let mut other = Box::pin(rig.users.admit(Some(&right), [192, 168, 1, 8].into()));
     assert!(futures_pending(&mut other).await);
     drop(taken);
-    // The first guess and its rest, and then it is the other's turn.
+    // The first guess is checked, then comes its pause, and then it is the other address's turn.
     let mut first = guesses.swap_remove(0);
     let (guessed, admitted) = tokio::join!(&mut first, &mut other);
     assert_eq!((guessed, admitted), (Err(ClientRefusal::Login), Ok(())));
@@ -187,7 +188,7 @@ async fn a_client_that_goes_away_leaves_the_thread_taken_until_it_is_done() {
     let rig = Rig::new(&format!("p:{ALPHABET}\n"));
     let wrong = header("p", "b");
     let mut gone = Box::pin(rig.users.admit(Some(&wrong), PEER.into()));
-    // Once the thread has it in hand.
+    // Waits until the thread computes the hash.
     while Arc::strong_count(&rig.users.next) == 1 {
         assert!(futures_pending(&mut gone).await);
         tokio::task::yield_now().await;
@@ -199,7 +200,7 @@ async fn a_client_that_goes_away_leaves_the_thread_taken_until_it_is_done() {
     assert!(*held(&rig.users.next) > rested, "the rest is kept all the same");
 }
 
-/// Polls once.
+/// Polls the future once, and returns true if it is pending.
 async fn futures_pending<F: Future + Unpin>(future: &mut F) -> bool {
     tokio::select! {
         biased;

@@ -1,4 +1,4 @@
-//! What the daemon says of what a sink may have, and when.
+//! The events about a sink's data budget and quiet hours, and about events that a sink refuses.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::Report;
 use super::message_ids;
 use crate::domain::policy::budget::Held;
 
-/// Only alarms leave for a while.
+/// For a while the sink is sent only alarms.
 #[derive(Debug)]
 pub struct SinkHeldBack<'a> {
     pub sink: &'a str,
@@ -65,7 +65,7 @@ impl Report for QuietHoursUnknown<'_> {
     }
 }
 
-/// The server never takes it; it is history, so it is not offered again.
+/// The server refused an event for good. An event is only history, so it is not offered again.
 #[derive(Debug)]
 pub struct EventRefused<'a> {
     pub sink: &'a str,

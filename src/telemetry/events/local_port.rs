@@ -1,4 +1,4 @@
-//! What the daemon says of its local port, and of whom it turns away there.
+//! The events about the local port, and about the clients that it turns away.
 
 use std::net::IpAddr;
 
@@ -71,7 +71,7 @@ impl Report for LocalPortAnnounced<'_> {
     }
 }
 
-/// The daemon does its work without it.
+/// The local port could not be announced. The daemon works without an announcement.
 #[derive(Debug)]
 pub struct LocalPortUnannounced<'a> {
     pub error: &'a (dyn std::error::Error + 'static),
@@ -87,24 +87,24 @@ impl Report for LocalPortUnannounced<'_> {
     }
 }
 
-/// Why a client was turned away, or cut off.
+/// The reason why a client was turned away or cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientRefusal {
-    /// From no network that is let in.
+    /// The client's address is in none of the networks that `[http]` allows.
     Network,
-    /// It asked for more than its share.
+    /// The client's address, or all addresses together, asked for more than one second allows.
     Busy,
-    /// It made room for another.
+    /// The client was cut off to make room for another.
     Crowded,
-    /// No TLS, another version of it, or no certificate that is known.
+    /// The client uses no TLS, another version of it, or no known certificate.
     Tls,
-    /// It did not come to the point.
+    /// The client did not complete its handshake or request in time.
     Slow,
-    /// What it said is no HTTP, or too long.
+    /// The request is not HTTP, or too long.
     Malformed,
-    /// No password, or a wrong one.
+    /// The client gave no password or a wrong one.
     Login,
-    /// What `[http]` names cannot be used.
+    /// A file that `[http]` names cannot be used.
     Setup,
 }
 
@@ -138,10 +138,10 @@ impl ClientRefusal {
     }
 }
 
-/// They are counted one by one where they happen; this is the summary.
+/// A summary of the clients that were turned away. Each of them is counted in the metrics when it happens.
 #[derive(Debug)]
 pub struct ClientsRefused<'a> {
-    /// In the order of [`ClientRefusal::ALL`].
+    /// The number of clients per reason, in the order of [`ClientRefusal::ALL`].
     pub counts: &'a [u64; ClientRefusal::ALL.len()],
     pub last: IpAddr,
 }
@@ -165,7 +165,7 @@ impl Report for ClientsRefused<'_> {
 #[derive(Debug)]
 pub struct LocalPortFilesUnusable<'a> {
     pub error: &'a str,
-    /// There is nothing older that could be used instead.
+    /// Whether there is no older content to use instead, so that no client is let in.
     pub locked: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What the daemon says of its log.
+//! The events about the log.
 
 use std::path::Path;
 
@@ -57,7 +57,7 @@ impl Report for LogHealed<'_> {
     }
 }
 
-/// A new life of the log: numbers start to mean something else to the receiver.
+/// The log started a new epoch: the numbers of readings mean something else to the receiver from here on.
 #[derive(Debug)]
 pub struct LogBegan<'a> {
     pub path: &'a Path,
@@ -77,7 +77,7 @@ impl Report for LogBegan<'_> {
     }
 }
 
-/// A damaged log was replaced by what could be read of it.
+/// A damaged log was replaced by a new one with the readings that could be read.
 #[derive(Debug)]
 pub struct LogSalvaged<'a> {
     pub path: &'a Path,
@@ -85,7 +85,7 @@ pub struct LogSalvaged<'a> {
     pub reason: String,
     pub kept: u64,
     pub lost: u64,
-    /// The numbers that are lost.
+    /// The numbers of the lost readings, as ranges.
     pub ranges: &'a str,
 }
 
@@ -110,7 +110,8 @@ pub struct ReadingsEvicted {
     pub first: u64,
     pub last: u64,
     pub count: u64,
-    /// Unix milliseconds and whether the clock was set; otherwise since boot.
+    /// The time of the first of them in milliseconds, and whether it is a Unix time; otherwise it counts
+    /// from boot.
     pub from: (i64, bool),
     pub to: (i64, bool),
 }
@@ -130,7 +131,7 @@ impl Report for ReadingsEvicted {
     }
 }
 
-/// Somebody deleted or replaced the file of the running log.
+/// The file of the running log was deleted or replaced by another program.
 #[derive(Debug)]
 pub struct LogVanished<'a> {
     pub path: &'a Path,
@@ -146,7 +147,7 @@ impl Report for LogVanished<'_> {
     }
 }
 
-/// Memory was full too while the log could not be written.
+/// The memory for readings became full while the log could not be written.
 #[derive(Debug)]
 pub struct ReadingsGivenUp {
     pub count: u64,
@@ -181,7 +182,7 @@ impl Report for SegmentDamaged {
     }
 }
 
-/// A sink that nobody waits for fell behind.
+/// A best-effort sink fell behind: the log does not keep readings for it.
 #[derive(Debug)]
 pub struct ReadingsSkipped<'a> {
     pub sink: &'a str,
@@ -218,7 +219,7 @@ impl Report for LogUnreadable<'_> {
     }
 }
 
-/// The ports' tails have them, as far as they could be kept.
+/// The log ended without storing all readings. The ports' tails hold them, as far as they could be kept.
 #[derive(Debug)]
 pub struct ReadingsUnsaved {
     pub count: u64,

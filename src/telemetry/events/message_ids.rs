@@ -1,15 +1,16 @@
-//! Every kind of thing the daemon says: its message id, its level, and its fields.
+//! The table of all messages: each has its message id, its levels and its fields.
 //!
-//! An id never changes its meaning and a field never its name: alerts and scripts at sites depend
-//! on them. `systemd/outstation.catalog` explains each, `docs/fleet/journal.md` is generated from this
-//! table, and `tests/tidy` holds what is said to it.
+//! An id never changes its meaning and a field never its name, because alerts and scripts at sites depend
+//! on them. `systemd/outstation.catalog` explains each message, `docs/fleet/journal.md` is generated from
+//! this table, and `tests/tidy` checks that the messages in the code match it.
 
-/// One line of the documentation.
+/// One kind of message, as the documentation describes it.
 #[derive(Clone, Copy, Debug)]
 pub struct MessageKind {
     pub message_id: &'static str,
     pub name: &'static str,
-    /// Most have one. WARN: nothing was lost. ERROR: something was, or a person is needed.
+    /// The levels it is written at, mostly one. WARN: nothing was lost. ERROR: something was lost, or a
+    /// person is needed.
     pub levels: &'static [&'static str],
     pub fields: &'static [&'static str],
 }
@@ -21,7 +22,7 @@ macro_rules! message_kinds {
             pub(crate) const $name: &str = $id;
         )+
 
-        /// All of them, by id.
+        /// All kinds of messages, in the order of their ids.
         pub const ALL: &[MessageKind] = &[$(MessageKind {
             message_id: $id,
             name: stringify!($name),
@@ -95,7 +96,7 @@ message_kinds! {
     ACTOR_DROPPED "7d2f9e0ab14c4c6b9d6d8f5a3e7c1102" [error] [actor deadline_s],
 }
 
-/// What each field of a message means, as the journal names it.
+/// The meaning of each field of a message, by the name that the journal gives it.
 #[rustfmt::skip]
 pub const FIELDS: &[(&str, &str)] = &[
     ("ACTOR", "The part of the daemon: `log`, `http`, `port NAME`, `sink NAME`, …"),

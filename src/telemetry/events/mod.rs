@@ -1,7 +1,7 @@
-//! Everything the daemon says in its log, one struct each, with a constant message and a stable
-//! message id by which journald's catalog and alerting rules know it.
+//! The events that the daemon writes to the journal. Each is a struct with a constant message and a stable
+//! message id, by which journald's catalog and alerting rules recognise it.
 //!
-//! Field names are what journald shows in capitals: PORT, SINK, REASON, COUNT, FIRST_SEQ.
+//! The journal shows the names of fields in capitals: PORT, SINK, REASON, COUNT, FIRST_SEQ.
 
 mod budget;
 mod local_port;

@@ -1,4 +1,4 @@
-//! What the `mqtt` sink says of messages that a broker took and nobody got.
+//! The event about messages that a broker took and delivered to no subscriber.
 
 use tracing::warn;
 
@@ -6,14 +6,15 @@ use super::Report;
 use super::message_ids;
 use crate::telemetry::metric_names::SINK_UNHEARD;
 
-/// The broker took messages for which it has no subscriber, and dropped them.
+/// The broker took messages for which it has no subscriber, and dropped them. They count as delivered.
 #[derive(Debug)]
 pub struct MessagesUnheard<'a> {
     pub sink: &'a str,
-    /// One of theirs.
+    /// The topic of one of these messages.
     pub topic: &'a str,
     pub count: u64,
-    /// Whether those before had somebody: only then it is worth a line.
+    /// Whether the messages before them had a subscriber: only the first loss of subscribers is worth a
+    /// line.
     pub begins: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What the daemon says of its serial ports and of the sensors behind them.
+//! The events about serial ports and the sensors behind them.
 
 use std::path::Path;
 
@@ -112,7 +112,7 @@ pub struct SensorSaid<'a> {
 
 impl Report for SensorSaid<'_> {
     fn report(&self) {
-        // A sensor's error is its own: nothing of ours is lost by it.
+        // An error that a sensor reports is logged as a warning, because the daemon loses nothing by it.
         let text = self.text.escape_debug();
         match self.level {
             outstation_wire::Level::Error | outstation_wire::Level::Warn => {

@@ -1,4 +1,4 @@
-//! What the daemon says of readings that a sink refuses.
+//! The events about readings that a sink refuses, and about the control socket.
 
 use std::path::Path;
 
@@ -9,14 +9,14 @@ use super::message_ids;
 use crate::domain::model::quarantine::{Done, QuarantineCommand};
 use crate::error_chain::error_chain;
 
-/// Nothing is lost: they are kept, and nothing waits for them.
+/// Refused readings were put into quarantine. They are not lost, and later readings do not wait for them.
 #[derive(Debug)]
 pub struct ReadingsQuarantined<'a> {
     pub sink: &'a str,
     pub first: u64,
     pub last: u64,
     pub count: u64,
-    /// What the server said of the last of them.
+    /// The server's answer to the last of them.
     pub reason: &'a str,
 }
 
@@ -34,16 +34,16 @@ impl Report for ReadingsQuarantined<'_> {
     }
 }
 
-/// Why a copy is kept no longer.
+/// The reason why a copy in quarantine was discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Why {
-    /// More than `quarantine_readings`.
+    /// The sink has more than its `quarantine_readings`.
     Limit,
-    /// More than their part of the log.
+    /// The copies take more than their part of the log's space.
     Room,
-    /// The storage returned something else than was written.
+    /// The storage returned other bytes than were written.
     Damaged,
-    /// A person said so.
+    /// A person dropped them with `outstation quarantine drop`.
     Dropped,
 }
 
@@ -76,7 +76,7 @@ impl Report for ReadingsDiscarded<'_> {
     }
 }
 
-/// A person changed what becomes of them.
+/// A person had readings in quarantine offered again or dropped.
 #[derive(Debug)]
 pub struct QuarantineChanged<'a> {
     pub command: QuarantineCommand,
@@ -98,7 +98,7 @@ impl Report for QuarantineChanged<'_> {
     }
 }
 
-/// The daemon does its work without it.
+/// The control socket could not be opened. The daemon works without it.
 #[derive(Debug)]
 pub struct ControlAbsent<'a> {
     pub path: &'a Path,

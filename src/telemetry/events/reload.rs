@@ -1,4 +1,4 @@
-//! What the daemon says of a configuration that came while it was running.
+//! The events about a configuration that came while the daemon was running.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tracing::{error, info};
 use super::Report;
 use super::message_ids;
 
-/// The parts are named as the supervisor names their actors.
+/// Another configuration is in effect. The parts are named as the supervisor names their actors.
 #[derive(Debug)]
 pub struct ConfigReloaded<'a> {
     pub started: &'a [String],

@@ -1,4 +1,4 @@
-//! What the `prometheus` sink says of readings that went another way than most.
+//! The events about readings that the `prometheus` sink delivered in another way than usual.
 
 use tracing::info;
 
@@ -6,7 +6,7 @@ use super::Report;
 use super::message_ids;
 use crate::telemetry::metric_names::{LEFT_OUT, SINK_FOUND, SINK_LEFT_OUT};
 
-/// The server refused readings that it has.
+/// The server refused readings because it has them already.
 #[derive(Debug)]
 pub struct ReadingsFound<'a> {
     pub sink: &'a str,
@@ -28,7 +28,8 @@ impl Report for ReadingsFound<'_> {
     }
 }
 
-/// Counted and not logged: it may be so in every batch.
+/// Values that the protocol has no room for were left out. They are counted and not logged, because every
+/// batch may have some.
 #[derive(Debug)]
 pub struct ValuesLeftOut<'a> {
     pub sink: &'a str,

@@ -1,7 +1,7 @@
-//! The one trait by which stages tell what happened.
+//! The trait by which the stages report events.
 
-/// Something that happened and is worth a line in the journal. Implementations write that line and count
-/// the metrics that belong to it, so whoever reports knows neither.
+/// An event that is worth a line in the journal. The implementation writes that line and counts the metrics
+/// that belong to it, so the code that reports an event knows neither.
 pub trait Report {
     fn report(&self);
 }

@@ -1,5 +1,5 @@
-//! What the daemon says of its sinks and their endpoints: whether they accept, where they are, and what
-//! could not be sent.
+//! The events about sinks and their endpoints: whether they accept, where they are, and which values could
+//! not be sent.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::telemetry::metric_names::{
 pub struct BreakerMoved<'a> {
     pub sink: &'a str,
     pub endpoint: &'a str,
-    /// The endpoint's, in metrics.
+    /// The endpoint's name in metrics.
     pub label: &'a str,
     pub from: &'a BreakerState,
     pub to: &'a BreakerState,
@@ -27,7 +27,8 @@ pub struct BreakerMoved<'a> {
 }
 
 impl BreakerMoved<'_> {
-    /// Counts the move, also where another event tells of it.
+    /// Counts the change of state. [`report`](Report::report) does not, so that a change that another event
+    /// reports can be counted, too.
     pub fn count(&self) {
         let labels = transition(self.sink, self.label, self.to);
         metrics::counter!(BREAKER_TRANSITIONS, &labels).increment(1);
@@ -76,7 +77,7 @@ impl Report for BreakerMoved<'_> {
                 retry_in_s,
                 "endpoint does not accept, another one of the sink is used: {detail}",
             ),
-            // Each further probe is the same news; one line per outage is enough.
+            // A further failed probe brings no news; one line per outage is enough.
             _ => tracing::debug!(
                 message_id = message_ids::BREAKER_OPENED,
                 sink,
@@ -94,7 +95,7 @@ fn tenths(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10.0).round() / 10.0
 }
 
-/// What an earlier process left.
+/// The breaker's state from before a restart is in effect again.
 #[derive(Debug)]
 pub struct BreakerRecalled<'a> {
     pub sink: &'a str,
@@ -139,7 +140,7 @@ impl Report for SinkMisconfigured<'_> {
     }
 }
 
-/// What a sink's service was found to have, when it changed.
+/// The lookup of a sink's service found other endpoints than before.
 #[derive(Debug)]
 pub struct EndpointsFound<'a> {
     pub sink: &'a str,
@@ -161,7 +162,7 @@ impl Report for EndpointsFound<'_> {
 pub struct EndpointsUnknown<'a> {
     pub sink: &'a str,
     pub service: &'a str,
-    /// Those found before are used on.
+    /// The number of endpoints that were found before and remain in use.
     pub kept: usize,
     pub detail: &'a str,
 }
@@ -179,14 +180,16 @@ impl Report for EndpointsUnknown<'_> {
     }
 }
 
-/// The encoding of the sink cannot say everything; what it left out counts as delivered all the same.
+/// Values that the sink's encoding cannot express were left out. Their readings count as delivered all the
+/// same.
 #[derive(Debug)]
 pub struct ValuesOmitted<'a> {
     pub sink: &'a str,
     pub values: u64,
-    /// Those of which nothing was left.
+    /// The number of readings that had no other value, so that nothing was sent of them.
     pub readings: u64,
-    /// Since the process started: a sensor that says NaN says it again.
+    /// Whether this is the first time since the process started: a sensor that sends NaN once sends it
+    /// again.
     pub first: bool,
 }
 

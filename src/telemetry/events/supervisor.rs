@@ -1,4 +1,4 @@
-//! What the daemon says of its own life: start and stop, its actors.
+//! The events about the daemon itself: its start and stop, its configuration, and its actors.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the daemon says of crash tails: what came out of them, and why they cannot be kept.
+//! The events about crash tails: the readings recovered from them, and the reasons why they cannot be kept.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 use super::Report;
 use super::message_ids;
 
-/// What of a port's tail outlived a process and was taken up by this one.
+/// Readings of a previous process were recovered from a port's tail.
 #[derive(Debug)]
 pub struct TailRecovered<'a> {
     pub port: &'a str,
@@ -63,7 +63,7 @@ impl Report for TailRecordsAgain<'_> {
     }
 }
 
-/// Bytes that a process had read and whose readings are lost.
+/// A tail from before a reboot was dropped: the readings in these bytes are lost.
 #[derive(Debug)]
 pub struct TailOutdated<'a> {
     pub port: &'a str,
