@@ -1,10 +1,10 @@
-//! Arguments that several commands take.
+//! Arguments that several commands share.
 
 use clap::ValueEnum;
 
 use crate::telemetry::LogFormat;
 
-/// Where the package puts the configuration.
+/// The path at which the package installs the configuration.
 pub(super) const CONFIG_PATH: &str = "/etc/outstation/outstation.toml";
 
 /// How log records are written.

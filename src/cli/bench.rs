@@ -1,5 +1,5 @@
-//! `outstation bench`: the whole pipeline, and the log alone, on this machine, as tables to paste into
-//! a report.
+//! `outstation bench`: measures the whole pipeline, and the log alone, on this machine, and prints tables
+//! to paste into a report.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -35,13 +35,13 @@ pub(super) struct BenchArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Workload {
-    /// W1's lines as fast as the pty takes them.
+    /// Ten sensors whose lines are sent as fast as the pty takes them.
     FlatOut,
-    /// Ten sensors, 100 readings a second each.
+    /// Ten sensors with 100 readings a second each.
     W1,
-    /// Nothing arrives.
+    /// A daemon to which no reading comes.
     Idle,
-    /// The log alone, and what the storage under it can do.
+    /// The log alone, and the speed of the storage under it.
     Storage,
     All,
 }
@@ -55,7 +55,7 @@ struct Report {
 }
 
 pub(super) fn run(args: &BenchArgs) -> Result<(), CliError> {
-    // A folder of our own inside the given one: it is removed in the end.
+    // The files go into a new folder inside the given one, which is removed in the end.
     let parent = args.folder.clone().unwrap_or_else(std::env::temp_dir);
     let folder = parent.join(format!("outstation-bench-{:016x}", Clock::entropy()));
     let measured = runtime()?.block_on(async {
@@ -131,6 +131,7 @@ impl Report {
     }
 }
 
+/// The label of a row, and the function that gives its cell.
 type Row<F> = (&'static str, fn(&F) -> String);
 
 const PIPELINE: [Row<Figures>; 21] = [

@@ -1,4 +1,4 @@
-//! `outstation check`: is this configuration right, and what does it come to?
+//! `outstation check`: checks a configuration and prints the settings in effect.
 
 use std::path::PathBuf;
 
@@ -35,7 +35,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), CliError> {
     let config = Config::load(&args.config)?;
     if !args.quiet {
         say(config.to_toml().trim_end());
-        // A comment, so that what is printed is still a configuration.
+        // The line is a comment, so that the whole output is still a configuration.
         say(&format!("\n# flash: {}", args.flash.at_most(config.log.commit_interval)));
     }
     for warning in config::warnings(&config) {
@@ -45,7 +45,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), CliError> {
     if faults.is_empty() { Ok(()) } else { Err(CliError::Files(faults)) }
 }
 
-/// What no reading of the file alone shows: secrets and certificates that cannot be had.
+/// The faults that reading the file alone does not show: secrets and certificates that cannot be used.
 pub(super) fn faults(config: &Config) -> Vec<String> {
     let local_port = http::check(&config.http).into_iter();
     let local_port = local_port.map(|error| format!("http: {}", error_chain(&error)));

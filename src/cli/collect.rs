@@ -1,4 +1,4 @@
-//! `outstation collect`: the reference receiver.
+//! `outstation collect`: runs the reference receiver.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,16 +14,16 @@ use crate::telemetry::{self, LogFilter};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CollectArgs {
-    /// Where to listen.
+    /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1:9438")]
     listen: SocketAddr,
-    /// The SQLite file that keeps the readings; without it they are gone when this ends.
+    /// The SQLite file that keeps the readings; without it they are gone when this command ends.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
-    /// A file with the bearer token that senders must show, readable for nobody else.
+    /// A file with the bearer token that senders must show; no other user may be able to read it.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Tell the local network of it by multicast DNS, for sinks with
+    /// Announce the receiver on the local network by multicast DNS, for sinks with
     /// url = "mdns:_outstation-collect._tcp.local".
     #[arg(long)]
     announce: bool,
@@ -60,7 +60,7 @@ pub(super) fn run(args: &CollectArgs) -> Result<(), CliError> {
     ended
 }
 
-/// Under the host's name, so that a person who browses the network recognises it.
+/// Announces the receiver under the host's name, so that a person who browses the network recognises it.
 fn announce(listens: SocketAddr) -> Result<Announcement, CliError> {
     let uname = rustix::system::uname();
     let host = uname.nodename().to_string_lossy();

@@ -1,4 +1,4 @@
-//! Which commands there are, and what runs each.
+//! The table of commands, and the dispatch to the code of each.
 
 use clap::{Parser, Subcommand};
 
@@ -34,15 +34,15 @@ enum Command {
     Check(check::CheckArgs),
     /// Play a whole site on this machine: simulated sensors, daemon, collector, an outage.
     Demo(demo::DemoArgs),
-    /// Receive what outstations send and keep it in SQLite: the reference receiver.
+    /// Receive the readings that outstations send and keep them in SQLite: the reference receiver.
     Collect(collect::CollectArgs),
-    /// Show what a running daemon says of itself.
+    /// Show the status of a running daemon.
     Status(status::StatusArgs),
     /// List the outstations on this network, for a person or for Prometheus.
     Discover(discover::DiscoverArgs),
-    /// Look into the log: what is in it, is it sound, get readings out. Works beside a daemon.
+    /// Inspect the log: show its content, check it, export readings. Works beside a running daemon.
     Log(log::LogArgs),
-    /// See what sinks refuse for good, and offer it again or drop it.
+    /// See the readings that sinks refuse for good, and offer them again or drop them.
     Quarantine(quarantine::QuarantineArgs),
     /// Measure the whole pipeline on this machine.
     Bench(bench::BenchArgs),

@@ -1,4 +1,4 @@
-//! `outstation demo`: a whole site on one machine.
+//! `outstation demo`: runs a whole site on one machine.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -10,15 +10,16 @@ use crate::console::{complain, say};
 use crate::demo::{self, DATABASES, Glimpse, Script};
 use crate::telemetry::{self, LogFilter, LogFormat};
 
-/// The collector may come back this long after the sensors fell silent: the drain waits longer.
+/// The latest time, counted from the end of the sensors, at which the collector may come back. The drain
+/// waits longer than this.
 const LATE_RETURN_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct DemoArgs {
-    /// How long the sensors speak.
+    /// How long the sensors send, in seconds.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
-    /// How many sensors there are; every other one speaks frames, the rest lines.
+    /// How many sensors there are; every other one sends frames, the rest lines.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
     sensors: u16,
     /// Readings per second and sensor.
@@ -28,10 +29,10 @@ pub(super) struct DemoArgs {
     /// [default: the middle third].
     #[arg(long, value_name = "START..END")]
     outage: Option<String>,
-    /// Where the local port listens.
+    /// Address on which the local port listens.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// End with one JSON object on stdout.
+    /// Print the result as one JSON object on stdout.
     #[arg(long)]
     json: bool,
     /// Keep the log and the collector's database in this folder.
@@ -82,7 +83,7 @@ fn glance(glimpse: Glimpse) {
     ));
 }
 
-/// `START..END`, `none`, or the middle third.
+/// The time of the outage as `START..END`; `None` for `none`. The default is the middle third of the demo.
 fn outage(args: &DemoArgs) -> Result<Option<(Duration, Duration)>, CliError> {
     let Some(text) = &args.outage else {
         let length = Duration::from_secs(args.seconds);
@@ -111,7 +112,7 @@ fn outage(args: &DemoArgs) -> Result<Option<(Duration, Duration)>, CliError> {
     })
 }
 
-/// The demo's folder, removed in the end unless it is to be kept.
+/// The folder of the demo, which is removed in the end unless it is to be kept.
 struct Temporary {
     path: PathBuf,
     keep: bool,

@@ -1,4 +1,4 @@
-//! `outstation discover`: which outstations announce themselves on this network.
+//! `outstation discover`: lists the outstations that announce themselves on this network.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::console::{complain, say};
 use crate::discovery::file_sd::{self, merge, shared_names};
 use crate::discovery::{self, Outstation};
 
-/// What Prometheus reads files of targets by.
+/// The file extensions from which Prometheus reads targets.
 const EXTENSIONS: [&str; 3] = ["json", "yml", "yaml"];
 
 #[derive(Debug, clap::Args)]

@@ -1,4 +1,4 @@
-//! Why a command fails. `main` turns it into an exit code.
+//! The reasons why a command fails. `main` turns them into exit codes.
 
 use std::path::PathBuf;
 
@@ -60,7 +60,7 @@ pub enum CliError {
     System { operation: &'static str, source: std::io::Error },
 }
 
-/// Why a daemon's status cannot be shown.
+/// The reason why a daemon's status cannot be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum StatusError {
     #[error(transparent)]
@@ -73,7 +73,7 @@ pub enum StatusError {
     Json { url: String, source: serde_json::Error },
 }
 
-/// Why what is in quarantine cannot be changed.
+/// The reason why the quarantine cannot be changed.
 #[derive(Debug, thiserror::Error)]
 pub enum QuarantineError {
     #[error(transparent)]

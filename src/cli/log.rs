@@ -1,4 +1,4 @@
-//! `outstation log`: what is in the log, read beside the daemon or without one.
+//! `outstation log`: shows the content of the log, beside the daemon or without one.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub(super) struct LogArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Show what is in the log, what it takes on disk, and how long it can go on so.
+    /// Show the content of the log, its size on disk, and how long its space and the flash will last.
     Stat(StatArgs),
     /// Print readings, or events with --events, in the order of their numbers.
     Show(ShowArgs),
@@ -38,11 +38,12 @@ enum Command {
     Verify(VerifyArgs),
     /// Write readings to a file.
     Export(ExportArgs),
-    /// Write what can be read of a damaged log, such as the `log.db.damaged` that a daemon set aside.
+    /// Write the readings that are left in a damaged log, such as the `log.db.damaged` that a daemon set
+    /// aside.
     Salvage(SalvageArgs),
 }
 
-/// Which log.
+/// The choice of a log.
 #[derive(Debug, clap::Args)]
 pub(super) struct Which {
     /// The configuration that names the log.
@@ -54,7 +55,7 @@ pub(super) struct Which {
 }
 
 impl Which {
-    /// `device`: in the lines of a log whose configuration is not read.
+    /// The log to inspect. `device` names the device in the output if no configuration is read.
     pub(super) fn subject(&self, device: Option<&String>) -> Result<Subject, CliError> {
         match &self.log {
             Some(path) => Ok(Subject::named(path.clone(), device.cloned())),
@@ -63,13 +64,13 @@ impl Which {
     }
 }
 
-/// What the log stands on.
+/// The flash that the log is stored on.
 #[derive(Clone, Copy, Debug, clap::Args)]
 pub(super) struct FlashArgs {
     /// Size of the flash, for the estimate of its life.
     #[arg(long, value_name = "SIZE", default_value = "8GB", value_parser = words::parse_bytes)]
     flash_size: u64,
-    /// How often each of its cells can be written; 3,000 is a cheap eMMC.
+    /// How often each of its cells can be written; 3,000 is typical of a cheap eMMC.
     #[arg(long, value_name = "N", default_value_t = 3_000, value_parser = clap::value_parser!(u32).range(1..))]
     flash_cycles: u32,
 }
@@ -79,7 +80,7 @@ impl FlashArgs {
         Flash { bytes: self.flash_size, cycles: self.flash_cycles }
     }
 
-    /// What a commit per interval does to the flash, whatever is in it.
+    /// The wear of the flash in words if every interval has a full commit: an upper bound.
     pub(super) fn at_most(self, interval: Duration) -> String {
         words::wear(Load::busiest(interval.as_secs_f64()), self.flash(), interval, true)
     }
@@ -100,28 +101,28 @@ struct StatArgs {
 struct ShowArgs {
     #[command(flatten)]
     which: Which,
-    /// With --log: the device in JSON lines.
+    /// Name of the device in JSON lines, with --log.
     #[arg(long, value_name = "ID", requires = "log")]
     device: Option<String>,
     /// Print the operational events instead.
     #[arg(long)]
     events: bool,
-    /// Only from then on: 10m, 2h, or an RFC 3339 date. What has no date is printed too.
+    /// Only from this time on: 10m, 2h, or an RFC 3339 date. Readings without a date are printed too.
     #[arg(long, value_name = "WHEN", value_parser = Since::parse)]
     since: Option<Since>,
-    /// Only of this sensor.
+    /// Only readings of this sensor.
     #[arg(long, value_name = "NAME", conflicts_with = "events")]
     sensor: Option<String>,
-    /// Only of this port.
+    /// Only readings or events of this port.
     #[arg(long, value_name = "NAME")]
     port: Option<String>,
-    /// Only the newest so many.
+    /// Only the newest N.
     #[arg(long, short = 'n', value_name = "N")]
     limit: Option<u64>,
-    /// Go on with what comes, until Ctrl-C.
+    /// Go on with new readings until Ctrl-C.
     #[arg(long, short)]
     follow: bool,
-    /// How.
+    /// Format of the output.
     #[arg(long, value_enum, default_value = "table")]
     format: OutputFormat,
 }
@@ -139,36 +140,36 @@ struct VerifyArgs {
 struct ExportArgs {
     #[command(flatten)]
     which: Which,
-    /// With --log: the device in JSON lines.
+    /// Name of the device in JSON lines, with --log.
     #[arg(long, value_name = "ID", requires = "log")]
     device: Option<String>,
     /// The file to write; `-` is standard output.
     file: PathBuf,
-    /// How.
+    /// Format of the output.
     #[arg(long, value_enum, default_value = "json")]
     format: OutputFormat,
-    /// Only what some sink still lacks.
+    /// Only readings that some sink does not have yet.
     #[arg(long)]
     pending: bool,
-    /// Replace the file if there is one.
+    /// Replace the file if it exists.
     #[arg(long)]
     force: bool,
 }
 
 #[derive(Debug, clap::Args)]
 struct SalvageArgs {
-    /// The damaged log; its `-wal` is read from beside it. Neither is written to.
+    /// The damaged log; its `-wal` is read from beside it. Neither file is written to.
     file: PathBuf,
-    /// A file, or a folder to make one in; without it, standard output.
+    /// A file, or the folder to create one in; without it, standard output.
     #[arg(long, short, value_name = "PATH")]
     output: Option<PathBuf>,
-    /// How.
+    /// Format of the output.
     #[arg(long, value_enum, default_value = "json")]
     format: OutputFormat,
-    /// The device in JSON lines.
+    /// Name of the device in JSON lines.
     #[arg(long, value_name = "ID", default_value = UNKNOWN_DEVICE)]
     device: String,
-    /// Replace the output if there is one.
+    /// Replace the output if it exists.
     #[arg(long)]
     force: bool,
 }

@@ -13,7 +13,7 @@ mod quarantine;
 mod run;
 mod status;
 
-// What commands share.
+// Shared by the commands.
 mod arguments;
 mod runtime;
 

@@ -1,4 +1,4 @@
-//! `outstation quarantine`: the readings that a sink refused, and what is to become of them.
+//! `outstation quarantine`: shows the readings that sinks refused, and offers them again or drops them.
 
 use std::path::PathBuf;
 
@@ -32,11 +32,11 @@ pub(super) struct QuarantineArgs {
 enum Command {
     /// List the readings that sinks refused, one line each.
     List(LookArgs),
-    /// Show all there is to know of them: values, when they were refused, the server's whole reason.
+    /// Show the readings in full: their values, when they were refused, and the server's whole reason.
     Show(LookArgs),
-    /// Offer them to their sink once more.
+    /// Offer the readings to their sink once more.
     Replay(ChangeArgs),
-    /// Keep them no longer: they are counted as lost, with reason `refused`.
+    /// Discard the readings: they are counted as lost, with reason `refused`.
     Drop(ChangeArgs),
 }
 
@@ -44,10 +44,10 @@ enum Command {
 struct LookArgs {
     #[command(flatten)]
     which: Which,
-    /// Only what this sink refused.
+    /// Only readings that this sink refused.
     #[arg(long, value_name = "NAME")]
     sink: Option<String>,
-    /// Only these: numbers such as 17, ranges such as 17-20, or `all`.
+    /// Only these readings: numbers such as 17, ranges such as 17-20, or `all`.
     #[arg(value_parser = Numbers::parse)]
     numbers: Vec<Numbers>,
     /// Print JSON, one object for each reading.
@@ -60,7 +60,7 @@ struct ChangeArgs {
     /// The configuration that names the log.
     #[arg(long, value_name = "FILE", default_value = CONFIG_PATH)]
     config: PathBuf,
-    /// Only what this sink refused.
+    /// Only readings that this sink refused.
     #[arg(long, value_name = "NAME")]
     sink: Option<String>,
     /// Numbers such as 17, ranges such as 17-20, or `all`.
@@ -86,7 +86,7 @@ impl Numbers {
         }
     }
 
-    /// `None`: all.
+    /// The ranges that the arguments name; `None` stands for all readings.
     fn of(numbers: &[Self]) -> Option<Vec<(u64, u64)>> {
         let range = |numbers: &Self| match numbers {
             Self::All => None,
@@ -141,13 +141,13 @@ fn change(args: &ChangeArgs, command: QuarantineCommand) -> Result<(), CliError>
     Ok(())
 }
 
-/// Nobody listens, so the log may be ours for a moment.
+/// Carries the order out without a daemon. No daemon listens, so this process opens the log itself.
 fn alone(config: &Config, socket: PathBuf, order: &QuarantineOrder) -> Result<Vec<Done>, CliError> {
     let path = &config.log.path;
     if !path.exists() {
         return Err(InspectError::Storage(StorageError::Absent { path: path.clone() }).into());
     }
-    // What opening the log finds out is news, whoever opens it.
+    // Events that are found on opening the log are reported on stderr, because no daemon reports them.
     let _logging = telemetry::init(&"warn".parse().unwrap_or_default(), LogFormat::Text)?;
     let log = app::log_config(config, &device::id(config.device.id.as_deref())?);
     let done = runtime()?.block_on(async { carry_out_alone(log, Clock::system(), order) });

@@ -1,4 +1,4 @@
-//! `outstation run`: the daemon.
+//! `outstation run`: runs the daemon.
 
 use std::path::{Path, PathBuf};
 
@@ -25,8 +25,8 @@ pub(super) struct RunArgs {
 
 pub(super) fn run(args: &RunArgs) -> Result<(), CliError> {
     let runtime = runtime()?;
-    // First of all: a signal that finds no handler ends the process, and SIGHUP is no request to
-    // end.
+    // The handlers are installed first of all: a signal without a handler ends the process, and SIGHUP must
+    // not.
     let signals = {
         let _context = runtime.enter();
         (Signals::new()?, Signals::new()?, hangup()?)
@@ -35,7 +35,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), CliError> {
     let format = args.log_format.map_or(config.telemetry.log_format, LogFormat::from);
     let _logging = telemetry::init(&config.telemetry.level, format)?;
     let ended = runtime.block_on(serve(config, &args.config, signals));
-    // A name lookup that hangs must not hold up the end.
+    // A name lookup that hangs must not delay the end of the process.
     runtime.shutdown_background();
     ended
 }
@@ -54,14 +54,15 @@ async fn serve(
         second.next().await;
     };
     let news = async || {
-        // Several in a row may be one: the file is read after the last of them.
+        // Several signals in a row may count as one: the file is read after the last of them.
         hangup.recv().await;
         reload(path)
     };
     Ok(app.run(first.next(), hurry, news).await?)
 }
 
-/// The configuration as it is now, unless `outstation check` would find fault with it.
+/// Reads the configuration again. It is refused with a reason in words if `outstation check` would find a
+/// fault.
 fn reload(path: &Path) -> Result<Config, String> {
     let config = Config::load(path).map_err(|error| error_chain(&error))?;
     let faults = check::faults(&config);

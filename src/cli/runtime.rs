@@ -1,8 +1,8 @@
-//! What a command runs on: one thread for all I/O, and the signals that end it.
+//! The runtime of a command, with one thread for all I/O, and the signals that end it.
 
 use super::CliError;
 
-/// All I/O on this thread: a field board has better uses for its cores.
+/// Creates a runtime on this thread alone: a field board has better uses for its other cores.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -10,7 +10,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
         .map_err(|source| CliError::System { operation: "start the runtime", source })
 }
 
-/// The first and the second request to end: SIGTERM or SIGINT.
+/// The requests to end this process: SIGTERM and SIGINT.
 #[derive(Debug)]
 pub(super) struct Signals {
     terminate: tokio::signal::unix::Signal,
@@ -34,7 +34,7 @@ impl Signals {
 
     /// Resolves at the next signal. Cancel-safe.
     pub(super) async fn next(&mut self) {
-        // Cancel-safe arms: a signal is only taken when it resolves.
+        // Both arms are cancel-safe: a signal is consumed only when `recv` resolves.
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

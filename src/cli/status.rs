@@ -1,4 +1,4 @@
-//! `outstation status`: what a running daemon says of itself, for a person or a script.
+//! `outstation status`: shows the status of a running daemon to a person or a script.
 
 use std::path::PathBuf;
 
@@ -14,32 +14,32 @@ use crate::telemetry::harmless;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct StatusArgs {
-    /// The daemon's local port.
+    /// URL of the daemon's local port.
     #[arg(long, default_value = "http://127.0.0.1:9437")]
     url: String,
-    /// Print the JSON as it is.
+    /// Print the daemon's JSON unchanged.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     proof: ProofArgs,
 }
 
-/// What a local port that lets in not everybody wants to see.
+/// The proofs of identity for a local port that asks for them.
 #[derive(Debug, clap::Args)]
 struct ProofArgs {
-    /// Certificates in PEM of the authority to trust, with https; else Mozilla's are.
+    /// Certificates in PEM of the authority to trust with https; without it, Mozilla's.
     #[arg(long)]
     ca_file: Option<PathBuf>,
-    /// Certificate in PEM to show, where `http.client_ca_file` asks for one.
+    /// Certificate in PEM to show if the port has `http.client_ca_file`.
     #[arg(long, requires = "key_file")]
     cert_file: Option<PathBuf>,
-    /// Its private key.
+    /// Private key of that certificate.
     #[arg(long, requires = "cert_file")]
     key_file: Option<PathBuf>,
-    /// Name to log in with, where `http.users_file` asks for one.
+    /// Name to log in with if the port has `http.users_file`.
     #[arg(long, requires = "password_file")]
     username: Option<String>,
-    /// File that holds its password, readable for nobody else.
+    /// File that holds the password; no other user may be able to read it.
     #[arg(long, requires = "username")]
     password_file: Option<PathBuf>,
 }
@@ -80,7 +80,7 @@ async fn fetch(url: &str, proof: &Proof) -> Result<Value, StatusError> {
     serde_json::from_slice(&body).map_err(|source| StatusError::Json { url, source })
 }
 
-/// The page of a person: device, ports, log, sinks, ledger.
+/// The status as lines for a person: device, ports, log, sinks, ledger.
 fn lines(status: &Value) -> Vec<String> {
     let mut lines = vec![format!(
         "{}  outstation {}  up {}",
@@ -96,7 +96,7 @@ fn lines(status: &Value) -> Vec<String> {
     lines
 }
 
-/// What needs a person.
+/// The conditions that need a person.
 fn warnings(status: &Value) -> Vec<String> {
     let stuck: Vec<String> = rows(&status["stuck"]).map(text).collect();
     let stuck = (!stuck.is_empty()).then(|| format!("STUCK: {}", stuck.join(", ")));
@@ -165,7 +165,7 @@ fn sink(sink: &Value) -> String {
     )
 }
 
-/// A line for each endpoint where there is a choice, or none at all.
+/// The lines of a sink: a line for each endpoint if there are several, or a line that says there is none.
 fn sink_and_endpoints(of: &Value) -> Vec<String> {
     let endpoints: Vec<&Value> = rows(&of["endpoints"]).collect();
     let mut lines = vec![sink(of)];
@@ -196,7 +196,7 @@ fn endpoint(endpoint: &Value) -> String {
     )
 }
 
-/// How its budget stands, or why only alarms leave.
+/// The state of the sink's budget, or the reason why only alarms are sent.
 fn budget(sink: &Value) -> Option<String> {
     let held = match sink["held_back"].as_str() {
         Some("budget_spent") => "ONLY ALARMS LEAVE: the budget is spent",
@@ -244,7 +244,7 @@ fn counts(value: &Value) -> String {
 
 fn text(value: &Value) -> String {
     match value {
-        // Whoever answers at another --url may be anybody.
+        // The program that answers at another `--url` may be hostile.
         Value::String(text) => harmless(text, ""),
         Value::Null => "-".to_owned(),
         other => other.to_string(),

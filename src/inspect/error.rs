@@ -1,4 +1,4 @@
-//! Why a log cannot be looked at, or what was found wrong with it.
+//! The reasons why a log cannot be inspected, and the result of a log that is not sound.
 
 use std::io;
 use std::path::PathBuf;
@@ -30,15 +30,15 @@ pub enum InspectError {
 }
 
 impl InspectError {
-    /// Whether whoever read our output has seen enough.
+    /// Whether the reader of our output closed it, which is no failure.
     pub fn is_enough(&self) -> bool {
         matches!(self, Self::Output { source, .. } if source.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    /// Damage gets its next step.
+    /// Wraps an error of the log at `path`; damage is given a next step.
     pub(super) fn at(path: &std::path::Path) -> impl Fn(StorageError) -> Self + '_ {
         |source| match source {
-            // These say it themselves.
+            // The other errors name their next step themselves.
             source if !source.is_damage() => Self::Storage(source),
             source => Self::Damaged { path: path.to_owned(), source },
         }

@@ -1,4 +1,4 @@
-//! Operational events as text.
+//! Prints operational events as text.
 
 use outstation_codec::{EventRecord, Moment};
 use serde::Serialize;
@@ -14,11 +14,12 @@ use crate::event_log::inspect::{LogView, StoredEvent};
 
 const CSV_HEADER: &str = "position,time,clock,stream,kind,detail\r\n";
 
+/// The line above the first event, which only CSV has.
 pub fn header(format: OutputFormat) -> &'static str {
     if format == OutputFormat::Csv { CSV_HEADER } else { "" }
 }
 
-/// The events of a log, and how they are wanted.
+/// The events of a log, with the selection and the format in which they are shown.
 pub(super) struct Known<'a> {
     pub(super) view: &'a LogView,
     pub(super) device: &'a str,
@@ -27,8 +28,8 @@ pub(super) struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// Shows the events after a position, of which the log keeps some thousands at most; with a
-    /// limit, the newest. Gives the last position.
+    /// Shows the events after the position `after`, or with a limit the newest of them, and returns the
+    /// last position. The log keeps some thousands of events at most, so all of them fit into memory.
     pub(super) fn show(
         &self,
         after: u64,
@@ -97,7 +98,7 @@ impl Known<'_> {
     }
 }
 
-/// As JSON; what cannot be said in it is left out.
+/// The value as JSON, or nothing if JSON cannot express it.
 fn text(said: &impl Serialize) -> String {
     serde_json::to_string(said).unwrap_or_default()
 }

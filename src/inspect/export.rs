@@ -1,4 +1,4 @@
-//! `outstation log export`: all readings, or those some sink still lacks, into a file.
+//! `outstation log export`: writes all readings, or those that some sink does not have yet, to a file.
 
 use std::path::{Path, PathBuf};
 
@@ -8,16 +8,20 @@ use super::readings::{self, Selection, state_of};
 use super::{InspectError, Subject};
 use crate::event_log::inspect::LogView;
 
+/// The arguments of an export.
 #[derive(Clone, Debug)]
 pub struct Export {
-    /// `None`: standard output.
+    /// The file to write; `None` is standard output.
     pub to: Option<PathBuf>,
     pub format: OutputFormat,
+    /// Whether only readings that some sink does not have yet are written.
     pub pending: bool,
+    /// Whether an existing file is replaced.
     pub replace: bool,
 }
 
-/// Gives how many readings were written.
+/// Writes the selected readings and returns how many they were. Damaged segments are reported on stderr and
+/// skipped.
 pub fn export(subject: &Subject, export: &Export) -> Result<u64, InspectError> {
     let failed = InspectError::at(&subject.path);
     let view = LogView::open(&subject.path).map_err(&failed)?;
@@ -48,7 +52,7 @@ fn open(view: &LogView, export: &Export) -> Result<OutputFile, InspectError> {
     }
 }
 
-/// `-` is standard output.
+/// The path to write to; `None` for `-`, which is standard output.
 pub fn target(path: &Path) -> Option<PathBuf> {
     (path != Path::new("-")).then(|| path.to_owned())
 }

@@ -1,4 +1,5 @@
-//! Readings as text: a table for people, CSV for spreadsheets, the JSON lines of `encoding/json.rs`.
+//! Prints readings as text: a table for people, CSV for spreadsheets, or the JSON lines of
+//! `encoding/json.rs`.
 
 use std::fmt::Write as _;
 
@@ -18,7 +19,7 @@ pub enum OutputFormat {
 }
 
 impl OutputFormat {
-    /// What a file of it is called.
+    /// The extension of a file in this format.
     pub fn extension(self) -> &'static str {
         match self {
             Self::Table => "txt",
@@ -28,7 +29,7 @@ impl OutputFormat {
     }
 }
 
-/// The rows of one life of a device's log.
+/// Prints the readings of one epoch of a device's log.
 #[derive(Debug)]
 pub struct ReadingLines {
     format: OutputFormat,
@@ -42,12 +43,12 @@ impl ReadingLines {
         Self { format, json: json::JsonLines::of(device, epoch) }
     }
 
-    /// What stands above the first row.
+    /// The line above the first row, which only CSV has.
     pub fn header(&self) -> &'static str {
         if self.format == OutputFormat::Csv { CSV_HEADER } else { "" }
     }
 
-    /// Appends the rows of a reading.
+    /// Appends the rows of one reading to `out`.
     pub fn add(&self, out: &mut Vec<u8>, dated: &Dated<'_>) {
         match self.format {
             OutputFormat::Json => self.json.add(out, dated),
@@ -57,7 +58,7 @@ impl ReadingLines {
     }
 }
 
-/// `      42  2026-01-01T00:00:00.000Z  mcu/roof  t=21.5 Cel  ok=true`
+/// A row of the table: `      42  2026-01-01T00:00:00.000Z  mcu/roof  t=21.5 Cel  ok=true`
 fn row(dated: &Dated<'_>) -> String {
     let sensor = dated.sensor;
     let unset = if dated.clock_set { "" } else { " (clock unset)" };
@@ -75,7 +76,7 @@ fn row(dated: &Dated<'_>) -> String {
     row
 }
 
-/// As RFC 4180 has it.
+/// The CSV records of a reading, one for each value, as RFC 4180 defines them.
 fn records(dated: &Dated<'_>) -> String {
     let sensor = dated.sensor;
     let clock = if dated.clock_set { "set" } else { "unset" };
@@ -94,7 +95,7 @@ fn records(dated: &Dated<'_>) -> String {
     records
 }
 
-/// Floats always as such, and exact, as in JSON; here what is no number can be said too.
+/// A value as text. Floats are written as floats and exactly, as in JSON; NaN and infinity are written too.
 fn text(value: &Value) -> String {
     match value {
         Value::Bool(value) => value.to_string(),
@@ -105,7 +106,7 @@ fn text(value: &Value) -> String {
     }
 }
 
-/// Whatever a sensor says, it does not drive the terminal.
+/// Escapes control characters, so that a text that a sensor sent cannot drive the terminal.
 pub(super) fn printable(text: &str) -> String {
     if text.chars().any(char::is_control) { text.escape_debug().to_string() } else { text.into() }
 }

@@ -1,12 +1,13 @@
-//! What `outstation log` and `outstation quarantine list` do: looks at a log beside its daemon, or without one.
+//! The code behind `outstation log` and `outstation quarantine list`: it inspects a log beside its daemon
+//! or without one.
 //!
 //! ```text
 //!  LogView ─pages▶ readings ─Dated▶ lines ─text▶ OutputFile     show, export, quarantine
-//!     └─ heads, state ▶ stat        └─ all of it ▶ verify
+//!     └─ heads, state ▶ stat        └─ everything ▶ verify
 //!  DamagedLogReader ─segments▶ readings ─────────────────▶ OutputFile     salvage
 //! ```
 //!
-//! Nothing here writes to a log, and nothing waits with a page open.
+//! Nothing here writes to a log, and no transaction stays open while the code waits.
 
 mod error;
 mod subject;
@@ -17,7 +18,7 @@ pub mod output;
 pub mod readings;
 pub mod words;
 
-// What is shown.
+// What each command shows.
 pub mod events;
 pub mod export;
 pub mod quarantine;

@@ -1,4 +1,5 @@
-//! Where text goes: standard output or a file. The first failure is kept, and what follows dropped.
+//! Writes text to standard output or to a file. The first failure is kept, and everything after it is
+//! dropped.
 
 use std::fmt;
 use std::fs::File;
@@ -10,10 +11,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::InspectError;
 
+/// The destination of the output.
 pub struct OutputFile {
     to: String,
     writer: BufWriter<Box<dyn Write>>,
-    /// To be made durable in the end.
+    /// The file, which is synced in the end; `None` for standard output.
     file: Option<File>,
     failed: Option<io::Error>,
 }
@@ -32,7 +34,7 @@ impl OutputFile {
         Self { to: "to standard output".to_owned(), writer, file: None, failed: None }
     }
 
-    /// A file that is not there yet, unless it may be replaced. Readings are nobody else's business.
+    /// Creates a file that only this user can read. Fails if the file exists, unless `replace` is set.
     pub fn file(path: &Path, replace: bool) -> Result<Self, InspectError> {
         let to = format!("`{}`", path.display());
         let mut options = File::options();
@@ -51,7 +53,7 @@ impl OutputFile {
         Ok(Self { to, writer, file: Some(file), failed: None })
     }
 
-    /// Whether to go on: false once anything failed.
+    /// Writes `bytes`, and returns whether the caller should go on: false once a write has failed.
     pub fn put(&mut self, bytes: &[u8]) -> bool {
         if self.failed.is_none() {
             self.failed = self.writer.write_all(bytes).err();
@@ -63,7 +65,7 @@ impl OutputFile {
         self.failed.is_none()
     }
 
-    /// Hands over what was put so far.
+    /// Writes out the buffer. Returns the first failure so far.
     pub fn flush(&mut self) -> Result<(), InspectError> {
         if self.failed.is_none() {
             self.failed = self.writer.flush().err();
@@ -74,19 +76,19 @@ impl OutputFile {
         }
     }
 
-    /// The same, and sees to it that a file is durable.
+    /// Flushes, and makes a file durable.
     pub fn finish(mut self) -> Result<(), InspectError> {
         self.flush()?;
         match self.file.as_ref().map_or(Ok(()), File::sync_all) {
-            // A pipe or a device, which has nothing to be made durable.
+            // A pipe or a device cannot be synced, and need not be.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
             synced => synced.map_err(|source| InspectError::Output { to: self.to, source }),
         }
     }
 }
 
-/// Whether the reader of our standard output has gone: only a write would tell otherwise, and there
-/// may be nothing to write for hours.
+/// Whether the reader of our standard output has gone. Only a write would show it otherwise, and there may
+/// be nothing to write for hours.
 pub fn is_abandoned() -> bool {
     let stdout = io::stdout();
     let mut asked = [PollFd::new(&stdout, PollFlags::empty())];

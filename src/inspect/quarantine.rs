@@ -1,5 +1,5 @@
-//! `outstation quarantine list` and `show`: the readings that sinks refused, beside a daemon or without
-//! one.
+//! `outstation quarantine list` and `show`: print the readings that sinks refused, beside a daemon or
+//! without one.
 
 use std::fmt::Write as _;
 
@@ -16,30 +16,31 @@ use crate::domain::model::interval_set::IntervalSet;
 use crate::event_log::QuarantineRow;
 use crate::event_log::inspect::{CommittedState, LogView};
 
-/// How they are shown.
+/// The way in which the readings are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     /// One line for each reading.
     List,
-    /// All there is to know of each.
+    /// Several lines for each reading, with everything that is known of it.
     Full,
     /// One JSON object for each reading.
     Json,
 }
 
-/// Which readings are wanted.
+/// The selection of readings, and how they are shown.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub sink: Option<String>,
-    /// First and last numbers. `None`: all.
+    /// Ranges of numbers, with the first and the last of each; `None` selects all.
     pub numbers: Option<Vec<(u64, u64)>>,
     pub style: Style,
 }
 
-/// Of a reason, so many characters are in a line of the list.
+/// The length in characters to which a line of the list cuts the reason.
 const REASON_CHARS: usize = 60;
 
-/// Prints them, and says how many they were.
+/// Prints the selected readings and returns how many they were. Fails if a sink or numbers were given and
+/// match nothing.
 pub fn quarantine(subject: &Subject, wanted: &Wanted) -> Result<u64, InspectError> {
     let view = LogView::open(&subject.path).map_err(InspectError::at(&subject.path))?;
     let state = state_of(&view)?;
@@ -66,6 +67,7 @@ pub fn quarantine(subject: &Subject, wanted: &Wanted) -> Result<u64, InspectErro
     }
 }
 
+/// A listing in progress.
 struct Listing<'a> {
     state: &'a CommittedState,
     style: Style,
@@ -85,10 +87,10 @@ impl Listing<'_> {
             let before = next;
             for (copy, sound) in &page {
                 let first = copy.segment.first_seq;
-                // A damaged one holds one reading at least.
+                // A damaged copy counts as one reading at least.
                 let last = copy.segment.last_seq().max(first);
                 next = next.max(last.saturating_add(1));
-                // A copy may have been taken in the meantime, or be on its way out.
+                // Meanwhile the daemon may have delivered this copy, or be about to remove it.
                 let asked = self.asked(&kept, first, last);
                 if asked.is_empty() || (*sound && self.copy(copy, &asked)) {
                     continue;
@@ -103,13 +105,13 @@ impl Listing<'_> {
         }
     }
 
-    /// What of a copy is kept and wanted.
+    /// The numbers from `first` to `last` that are both kept and selected.
     fn asked(&self, kept: &IntervalSet, first: u64, last: u64) -> IntervalSet {
         let kept = IntervalSet::of(&kept.within(first, last));
         self.numbers.as_ref().map_or(kept.clone(), |numbers| kept.intersection(numbers))
     }
 
-    /// Says whether the copy could be read.
+    /// Prints the readings `asked` for of one copy. Returns false if the copy could not be decoded.
     fn copy(&mut self, copy: &QuarantineRow, asked: &IntervalSet) -> bool {
         let Self { state, style, lines, table, output, count, .. } = self;
         let read = of_segment(&copy.segment, state.meaning(), 0, |dated| {
@@ -128,7 +130,7 @@ impl Listing<'_> {
     }
 }
 
-/// Number, time, sensor and values.
+/// The number, time, sensor and values of a reading, as a row of the table.
 fn row(table: &ReadingLines, dated: &Dated<'_>) -> String {
     let mut text = Vec::new();
     table.add(&mut text, dated);
@@ -161,7 +163,7 @@ fn page(copy: &QuarantineRow, row: &str, state: &CommittedState) -> String {
     page
 }
 
-/// The line that a sink receives, and what became of it.
+/// The JSON object that a sink receives, with the sink, the reason and the time of the refusal added.
 fn object(
     copy: &QuarantineRow,
     dated: &Dated<'_>,

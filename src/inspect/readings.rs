@@ -1,4 +1,4 @@
-//! Walking through the readings of a log: which ones, from where, page by page.
+//! Walks through the readings of a log page by page, and finds where a selection starts.
 
 use outstation_codec::{Dated, Moment, SegmentError, StoredSegment, TimeBase};
 
@@ -9,14 +9,14 @@ use crate::domain::model::interval_set::IntervalSet;
 use crate::event_log::inspect::{CommittedState, LogView, Meaning};
 use crate::event_log::store::error::StorageError;
 
-/// Which readings are wanted.
+/// The selection of readings. An absent condition selects all.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
-    /// By the time a reading shows; one without a date is never too old.
+    /// The earliest time in Unix milliseconds. A reading without a date is never too old.
     pub since_ms: Option<i64>,
     pub port: Option<String>,
     pub sensor: Option<String>,
-    /// Not these: every sink has them.
+    /// The numbers of readings that every sink has; these are left out.
     pub delivered: Option<IntervalSet>,
 }
 
@@ -38,7 +38,8 @@ impl Selection {
     }
 }
 
-/// Visits the readings of a segment from a number on. Fails before the first if it is damaged.
+/// Calls `visit` for the readings of a segment from the number `from` on. A damaged segment is an error
+/// before the first call; a sensor that `meaning` does not know is an error after the last.
 pub fn of_segment(
     segment: &StoredSegment,
     meaning: Meaning<'_>,
@@ -65,8 +66,9 @@ pub fn of_segment(
     if known { Ok(()) } else { Err(SegmentError::Malformed) }
 }
 
-/// Visits the wanted readings from a number on, as far as `state` knows the log, until told to stop.
-/// Says on stderr what is damaged, and passes it by. Gives the number to go on from.
+/// Calls `visit` for the selected readings from the number `from` on, as far as `state` knows the log,
+/// until `visit` returns false. Damaged segments are reported on stderr and skipped. Returns the number to
+/// continue from.
 pub fn walk(
     view: &LogView,
     state: &CommittedState,
@@ -77,7 +79,8 @@ pub fn walk(
     let (mut next, mut going) = (from, true);
     while going && next < state.next_seq {
         let page = view.segments(next)?;
-        // One commit later than the state: the registry may not know its sensors yet.
+        // A segment that was committed after `state` was read may name sensors that its registry does not
+        // have.
         let known = page.iter().take_while(|segment| segment.first_seq < state.next_seq);
         let mut last = None;
         for segment in known {
@@ -101,12 +104,12 @@ pub fn walk(
     Ok(next.min(state.next_seq))
 }
 
-/// So many segments in a row have to be too old until those before are: a commit holds readings of all
-/// lanes, and one may have waited longer than the others.
+/// The number of consecutive segments that have to be too old before the search stops. A commit holds
+/// readings of all lanes, and those of one lane may have waited longer than the others.
 const OLDER_IN_A_ROW: u32 = 32;
 
-/// The number to begin with so that no reading that arrived since then is missed. Looks at heads only,
-/// from the end.
+/// Returns the number to start from so that no reading that arrived since `since_ms` is missed. It reads
+/// only the heads of segments, from the end of the log backwards.
 pub fn begin_since(
     view: &LogView,
     state: &CommittedState,
@@ -138,9 +141,9 @@ fn is_older(boots: &Boots, moment: Moment, since_ms: i64) -> bool {
     set && date < since_ms
 }
 
-/// The number to begin with so that the newest `most` wanted readings follow, and how many wanted ones
-/// to pass over first. Without a selection, heads tell; with one, segments are decoded from the
-/// end.
+/// Returns the number to start from so that the newest `most` selected readings follow, and how many
+/// selected readings to skip first. Without a selection it reads only the heads of segments; with one it
+/// decodes segments from the end backwards.
 pub fn begin_with_newest(
     view: &LogView,
     state: &CommittedState,
@@ -182,7 +185,7 @@ fn wanted_in(
 ) -> Result<u64, StorageError> {
     let mut count = 0;
     if let Some(segment) = view.segment(first_seq)? {
-        // A damaged segment has none; the walk says so.
+        // A damaged segment counts as empty here; the walk reports it.
         let _ = of_segment(&segment, state.meaning(), from, |dated| {
             count += u64::from(selection.takes(dated));
         });
@@ -190,7 +193,7 @@ fn wanted_in(
     Ok(count)
 }
 
-/// The state of a log with its damage explained.
+/// Reads the state of a log; an error of damage names the next step.
 pub(super) fn state_of(view: &LogView) -> Result<CommittedState, InspectError> {
     view.state().map_err(InspectError::at(view.path()))
 }

@@ -1,4 +1,4 @@
-//! How fast readings have come lately, from heads alone.
+//! Measures the rate of recent readings from the heads of segments alone.
 
 use std::time::Duration;
 
@@ -7,24 +7,26 @@ use crate::domain::policy::wear::Rate;
 use crate::event_log::inspect::{CommittedState, LogView, bytes_in_file};
 use crate::event_log::store::error::StorageError;
 
-/// As far back as "lately" goes.
+/// The longest span that counts as recent, in milliseconds.
 const WINDOW_MS: i64 = 3_600_000;
-/// Over less than this a rate would be noise.
+/// The shortest span, in milliseconds. A rate over less would be noise.
 const SPAN_MS_MIN: i64 = 1_000;
 
-/// What arrived in a stretch of time at the end of the log.
+/// The rate of readings in a span of time at the end of the log.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recent {
+    /// The rate of readings and of their bytes.
     pub rate: Rate,
-    /// How fast the file fills.
+    /// The rate at which the file fills, in bytes per second.
     pub file_bytes_per_s: f64,
+    /// The span of time that the rates were measured over.
     pub over: Duration,
 }
 
 impl Recent {
-    /// `None` while nothing arrives, or too little is there to tell. What was delivered may have left
-    /// the log, so the stretch is often shorter than an hour. Of another boot than this one, the time
-    /// of its last reading is the end.
+    /// Measures up to one hour at the end of the log. Returns `None` if there is no reading or the span is
+    /// too short. Delivered readings may have left the log, so the span is often shorter than an hour. If
+    /// the last readings are of another boot than this one, the span ends with the last reading.
     pub fn of(
         view: &LogView,
         state: &CommittedState,
@@ -58,6 +60,7 @@ impl Recent {
     }
 }
 
+/// The span of time and the sums over its segments; times are in milliseconds since boot.
 #[derive(Debug, Default)]
 struct Window {
     boot: u32,

@@ -1,4 +1,4 @@
-//! `outstation log salvage`: the readings that are left in a damaged log.
+//! `outstation log salvage`: writes the readings that are left in a damaged log.
 
 use std::path::{Path, PathBuf};
 
@@ -8,23 +8,25 @@ use super::{InspectError, readings};
 use crate::domain::model::interval_set::IntervalSet;
 use crate::event_log::damaged_log::DamagedLogReader;
 
+/// The arguments of a salvage.
 #[derive(Clone, Debug)]
 pub struct Salvage {
     pub from: PathBuf,
-    /// A file, or a folder to make one in. `None`: standard output.
+    /// A file, or the folder to create one in; `None` is standard output.
     pub to: Option<PathBuf>,
     pub device: String,
     pub format: OutputFormat,
     pub replace: bool,
 }
 
-/// What was found.
+/// The result of a salvage.
 #[derive(Debug, Default)]
 pub struct SalvageReport {
     pub readings: u64,
     pub segments: u64,
-    /// Whose checksum holds and whose content does not decode.
+    /// Segments whose checksum is right and whose content does not decode.
     pub undecodable: u64,
+    /// The numbers of the readings that were found.
     pub numbers: IntervalSet,
     pub events: usize,
     pub snapshots: usize,
@@ -32,6 +34,7 @@ pub struct SalvageReport {
     pub to: Option<PathBuf>,
 }
 
+/// Writes the readings that are left in a damaged log. The log itself is not written to.
 pub fn salvage(salvage: &Salvage) -> Result<SalvageReport, InspectError> {
     let mut log = DamagedLogReader::of(&salvage.from).map_err(InspectError::Storage)?;
     let lines = ReadingLines::of(salvage.format, &salvage.device, log.epoch());
@@ -68,7 +71,7 @@ pub fn salvage(salvage: &Salvage) -> Result<SalvageReport, InspectError> {
     Ok(found)
 }
 
-/// The file itself, or one named after the log in the folder.
+/// The path `to` itself, or if it is a folder a file in it that is named after the log.
 fn file_in(to: &Path, salvage: &Salvage) -> PathBuf {
     if !to.is_dir() {
         return to.to_owned();
@@ -92,7 +95,7 @@ fn is_same(left: &Path, right: &Path) -> bool {
 }
 
 impl SalvageReport {
-    /// For a person.
+    /// The report as lines for a person.
     pub fn lines(&self, from: &Path) -> Vec<String> {
         let gaps = self.numbers.gaps().count();
         let numbers = match (self.numbers.intervals().first(), self.numbers.last()) {

@@ -1,4 +1,4 @@
-//! `outstation log show`: readings for a person or a script, and those to come.
+//! `outstation log show`: prints readings or events for a person or a script, and follows new ones.
 
 use std::future::Future;
 use std::time::Duration;
@@ -13,38 +13,40 @@ use super::{InspectError, Subject};
 use crate::event_log::inspect::LogView;
 use crate::event_log::store::error::StorageError;
 
-/// How often to ask whether the log has changed. It costs one look at the index of the journal, some
-/// microseconds, and holds whatever becomes of the files: a watch on the journal would wake us at each
-/// of the dozen writes of every commit, before it is whole, and miss a journal that is made anew.
+/// The interval at which the log is checked for changes. A check reads the index of the journal, which
+/// takes some microseconds, and works whatever happens to the files. A file watch on the journal would wake
+/// this process at each of the dozen writes of every commit, before the commit is complete, and miss a
+/// journal that is created anew.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// What is wanted.
+/// The arguments of `show`.
 #[derive(Clone, Debug)]
 pub struct Show {
     pub events: bool,
     pub selection: Selection,
-    /// The newest so many.
+    /// The number of readings or events to show, counted from the newest; `None` shows all.
     pub limit: Option<u64>,
     pub format: OutputFormat,
 }
 
-/// A log being shown: where to go on in it.
+/// A log that is being shown, with the place to continue from.
 struct Showing<'a> {
     subject: &'a Subject,
     show: &'a Show,
     view: LogView,
     lines: ReadingLines,
-    /// The number, or the position of an event, to go on from.
+    /// The number of the reading, or the position of the event, to continue from.
     next: u64,
     output: OutputFile,
 }
 
-/// Shows what is there.
+/// Prints the readings or events that are in the log.
 pub fn show(subject: &Subject, show: &Show) -> Result<(), InspectError> {
     Showing::begin(subject, show)?.output.finish()
 }
 
-/// Shows what is there and what comes, until told to end or nobody reads any more.
+/// Prints the readings or events in the log and then new ones, until `ended` resolves or the output is
+/// closed.
 pub async fn follow(
     subject: &Subject,
     show: &Show,
@@ -56,7 +58,7 @@ pub async fn follow(
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tokio::pin!(ended);
     loop {
-        // Cancel-safe arms: waiting for a tick or a signal loses nothing.
+        // Both arms are cancel-safe: waiting for a tick or a signal loses nothing.
         tokio::select! {
             () = &mut ended => return Ok(()),
             _ = looks.tick() => {}
@@ -105,7 +107,7 @@ impl<'a> Showing<'a> {
         self.walk(from, pass)
     }
 
-    /// Readings from a number on, all but the first `pass`.
+    /// Prints the selected readings from a number on, without the first `pass` of them.
     fn walk(&mut self, from: u64, mut pass: u64) -> Result<(), InspectError> {
         let state = state_of(&self.view)?;
         let (output, lines) = (&mut self.output, &self.lines);
@@ -141,13 +143,14 @@ impl<'a> Showing<'a> {
         if self.show.events { self.show_events(None) } else { self.walk(self.next, 0) }
     }
 
-    /// A damaged log was salvaged into a new file, or a new log begun: numbers may go back.
+    /// Opens the new file if the log was replaced. A damaged log may have been salvaged into a new file, or
+    /// a new log started, so the numbers may go back.
     fn reopen_if_replaced(&mut self) -> Result<(), InspectError> {
         if !self.view.is_replaced() {
             return Ok(());
         }
         match LogView::open(&self.subject.path) {
-            // Between two renames; the next look finds it.
+            // The daemon is between two renames; the next check finds the file.
             Err(StorageError::Absent { .. }) => Ok(()),
             Err(error) => Err(InspectError::at(&self.subject.path)(error)),
             Ok(view) => {

@@ -1,4 +1,5 @@
-//! `outstation log stat`: what is in a log, what it takes, and how long it can go on so.
+//! `outstation log stat`: reports the content of a log, its size, and how long its space and the flash will
+//! last.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,7 +19,8 @@ use crate::domain::policy::wear::{Flash, Load};
 use crate::event_log::inspect::{CommittedState, Head, LogView, room};
 use crate::event_log::store::error::StorageError;
 
-/// A log at one moment; while a daemon writes, the counts of segments are a moment younger.
+/// The report on a log at one moment. While a daemon writes, the counts of segments are slightly newer than
+/// the rest.
 #[derive(Debug, Serialize)]
 pub struct Stat {
     path: String,
@@ -26,7 +28,7 @@ pub struct Stat {
     epoch: u64,
     files: Vec<FileStat>,
     bytes: u64,
-    /// `log.max_bytes`, if a configuration says.
+    /// The `log.max_bytes` of the configuration; `None` without a configuration.
     max_bytes: Option<u64>,
     used_bytes: u64,
     first_seq: Option<u64>,
@@ -43,9 +45,9 @@ pub struct Stat {
     events: BTreeMap<String, u64>,
     ledger: LedgerStat,
     readings_per_s: Option<f64>,
-    /// What the rate was taken over.
+    /// The time that the rate was measured over.
     rate_over_s: Option<f64>,
-    /// Until `max_bytes` is reached if nothing is delivered.
+    /// The days until `max_bytes` is reached if nothing is delivered.
     days_left: Option<f64>,
     wear: WearStat,
     #[serde(skip)]
@@ -59,6 +61,7 @@ struct FileStat {
     bytes: u64,
 }
 
+/// A time as RFC 3339, and whether the clock was set then.
 #[derive(Debug, Serialize)]
 struct When {
     time: String,
@@ -76,13 +79,13 @@ struct LaneStat {
 #[derive(Debug, Serialize)]
 struct SinkStat {
     name: String,
-    /// False of one whose progress the log still keeps.
+    /// False for a sink that is not configured and whose progress the log still keeps.
     configured: bool,
     delivered: u64,
     pending: u64,
-    /// Refused, and kept aside.
+    /// Readings that the sink refused and that are kept in quarantine.
     quarantined: u64,
-    /// Refused, and kept no longer.
+    /// Readings that the sink refused and that are no longer kept.
     refused: u64,
     pending_events: u64,
 }
@@ -107,6 +110,7 @@ struct WearStat {
     years: Option<f64>,
 }
 
+/// Inspects a log. `flash` is the storage whose life is estimated.
 pub fn stat(subject: &Subject, flash: Flash, clock: &Clock) -> Result<Stat, InspectError> {
     let failed = InspectError::at(&subject.path);
     let view = LogView::open(&subject.path).map_err(&failed)?;
@@ -158,7 +162,7 @@ pub fn stat(subject: &Subject, flash: Flash, clock: &Clock) -> Result<Stat, Insp
     })
 }
 
-/// What a walk over all heads tells: no body is read.
+/// The sums of a walk over the heads of all segments; no body is read.
 #[derive(Debug, Default)]
 struct Counted {
     first: Option<Head>,
@@ -268,7 +272,7 @@ fn wear(
 }
 
 impl Stat {
-    /// For a person.
+    /// The report as lines for a person.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![
             format!("log      {}  format {}, epoch {}", self.path, self.format, self.epoch),
@@ -277,7 +281,7 @@ impl Stat {
         let files = self.files.iter();
         lines.extend(files.map(|file| format!("  {:<24} {}", file.what, bytes(file.bytes))));
         lines.push(self.span());
-        // In the order of urgency.
+        // The lanes are listed by their urgency.
         for lane in [Lane::Alarm, Lane::Live, Lane::Backfill] {
             lines.extend(self.lanes.get(lane.name()).map(|stat| lane_line(lane, stat)));
         }

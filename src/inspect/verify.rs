@@ -1,7 +1,8 @@
-//! `outstation log verify`: whether a log is what was written, and whether its books agree with it.
+//! `outstation log verify`: checks that a log holds the bytes that were written, and that its books agree
+//! with them.
 //!
-//! While a daemon writes, the log moves on beneath the walk. What is missing is therefore held
-//! against the books as they stand *after* the walk: whatever left in the meantime is in them.
+//! While a daemon writes, the log changes during the walk. Missing readings are therefore compared with the
+//! books as they are *after* the walk: these include everything that left the log meanwhile.
 
 use std::collections::BTreeMap;
 
@@ -15,22 +16,23 @@ use crate::error_chain::error_chain;
 use crate::event_log::inspect::{CommittedState, LogView, StoredStream};
 use crate::event_log::store::error::StorageError;
 
-/// Problems listed one by one; further ones are counted.
+/// The largest number of problems that are listed; further ones are only counted.
 const PROBLEMS_MAX: usize = 100;
 
+/// The result of a verification.
 #[derive(Debug, Default, Serialize)]
 pub struct Verdict {
     path: String,
     sound: bool,
     segments: u64,
     readings: u64,
-    /// Copies of what sinks refused.
+    /// The number of readings in the copies in quarantine.
     quarantined: u64,
     first_seq: Option<u64>,
     last_seq: Option<u64>,
     events: u64,
     snapshots: u64,
-    /// False where the file is too large to check its structure beside a daemon.
+    /// False if the file is too large to check its structure beside a daemon.
     structure_checked: bool,
     ledger_balanced: bool,
     problems: Vec<String>,
@@ -39,7 +41,7 @@ pub struct Verdict {
     worst: Worst,
 }
 
-/// What has to happen next, the least first.
+/// The most severe finding, which decides the next step; the variants are in the order of severity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Worst {
     #[default]
@@ -69,6 +71,7 @@ impl Worst {
     }
 }
 
+/// Verifies a log. Damage is part of the result; an error means that the log could not be read to the end.
 pub fn verify(subject: &Subject) -> Result<Verdict, InspectError> {
     let failed = InspectError::at(&subject.path);
     let view = LogView::open(&subject.path).map_err(&failed)?;
@@ -112,7 +115,7 @@ impl Verdict {
         }
     }
 
-    /// Damage is a finding; anything else, such as a disk that fails, ends the verification.
+    /// Adds damage to the problems. Any other error, such as a failing disk, ends the verification.
     fn fault(
         &mut self,
         worst: Worst,
@@ -142,8 +145,8 @@ impl Verdict {
         }
     }
 
-    /// Every segment, in order. Each page begins with the last segment of the one before: unless it was
-    /// merged or removed meanwhile, order holds across pages too.
+    /// Checks every segment in order. Each page starts with the last segment of the page before, so that
+    /// the order is checked across pages too, unless that segment was merged or removed meanwhile.
     fn walk(
         &mut self,
         view: &LogView,
@@ -193,7 +196,7 @@ impl Verdict {
             Err(error) => {
                 let first = segment.first_seq;
                 let what = if segment.is_sound() { "does not decode" } else { "is damaged" };
-                // Said here; not again as missing.
+                // The segment is reported here and must not be reported again as missing.
                 present.insert(first, end.max(first));
                 return self
                     .problem(Worst::Readings, format!("segment {first}-{end} {what}: {error}"));
@@ -201,13 +204,14 @@ impl Verdict {
         };
         self.readings += u64::from(segment.count);
         present.insert(segment.first_seq, segment.last_seq());
-        // A segment younger than the books we know may name what they do not.
+        // A segment that is newer than the books read before may name boots and sensors that they do not
+        // know.
         if let Some(state) = state.filter(|state| segment.first_seq < state.next_seq) {
             self.meaning(segment, &decoded, state);
         }
     }
 
-    /// The books know what a segment refers to.
+    /// Checks that the books know the boot, the sensors and the channels of a segment.
     fn meaning(&mut self, segment: &StoredSegment, decoded: &Segment, state: &CommittedState) {
         let meaning = state.meaning();
         if meaning.boots.get(segment.boot).is_none() {
@@ -230,7 +234,7 @@ impl Verdict {
         }
     }
 
-    /// Every copy of what a sink refused; their numbers by sink.
+    /// Checks every copy in quarantine and collects their numbers by sink.
     fn quarantine(
         &mut self,
         view: &LogView,
@@ -260,7 +264,7 @@ impl Verdict {
         Ok(())
     }
 
-    /// What is kept for a sink has a copy, unless it was decided on meanwhile.
+    /// Checks that all readings kept for a sink have a copy, unless a person decided on them meanwhile.
     fn copies(
         &mut self,
         before: &CommittedState,
@@ -299,8 +303,8 @@ impl Verdict {
         let name = stream.as_str();
         self.snapshots += u64::from(stored.snapshot.is_some());
         let snapshot = stored.snapshot.unwrap_or(0);
-        // Events up to the snapshot stay only while they are pending for a sink; history has no
-        // snapshot, and a beginning that was forgotten.
+        // Events up to the snapshot stay only while they are pending for a sink. A stream of history has no
+        // snapshot, and its first events have been forgotten.
         let mut expected = stream.has_aggregate().then_some(snapshot + 1);
         for event in &stored.events {
             self.events += 1;
@@ -321,7 +325,7 @@ impl Verdict {
         }
     }
 
-    /// Every number that was given out is present, or gone for a reason the books know.
+    /// Checks that every number given out is present, or gone for a reason that the books know.
     fn books(
         &mut self,
         subject: &Subject,
@@ -349,7 +353,7 @@ impl Verdict {
         }
     }
 
-    /// For a person: what is wrong, then the summary.
+    /// The result as lines for a person: the problems, then the summary.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = self.problems.clone();
         let more = self.problems_total - self.problems.len() as u64;
@@ -378,7 +382,7 @@ impl Verdict {
         lines
     }
 
-    /// Fails with the next step if anything is wrong.
+    /// Returns an error with the next step if there are problems.
     pub fn outcome(&self) -> Result<(), InspectError> {
         if self.sound {
             return Ok(());
@@ -392,7 +396,7 @@ fn name(segment: &StoredSegment) -> String {
     format!("{}-{}", segment.first_seq, segment.last_seq())
 }
 
-/// The last number of a segment: a damaged one ends where the next begins.
+/// The last number of a segment. A damaged one is taken to end where the next one starts.
 fn view_end(view: &LogView, segment: &StoredSegment) -> Result<u64, StorageError> {
     match view.after(segment)? {
         u64::MAX => Ok(segment.last_seq()),

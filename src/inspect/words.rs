@@ -1,4 +1,4 @@
-//! Amounts as a person says them, and as a person writes them.
+//! Formats amounts for people, and parses amounts that people write.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use crate::domain::policy::wear::{Flash, Load};
 
 const UNITS: [(&str, f64); 4] = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0)];
 
-/// `1.2 MB`.
+/// A number of bytes with its unit: `1.2 MB`.
 pub fn bytes(count: f64) -> String {
     let unit = UNITS.iter().find(|(_, size)| count >= *size);
     match unit {
@@ -15,7 +15,7 @@ pub fn bytes(count: f64) -> String {
     }
 }
 
-/// `3,000`.
+/// A number with its digits in groups: `3,000`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let grouped = digits.as_bytes().rchunks(3).rev();
@@ -24,7 +24,7 @@ pub fn count(number: u64) -> String {
     groups.join(",")
 }
 
-/// No more digits than an estimate has: two.
+/// An estimate with two digits, since it has no more that are certain.
 pub fn rough(number: f64) -> String {
     if !number.is_finite() {
         return "∞".to_owned();
@@ -36,7 +36,8 @@ pub fn rough(number: f64) -> String {
     format!("{:.0}", (number / unit).round() * unit)
 }
 
-/// What this load does to this flash. `most`: it is a bound and not an average.
+/// The wear of a flash under a load, as a sentence. `most` says that the load is an upper bound and not an
+/// average.
 pub fn wear(load: Load, flash: Flash, interval: Duration, most: bool) -> String {
     let per_day = load.bytes_per_day();
     let bound = if most { "at most " } else { "" };
@@ -53,7 +54,7 @@ pub fn wear(load: Load, flash: Flash, interval: Duration, most: bool) -> String 
     )
 }
 
-/// `8 GB`, as it was written.
+/// The size of a flash in the unit that it is sold in: `8 GB`.
 fn size(bytes: u64) -> String {
     let units = [("TB", 1_000_000_000_000), ("GB", 1_000_000_000), ("GiB", 1 << 30)];
     let whole = units.into_iter().find(|(_, unit)| bytes >= *unit && bytes % unit == 0);
@@ -84,7 +85,7 @@ pub fn parse_bytes(text: &str) -> Result<u64, String> {
     bytes.filter(|bytes| *bytes > 0).ok_or_else(|| "write it such as 8GB or 16GiB".to_owned())
 }
 
-/// A moment to begin at: a date, or so long ago.
+/// A start time: a date, or a duration before now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
     UnixMs(i64),
@@ -97,7 +98,7 @@ impl Since {
             let ms = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_millis();
             return Ok(Self::UnixMs(i64::try_from(ms).unwrap_or(i64::MAX)));
         }
-        // humantime panics where a sum of seconds overflows; so few digits cannot.
+        // humantime panics if a sum of seconds overflows, which cannot happen with so few digits.
         let small = text.len() <= 64
             && text.split(|c: char| !c.is_ascii_digit()).all(|digits| digits.len() <= 10);
         let ago = small.then(|| humantime::parse_duration(text).ok()).flatten();
@@ -105,7 +106,7 @@ impl Since {
             .ok_or_else(|| "write it such as 10m, 2h or 2026-01-31T12:00:00Z".to_owned())
     }
 
-    /// In Unix milliseconds.
+    /// The start time in Unix milliseconds, where `now_ms` is the present time.
     pub fn ms(self, now_ms: i64) -> i64 {
         match self {
             Self::UnixMs(ms) => ms,
