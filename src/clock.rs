@@ -1,7 +1,7 @@
-//! The only reader of wall clock, monotonic clock, boot id and entropy.
+//! Reads the wall clock, the monotonic clock, the boot id and entropy; no other module does.
 //!
-//! Everything else is handed a [`Clock`]. The virtual one follows tokio's clock, so that a test
-//! that steps time steps every timestamp with it.
+//! Every other module is given a [`Clock`]. The virtual clock follows tokio's, so that a test that steps
+//! time steps every timestamp with it.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
+/// A source of times. Clones of a virtual clock share its wall clock.
 #[derive(Clone, Debug)]
 pub struct Clock {
     started: Instant,
@@ -24,13 +25,13 @@ pub struct Clock {
 #[derive(Clone, Debug)]
 enum Source {
     System,
-    /// Unix milliseconds at `started`.
+    /// A virtual clock, with its Unix milliseconds at `started`.
     Virtual(Arc<AtomicI64>),
 }
 
 impl Clock {
-    /// The device's own clocks. A kernel that hides the boot id gets a fresh one per process:
-    /// times since boot then cannot be compared across restarts, and are not.
+    /// The clocks of the device. If the kernel hides the boot id, each process gets a new one: then times
+    /// since boot cannot be compared across restarts, and are not.
     pub fn system() -> Self {
         let boot_id = std::fs::read_to_string(BOOT_ID).map_or_else(
             |_| format!("process-{:016x}", Self::entropy()),
@@ -39,13 +40,13 @@ impl Clock {
         Self { started: Instant::now(), boot_id: boot_id.into(), source: Source::System }
     }
 
-    /// A device that has just booted at `wall_ms`, on tokio's clock.
+    /// The clocks of a device that has just booted at `wall_ms` (Unix milliseconds), on tokio's clock.
     pub fn simulated(boot_id: &str, wall_ms: i64) -> Self {
         let source = Source::Virtual(Arc::new(AtomicI64::new(wall_ms)));
         Self { started: Instant::now(), boot_id: boot_id.into(), source }
     }
 
-    /// Sets a simulated wall clock; a real one is not ours to set.
+    /// Steps a simulated wall clock. It has no effect on the system's clock.
     pub fn step_wall(&self, by_ms: i64) {
         if let Source::Virtual(wall) = &self.source {
             wall.fetch_add(by_ms, Ordering::Relaxed);
@@ -56,12 +57,12 @@ impl Clock {
         &self.boot_id
     }
 
-    /// Time since this clock was made: the moment that decisions are handed.
+    /// The time since this clock was made. Decisions are given this time.
     pub fn now(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// Milliseconds since the device booted, suspended time included.
+    /// The milliseconds since the device booted, including the time that it was suspended.
     pub fn since_boot_ms(&self) -> i64 {
         match self.source {
             Source::System => {
@@ -72,7 +73,7 @@ impl Clock {
         }
     }
 
-    /// What the wall clock shows, in Unix milliseconds; before 1970 counts as 1970.
+    /// The time of the wall clock in Unix milliseconds; times before 1970 count as 1970.
     pub fn wall_ms(&self) -> i64 {
         match &self.source {
             #[expect(clippy::disallowed_methods, reason = "this is the one place that reads it")]
@@ -84,12 +85,13 @@ impl Clock {
         }
     }
 
-    /// How the two clocks stand to each other now.
+    /// The relation of the wall clock to the time since boot, as it is now.
     pub fn anchor(&self) -> Anchor {
         Anchor::new(self.wall_ms(), self.since_boot_ms())
     }
 
-    /// Unpredictable bits: the standard library keys its hashers from the operating system.
+    /// Returns unpredictable bits: the standard library takes the keys of its hashers from the operating
+    /// system.
     pub fn entropy() -> u64 {
         RandomState::new().build_hasher().finish()
     }

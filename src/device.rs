@@ -1,4 +1,4 @@
-//! Who we are: the configured device id, or one derived from the machine id.
+//! The identity of this device: the configured device id, or one derived from the machine id.
 
 use std::path::Path;
 
@@ -10,8 +10,9 @@ pub struct DeviceError {
     source: std::io::Error,
 }
 
-/// The device id: the configured one, or one that is derived. The machine id itself is confidential (machine-id(5)), so what is derived from
-/// it is a hash bound to this program, short enough to read out over a telephone.
+/// Returns the configured device id, or derives one. The machine id itself is confidential (machine-id(5)),
+/// so the derived id is a hash of it that only this program uses, short enough to read out over a
+/// telephone.
 pub fn id(configured: Option<&str>) -> Result<String, DeviceError> {
     match configured {
         Some(id) => Ok(id.to_owned()),
@@ -22,7 +23,7 @@ pub fn id(configured: Option<&str>) -> Result<String, DeviceError> {
 fn derived(path: &Path) -> std::io::Result<String> {
     let machine = std::fs::read_to_string(path)?;
     let machine = machine.trim();
-    // An image may ship `uninitialized` or nothing: one id for a whole fleet.
+    // An image may ship with `uninitialized` or an empty file: a whole fleet would get one id.
     if machine.len() != 32 || !machine.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         let reason = "it does not hold 32 hexadecimal digits";
         return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, reason));

@@ -1,7 +1,7 @@
-//! An error in words, for whoever prints it.
+//! Formats an error with its causes.
 
-/// An error and its causes on one line, each said once: some libraries repeat a cause in their own
-/// words, or put a code before the same words.
+/// An error and its causes on one line, with each text once: some libraries repeat the text of a cause, or
+/// put a code before it.
 pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut last = error.to_string();
     let mut chain = last.clone();

@@ -8,26 +8,26 @@
 //!                                   delivery state ◀── ack ◀── only on accepted
 //! ```
 //!
-//! Where to look for what is the table *Code map* of `docs/develop/code-map.md`; which module may use which
-//! is its table *Module layers*, and `tests/tidy` holds the code to it.
+//! The table *Code map* of `docs/develop/code-map.md` says where things are; its table *Module layers* says
+//! which module may use which, and `tests/tidy` checks the code against it.
 
 // The nouns and the decisions.
 pub mod domain;
 
-// The stages, along the flow.
+// The stages, along the flow of data.
 pub mod event_log;
 pub mod ingest;
 pub mod upload;
 
-// What sinks share.
+// Shared by the sinks.
 pub mod encoding;
 pub mod transport;
 
-// Where it begins and ends: what ports speak, and the sinks.
+// Both ends of the flow: the protocols of ports, and the sinks.
 pub mod protocols;
 pub mod sinks;
 
-// What carries them.
+// The parts that run and configure the stages.
 pub mod app;
 pub mod clock;
 pub mod config;
@@ -40,17 +40,17 @@ pub mod error_chain;
 pub mod supervisor;
 pub mod telemetry;
 
-// What shows them.
+// The interfaces for people and scripts.
 pub mod cli;
 pub mod http;
 pub mod inspect;
 pub mod status;
 
-// The other end of the wire, and two programs that play a whole site.
+// The reference receiver, and two programs that play a whole site.
 pub mod bench;
 pub mod collect;
 pub mod demo;
 
-// What tests of several modules stand on.
+// Shared by the tests of several modules.
 #[cfg(test)]
 mod test_kit;

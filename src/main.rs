@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-// The supervisor turns a panic into one actor's restart: it must be able to catch it.
+// The supervisor restarts an actor that panics, so it must be able to catch a panic.
 #[cfg(not(panic = "unwind"))]
 compile_error!("outstation needs `panic = \"unwind\"`: the supervisor restarts actors that panic");
 
@@ -14,16 +14,16 @@ use outstation::console;
 use outstation::error_chain::error_chain;
 use outstation::telemetry;
 
-/// sysexits(3): the command line is wrong.
+/// The exit code for a wrong command line, from sysexits(3).
 const USAGE: u8 = 64;
-/// sysexits(3): the configuration is wrong, and only an edit helps.
+/// The exit code for a wrong configuration, which only an edit can correct, from sysexits(3).
 const CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are answers, everything else is a mistake.
+            // Help and version are valid results; everything else is a mistake of the caller.
             let code = if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
             drop(error.print());
             return code;
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The one table from error to exit code.
+/// The exit code of each error.
 fn code_of(error: &CliError) -> ExitCode {
     match error {
         CliError::Usage(_) => ExitCode::from(USAGE),

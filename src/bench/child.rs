@@ -1,4 +1,4 @@
-//! Our own program as a child, and what the kernel says it used.
+//! Runs this program as a child process and reads from the kernel what it used.
 
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
@@ -9,15 +9,16 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::UnixDatagram;
 use tokio::time::timeout;
 
-/// Where Linux has files in memory.
+/// The folder in which Linux keeps files in memory.
 const MEMORY: &str = "/dev/shm";
-/// A daemon that is not ready by then never will be.
+/// The time in which a daemon has to become ready.
 const READY_MAX: Duration = Duration::from_secs(10);
 
+/// A child process, which is killed when this is dropped.
 #[derive(Debug)]
 pub struct Child(std::process::Child);
 
-/// What a process used since it started.
+/// The resources that a process has used since it started.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProcessUsage {
     pub cpu: Duration,
@@ -26,13 +27,13 @@ pub struct ProcessUsage {
     pub read_calls: u64,
     pub write_calls: u64,
     pub written: u64,
-    /// Bytes that reached the block device.
+    /// The bytes that reached the block device.
     pub device_written: u64,
     pub switches: u64,
 }
 
 impl Child {
-    /// The collector and where it listens: it says so in its first line.
+    /// Starts a collector and returns it with its address, which it prints in its first line.
     pub fn collector() -> io::Result<(Self, String)> {
         let mut child = Command::new(std::env::current_exe()?)
             .args(["collect", "--listen", "127.0.0.1:0", "--log-format", "text"])
@@ -47,14 +48,16 @@ impl Child {
         Ok((Self(child), address.to_owned()))
     }
 
-    /// The daemon, once it has notified its service manager, us, that it is ready.
+    /// Starts a daemon and waits until it has notified this process, as its service manager, that it is
+    /// ready.
     pub async fn daemon(folder: &Path, config: &Path) -> io::Result<Self> {
         let socket = folder.join("notify");
         let notify = UnixDatagram::bind(&socket)?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("run").arg("--config").arg(config);
         command.env("NOTIFY_SOCKET", &socket).env("OUTSTATION_LOG", "warn");
-        // As a service manager gives it: memory. A clean stop leaves nothing there.
+        // The folder is in memory, like the one that a service manager gives. A clean stop leaves no file
+        // there.
         if Path::new(MEMORY).is_dir() {
             command.env("RUNTIME_DIRECTORY", MEMORY);
         }
@@ -69,7 +72,7 @@ impl Child {
         }
     }
 
-    /// The address of the only socket it listens on, from `/proc`.
+    /// The address of the only socket that the process listens on, read from `/proc`.
     pub fn local_port(&self) -> io::Result<String> {
         let inodes = self.socket_inodes()?;
         let table = std::fs::read_to_string(format!("/proc/{}/net/tcp", self.0.id()))?;
@@ -93,7 +96,7 @@ impl Child {
         Ok(targets.filter_map(inode).collect())
     }
 
-    /// What the kernel charged to it so far.
+    /// The resources that the kernel has charged to the process so far.
     pub fn usage(&self) -> io::Result<ProcessUsage> {
         let proc = format!("/proc/{}", self.0.id());
         let status = std::fs::read_to_string(format!("{proc}/status"))?;
@@ -117,7 +120,7 @@ impl Child {
         })
     }
 
-    /// Asks it to stop, and waits until it has.
+    /// Asks the process to stop, and blocks until it has ended.
     pub fn end(&mut self) {
         let pid = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw);
         if let Some(pid) = pid {
@@ -127,7 +130,7 @@ impl Child {
     }
 }
 
-/// A run that failed leaves nothing running.
+/// Kills the process, so that a failed run leaves none behind.
 impl Drop for Child {
     fn drop(&mut self) {
         drop(self.0.kill());
@@ -136,6 +139,7 @@ impl Drop for Child {
 }
 
 impl ProcessUsage {
+    /// The resources used since `before`; the two memory figures stay as they are.
     pub fn since(&self, before: &Self) -> Self {
         Self {
             cpu: self.cpu.saturating_sub(before.cpu),
@@ -155,7 +159,7 @@ fn field(text: &str, name: &str) -> u64 {
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
-/// User and system time: fields 14 and 15 of proc_pid_stat(5), counted after the name.
+/// The user and system time: fields 14 and 15 of proc_pid_stat(5), counted from behind the name.
 fn cpu(stat: &str) -> Duration {
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();

@@ -1,4 +1,4 @@
-//! Why a measurement failed.
+//! The reasons why a measurement failed.
 
 use std::io;
 use std::time::Duration;

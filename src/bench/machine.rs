@@ -1,13 +1,14 @@
-//! What the figures were measured on: nobody can read a table without.
+//! Describes the machine that the figures were measured on; without it a table of figures means little.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-/// The unit of the counters of block devices, whatever their own sectors are.
+/// The unit of the counters of block devices, in bytes, whatever the size of their own sectors.
 const SECTOR: u64 = 512;
 
+/// The machine, and the file system under the measured folder.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Machine {
     pub kernel: String,
@@ -40,7 +41,7 @@ impl Machine {
     }
 }
 
-/// The block device under a folder, where there is one that counts.
+/// The block device under a folder, if it has counters.
 #[derive(Clone, Debug)]
 pub struct BlockDevice(PathBuf);
 
@@ -51,17 +52,17 @@ impl BlockDevice {
         stat.exists().then_some(Self(stat))
     }
 
-    /// Bytes that were written to it since the machine started, by everybody.
+    /// The bytes that all processes have written to it since the machine started.
     pub fn written(&self) -> Option<u64> {
         let stat = fs::read_to_string(&self.0).ok()?;
         Some(stat.split_whitespace().nth(6)?.parse::<u64>().ok()? * SECTOR)
     }
 }
 
-/// A line of proc_pid_mountinfo(5).
+/// One line of proc_pid_mountinfo(5).
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Mount {
-    /// Major and minor number of the device, `8:1`.
+    /// The major and minor number of the device, such as `8:1`.
     number: String,
     file_system: String,
     source: String,
@@ -73,7 +74,8 @@ impl Mount {
         Self::find(&fs::read_to_string("/proc/self/mountinfo").ok()?, &folder)
     }
 
-    /// The innermost one that holds the folder; of several at one place the last hides the others.
+    /// The innermost mount that contains the folder. Of several mounts at one place the last hides the
+    /// others.
     fn find(table: &str, folder: &Path) -> Option<Self> {
         let mounts = table.lines().filter_map(|line| {
             let (place, rest) = line.split_once(" - ")?;
@@ -91,13 +93,13 @@ impl Mount {
     }
 }
 
-/// The folder, or what of its path is there already.
+/// The folder, or the innermost folder of its path that exists.
 fn existing(folder: &Path) -> Option<PathBuf> {
     let whole = std::path::absolute(folder).ok()?;
     whole.ancestors().find_map(|path| path.canonicalize().ok())
 }
 
-/// Boards name themselves in the device tree, other machines their processor.
+/// The name of the board from the device tree, or on other machines the name of the processor.
 fn cpu() -> String {
     let board = read("/proc/device-tree/model");
     if !board.is_empty() {

@@ -1,5 +1,5 @@
-//! Measures the whole pipeline from outside: the real daemon and the real collector as processes
-//! of their own, this one playing the sensor. And the log alone, in [`storage`].
+//! Measures the whole pipeline from outside: the real daemon and the real collector run as processes of
+//! their own, and this process plays the sensor. [`storage`] measures the log alone.
 //!
 //! ```text
 //!  W1 lines ─pty▶ `outstation run` ─http▶ `outstation collect`, which keeps nothing on disk

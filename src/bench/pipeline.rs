@@ -1,4 +1,4 @@
-//! The whole pipeline under one load: idle, at a steady rate, or flat out.
+//! Measures the whole pipeline under one load: idle, at a steady rate, or as fast as it can.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,17 +15,19 @@ use crate::demo::pty::Pty;
 use crate::domain::policy::wear::Flash;
 use crate::http::fetch::{self, Proof};
 
-/// How often the daemon is asked whether it is done. It costs it a request, not the pipeline.
+/// The interval at which the daemon is asked how much it has delivered. A request takes some of its CPU
+/// time, but does not block the pipeline.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// At 1,000 readings a second, lines go out in groups of ten every ten milliseconds.
+/// The interval between two groups of lines: ten lines every ten milliseconds make 1,000 readings a second.
 const PACE: Duration = Duration::from_millis(10);
 const LINES_PER_BEAT: usize = w1::SENSORS;
-/// A daemon runs that long before it is measured: by then the journal has its whole length on the device,
-/// and what starting has to tell was committed.
+/// The time that a daemon runs before it is measured: by then the journal has its full length on the
+/// device, and the events of the start are committed.
 const WARM_UP: Duration = Duration::from_secs(12);
 const SECONDS_PER_DAY: f64 = 86_400.0;
 
-/// What one workload came to. Times are of this machine now; counts are comparable.
+/// The results of one workload. Times hold for this machine at this moment; counts are comparable between
+/// machines.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Figures {
     pub workload: &'static str,
@@ -40,26 +42,27 @@ pub struct Figures {
     pub write_syscalls_per_thousand: f64,
     pub written_bytes_per_reading: f64,
     pub log_written_bytes_per_reading: f64,
-    /// Charged to the daemon: the pages it made dirty.
+    /// Bytes charged to the daemon by the kernel, for the pages that it made dirty.
     pub device_bytes_per_reading: f64,
-    /// By the counter of the block device: the file system's journal is in it, and everybody else.
+    /// Bytes by the counter of the block device, which includes the file system's journal and all other
+    /// processes.
     pub block_device_bytes_per_reading: Option<f64>,
     pub log_commits_per_s: f64,
     pub log_syncs_per_s: f64,
-    /// At this load, by what is charged to the daemon.
+    /// The wear at this load, by the bytes that the kernel charged to the daemon.
     pub charged_wear: Projected,
-    /// By what the block device counts, everybody's writes included.
+    /// The wear by the counter of the block device, which includes the writes of all processes.
     pub counted_wear: Option<Projected>,
     pub wire_bytes_per_reading: f64,
     pub context_switches_per_s: f64,
     pub ready_ms: f64,
 }
 
-/// What a load does to the flash.
+/// The wear of the flash under a load.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Projected {
     pub gigabytes_per_day: f64,
-    /// How long [`Flash::default`] lasts; for ever when nothing is written.
+    /// The years that [`Flash::default`] lasts; `None` if nothing is written.
     pub years: Option<f64>,
 }
 
@@ -80,7 +83,7 @@ struct Site {
     ready: Duration,
 }
 
-/// Everything that counts, at the moment that measuring begins or ends.
+/// The counters at the start or at the end of a measurement.
 struct Mark {
     at: Instant,
     usage: ProcessUsage,
@@ -98,7 +101,7 @@ impl Mark {
     }
 }
 
-/// As fast as the pty takes them.
+/// Sends `readings` lines as fast as the pty takes them.
 pub async fn flat_out(folder: &Path, readings: u64) -> Result<Figures, BenchError> {
     let text: String =
         W1Lines::new().take(usize::try_from(readings).unwrap_or(usize::MAX)).collect();
@@ -109,7 +112,7 @@ pub async fn flat_out(folder: &Path, readings: u64) -> Result<Figures, BenchErro
     site.figures("flat out", readings, &before).await
 }
 
-/// W1: a thousand readings a second for so long.
+/// Sends W1, a thousand readings a second, for the warm-up and then for `length`.
 pub async fn w1(folder: &Path, length: Duration) -> Result<Figures, BenchError> {
     let mut site = Site::start(folder).await?;
     let (mut lines, mut readings) = (W1Lines::new(), 0);
@@ -133,7 +136,7 @@ pub async fn w1(folder: &Path, length: Duration) -> Result<Figures, BenchError> 
     site.figures("W1", readings - warming, &before).await
 }
 
-/// Nothing arrives.
+/// Runs a daemon to which no reading comes.
 pub async fn idle(folder: &Path, length: Duration) -> Result<Figures, BenchError> {
     let site = Site::start(folder).await?;
     sleep(WARM_UP).await;
@@ -182,7 +185,7 @@ impl Site {
             .map_err(|_| BenchError::Status { answer: String::from_utf8_lossy(&body).into_owned() })
     }
 
-    /// Waits until everything sent was delivered and acknowledged.
+    /// Waits until everything sent is delivered and acknowledged. Fails if there is no progress for 30 s.
     async fn delivered(&self, sent: u64) -> Result<(), BenchError> {
         let (mut last, mut moved) = (0, Instant::now());
         loop {

@@ -1,12 +1,12 @@
-//! Measures the log alone: the real one, in this process, driven through its handles.
+//! Measures the log alone: the real log in this process, driven through its handles.
 //!
 //! ```text
-//!  700 bytes ──────────────▶ a file, fdatasync      what the storage can do at best
-//!  W1 readings ─Appender▶ LogActor ─▶ a new log     what the log makes of it
+//!  700 bytes ──────────────▶ a file, fdatasync      the best that the storage can do
+//!  W1 readings ─Appender▶ LogActor ─▶ a new log     the log on that storage
 //!                            └ measured: status, Wear
 //! ```
 //!
-//! Log and feeder share one thread, so that a rate is that of one core.
+//! The log and its feeder share one thread, so that a rate is that of one core.
 
 use std::fs::File;
 use std::io::Write;
@@ -34,23 +34,24 @@ use crate::event_log::{
 };
 use crate::supervisor::heartbeat::Heartbeat;
 
-/// What is written beside the log to see what the storage can do: a second of W1 is that long.
+/// The size of the raw writes that measure the storage itself: a second of W1 takes this many bytes.
 const RAW_BYTES: usize = 700;
 const RAW_FILE_BYTES: u64 = 1 << 20;
 const RAW_WRITES_MAX: usize = 2_000;
-/// A second of W1, and of W1-slow.
+/// The number of readings in a second of W1, and in a second of W1-slow.
 const SECOND: usize = 1_000;
 const SLOW_SECOND: usize = 10;
-/// Half an hour of W1-slow, a commit a second.
+/// The length of W1-slow: half an hour with a commit a second.
 const SLOW_SECONDS: usize = 1_800;
-/// Different seconds that are fed again and again, where the feeder must not be what is measured.
+/// The number of different seconds that are appended again and again, where making new readings would take
+/// part in the measurement.
 const POOL: usize = 100;
-/// Enough for everything that is fed.
+/// The size limit of the log, which is enough for all readings of a run.
 const LOG_BYTES_MAX: u64 = 4 << 30;
 const PORT: &str = "bench";
 const SINK: &str = "nobody";
 
-/// What one workload came to.
+/// The results of one workload.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct StorageFigures {
     pub workload: &'static str,
@@ -59,19 +60,20 @@ pub struct StorageFigures {
     pub commits: u64,
     pub commits_per_s: f64,
     pub readings_per_s: f64,
-    /// From handing the readings over until they are stored, or of a raw write and its sync.
+    /// The time from the append until the readings are stored, or of a raw write with its sync.
     pub latency_ms: Option<Latency>,
     pub syncs_per_commit: f64,
-    /// As they were encoded first.
+    /// Bytes of the segment bodies as they were committed first.
     pub body_bytes_per_reading: f64,
-    /// As they are in the log at the end, small segments merged.
+    /// Bytes of the segment bodies at the end, when small segments were merged.
     pub kept_bytes_per_reading: Option<f64>,
-    /// Pages of the file.
+    /// Bytes of the pages used in the file.
     pub file_bytes_per_reading: f64,
-    /// Commits and checkpoints.
+    /// Bytes written by commits and checkpoints.
     pub written_bytes_per_reading: f64,
 }
 
+/// Percentiles of a latency, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Latency {
     pub p50: f64,
@@ -89,7 +91,8 @@ impl Latency {
     }
 }
 
-/// What the storage can do: as much as a second of W1 written and synced, into room taken before.
+/// Measures the storage itself: writes and syncs as many bytes as a second of W1 takes, into a file that
+/// has its space already.
 pub fn raw(folder: &Path, length: Duration) -> Result<StorageFigures, BenchError> {
     let failed = |source| BenchError::System { operation: "write and sync a file", source };
     std::fs::create_dir_all(folder).map_err(failed)?;
@@ -118,7 +121,7 @@ pub fn raw(folder: &Path, length: Duration) -> Result<StorageFigures, BenchError
     })
 }
 
-/// A second of W1 per commit, one after another.
+/// Commits one second of W1 after another.
 pub async fn seconds(folder: &Path, length: Duration) -> Result<StorageFigures, BenchError> {
     let mut run = Run::start(folder, SECOND).await?;
     let mut samples = W1Readings::new();
@@ -128,7 +131,7 @@ pub async fn seconds(folder: &Path, length: Duration) -> Result<StorageFigures, 
     run.end("W1, a second per commit").await
 }
 
-/// As fast as it goes, as many readings per commit as the daemon would take.
+/// Appends as fast as the log takes it, with as many readings per commit as the daemon's default.
 pub async fn full_groups(folder: &Path, length: Duration) -> Result<StorageFigures, BenchError> {
     let commit_readings = EventLog::default().commit_readings;
     let mut run = Run::start(folder, commit_readings).await?;
@@ -145,7 +148,7 @@ pub async fn full_groups(folder: &Path, length: Duration) -> Result<StorageFigur
     run.end("W1, full commits").await
 }
 
-/// A slow site in an outage: ten readings per commit, which the log merges by and by.
+/// Plays a slow site in an outage: ten readings per commit, which the log merges over time.
 pub async fn slow(folder: &Path) -> Result<StorageFigures, BenchError> {
     let mut run = Run::start(folder, SLOW_SECOND).await?;
     let mut samples = W1Readings::slow();
@@ -155,7 +158,7 @@ pub async fn slow(folder: &Path) -> Result<StorageFigures, BenchError> {
     run.end("W1-slow, a second per commit").await
 }
 
-/// A log being fed.
+/// A log with its feeder.
 struct Run {
     log: LogHandle,
     running: JoinSet<Result<(), StorageError>>,
@@ -167,7 +170,7 @@ struct Run {
 }
 
 impl Run {
-    /// A log that commits as soon as it has so many readings.
+    /// Opens a log that commits as soon as it has this many readings.
     async fn start(folder: &Path, commit_readings: usize) -> Result<Self, BenchError> {
         let log = EventLog {
             path: folder.join("log.db"),
@@ -176,7 +179,7 @@ impl Run {
             retain_delivered: true,
             ..EventLog::default()
         };
-        // Everything is pending for one sink, so that nothing leaves.
+        // All readings are pending for one sink, so that none is removed from the log.
         let sinks = vec![SinkRules::waited_for(SINK, false)];
         let config = LogConfig { sinks, ..LogConfig::new(&log, "bench") };
         let actor = LogActor::open(config, Clock::system())?;
@@ -251,7 +254,7 @@ impl Run {
         })
     }
 
-    /// Bytes of the bodies in the log, as a sink would be given them.
+    /// The bytes of the segment bodies in the log, as a sink gets them. This delivers all readings.
     async fn kept(&self) -> Result<u64, LogClosed> {
         let limits = Limits { readings_max: 1 << 20, bytes_max: 16 << 20 };
         let ask = Ask { lanes: &[Lane::Live], limits };

@@ -1,7 +1,7 @@
-//! Workload W1: ten sensors, one channel each, 100 readings a second per sensor.
+//! Workload W1: ten sensors with one channel each, and 100 readings a second per sensor.
 //!
-//! Values start at 20.00 and step by a normal deviate of σ = 0.02 rounded to 0.01; times come every
-//! 10 ms with a jitter drawn from {−1, 0, +1} ms. As JSON lines of 63 to 66 bytes. W1-slow is the
+//! Values start at 20.00 and step by a normal deviate of σ = 0.02 rounded to 0.01; times come every 10 ms
+//! with a jitter drawn from {−1, 0, +1} ms. As JSON lines the readings have 63 to 66 bytes. W1-slow is the
 //! same at one reading a second per sensor.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ const PERIOD_MS: u64 = 10;
 const SLOW_PERIOD_MS: u64 = 1_000;
 const START_MS: u64 = 1_760_000_000_000;
 
-/// One reading.
+/// One reading of W1: the index and number of its sensor, its time in Unix milliseconds, and its value.
 #[derive(Clone, Copy, Debug)]
 pub struct W1Reading {
     pub sensor: usize,
@@ -22,7 +22,7 @@ pub struct W1Reading {
     pub value: f64,
 }
 
-/// The readings of W1, without end, the same in every run.
+/// The readings of W1 without end, the same in every run.
 #[derive(Debug)]
 pub struct W1Readings {
     rng: fastrand::Rng,
@@ -58,7 +58,7 @@ impl Iterator for W1Readings {
     fn next(&mut self) -> Option<W1Reading> {
         let (seq, sensor) = (self.count / SENSORS as u64, self.count % SENSORS as u64);
         let sensor = usize::try_from(sensor).unwrap_or(0);
-        // Irwin–Hall: the sum of twelve uniforms is close to normal.
+        // Irwin–Hall: the sum of twelve uniform deviates is close to a normal one.
         let normal = (0..12).map(|_| self.rng.f64()).sum::<f64>() - 6.0;
         let value = &mut self.values[sensor];
         *value = ((*value + 0.02 * normal) * 100.0).round() / 100.0;
@@ -68,7 +68,7 @@ impl Iterator for W1Readings {
     }
 }
 
-/// W1 as a sensor would send it.
+/// The readings of W1 as the lines that a sensor would send.
 #[derive(Debug, Default)]
 pub struct W1Lines(W1Readings);
 
@@ -104,7 +104,7 @@ impl Sensors {
         Self((0..SENSORS).map(sensor).collect())
     }
 
-    /// What a port would hand to the log.
+    /// The readings as a port would append them to the log.
     pub fn readings(&self, samples: impl Iterator<Item = W1Reading>) -> Readings {
         let mut readings = Readings::default();
         for W1Reading { sensor, ts, value, .. } in samples {

@@ -80,7 +80,7 @@ impl FlashArgs {
         Flash { bytes: self.flash_size, cycles: self.flash_cycles }
     }
 
-    /// The wear of the flash in words if every interval has a full commit: an upper bound.
+    /// The wear of the flash as a sentence, at one commit per interval, whatever the commits hold.
     pub(super) fn at_most(self, interval: Duration) -> String {
         words::wear(Load::busiest(interval.as_secs_f64()), self.flash(), interval, true)
     }

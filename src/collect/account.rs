@@ -1,4 +1,5 @@
-//! The account of one device in one epoch: what was received, and so what is a repeat or missing.
+//! The account of one device in one epoch: the numbers received, which show what is a repeat and what is
+//! missing.
 
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
@@ -7,13 +8,14 @@ use super::stats::DeviceStats;
 use super::tally::Tally;
 use crate::domain::model::interval_set::IntervalSet;
 
-/// Each costs about 2 KiB of statistics; names are the sender's to invent, memory is ours.
+/// The largest number of accounts. Each costs about 2 KiB of statistics, and a sender can invent any number
+/// of names.
 const DEVICES_MAX: usize = 16_384;
 
-/// An account, as of a transaction.
+/// An account as it is within a transaction.
 #[derive(Debug)]
 pub(super) struct Account {
-    /// Of its row.
+    /// The key of its row in `devices`.
     pub(super) id: i64,
     pub(super) device: String,
     pub(super) epoch: u64,
@@ -21,7 +23,7 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// The account of this device and epoch; a new one, if it was never heard of.
+    /// Reads the account of this device and epoch, or creates it.
     pub(super) fn open(
         transaction: &Transaction<'_>,
         device: &str,
@@ -61,14 +63,14 @@ impl Account {
     }
 }
 
-/// What every account says.
+/// Reads the rows of all accounts.
 pub(super) fn all(connection: &Connection) -> rusqlite::Result<Vec<AccountRow>> {
     let select = format!("SELECT {} FROM devices", AccountRow::COLUMNS);
     let mut select = connection.prepare(&select)?;
     select.query_map([], AccountRow::of)?.collect()
 }
 
-/// A row of `devices`, not read yet.
+/// A row of `devices`, whose texts are not parsed yet.
 pub(super) struct AccountRow {
     id: i64,
     device: String,
@@ -131,7 +133,8 @@ fn new_row(
     Ok(transaction.prepare_cached(&insert)?.query_row(key, AccountRow::of)?)
 }
 
-/// SQLite has no unsigned integers; sequence numbers and counts stay far below the difference.
+/// SQLite has no unsigned 64-bit integers; sequence numbers and counts stay far below the largest signed
+/// one.
 pub(super) fn integer(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,8 +1,8 @@
-//! The values of a reading as the tables keep them: a JSON object by channel.
+//! Writes the values of a reading as the tables keep them: a JSON object by channel.
 
 use outstation_codec::Value;
 
-/// The values of one reading as a JSON object, in memory used again for the next.
+/// The values of one reading as a JSON object. The memory is used again for the next reading.
 #[derive(Debug, Default)]
 pub(super) struct Cells(Vec<u8>);
 
@@ -12,7 +12,8 @@ impl Cells {
         self.0.push(b'{');
     }
 
-    /// Adds a value under a key as [`key`] makes it. JSON has no number for NaN or infinity: null.
+    /// Adds a value under a key that [`key`] made. NaN and infinity become null, since JSON has no number
+    /// for them.
     pub(super) fn push(&mut self, key: &[u8], value: Option<&Value>) {
         if self.0.len() > 1 {
             self.0.push(b',');
@@ -38,7 +39,7 @@ impl Cells {
     }
 }
 
-/// A channel's name as the key of a JSON object.
+/// The name of a channel as the key of a JSON object, with its colon.
 pub(super) fn key(name: &str) -> Vec<u8> {
     let mut key = serde_json::to_vec(name).expect("memory takes every value");
     key.push(b':');

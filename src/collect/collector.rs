@@ -15,7 +15,7 @@ use super::store::Store;
 #[derive(Clone, Debug)]
 pub struct CollectorConfig {
     pub listen: SocketAddr,
-    /// What senders must show as their bearer token; none lets everybody in.
+    /// The bearer token that senders must show; `None` admits every sender.
     pub token: Option<String>,
 }
 
@@ -25,7 +25,7 @@ pub enum CollectError {
     Listen { address: SocketAddr, source: io::Error },
 }
 
-/// A receiver that holds its address and is not yet answering.
+/// A receiver that has bound its address and does not answer yet.
 #[derive(Debug)]
 pub struct Collector {
     listener: TcpListener,
@@ -34,7 +34,8 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// Takes the address; with `SO_REUSEADDR`, so that a stopped collector's can be taken again.
+    /// Binds the address; with `SO_REUSEADDR`, so that the address of a stopped collector can be bound
+    /// again.
     pub async fn bind(config: CollectorConfig, store: Store) -> Result<Self, CollectError> {
         let failed = |source| CollectError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
@@ -51,8 +52,8 @@ impl Collector {
         self.service.stats()
     }
 
-    /// Answers until `stop`; then drops the open connections and returns at once. A commit that is
-    /// under way still completes, unanswered: to its sender that is a lost reply like any other.
+    /// Answers until `stop` resolves; then drops the open connections and returns at once. A commit in
+    /// progress still completes without an answer: to its sender this is a lost reply like any other.
     pub async fn run(self, stop: impl Future<Output = ()>) {
         server::serve(self.listener, self.service, stop).await;
     }

@@ -1,8 +1,8 @@
-//! What the bytes of an upload mean: into an [`IntakeTransaction`], or refused.
+//! Decodes the bytes of an upload into an [`IntakeTransaction`], or refuses them.
 //!
-//! Everything here may be hostile. Decompression is bounded, counts are checked before they are
-//! computed with, and a fault anywhere fails the upload; its transaction then takes back what was
-//! already written. The two encodings are `packed` and `lines`; this file chooses between them.
+//! The bytes may be hostile. Decompression is bounded, counts are checked before they are used in
+//! computations, and a fault anywhere fails the upload; its transaction then undoes everything already
+//! written. The two encodings are in `packed` and `lines`; this file chooses between them.
 
 use std::io::{BufReader, Read};
 
@@ -14,10 +14,10 @@ use super::refusal::UploadRefusal;
 use super::upload::{UploadBody, UploadEncoding};
 use super::{lines, packed};
 
-/// Decompression may ask for 16 MiB of history, not for what a frame happens to announce.
+/// The largest window of a zstd frame: 16 MiB, instead of any size that a frame may ask for.
 const WINDOW_LOG_MAX: u32 = 24;
 
-/// Hands every event and reading of the upload over, or fails.
+/// Stores every event and reading of the upload, or fails.
 pub(super) fn feed(
     upload: &UploadBody,
     intake: &mut IntakeTransaction<'_>,

@@ -1,7 +1,7 @@
-//! Operational events, in either encoding.
+//! Stores operational events in either encoding.
 //!
-//! As lines they are stored as they come, so that a newer device may tell what this program does not
-//! know yet; packed, a batch that says something unknown does not decode.
+//! Events in lines are stored as they come, so a newer device may send kinds that this program does not
+//! know; a packed batch with an unknown kind does not decode.
 
 use std::borrow::Cow;
 
@@ -18,7 +18,7 @@ use super::line_time::{ClockState, parse_time};
 use super::refusal::UploadRefusal;
 use crate::domain::model::event_line::EventLine;
 
-/// The kind that says where the numbers of an epoch begin.
+/// The kind of the event that gives the first number of an epoch.
 const EPOCH_BEGAN: &str = "epoch_began";
 
 /// Stores the events of a batch.
@@ -33,7 +33,7 @@ pub(super) fn of_batch(
     for record in &batch.events {
         let line = EventLine::of(batch, record);
         let mut left = memory.as_mut_slice();
-        // Memory takes every value as long as there is some left.
+        // Writing into memory fails only if there is no room left.
         serde_json::to_writer(&mut left, &line.facts)
             .map_err(|_| Malformed::LongEvent { position: record.position })?;
         let length = EVENT_BYTES_MAX - left.len();
@@ -58,7 +58,7 @@ pub(super) fn is_event(text: &[u8]) -> bool {
     serde_json::from_slice::<Sign>(text).is_ok_and(|sign| sign.event.is_some())
 }
 
-/// What a line says of an event; the rest is the event's own.
+/// The fields that every event has; `data` takes all others.
 #[derive(Deserialize)]
 struct Line<'a> {
     #[serde(borrow)]
@@ -77,13 +77,13 @@ struct Line<'a> {
     data: Map<String, Value>,
 }
 
-/// Stores the event that a line tells.
+/// Stores the event of a line.
 pub(super) fn of_line(
     line: u64,
     text: &[u8],
     intake: &mut IntakeTransaction<'_>,
 ) -> Result<(), UploadRefusal> {
-    // Before anything of it is held in memory value by value.
+    // The length is checked before any value of the event is held in memory.
     if text.len() > EVENT_BYTES_MAX {
         return Err(Malformed::LongEventLine { line }.into());
     }

@@ -1,5 +1,5 @@
-//! One upload on its way into the tables: its devices, their sensors, readings and events, and what
-//! of it is a repeat.
+//! Writes one upload into the tables: its devices, their sensors, readings and events. It counts the
+//! repeats among them.
 
 use std::collections::HashMap;
 
@@ -12,20 +12,21 @@ use super::refusal::UploadRefusal;
 use super::stats::DeviceStats;
 use crate::domain::model::interval_set::IntervalSet;
 
-/// An alarm sent ahead of a backlog makes a gap: this is a day and a half of one each second.
+/// The largest number of intervals per device. An alarm that is sent ahead of a backlog makes a gap: this
+/// is enough for one alarm per second over a day and a half.
 const INTERVALS_MAX: usize = 131_072;
 
-/// What became of an upload's readings and events.
+/// The counts of new and repeated readings and events of an upload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct UploadReceipt {
-    /// Readings.
+    /// The number of readings that were new.
     pub(super) accepted: u64,
     pub(super) repeats: u64,
     pub(super) events: u64,
     pub(super) event_repeats: u64,
 }
 
-/// Something that happened to a device, checked.
+/// An event of a device, whose fields have been checked.
 #[derive(Debug)]
 pub(super) struct Happened<'a> {
     pub(super) position: u64,
@@ -33,9 +34,9 @@ pub(super) struct Happened<'a> {
     pub(super) clock_set: bool,
     pub(super) stream: &'a str,
     pub(super) kind: &'a str,
-    /// A JSON object.
+    /// The further fields of the event, as a JSON object.
     pub(super) data: &'a str,
-    /// If it says so, the first number of the epoch it came under.
+    /// The first number of the epoch of this event, if the event gives it.
     pub(super) begins: Option<u64>,
 }
 
@@ -43,7 +44,7 @@ pub(super) struct Happened<'a> {
 pub(super) struct IntakeTransaction<'t> {
     transaction: &'t Transaction<'t>,
     insert: CachedStatement<'t>,
-    /// The devices of this upload, nearly always one.
+    /// The devices of this upload; nearly always there is only one.
     devices: Vec<Device>,
     current: usize,
     receipt: UploadReceipt,
@@ -51,7 +52,7 @@ pub(super) struct IntakeTransaction<'t> {
 
 struct Device {
     account: Account,
-    /// Row numbers by name, by port.
+    /// The row numbers of the sensors, by port and then by name.
     sensors: HashMap<String, HashMap<String, i64>>,
 }
 
@@ -65,7 +66,7 @@ impl<'t> IntakeTransaction<'t> {
         Ok(Self { transaction, insert, devices, current: 0, receipt })
     }
 
-    /// Whose readings, sensors and events come next.
+    /// Sets the device and epoch to which the following sensors, readings and events belong.
     pub(super) fn device(&mut self, device: &str, epoch: u64) -> Result<(), UploadRefusal> {
         let is_it = |known: &Device| known.account.epoch == epoch && known.account.device == device;
         if self.devices.get(self.current).is_some_and(is_it) {
@@ -82,7 +83,8 @@ impl<'t> IntakeTransaction<'t> {
         Ok(())
     }
 
-    /// The row of a sensor of the current device; made or brought up to date when first seen.
+    /// Returns the row of a sensor of the current device. The first call for a sensor creates or updates
+    /// the row.
     pub(super) fn sensor(
         &mut self,
         port: &str,
@@ -98,7 +100,7 @@ impl<'t> IntakeTransaction<'t> {
         Ok(id)
     }
 
-    /// Stores one reading of the current device, unless it is known.
+    /// Stores one reading of the current device; one that was received before is only counted.
     pub(super) fn reading(
         &mut self,
         seq: u64,
@@ -119,7 +121,7 @@ impl<'t> IntakeTransaction<'t> {
         Ok(())
     }
 
-    /// Stores one event of the current device, unless it is known.
+    /// Stores one event of the current device; one that was received before is only counted.
     pub(super) fn event(&mut self, event: &Happened<'_>) -> Result<(), UploadRefusal> {
         let account = &mut self.devices[self.current].account;
         if account.tally.events.insert(event.position, event.position) == 0 {
@@ -164,7 +166,7 @@ fn put_sensor(
 ) -> rusqlite::Result<i64> {
     let failed = |error| rusqlite::Error::ToSqlConversionFailure(Box::new(error));
     let channels = channels.map(serde_json::to_string).transpose().map_err(failed)?;
-    // JSON lines know no units: they must not wipe out what a packed batch said.
+    // JSON lines have no units, so they must not overwrite the channels that a packed batch described.
     let mut insert = transaction.prepare_cached(
         "INSERT INTO sensors (device_id, port, name, channels) VALUES (?1, ?2, ?3, ?4) \
          ON CONFLICT DO UPDATE SET channels = coalesce(excluded.channels, channels) \

@@ -1,21 +1,23 @@
-//! What an upload may hold, and the word for each way in which one is malformed.
+//! The bounds of an upload, and the error for each way in which an upload is malformed.
 //!
-//! Senders may be hostile: names and numbers are checked here before anything is computed with them or
+//! Senders may be hostile: names and numbers are checked here before they are used in computations or
 //! stored.
 
 use std::io;
 
 use outstation_codec::{CHANNELS_MAX, NAME_MAX, PackedError, SegmentError};
 
-/// Segments announce readings almost for free: this bounds the time of one upload.
+/// The largest number of readings. A segment can announce readings at almost no cost, so this bounds the
+/// time of one upload.
 pub(super) const READINGS_MAX: u64 = 1 << 20;
-/// A line with 256 channels and the longest texts still fits.
+/// The longest line. One with 256 channels and the longest texts fits.
 pub(super) const LINE_BYTES_MAX: usize = 2 << 20;
-/// The description of a sensor with as many channels and as long names as there can be fits.
+/// The longest event. The description of a sensor with as many channels and as long names as allowed fits.
 pub(super) const EVENT_BYTES_MAX: usize = 256 << 10;
-/// The longest name of a stream or kind of events.
+/// The longest name of a stream or of a kind of events.
 const EVENT_NAME_BYTES_MAX: usize = 128;
-/// Beyond 2^53 a number no longer survives the readers of `/stats`. A device needs centuries.
+/// The largest number of a reading or event. Beyond 2^53 JSON readers of `/stats` lose precision; a device
+/// needs centuries to get there.
 const SEQ_MAX: u64 = 1 << 53;
 const DEVICE_BYTES_MAX: usize = 64;
 
@@ -77,7 +79,7 @@ pub(super) fn check_position(position: u64) -> Result<(), Malformed> {
     (1..=SEQ_MAX).contains(&position).then_some(()).ok_or(Malformed::Position(position))
 }
 
-/// Of a stream or kind of events.
+/// Checks the name of a stream or of a kind of events.
 pub(super) fn check_event_name(name: &str) -> Result<(), Malformed> {
     let fits = (1..=EVENT_NAME_BYTES_MAX).contains(&name.len());
     fits.then_some(()).ok_or(Malformed::EventName)

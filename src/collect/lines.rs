@@ -1,6 +1,6 @@
-//! JSON lines: one object per reading or event, which says everything about itself.
+//! Reads JSON lines: one object per reading or event, which is complete in itself.
 //!
-//! They are read one at a time, so 64 MiB of them need the memory of one.
+//! The lines are read one at a time, so 64 MiB of them need only the memory of one.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,10 +17,10 @@ use super::limits::{LINE_BYTES_MAX, Malformed, READINGS_MAX, check_device, check
 use super::line_time::{ClockState, parse_time};
 use super::refusal::UploadRefusal;
 
-/// The most bytes of an upload after decompression.
+/// The largest size of an upload after decompression.
 const BYTES_MAX: usize = 64 << 20;
 
-/// What a line says of a reading; what else it says is for others.
+/// The fields of a reading; all others are ignored.
 #[derive(Deserialize)]
 struct Line<'a> {
     #[serde(borrow)]
@@ -38,7 +38,7 @@ struct Line<'a> {
     clock: ClockState,
 }
 
-/// Hands over what each line tells.
+/// Stores the reading or event of each line.
 pub(super) fn feed(
     body: impl BufRead,
     intake: &mut IntakeTransaction<'_>,
@@ -62,7 +62,8 @@ pub(super) fn feed(
     Ok(())
 }
 
-/// Events and empty lines count as readings here: they cost time as well.
+/// Checks the length of a line and the number of lines. Events and empty lines count as readings here,
+/// since they take time as well.
 fn check_line(line: u64, bytes: &[u8]) -> Result<(), Malformed> {
     if bytes.len() > LINE_BYTES_MAX {
         return Err(Malformed::LongLine { line });
@@ -95,7 +96,7 @@ fn store(
     intake.reading(said.seq, sensor, time_ms, clock_set, cells.finish())
 }
 
-/// The values by channel, as they came.
+/// The values by channel, in the order in which they came.
 struct Values<'a>(Vec<(Cow<'a, str>, Option<Value>)>);
 
 impl<'a, 'de: 'a> Deserialize<'de> for Values<'a> {
@@ -126,11 +127,11 @@ impl<'de> Visitor<'de> for ValuesVisitor {
     }
 }
 
-/// Borrows a key when it holds no escapes, which a bare `Cow` does not.
+/// A key. It borrows a text without escapes, which a bare `Cow` does not.
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// A number, text, truth or null: anything deeper is refused where it begins.
+/// A number, text, boolean or null. Arrays and objects are refused at their first character.
 struct Scalar(Option<Value>);
 
 impl<'de> Deserialize<'de> for Scalar {

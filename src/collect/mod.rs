@@ -1,16 +1,17 @@
-//! The reference receiver behind `outstation collect`: for demos, tests and small sites.
+//! The reference receiver behind `outstation collect`, for demos, tests and small sites.
 //!
 //! ```text
 //!  POST ─▶ server ─▶ reception ─body─▶ store ▶ decode ▶ intake ▶ commit ─▶ 200 {"accepted":…}
 //!                    token, limits     one transaction: all or nothing └─ watch: Stats ─▶ /stats
 //! ```
 //!
-//! A 200 is said only after the commit, so a sender that hears it may forget. A sender that does
-//! not hear it sends again, and (device, epoch, seq), for events (device, epoch, position), makes the
-//! second time a repeat. `/stats` and `/health` read watched state and never wait for the database.
+//! The status 200 is sent only after the commit, so a sender that receives it may delete the readings. A
+//! sender that does not receive it sends them again, and (device, epoch, seq), for events (device, epoch,
+//! position), shows that they are repeats. `/stats` and `/health` read watched state and never wait for the
+//! database.
 //!
-//! A [`Store`] outlives its [`Collector`]: stop one, bind another to the same store, and it goes on
-//! where the first ended. The demo scripts its outage this way.
+//! A [`Store`] outlives its [`Collector`]: a new collector bound to the same store continues where the
+//! stopped one ended. The demo scripts its outage this way.
 
 mod collector;
 
@@ -20,7 +21,7 @@ mod server;
 mod store;
 mod upload;
 
-// What the bytes mean.
+// Decoding.
 mod decode;
 mod events;
 mod limits;
@@ -28,13 +29,13 @@ mod line_time;
 mod lines;
 mod packed;
 
-// What is written of it.
+// Writing to the tables.
 mod account;
 mod cells;
 mod intake;
 mod tally;
 
-// What is said in return.
+// Answers.
 mod refusal;
 mod stats;
 

@@ -1,4 +1,4 @@
-//! Packed batches: the stored segments of a device, described by the batch itself, and its events.
+//! Decodes packed batches: the stored segments of a device, described by the batch itself, and its events.
 
 use std::io::Read;
 
@@ -10,10 +10,12 @@ use super::intake::IntakeTransaction;
 use super::limits::{Malformed, READINGS_MAX, check_device, check_name, check_seq};
 use super::refusal::UploadRefusal;
 
-/// The most bytes of a batch. It stands in memory whole, and what it lists may take twenty-five
-/// times its bytes there; as segments hardly compress, a body within the server's limit needs no more.
+/// The largest size of a batch after decompression. A batch is held in memory as a whole, and its lists may
+/// take twenty-five times their encoded size there. Since segments hardly compress, a body within the
+/// server's limit needs no more.
 const BYTES_MAX: usize = 16 << 20;
-/// As many as there could be of one reading each in the largest batch anybody sends.
+/// The longest list: as many segments of one reading each as fit into the largest batch that a sender
+/// makes.
 const LIST_MAX: usize = 65_536;
 
 pub(super) fn feed(
@@ -28,7 +30,7 @@ pub(super) fn feed(
     let mut sensors = Sensors::introduce(&batch.sensors, intake)?;
     let mut cells = Cells::default();
     let mut outcome = Ok(());
-    // Decodes one segment at a time.
+    // The batch decodes one segment at a time.
     let decoded = batch.for_each(|dated| {
         if outcome.is_ok() {
             outcome = store(&dated, &mut sensors, &mut cells, intake);
@@ -59,7 +61,8 @@ fn parse(bytes: &[u8]) -> Result<Batch, Malformed> {
     }
 }
 
-/// Ascending and apart, within the numbers that are allowed: nothing computed later overflows.
+/// Checks that the segments are ascending and do not overlap, and that all numbers are in the allowed
+/// range: later computations then cannot overflow.
 fn check_segments(segments: &[StoredSegment]) -> Result<(), Malformed> {
     let (mut next, mut readings) = (1, 0);
     for segment in segments {
@@ -74,8 +77,8 @@ fn check_segments(segments: &[StoredSegment]) -> Result<(), Malformed> {
     if readings > READINGS_MAX { Err(Malformed::Crowd) } else { Ok(()) }
 }
 
-/// The sensors of a batch as the store knows them, and the one last looked up: a segment holds
-/// its readings by sensor.
+/// The sensors of a batch with their rows in the store. It remembers the one last looked up, because a
+/// segment holds its readings by sensor.
 struct Sensors {
     known: Vec<KnownSensor>,
     at: usize,

@@ -1,4 +1,5 @@
-//! Who may send, what, and how much: from a request's headers and body to an [`UploadBody`].
+//! Checks the sender, the encoding and the size of an upload, and reads headers and body into an
+//! [`UploadBody`].
 
 use std::sync::Arc;
 
@@ -12,10 +13,10 @@ use super::refusal::UploadRefusal;
 use super::upload::{UploadBody, UploadEncoding};
 
 const BODY_BYTES_MAX: usize = 16 << 20;
-/// All bodies that are in memory at once, or 64 connections could hold a gigabyte.
+/// The size of all bodies in memory together. Without this bound 64 connections could hold a gigabyte.
 const BODIES_BYTES_MAX: usize = 64 << 20;
-/// What is read and dropped of a refused body: a client that is still writing when the connection
-/// closes sees a reset and not the reason.
+/// The number of bytes of a refused body that are read and dropped. A client that is still writing when the
+/// connection closes would get a reset instead of the reason.
 const DRAIN_BYTES_MAX: u64 = 64 << 20;
 
 const PACKED: &str = "application/vnd.outstation.packed";
@@ -34,7 +35,8 @@ impl Reception {
         Self { token, room: Arc::new(Semaphore::new(BODIES_BYTES_MAX)) }
     }
 
-    /// Checks what the headers say, then takes the body in, within its share of memory.
+    /// Checks the headers, then reads the body. The permit reserves the memory of the body until it is
+    /// dropped.
     pub(super) async fn take(
         &self,
         headers: &HeaderMap,
@@ -71,7 +73,8 @@ impl Reception {
     }
 }
 
-/// Takes the same time wherever the two differ, so that a token cannot be guessed byte by byte.
+/// Compares two texts in a time that does not depend on where they differ, so that a token cannot be
+/// guessed byte by byte.
 fn same(a: &[u8], b: &[u8]) -> bool {
     let differ = a.iter().zip(b).fold(0, |differ, (a, b)| std::hint::black_box(differ | (a ^ b)));
     a.len() == b.len() && differ == 0

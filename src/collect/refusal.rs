@@ -1,7 +1,7 @@
-//! Every answer to an upload other than 200: its status and its reason.
+//! The answers to an upload other than 200, each with its status and reason.
 //!
-//! The classes matter to a sender: 4xx says that the same bytes will never be taken, so it sets
-//! them aside; 5xx and 408 say that they may be later, so it keeps them.
+//! Senders act on the class of the status: 4xx means that the same bytes will never be accepted, so the
+//! sender sets them aside; 5xx and 408 mean that they may be accepted later, so it keeps them.
 
 use std::error::Error;
 
@@ -30,7 +30,7 @@ pub(super) enum UploadRefusal {
     Malformed(#[from] Malformed),
     #[error("too many uploads are under way")]
     Busy,
-    /// Not the sender's fault, and filling gaps or clearing old devices away heals it.
+    /// The sender is not at fault. The refusal ends when gaps are filled or old devices are deleted.
     #[error("the store keeps no more than {max} {what}")]
     Full { what: &'static str, max: usize },
     #[error("failed to store the upload")]
@@ -42,7 +42,7 @@ pub(super) enum UploadRefusal {
 }
 
 impl UploadRefusal {
-    /// The body grew beyond its bound when it was decompressed.
+    /// The refusal of a body that exceeds its bound when it is decompressed.
     pub(super) fn inflated(bytes_max: usize) -> Self {
         Self::TooLarge { what: "decompressed body", bytes_max }
     }

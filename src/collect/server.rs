@@ -1,7 +1,7 @@
-//! The HTTP face: connections, routes and answers.
+//! The HTTP server of the receiver: connections, routes and answers.
 //!
-//! No client can hold it up: connections and the time for headers and for a body are bounded, and
-//! only uploads wait for the store. What may be in an upload is `reception`'s business.
+//! No client can block it: the number of connections and the times for headers and body are bounded, and
+//! only uploads wait for the store. Checking an upload is left to `reception`.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -27,15 +27,17 @@ use super::refusal::UploadRefusal;
 use super::stats::Stats;
 use super::store::Store;
 
-/// A small site has a few dozen devices; the next ones wait in the kernel's queue.
+/// The largest number of connections. A small site has a few dozen devices; more clients wait in the
+/// kernel's queue.
 const CONNECTIONS_MAX: usize = 64;
-/// Also how long an idle connection is kept.
+/// The time for the headers of a request, and so for an idle connection too.
 const HEADER_TIME_MAX: Duration = Duration::from_secs(10);
 const BODY_TIME_MAX: Duration = Duration::from_secs(30);
-/// Out of file descriptors: trying again at once would spin.
+/// The pause after a failed accept. If the process is out of file descriptors, trying again at once would
+/// spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Debug)]
 pub(super) struct CollectorService {
     store: Store,
@@ -56,11 +58,11 @@ pub(super) async fn serve(
         tokio::select! {
             biased;
             () = &mut stop => break,
-            // Cancel-safe: a connection that ended is reported the next time.
+            // Cancel-safe: a connection that has ended is joined the next time.
             Some(ended) = connections.join_next() => if let Err(error) = ended {
                 tracing::error!(%error, "answering a connection failed; this is a bug");
             },
-            // Cancel-safe: a connection not taken stays in the kernel's queue.
+            // Cancel-safe: a connection that is not accepted stays in the kernel's queue.
             stream = accept(&listener), if connections.len() < CONNECTIONS_MAX => {
                 connections.spawn(converse(stream, Arc::clone(&service)));
             }
@@ -129,7 +131,7 @@ impl CollectorService {
                 outcome.map_or_else(|refusal| refused(&refusal), accepted)
             }
             Ok(Err(refusal)) => {
-                // Whether all was read or not, there is nothing more to say than the refusal.
+                // The refusal is the answer whether the whole body was read or not.
                 let _ = timeout(BODY_TIME_MAX, reception::drain(body)).await;
                 refused(&refusal)
             }

@@ -1,18 +1,18 @@
-//! What was received and what is missing, as `/stats` tells it.
+//! The statistics that `/stats` shows: the numbers received and those missing.
 
 use serde::Serialize;
 
 use super::tally::Tally;
 
-/// Gaps listed per device: enough to see a pattern, little enough to read.
+/// The number of gaps listed per device: enough to see a pattern, and few enough to read.
 const GAPS_MAX: usize = 100;
 
-/// Sums over all devices, and each of them by (device, epoch), ascending.
+/// The sums over all devices, and the statistics of each device and epoch in ascending order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
     pub unique: u64,
     pub repeats: u64,
-    /// Numbers absent between the first of the epoch and the last one received.
+    /// The count of numbers that are absent between the first of the epoch and the last one received.
     pub missing: u64,
     pub events: u64,
     pub event_repeats: u64,
@@ -28,9 +28,9 @@ pub struct DeviceStats {
     pub missing: u64,
     pub first_seq: u64,
     pub last_seq: u64,
-    /// The epoch's first number: 1, unless it goes on with an earlier epoch's numbering.
+    /// The first number of the epoch: 1, unless it continues the numbering of an earlier epoch.
     pub begins: u64,
-    /// The first hundred runs of missing numbers, both ends included.
+    /// The first hundred ranges of missing numbers, both ends included.
     pub gaps: Vec<(u64, u64)>,
     pub events: u64,
     pub event_repeats: u64,
@@ -38,7 +38,7 @@ pub struct DeviceStats {
 }
 
 impl Stats {
-    /// Replaces what was known of these devices.
+    /// Replaces the statistics of these devices and computes the sums again.
     pub(super) fn update(&mut self, devices: impl IntoIterator<Item = DeviceStats>) {
         for device in devices {
             let place = self.devices.binary_search_by(|known| known.key().cmp(&device.key()));
@@ -61,7 +61,7 @@ impl DeviceStats {
         let (readings, begins) = (&tally.readings, tally.begins);
         let first_seq = readings.intervals().first().map_or(0, |(first, _)| *first);
         let last_seq = readings.last().unwrap_or(0);
-        // What it never sent at the start is missing too.
+        // Numbers that were never received at the start of the epoch are missing, too.
         let head = (first_seq > begins).then(|| (begins, first_seq - 1));
         let gaps = readings.gaps().map(|(first, last)| (first.max(begins), last));
         let gaps = head.into_iter().chain(gaps.filter(|(first, last)| first <= last));
@@ -108,7 +108,7 @@ mod tests {
         let gaps = |received| device_from("a", 10, received, 0).gaps;
         assert_eq!(gaps(&[(10, 12)]), []);
         assert_eq!(gaps(&[(12, 13), (15, 15)]), [(10, 11), (14, 14)]);
-        // Somebody who sends them all the same changes nothing.
+        // A sender that sends earlier numbers all the same changes nothing.
         assert_eq!(gaps(&[(2, 3), (6, 7), (12, 12)]), [(10, 11)]);
         assert_eq!(device_from("a", 10, &[(2, 3), (6, 7), (12, 12)], 0).missing, 2);
         assert_eq!(device_from("a", 10, &[(2, 3)], 0).missing, 0);

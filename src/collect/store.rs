@@ -1,11 +1,12 @@
 //! The SQLite store: readings and events, and per device the numbers received of each.
 //!
-//! One upload is one transaction, `synchronous=FULL`: it is on the medium when it returns. What was
-//! received is kept as intervals beside each device and moves in the same transaction, so telling
-//! a repeat from news costs no look-up per row, and no state can outrun the file.
+//! One upload is one transaction with `synchronous=FULL`: it is on the storage medium when the call
+//! returns. The received numbers are kept as intervals in the row of the device and change in the same
+//! transaction, so recognising a repeat costs no look-up per row, and the numbers in memory are never ahead
+//! of the file.
 //!
-//! This file opens the database and draws the transaction; what is written in it is `intake`'s
-//! business, and what the bytes of an upload mean is `decode`'s.
+//! This file opens the database and makes the transaction; writing rows is left to `intake`, and decoding
+//! uploads to `decode`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,11 +24,11 @@ use super::refusal::UploadRefusal;
 use super::stats::{DeviceStats, Stats};
 use super::upload::UploadBody;
 
-/// "OUTC": tells this database from the log of a daemon, and from anybody else's.
+/// "OUTC": distinguishes this database from the log of a daemon and from those of other programs.
 const APPLICATION_ID: i64 = 0x4F55_5443;
-/// Each brings a collection to the next version, counted from 1.
+/// The migrations in order; number n, counted from 1, makes version n of the schema.
 pub(super) const MIGRATIONS: &[&str] = &[include_str!("sql/0001_initial.sql")];
-/// A person's shell may hold the file for a moment.
+/// The time to wait for a lock: a person's SQLite shell may hold the file for a moment.
 const BUSY_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
@@ -46,19 +47,20 @@ pub enum StoreError {
 /// A handle on the store; clones share it.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// Waited for asynchronously, so that queued uploads hold no thread.
+    /// An asynchronous mutex, so that waiting uploads hold no thread.
     connection: Arc<Mutex<Connection>>,
     stats: Arc<watch::Sender<Stats>>,
 }
 
 impl Store {
-    /// Opens or creates the file; without a path the store lives in memory, as long as a handle.
+    /// Opens or creates the file. Without a path the store lives in memory, until its last handle is
+    /// dropped.
     pub fn open(path: Option<&Path>) -> Result<Self, StoreError> {
         let shown = path.unwrap_or(Path::new(":memory:"));
         let failed = |source| StoreError::Open { path: shown.to_owned(), source };
         let connection = path.map_or_else(Connection::open_in_memory, Connection::open);
         let connection = connection.map_err(failed)?;
-        // Closing moves the journal into the file, and a file that is refused must not be touched.
+        // Closing would move the journal into the file, and a file that is refused must not be touched.
         let untouched = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
         connection.set_db_config(untouched, true).map_err(failed)?;
         if !prepare(&connection, MIGRATIONS).map_err(failed)? {
@@ -78,13 +80,13 @@ impl Store {
         self.stats.subscribe()
     }
 
-    /// Stores everything in an upload, or nothing of it. One at a time, so the memory of decoding
-    /// is that of one upload. Cancelled, it either never began or completes by itself.
+    /// Stores everything in an upload, or nothing of it. Uploads are stored one at a time, so only one is
+    /// decoded in memory. If the call is cancelled, it either has not started or completes by itself.
     pub(super) async fn accept(&self, upload: UploadBody) -> Result<UploadReceipt, UploadRefusal> {
         let mut connection = Arc::clone(&self.connection).lock_owned().await;
         let stats = Arc::clone(&self.stats);
-        // The blocking pool and not a thread of our own: there is nothing to run between uploads,
-        // and a panic comes back through the handle that is awaited here.
+        // The blocking pool is used and not a thread of its own: there is nothing to run between uploads,
+        // and a panic is returned by the handle that is awaited here.
         let work = spawn_blocking(move || {
             let (receipt, devices) = commit(&mut connection, &upload)?;
             stats.send_modify(|stats| stats.update(devices));
@@ -94,7 +96,8 @@ impl Store {
     }
 }
 
-/// Makes the schema or brings it up to date; says whether the file is ours.
+/// Creates the schema or migrates it. Returns false, without a change, if the file is not a collection of a
+/// known version.
 pub(super) fn prepare(connection: &Connection, migrations: &[&str]) -> rusqlite::Result<bool> {
     connection.busy_timeout(BUSY_MAX)?;
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));

@@ -1,16 +1,16 @@
-//! What was received of one epoch of a device, as numbers.
+//! The numbers received from one device in one epoch.
 
 use crate::domain::model::interval_set::IntervalSet;
 
-/// What was received in one epoch of a device.
+/// The numbers received from one device in one epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tally {
-    /// Sequence numbers.
+    /// The sequence numbers of the readings.
     pub(super) readings: IntervalSet,
     pub(super) repeats: u64,
-    /// The first number of the epoch: those before it came under an earlier one, if they came.
+    /// The first number of the epoch; lower numbers belong to an earlier one.
     pub(super) begins: u64,
-    /// Positions.
+    /// The positions of the events.
     pub(super) events: IntervalSet,
     pub(super) event_repeats: u64,
 }

@@ -1,4 +1,4 @@
-//! The collector over real sockets: what it takes, what it refuses, what it remembers.
+//! Tests of the collector over real sockets: which uploads it accepts and refuses, and what it remembers.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -28,7 +28,7 @@ const PACKED: &str = "application/vnd.outstation.packed";
 const LINES: &str = "application/x-ndjson";
 const BOOT_AT_MS: i64 = 1_767_225_600_000; // 2026-01-01T00:00:00Z
 
-/// A running collector, and the tasks that keep it and its clients going.
+/// A running collector, with the tasks that keep it and its clients running.
 struct Site {
     address: SocketAddr,
     store: Store,
@@ -148,7 +148,7 @@ fn receipt(accepted: u64, repeats: u64) -> (StatusCode, Json) {
     receipt_of([accepted, repeats], [0, 0])
 }
 
-/// Of readings and events, each new and repeated.
+/// The counts of an answer: new and repeated readings, then new and repeated events.
 fn receipt_of(readings: [u64; 2], events: [u64; 2]) -> (StatusCode, Json) {
     let ([accepted, repeats], [events, event_repeats]) = (readings, events);
     let receipt = json!({
@@ -157,7 +157,7 @@ fn receipt_of(readings: [u64; 2], events: [u64; 2]) -> (StatusCode, Json) {
     (StatusCode::OK, receipt)
 }
 
-/// (seq, sensor, time, cells) as a person with a shell sees them.
+/// Every reading as (seq, sensor, time, cells), as a person with a shell sees it.
 fn history(path: &Path) -> Vec<(i64, String, String, String)> {
     let connection = rusqlite::Connection::open(path).unwrap();
     let select = "SELECT seq, port || '/' || sensor, time, cells FROM history ORDER BY seq";
@@ -181,7 +181,7 @@ async fn both_encodings_land_in_the_same_tables() {
         (seq, "mcu/t1".to_owned(), time, format!(r#"{{"temperature":{value},"ok":true}}"#))
     };
     let mut rows = history(&path);
-    // A test's JSON object orders its keys by name.
+    // The JSON object of a test orders its keys by name.
     let sorted = |value: &str| format!(r#"{{"ok":true,"temperature":{value}}}"#);
     assert_eq!(rows.remove(0), row(1, "20.5"));
     assert!(rows.iter().all(|row| row.3 == sorted("21.37")), "{rows:?}");
@@ -257,7 +257,7 @@ async fn a_store_in_memory_outlives_its_collector() {
     assert_eq!(site.lines(&[line(1), line(2)]).await, receipt(1, 1));
 }
 
-/// Begins an upload that stays one byte long of nine.
+/// Starts an upload that announces nine bytes and sends one.
 async fn unfinished(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\ncontent-type: ";
@@ -278,7 +278,7 @@ async fn a_client_that_stalls_is_given_up() {
     let site = Site::start(memory()).await;
     let mut silent = TcpStream::connect(site.address).await.unwrap();
     let mut slow = unfinished(site.address).await;
-    // The connections are taken before time begins to run.
+    // The connections are accepted before time is paused and runs ahead.
     assert!(timeout(Duration::from_millis(50), slow.read_u8()).await.is_err(), "waits");
     tokio::time::pause();
     let mut answer = String::new();
@@ -429,7 +429,7 @@ async fn garbage_is_refused() {
         if round % 3 == 0 {
             bytes = zstd(&bytes);
         } else if round % 3 == 1 {
-            // Mostly right: one byte of a good batch is another.
+            // Most of the input is right: one byte of a good batch is changed.
             let mut upload = batch(vec![segment(1, 50)]);
             upload.events = vec![record(7, began(5, 1)), record(8, PublishedEvent::PortOpened)];
             bytes = upload.to_packed().unwrap();
@@ -438,7 +438,7 @@ async fn garbage_is_refused() {
             bytes = zstd(&bytes);
         }
         let (status, body) = site.post(PACKED, "zstd", bytes).await;
-        // A changed name, number or date is not for the receiver to know.
+        // The receiver cannot notice that a name, number or date was changed.
         let known = [StatusCode::OK, StatusCode::BAD_REQUEST].contains(&status);
         assert!(known, "round {round}: {status} {body}");
     }
@@ -541,7 +541,7 @@ fn event_line(position: u64) -> Json {
     })
 }
 
-/// Everything that happened, as a person with a shell sees it.
+/// Every event, as a person with a shell sees it.
 fn happened(path: &Path) -> Vec<String> {
     let connection = rusqlite::Connection::open(path).unwrap();
     let select = "SELECT position || ' ' || time || ' ' || clock_set || ' ' || stream || ' ' || \
@@ -581,7 +581,7 @@ async fn events_land_in_the_same_table_from_both_encodings_and_only_once() {
     assert_eq!((stats.events, stats.event_repeats), (4, 3));
     assert_eq!(stats.devices[0].last_event, 6);
 
-    // A restart knows what it has.
+    // A restarted collector knows the events that it has.
     let (_, store) = site.stop().await;
     drop(store);
     let mut site = Site::start(Store::open(Some(&path)).unwrap()).await;
@@ -613,17 +613,17 @@ async fn an_epoch_that_goes_on_with_an_older_numbering_has_no_gap_before_it() {
         let gaps = "SELECT group_concat(epoch || ':' || first || '-' || last, ' ') FROM gaps";
         connection.query_row(gaps, [], |row| row.get::<_, Option<String>>(0)).unwrap()
     };
-    // The readings first, as a batch that was cut before the event would have it.
+    // The readings come first, as in a batch that was cut before the event.
     site.pack(&batch(vec![segment(103, 5)])).await;
     assert_eq!(site.store.stats().borrow().missing, 102);
-    // Of an epoch before this one, which says nothing about it.
+    // An event about an earlier epoch, which gives no first number for this one.
     let upload = publishing(vec![record(8, began(4, 50)), record(9, began(5, 101))]);
     assert_eq!(site.pack(&upload).await, receipt_of([0, 0], [2, 0]));
     let device = site.store.stats().borrow().devices[0].clone();
     assert_eq!((device.begins, device.missing, device.gaps), (101, 2, vec![(101, 102)]));
     assert_eq!(gaps().as_deref(), Some("5:101-102"));
 
-    // The same in lines, in one upload with its readings, and after a restart.
+    // The same in lines, in one upload with the readings, and after a restart.
     let mut began = event_line(3);
     began["kind"] = json!("epoch_began");
     (began["epoch"], began["began"], began["from"]) = (json!(6), json!(6), json!(108));
@@ -701,7 +701,7 @@ async fn events_that_make_no_sense_are_refused_by_name() {
         assert!(body["error"].as_str().is_some_and(|said| said.contains(why)), "{body}");
         assert_eq!(site.store.stats().borrow().events, 0);
     }
-    // Odd, and no reason to refuse what else is in the batch.
+    // The event is odd, but no reason to refuse the rest of the batch.
     let backwards = PublishedEvent::Lost { loss: Loss::Damaged, first: u64::MAX, last: 0 };
     assert_eq!(
         site.pack(&publishing(vec![record(1, backwards)])).await,

@@ -1,17 +1,17 @@
-//! An upload as it arrived: what its headers call it, and its bytes.
+//! An upload as it arrived: the encoding that its headers name, and its bytes.
 
 use bytes::Bytes;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum UploadEncoding {
-    /// `Batch::to_packed`, always compressed.
+    /// The output of `Batch::to_packed`, which is always compressed.
     Packed,
     Lines,
     ZstdLines,
     GzipLines,
 }
 
-/// A body as it arrived.
+/// The body of an upload as it arrived.
 #[derive(Debug)]
 pub(super) struct UploadBody {
     pub(super) encoding: UploadEncoding,

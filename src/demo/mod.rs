@@ -1,12 +1,12 @@
-//! The demonstration: simulated sensors on pseudo-terminals, the real daemon, the reference
-//! collector, and a scripted outage, in one process and one temporary folder.
+//! The demonstration: simulated sensors on pseudo-terminals, the real daemon, the reference collector, and
+//! a scripted outage, in one process and one temporary folder.
 //!
 //! ```text
 //!  sensors ─pty▶ daemon (ingest ▶ log ▶ upload) ─http▶ collector
-//!                   └ local port                      └ gone during the outage
+//!                   └ local port                      └ stopped during the outage
 //! ```
 //!
-//! It ends by balancing the ledger against what the sensors sent and the collector holds.
+//! At the end it compares the ledger with the readings that the sensors sent and the collector has.
 
 use std::future::Future;
 use std::io;
@@ -33,22 +33,22 @@ use pty::Pty;
 pub use report::Outcome;
 use sensors::{DemoSensor, Speech};
 
-/// What a demo leaves in its folder: the daemon's log and the collector's readings.
+/// The files that a demo leaves in its folder: the daemon's log and the collector's readings.
 pub const DATABASES: [&str; 2] = ["log.db", "collector.db"];
-/// How long the drain may take once the sensors are silent.
+/// The longest time that the drain may take after the sensors have stopped.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
 
-/// What to play.
+/// The script of a demo.
 #[derive(Clone, Debug)]
 pub struct Script {
     pub length: Duration,
     pub sensors: usize,
-    /// Readings per second per sensor.
+    /// Readings per second and sensor.
     pub rate: u32,
-    /// When the collector is away, from the start.
+    /// The start and the end of the collector's outage, from the start of the demo.
     pub outage: Option<(Duration, Duration)>,
     pub listen: SocketAddr,
-    /// Where the log and the collector's database go.
+    /// The folder for the log and the collector's database.
     pub folder: PathBuf,
 }
 
@@ -68,12 +68,12 @@ pub enum DemoError {
     Early(#[source] Option<AppError>),
 }
 
-/// What is going on, once a second.
+/// The state of the demo, which is reported once a second.
 #[derive(Clone, Debug)]
 pub struct Glimpse {
     pub elapsed: Duration,
     pub produced: u64,
-    /// Produced in the last second.
+    /// The readings produced in the last second.
     pub rate: u64,
     pub delivered: u64,
     pub pending: u64,
@@ -81,8 +81,8 @@ pub struct Glimpse {
     pub collector_up: bool,
 }
 
-/// Plays the script: `started` learns where the local port is, `glance` how it goes once a second,
-/// and `cut` ends the sensors' part early.
+/// Plays the script. `started` is called with the address of the local port, `glance` once a second with
+/// the state, and `cut` stops the sensors early when it resolves.
 pub async fn play(
     script: &Script,
     started: impl FnOnce(Option<SocketAddr>),
@@ -104,7 +104,7 @@ pub async fn play(
     let upstream = upstream(collector, &store, script.outage, &up);
     let scene = stage.play(script, sensors, glance, cut);
     tokio::pin!(running, upstream);
-    // Whichever ends first ends the demo, so that it does not matter where the others were.
+    // The first of them to end ends the demo, so it does not matter where the others are dropped.
     tokio::select! {
         played = scene => played?,
         ended = &mut running => return Err(DemoError::Early(ended.err())),
@@ -119,8 +119,8 @@ pub async fn play(
     Ok(Outcome::new(stage.produced(), &stage.board, &stats))
 }
 
-/// The collector: there, away during the outage, there again at the same place. Ends only by
-/// failing.
+/// Runs the collector, stops it during the outage, and runs it again at the same address. Returns only with
+/// an error.
 async fn upstream(
     collector: Collector,
     store: &Store,
@@ -149,7 +149,7 @@ async fn bind(listen: SocketAddr, store: &Store) -> Result<Collector, CollectErr
     Collector::bind(CollectorConfig { listen, token: None }, store.clone()).await
 }
 
-/// What can be watched while it plays.
+/// The parts of a running demo that can be observed.
 struct Stage {
     produced: Vec<watch::Receiver<u64>>,
     board: StatusBoard,
@@ -162,7 +162,8 @@ impl Stage {
         self.produced.iter().map(|produced| *produced.borrow()).sum()
     }
 
-    /// Lets the sensors speak for the script's length, then waits until everything has arrived.
+    /// Lets the sensors send for the script's length, then waits until all readings are delivered, up to a
+    /// minute.
     async fn play(
         &self,
         script: &Script,
@@ -177,13 +178,13 @@ impl Stage {
         }
         let mut ticks = interval(Duration::from_secs(1));
         let act = async {
-            // Both arms are cancel-safe: waiting is all they do.
+            // Both arms are cancel-safe: they only wait.
             tokio::select! {
                 () = sleep_until(self.began + script.length) => {}
                 () = cut => {}
             }
             silence.send_replace(true);
-            // A sensor's pty stays open until its readings were taken in.
+            // Each pty stays open until its readings have been read.
             let mut ptys = Vec::new();
             while let Some(ended) = speaking.join_next().await {
                 ptys.push(
@@ -198,7 +199,7 @@ impl Stage {
         tokio::pin!(act);
         let mut before = 0;
         loop {
-            // Cancel-safe: a tick is only waited for, and `act` lives on outside the loop.
+            // Both arms are cancel-safe: a tick is only waited for, and `act` lives on outside the loop.
             tokio::select! {
                 ended = &mut act => return ended,
                 _ = ticks.tick() => {
@@ -234,7 +235,7 @@ impl Stage {
     }
 }
 
-/// Every other sensor speaks frames, the others lines.
+/// Makes the sensors: every other one sends frames, the others lines.
 fn make_sensors(script: &Script) -> Result<Vec<DemoSensor>, DemoError> {
     let make = |index: usize| {
         let speech = if index % 2 == 0 { Speech::Postcard } else { Speech::Lines };

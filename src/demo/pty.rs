@@ -1,4 +1,4 @@
-//! A pseudo-terminal whose far end plays a sensor. The near end is a real tty to the daemon.
+//! A pseudo-terminal whose far end plays a sensor. To the daemon the near end is a real tty.
 
 use std::fs::File;
 use std::io;
@@ -10,8 +10,8 @@ use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe::Sender;
 
-/// The far end, not blocking, and the path of the near one. The line is raw from the start: what is
-/// sent before the daemon opens the port must not be echoed.
+/// Opens a pseudo-terminal and returns its far end, which does not block, and the path of the near end. The
+/// line is raw from the start: bytes that are sent before the daemon opens the port must not be echoed.
 pub fn open_pair() -> io::Result<(File, PathBuf)> {
     let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
     grantpt(&master)?;
@@ -24,10 +24,10 @@ pub fn open_pair() -> io::Result<(File, PathBuf)> {
     Ok((File::from(master), PathBuf::from(name.to_string_lossy().into_owned())))
 }
 
-/// The sensor's end.
+/// The sensor's end of a pseudo-terminal.
 #[derive(Debug)]
 pub struct Pty {
-    // Written to like a pipe, which is all the far end of a line has to be.
+    // It is written to like a pipe; the far end of a line needs no more.
     master: Sender,
     path: PathBuf,
 }
@@ -38,12 +38,12 @@ impl Pty {
         Ok(Self { master: Sender::from_file_unchecked(master)?, path })
     }
 
-    /// What to configure as the port's path.
+    /// The path to configure as the port's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Sends all of it, waiting while the line is full. Not cancel-safe: part may be sent.
+    /// Sends all bytes, and waits while the line is full. Not cancel-safe: some of the bytes may be sent.
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.master.write_all(bytes).await
     }

@@ -1,4 +1,4 @@
-//! The demo's end: the books of sensors, daemon and collector side by side.
+//! The result of the demo: the counts of sensors, daemon and collector side by side.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use crate::collect::Stats;
 use crate::domain::model::ledger::Ledger;
 use crate::status::board::StatusBoard;
 
-/// How the demo ended; its JSON form is stable.
+/// The result of a demo. Its JSON form is stable.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
     pub produced: u64,
@@ -23,7 +23,7 @@ pub struct Outcome {
     pub faults: BTreeMap<&'static str, u64>,
     pub collector: CollectorCounts,
     pub balanced: bool,
-    /// What does not add up, in words.
+    /// The equations that do not hold, in words.
     #[serde(skip)]
     pub complaints: Vec<String>,
 }
@@ -65,7 +65,7 @@ impl Outcome {
     }
 }
 
-/// Every reading produced must have arrived, exactly once in effect.
+/// Compares the counts: every reading produced must have arrived, and after removing repeats exactly once.
 fn differences(produced: u64, ledger: &Ledger, collected: &Stats) -> Vec<String> {
     let equations = [
         ("produced = accepted", produced, ledger.intake.accepted),

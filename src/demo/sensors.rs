@@ -1,4 +1,4 @@
-//! Simulated sensors: a thermometer that drifts, speaking postcard frames or JSON lines.
+//! Simulated sensors: thermometers with drifting values that send postcard frames or JSON lines.
 
 use std::io;
 use std::time::Duration;
@@ -9,12 +9,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::pty::Pty;
 
-/// Readings due within one tick go out together; a real sensor's UART does no better.
+/// The interval at which readings are sent. Readings that are due within one interval go out together, as
+/// they do from a real sensor's UART.
 const TICK: Duration = Duration::from_millis(5);
-/// How often a sensor introduces itself; real ones do it every ten seconds.
+/// The interval in seconds at which a sensor describes itself; real ones do it every ten seconds.
 const HELLO_EVERY: u64 = 10;
 
-/// How a sensor speaks.
+/// The protocol that a sensor sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Speech {
     Postcard,
@@ -27,14 +28,14 @@ pub(super) struct DemoSensor {
     pub(super) pty: Pty,
     /// Readings per second.
     pub(super) rate: u32,
-    /// How many readings were sent so far.
+    /// The number of readings sent so far.
     pub(super) produced: watch::Sender<u64>,
 }
 
 impl DemoSensor {
-    /// Sends readings at the given rate until told to stop, always ending on a whole frame.
+    /// Sends readings at the given rate until `stop` is true, and ends on a whole frame.
     ///
-    /// Gives the line back: closing it would throw away what the daemon has not read yet.
+    /// Returns the line, because closing it would discard bytes that the daemon has not read yet.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) -> io::Result<Pty> {
         let mut rng = fastrand::Rng::with_seed(u64::from(self.rate));
         let (started, mut sent, mut hellos) = (Instant::now(), 0, 0);
@@ -42,7 +43,7 @@ impl DemoSensor {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !*stop.borrow_and_update() {
-            // Cancel-safe: ticks and changes are only waited for here, sending is outside.
+            // Both arms are cancel-safe: they only wait, and sending is outside.
             tokio::select! {
                 _ = tick.tick() => {}
                 _ = stop.changed() => continue,
@@ -109,7 +110,8 @@ fn hello(frame: &mut [u8; MAX_FRAME]) -> &[u8] {
     hello.encode(frame).expect("a hello fits a frame")
 }
 
-/// A normal step of σ = 0.02, rounded to 0.01 (Irwin–Hall: the sum of twelve uniforms).
+/// Steps a value by a normal deviate of σ = 0.02, rounded to 0.01 (Irwin–Hall: the sum of twelve uniform
+/// deviates).
 fn step(value: f64, rng: &mut fastrand::Rng) -> f64 {
     let normal = (0..12).map(|_| rng.f64()).sum::<f64>() - 6.0;
     ((value + 0.02 * normal) * 100.0).round() / 100.0

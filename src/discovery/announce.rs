@@ -1,4 +1,4 @@
-//! Tells the local network of the local port for as long as the daemon runs.
+//! Announces the local port on the local network for as long as the daemon runs.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -13,8 +13,8 @@ use crate::telemetry::events::{LocalPortAnnounced, LocalPortUnannounced, Report}
 /// The name of the actor.
 pub const ANNOUNCE: &str = "announce";
 
-/// If the configuration says so and there is a port that the network can reach: where it listens, or
-/// will.
+/// Starts the announcement if the configuration asks for it and the local port listens, or will listen, on
+/// an address that the network can reach.
 pub fn start(
     supervisor: &mut ActorSupervisor,
     config: &Http,
@@ -31,7 +31,8 @@ pub fn start(
     });
 }
 
-/// Announces until stopped. What fails is tried again with each heartbeat and reported once.
+/// Announces the service until the stop is requested. A failure is reported once, and tried again with each
+/// heartbeat.
 async fn announce(
     service: &str,
     device: Arc<str>,

@@ -1,4 +1,4 @@
-//! Why it cannot be found out, or written down, who is on the network.
+//! The reasons why outstations cannot be found, or their list cannot be read or written.
 
 use std::path::PathBuf;
 

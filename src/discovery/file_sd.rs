@@ -1,9 +1,9 @@
-//! The targets of Prometheus's file service discovery: what is in the file, and what becomes of it when
-//! boards answer or do not.
+//! The targets of Prometheus's file service discovery: reads the file, merges it with the boards that
+//! answered, and writes it.
 //!
-//! A board that does not answer stays a target, or nobody would be told that it is down: Prometheus
-//! forgets a target that is not in the file, and with it `up`. Only one that has not answered for long
-//! is forgotten.
+//! A board that does not answer stays a target, so that Prometheus reports it as down: Prometheus forgets a
+//! target that is not in the file, and with it `up`. Only a board that has not answered for a long time is
+//! removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,15 +16,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{DiscoveryError, Outstation, OutstationScheme};
 
-/// When a board answered last, in Unix seconds. Prometheus drops labels of this form after relabelling.
+/// The label with the time of the last answer, in Unix seconds. Prometheus drops labels of this form after
+/// relabelling.
 const SEEN: &str = "__meta_outstation_seen";
 const DEVICE: &str = "device";
-/// Comes before the `scheme` of the job.
+/// The label that overrides the `scheme` of the job.
 const SCHEME: &str = "__scheme__";
-/// Prometheus, which is another user, reads it.
+/// The mode of the file. Prometheus runs as another user and has to read it.
 const MODE: u32 = 0o644;
 
-/// Some targets and their labels.
+/// One entry of the file: targets with common labels.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Targets {
     targets: Vec<String>,
@@ -38,7 +39,8 @@ impl Targets {
             ("__metrics_path__".to_owned(), found.path.clone()),
             (SEEN.to_owned(), now_s.to_string()),
         ]);
-        // Never the other way: whoever answers could make Prometheus send a password unencrypted.
+        // `http` is never set, because any machine that answers could then make Prometheus send a password
+        // unencrypted.
         if found.scheme == OutstationScheme::Https {
             labels.insert(SCHEME.to_owned(), found.scheme.as_str().to_owned());
         }
@@ -48,27 +50,29 @@ impl Targets {
         Self { targets: vec![found.address.to_string()], labels }
     }
 
-    /// Whether it was found and not written by a person.
+    /// Whether a board that answered made this entry, and not a person.
     fn is_found(&self) -> bool {
         self.labels.contains_key(SEEN)
     }
 
-    /// What a person wrote into the file is never forgotten.
+    /// Whether the board has not answered for longer than `forget`. An entry that a person wrote is never
+    /// forgotten.
     fn is_forgotten(&self, now_s: u64, forget: Duration) -> bool {
         let seen = self.labels.get(SEEN).and_then(|seen| seen.parse::<u64>().ok());
         seen.is_some_and(|seen| now_s.saturating_sub(seen) > forget.as_secs())
     }
 }
 
-/// Names that more than one board bears.
+/// The device ids that more than one board has.
 pub fn shared_names(found: &[Outstation]) -> BTreeSet<&str> {
     let mut seen = BTreeSet::new();
     found.iter().map(|one| one.device.as_str()).filter(|device| !seen.insert(*device)).collect()
 }
 
-/// Boards that answered take the place of what is known of them; the others stay for a while. Boards that
-/// share a name get none, or their series would be mixed. What a person wrote stays as it is, and a board
-/// that stands there is not listed twice.
+/// Merges the entries of the file with the boards that answered. A board that answered replaces its entry;
+/// other entries stay until they are forgotten. Boards that share a device id get no label `device`, since
+/// their series would be mixed. An entry that a person wrote stays as it is, and a board in it is not
+/// listed twice.
 pub fn merge(
     known: Vec<Targets>,
     found: &[Outstation],
@@ -100,7 +104,7 @@ pub fn to_json(targets: &[Targets]) -> String {
     text
 }
 
-/// What is in the file; one that is not there holds nothing.
+/// Reads the entries of the file. A file that does not exist has none.
 pub fn read(path: &Path) -> Result<Vec<Targets>, DiscoveryError> {
     let text = match fs::read(path) {
         Ok(text) => text,
@@ -111,8 +115,8 @@ pub fn read(path: &Path) -> Result<Vec<Targets>, DiscoveryError> {
         .map_err(|source| DiscoveryError::NotTargets { path: path.to_owned(), source })
 }
 
-/// Prometheus reads it as soon as it changes, so it changes at once: written aside under a name that is
-/// none of a target file, and renamed.
+/// Writes the file. Prometheus reads it as soon as it changes, so it is written under a name that is not
+/// that of a target file, and renamed.
 pub fn write(path: &Path, targets: &[Targets]) -> Result<(), DiscoveryError> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.new", std::process::id()));
@@ -146,7 +150,7 @@ mod tests {
         }
     }
 
-    /// (target, device, seen)
+    /// Each entry as (target, device, seen).
     fn shown(targets: &[Targets]) -> Vec<(&str, &str, &str)> {
         let label = |one: &Targets, name: &str| -> &'static str {
             one.labels.get(name).map_or("-", |text| String::leak(text.clone()))

@@ -1,10 +1,12 @@
-//! Who is on the local network: boards that announce their local port, and who looks for them.
+//! Discovery on the local network: boards announce their local port, and commands and sinks look for
+//! services.
 //!
 //! ```text
 //!  board:  announce ─▶ mdns ──multicast──▶ mdns ─▶ outstations ─▶ file_sd ─▶ Prometheus   : elsewhere
 //! ```
 //!
-//! Multicast DNS believes whoever answers. What is heard is checked for its form and for nothing else.
+//! Multicast DNS has no authentication: any machine can answer. Answers are checked for their form and for
+//! nothing else.
 
 pub mod announce;
 mod error;

@@ -1,4 +1,4 @@
-//! Asks the local network for outstations.
+//! Finds the outstations on the local network.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::DiscoveryError;
 use super::mdns::{Browser, METRICS, METRICS_TLS, MdnsError, MdnsService, has_network};
 
-/// Of a device id, as in the configuration.
+/// The longest device id in bytes, as in the configuration.
 const DEVICE_BYTES_MAX: usize = 64;
 
 /// A board that answered.
@@ -18,11 +18,11 @@ pub struct Outstation {
     pub address: SocketAddr,
     pub version: String,
     pub scheme: OutstationScheme,
-    /// Of its metrics.
+    /// The path of its metrics.
     pub path: String,
 }
 
-/// How its local port is spoken to.
+/// The scheme of its local port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OutstationScheme {
     Http,
@@ -46,7 +46,8 @@ impl OutstationScheme {
 }
 
 impl Outstation {
-    /// None of what is no outstation: others announce their metrics by the same name.
+    /// The outstation that a service describes. Returns `None` for other programs, which announce their
+    /// metrics under the same service type.
     fn from(service: &MdnsService, scheme: OutstationScheme) -> Option<Self> {
         let text = |key: &str| service.texts.get(key).filter(|text| is_name(text));
         Some(Self {
@@ -58,7 +59,7 @@ impl Outstation {
         })
     }
 
-    /// Where Prometheus scrapes it.
+    /// The URL at which Prometheus scrapes it.
     pub fn url(&self) -> String {
         format!("{}://{}{}", self.scheme.as_str(), self.address, self.path)
     }
@@ -69,8 +70,8 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= DEVICE_BYTES_MAX && text.bytes().all(usual)
 }
 
-/// All that answer within this time, by name. That nobody does is an answer too, as long as there is
-/// a network to ask on.
+/// Returns all outstations that answer within `wait`, sorted by device id. An empty list is a valid result,
+/// as long as there is a network to ask on.
 pub async fn outstations(wait: Duration) -> Result<Vec<Outstation>, DiscoveryError> {
     let (plain, encrypted) = tokio::try_join!(
         heard(OutstationScheme::Http, wait),
@@ -92,7 +93,7 @@ async fn heard(scheme: OutstationScheme, wait: Duration) -> Result<Vec<Outstatio
     Ok(services.iter().filter_map(|service| Outstation::from(service, scheme)).collect())
 }
 
-/// Until it fails.
+/// Listens until it fails; the caller ends it with a timeout and reads `heard`.
 async fn listen(mut browser: Browser, heard: &mut Vec<MdnsService>) -> MdnsError {
     loop {
         match browser.changed().await {
@@ -126,7 +127,7 @@ mod tests {
             Outstation::from(&service(&texts), OutstationScheme::Https).expect("an outstation");
         assert_eq!(found.device, "pump-7");
         assert_eq!(found.url(), "https://10.0.0.7:9437/metrics");
-        // A node exporter, say.
+        // A node exporter has only a path.
         assert_eq!(Outstation::from(&service(&texts[..1]), OutstationScheme::Http), None);
         for device in ["", "pump 7", "pump\n7", "p\u{fc}mp", &"x".repeat(65)] {
             let texts = [("path", "/metrics"), ("device", device), ("version", "0.1.0")];

@@ -1,7 +1,7 @@
-//! SRV records of the DNS (RFC 2782), asked of the name servers in `/etc/resolv.conf`.
+//! Looks up SRV records in the DNS (RFC 2782), at the name servers in `/etc/resolv.conf`.
 //!
-//! One question, one answer: what a whole resolver would add (caches, search lists, DNSSEC) is not
-//! needed here, and would weigh more than the rest of the uploader.
+//! It sends one question and reads one answer. The further parts of a full resolver (caches, search lists,
+//! DNSSEC) are not needed here, and would weigh more than the rest of the uploader.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -17,16 +17,18 @@ use crate::clock::Clock;
 
 const CONFIG: &str = "/etc/resolv.conf";
 const PORT: u16 = 53;
-/// Name servers that are asked, and how often each, as resolvers do (`MAXNS`, `attempts`).
+/// The number of name servers that are asked, and how often each is asked, as in other resolvers (`MAXNS`,
+/// `attempts`).
 const SERVERS_MAX: usize = 3;
 const ATTEMPTS: usize = 2;
 const PATIENCE: Duration = Duration::from_secs(3);
-/// What a server may send without being told more (RFC 1035); a longer answer comes over TCP.
+/// The size of a datagram that a server may send by default (RFC 1035); a longer answer comes over TCP.
 const DATAGRAM_BYTES: usize = 512;
-/// Far more targets than anybody has, in less than a name server may send.
+/// The largest number of targets that are kept: more than any service has, and fewer than a name server may
+/// send.
 const TARGETS_MAX: usize = 64;
 
-/// One record.
+/// One SRV record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub priority: u16,
@@ -35,7 +37,7 @@ pub(crate) struct Target {
     pub port: u16,
 }
 
-/// What a service has, and how long that holds.
+/// The targets of a service, and the time for which they are valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServiceRecords {
     pub targets: Vec<Target>,
@@ -67,7 +69,8 @@ pub(crate) struct Resolver {
 }
 
 impl Resolver {
-    /// Those in `/etc/resolv.conf`. Read for every lookup: a board moves between networks.
+    /// Reads the name servers from `/etc/resolv.conf`. The caller does this for every lookup, because a
+    /// board may move between networks.
     pub(crate) fn of_system() -> Result<Self, LookupError> {
         let text = std::fs::read(Path::new(CONFIG)).map_err(LookupError::Config)?;
         let config = resolv_conf::Config::parse(&text).map_err(|error| {
@@ -79,7 +82,7 @@ impl Resolver {
         if servers.is_empty() { Err(LookupError::NoServer) } else { Ok(Self { servers }) }
     }
 
-    /// Asks each server until one answers.
+    /// Asks each server up to twice, until one answers. That there is no such record is an answer, too.
     pub(crate) async fn lookup(&self, service: &str) -> Result<ServiceRecords, LookupError> {
         let mut last = LookupError::NoServer;
         for server in std::iter::repeat_n(&self.servers, ATTEMPTS).flatten() {
@@ -118,7 +121,7 @@ fn question(id: u16, service: &str) -> Option<Vec<u8>> {
     packet.build_bytes_vec().ok()
 }
 
-/// Waits for the answer with our id: others are strays or forged.
+/// Waits for the answer with the id of the question; other datagrams are strays or forged.
 async fn over_udp(server: SocketAddr, question: &[u8], id: u16) -> std::io::Result<Vec<u8>> {
     let any: SocketAddr = match server {
         SocketAddr::V4(_) => ([0; 4], 0).into(),
@@ -136,7 +139,7 @@ async fn over_udp(server: SocketAddr, question: &[u8], id: u16) -> std::io::Resu
     }
 }
 
-/// The same with lengths before question and answer (RFC 7766).
+/// Asks over TCP, with a length before question and answer (RFC 7766).
 async fn over_tcp(server: SocketAddr, question: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(server).await?;
     let length = u16::try_from(question.len()).map_err(std::io::Error::other)?;
@@ -168,11 +171,11 @@ fn read(
     let mut ttl = u32::MAX;
     let mut targets = Vec::new();
     for record in packet.answers.iter().take(TARGETS_MAX) {
-        // A name may stand for another (CNAME): its records come in the same answer.
+        // A name may be an alias (CNAME): the records of its target are in the same answer.
         let RData::SRV(srv) = &record.rdata else { continue };
         ttl = ttl.min(record.ttl);
         let host = srv.target.to_string();
-        // A lone dot: the service is decidedly not there (RFC 2782).
+        // A single dot as the target means that the service does not exist there (RFC 2782).
         if is_host(&host) && srv.port > 0 {
             let (priority, weight, port) = (srv.priority, srv.weight, srv.port);
             targets.push(Target { priority, weight, host, port });
@@ -188,7 +191,7 @@ fn is(name: &Name<'_>, text: &str) -> bool {
     name.to_string().trim_end_matches('.').eq_ignore_ascii_case(text.trim_end_matches('.'))
 }
 
-/// What stands in a URL must not end it early.
+/// Whether a host can be put into a URL without ending its host part.
 fn is_host(host: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     !host.trim_matches('.').is_empty() && host.bytes().all(plain)

@@ -1,5 +1,5 @@
-//! What a build without the feature `mdns` has in place of multicast DNS. Nothing starts, so what would
-//! follow cannot be reached.
+//! Stands in for multicast DNS in a build without the feature `mdns`. Every start fails, so the other
+//! methods cannot be reached.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -1,7 +1,7 @@
 //! Services on the local network, by multicast DNS (RFC 6762, RFC 6763).
 //!
-//! It is the cargo feature `mdns`. A build without it refuses a configuration that needs it, and has in
-//! its place what fails and says why, so that nothing else has to know.
+//! This needs the cargo feature `mdns`. A build without it refuses a configuration that needs it, and has
+//! functions that fail with the reason instead, so that no other module depends on the feature.
 
 #[cfg(not(feature = "mdns"))]
 mod left_out;

@@ -1,5 +1,5 @@
-//! Multicast DNS by the library `mdns-sd`, and the only place that knows it. The library has a thread of
-//! its own and asks seldom once something is found.
+//! Multicast DNS with the library `mdns-sd`, which only this file uses. The library has a thread of its
+//! own, and sends few queries once it has found something.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,15 +9,17 @@ use mdns_sd::{IfKind, ResolvedService, ServiceDaemon, ServiceEvent, ServiceInfo}
 
 use super::service::MdnsService;
 
-/// Ours is longer than the 15 characters that IANA registers.
+/// The longest service name. `_outstation-collect` is longer than the 15 characters that IANA registers.
 const SERVICE_NAME_MAX: u8 = 30;
-/// The library looks for new interfaces this often; a board rarely grows one.
+/// The interval in seconds at which the library looks for new interfaces; a board rarely gets one.
 const INTERFACES_EVERY_S: u32 = 60;
-/// Of a DNS label.
+/// The length of a DNS label in bytes.
 const INSTANCE_BYTES_MAX: usize = 63;
-/// More than one network has: whoever announces more is not ours.
+/// The largest number of services that are kept. A real network has fewer; the bound limits what a hostile
+/// sender can fill.
 const SERVICES_MAX: usize = 256;
-/// Of a TXT record, each 255 bytes at most; ours have three.
+/// The largest number of texts that are kept of a TXT record, each of 255 bytes at most; outstations send
+/// three.
 const TEXTS_MAX: usize = 8;
 
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +32,7 @@ pub enum MdnsError {
     Interfaces(#[source] std::io::Error),
 }
 
-/// The library's thread and sockets, which end with it. Nothing waits for that.
+/// The library's thread and sockets. Dropping this ends them without waiting.
 struct Daemon(ServiceDaemon);
 
 impl Daemon {
@@ -38,7 +40,7 @@ impl Daemon {
         let daemon = Self(ServiceDaemon::new()?);
         daemon.0.set_service_name_len_max(SERVICE_NAME_MAX)?;
         daemon.0.set_ip_check_interval(INTERFACES_EVERY_S)?;
-        // A collector on the same board.
+        // The loopback interface is enabled for a collector on the same board.
         daemon.0.enable_interface([IfKind::LoopbackV4, IfKind::LoopbackV6].to_vec())?;
         Ok(daemon)
     }
@@ -54,7 +56,7 @@ impl Drop for Daemon {
 pub struct Browser {
     _daemon: Daemon,
     news: mdns_sd::Receiver<ServiceEvent>,
-    /// By full name.
+    /// The services by their full name.
     services: BTreeMap<String, MdnsService>,
 }
 
@@ -65,14 +67,14 @@ impl fmt::Debug for Browser {
 }
 
 impl Browser {
-    /// `service` such as `_outstation-collect._tcp.local`.
+    /// Starts to look for a service such as `_outstation-collect._tcp.local`.
     pub fn start(service: &str) -> Result<Self, MdnsError> {
         let daemon = Daemon::start()?;
         let news = daemon.0.browse(&fully_qualified(service))?;
         Ok(Self { _daemon: daemon, news, services: BTreeMap::new() })
     }
 
-    /// All known services once there is news of them. Cancel-safe.
+    /// Waits for a change and returns all known services. Cancel-safe.
     pub async fn changed(&mut self) -> Result<Vec<MdnsService>, MdnsError> {
         loop {
             let event = self.news.recv_async().await.map_err(|_| MdnsError::Ended)?;
@@ -101,7 +103,7 @@ impl Browser {
     }
 }
 
-/// Tells the local network of a service for as long as it lives.
+/// Announces a service on the local network for as long as this lives.
 pub struct Announcement {
     daemon: Daemon,
     name: String,
@@ -114,7 +116,8 @@ impl fmt::Debug for Announcement {
 }
 
 impl Announcement {
-    /// An unspecified address means every address of the machine. The texts go into the TXT record.
+    /// Starts to announce a service. An unspecified address stands for every address of the machine. The
+    /// texts go into the TXT record.
     pub fn start(
         service: &str,
         instance: &str,
@@ -138,7 +141,8 @@ impl Announcement {
         Ok(Self { daemon, name })
     }
 
-    /// Takes it back, so that nobody is sent here any more.
+    /// Withdraws the announcement, so that no client is sent here any more, and waits for the library's
+    /// thread.
     pub async fn end(self) {
         if let Ok(done) = self.daemon.0.unregister(&self.name) {
             drop(done.recv_async().await);
@@ -149,13 +153,13 @@ impl Announcement {
     }
 }
 
-/// Whether this machine can reach another one.
+/// Whether this machine has a network interface besides loopback.
 pub fn has_network() -> Result<bool, MdnsError> {
     let interfaces = if_addrs::get_if_addrs().map_err(MdnsError::Interfaces)?;
     Ok(interfaces.iter().any(|interface| !interface.is_loopback()))
 }
 
-/// As much of a name as a DNS label holds.
+/// Cuts a name to the length of a DNS label.
 fn label(name: &str) -> &str {
     let end = (0..=name.len().min(INSTANCE_BYTES_MAX)).rev().find(|at| name.is_char_boundary(*at));
     &name[..end.unwrap_or(0)]
@@ -165,7 +169,7 @@ fn fully_qualified(service: &str) -> String {
     format!("{}.", service.trim_end_matches('.'))
 }
 
-/// IPv4 first, because it has no scope that a URL cannot say.
+/// Chooses an address. IPv4 is preferred, because it has no scope, which a URL could not express.
 fn best(resolved: &ResolvedService) -> Option<IpAddr> {
     let addresses = resolved.addresses.iter().map(mdns_sd::ScopedIp::to_ip_addr);
     let usable = |address: &IpAddr| match address {

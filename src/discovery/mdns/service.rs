@@ -1,26 +1,26 @@
-//! What multicast DNS is asked for here, and what a service says of itself.
+//! The service types that are looked for here, and the description that a service gives of itself.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// What `outstation collect --announce` answers to.
+/// The service type of `outstation collect --announce`.
 pub const COLLECTOR: &str = "_outstation-collect._tcp.local";
-/// What anything that Prometheus can scrape answers to, as registered with IANA.
+/// The service type of anything that Prometheus can scrape, as registered with IANA.
 pub const METRICS: &str = "_prometheus-http._tcp.local";
 /// The same with TLS, as tools for Prometheus know it.
 pub const METRICS_TLS: &str = "_prometheus-https._tcp.local";
 
-/// One service.
+/// One service that answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MdnsService {
     pub address: IpAddr,
     pub port: u16,
-    /// What it says of itself in its TXT record.
+    /// The texts of its TXT record.
     pub texts: BTreeMap<String, String>,
 }
 
 impl MdnsService {
-    /// Where it says it is; what is no path is passed over.
+    /// The path in its TXT record. A text that is not a path is ignored.
     pub fn path(&self) -> Option<&str> {
         self.texts.get("path").map(String::as_str).filter(|path| is_path(path))
     }

@@ -1,4 +1,4 @@
-//! Against a real name server, dnsmasq, and against datagrams it would never send.
+//! Tests with a real name server, dnsmasq, and with datagrams that it would never send.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -8,14 +8,14 @@ use super::*;
 
 const SERVICE: &str = "_outstation._tcp.example.com";
 
-/// A dnsmasq that knows these records and nothing else.
+/// A dnsmasq with these records and no others.
 struct NameServer {
     child: Child,
     address: SocketAddr,
 }
 
 impl NameServer {
-    /// None, said loudly, where dnsmasq is not installed.
+    /// Starts dnsmasq. If it is not installed, a skip is printed and `None` returned.
     async fn start(records: &[String]) -> Option<Self> {
         let Some(program) = ["/usr/sbin/dnsmasq", "/sbin/dnsmasq"]
             .map(Path::new)
@@ -91,7 +91,7 @@ async fn what_is_not_there_is_said_to_be_not_there() {
     else {
         return;
     };
-    // Neither a name the server does not know, nor one that is decidedly not offered.
+    // The server does not know the first name, and says of the second that the service does not exist.
     for service in [SERVICE, "_x._tcp.example.com"] {
         let error = server.resolver().lookup(service).await.expect_err("absent");
         assert!(matches!(error, LookupError::Absent(_)), "{error}");
@@ -109,7 +109,7 @@ async fn the_next_name_server_is_asked_when_one_does_not_answer() {
     assert_eq!(resolver.lookup(SERVICE).await.expect("found").targets.len(), 1);
 }
 
-/// A name server that answers each question with what `answer` makes of it.
+/// A name server that answers each question with the datagrams that `answer` makes of it.
 async fn forger(
     answer: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + 'static,
 ) -> (Resolver, tokio::task::JoinSet<()>) {

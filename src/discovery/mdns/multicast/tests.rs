@@ -1,4 +1,4 @@
-//! Real multicast on this machine's loopback interface.
+//! Tests with real multicast on this machine's loopback interface.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Other tests, and other machines, must not answer.
+/// A service name that no other test and no other machine answers to.
 fn unique(name: &str) -> String {
     format!("_{name}{}._tcp.local", fastrand::u32(..))
 }
