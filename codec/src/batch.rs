@@ -1,7 +1,9 @@
-//! Batches: consecutive segments offered to a sink in one request, and the `packed` form of one.
+//! Batches: consecutive segments that are offered to a sink in one request, and the `packed` form of a
+//! batch.
 //!
-//! A packed batch stands for itself: it names the device and epoch, describes every sensor its
-//! segments refer to and dates their boots. Its layout is postcard of [`Batch`], in field order.
+//! A packed batch is complete in itself: it names the device and the epoch, describes every sensor that its
+//! segments refer to, and has the anchors that date their boots. Its layout is postcard of [`Batch`], in
+//! field order.
 
 use std::fmt;
 
@@ -15,32 +17,33 @@ use crate::stored_segment::StoredSegment;
 use crate::time::{Anchor, Moment, Stamp, TimeBase};
 use crate::value::Value;
 
-/// What a sink is offered at once.
+/// The readings and events that a sink is offered in one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// The id of the device.
     pub device: String,
-    /// The life of its log that all numbers here belong to.
+    /// The epoch of the log that all numbers here belong to.
     pub epoch: u64,
     /// The lane of all its segments.
     pub lane: Lane,
-    /// The sensors the segments refer to, by number.
+    /// The sensors that the segments refer to, each with its number; ascending.
     pub sensors: Vec<(u32, Sensor)>,
-    /// The boots the segments and events refer to, by number; a boot whose clock was never read has no anchor.
+    /// The boots that the segments and events refer to, each with its number. A boot whose clock was never
+    /// read has no anchor.
     pub boots: Vec<(u32, Option<Anchor>)>,
-    /// Ascending; empty when there is nothing but events to tell.
+    /// The segments, ascending by number; empty if the batch has only events.
     pub segments: Vec<StoredSegment>,
-    /// What happened to the device, in order.
+    /// The published events of the device, ascending by position.
     pub events: Vec<EventRecord>,
 }
 
-/// Why bytes are no packed batch.
+/// The reason why bytes are not a packed batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PackedError {
-    /// They end too early, or say what a batch cannot.
+    /// The bytes end too early, or hold values that a batch cannot have.
     #[error("failed to read the batch")]
     Batch(#[source] postcard::Error),
-    /// They are a batch and so many more.
+    /// The bytes are a batch, followed by this many others.
     #[error("{0} bytes follow the batch")]
     Trailing(usize),
 }
@@ -48,19 +51,19 @@ pub enum PackedError {
 /// A reading with everything it refers to.
 #[derive(Debug)]
 pub struct Dated<'a> {
-    /// Number, stamp and values.
+    /// Its number, stamp and values.
     pub reading: ReadingView<'a>,
-    /// The sensor that it is of.
+    /// The sensor that took it.
     pub sensor: &'a Sensor,
-    /// Unix milliseconds; without an anchor, the time since boot.
+    /// The time in Unix milliseconds; without an anchor, milliseconds since boot.
     pub time_ms: i64,
     /// Whether the device knew the date.
     pub clock_set: bool,
 }
 
 impl<'a> Dated<'a> {
-    /// Its values, each with the channel it is of. A value of a channel that the sensor does not
-    /// describe is left out: nothing would say what it means.
+    /// The values of the reading with their channels. A value whose channel the sensor does not describe is
+    /// left out, because its meaning is not known.
     pub fn values(&self) -> impl Iterator<Item = (&'a Channel, &'a Value)> {
         let channels = &self.sensor.channels;
         let described = |(channel, value): &(u16, &'a Value)| {
@@ -70,7 +73,7 @@ impl<'a> Dated<'a> {
     }
 }
 
-/// The idempotency key of a batch: the same readings always have the same one.
+/// The idempotency key of a batch. The same readings always have the same key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BatchId(String);
 
@@ -91,7 +94,7 @@ impl Batch {
         self.segments.last().map_or(0, StoredSegment::last_seq)
     }
 
-    /// The sequence numbers it holds, as intervals.
+    /// The sequence numbers of its readings, as intervals with both ends included.
     pub fn ranges(&self) -> Vec<(u64, u64)> {
         let mut ranges: Vec<(u64, u64)> = Vec::new();
         for segment in &self.segments {
@@ -105,18 +108,18 @@ impl Batch {
         ranges
     }
 
-    /// How many readings its segments announce.
+    /// The number of readings that its segments announce.
     pub fn readings(&self) -> u64 {
         self.segments.iter().map(|segment| u64::from(segment.count)).sum()
     }
 
-    /// Its idempotency key.
+    /// The idempotency key of this batch.
     pub fn id(&self) -> BatchId {
         let (first, last) = (self.first_seq(), self.last_seq());
         let mut id = format!("{}-{:x}-{first}-{last}", self.device, self.epoch);
         let ranges = self.ranges();
-        // Between the same ends another batch may have something else: a receiver that drops repeats by
-        // their id must not take it for one.
+        // Another batch may have other readings between the same ends; a receiver that drops repeats by
+        // their key must not confuse the two.
         if ranges.len() > 1 {
             let bytes = ranges.iter().flat_map(|(first, last)| [*first, *last]);
             let bytes: Vec<u8> = bytes.flat_map(u64::to_le_bytes).collect();
@@ -128,23 +131,24 @@ impl Batch {
         BatchId(id)
     }
 
-    /// The batch as bytes. A batch in memory always has a packed form; the error is postcard's.
+    /// The batch as bytes. This cannot fail for a batch in memory; the error is postcard's.
     pub fn to_packed(&self) -> Result<Vec<u8>, postcard::Error> {
         postcard::to_stdvec(self)
     }
 
-    /// Reads what [`Batch::to_packed`] gives, all of `bytes`: a second batch behind the first would
-    /// go unseen.
+    /// Reads a batch that [`Batch::to_packed`] wrote. It must take up all of `bytes`, because a second
+    /// batch behind the first would go unnoticed.
     ///
-    /// The bytes may be anything. Each takes less than 100 bytes of memory, and a list that announces
-    /// more than it holds takes 1 MiB before that is noticed. Segments are taken as they are; they are
-    /// checked when they are decoded.
+    /// The bytes may be anything. Each byte takes less than 100 bytes of memory, and a list that announces
+    /// more items than it has takes 1 MiB before that is noticed. Segments are not checked here, but when
+    /// they are decoded.
     pub fn from_packed(bytes: &[u8]) -> Result<Self, PackedError> {
         let (batch, rest) = postcard::take_from_bytes(bytes).map_err(PackedError::Batch)?;
         if rest.is_empty() { Ok(batch) } else { Err(PackedError::Trailing(rest.len())) }
     }
 
-    /// Visits every reading in order. Fails before the first visit of a segment that is damaged.
+    /// Calls `visit` for every reading in order. Returns an error before the first reading of a segment
+    /// that is damaged, and after the last reading of one that refers to an unknown sensor.
     pub fn for_each(&self, mut visit: impl FnMut(Dated<'_>)) -> Result<(), SegmentError> {
         for stored in &self.segments {
             let segment = stored.decode()?;

@@ -1,7 +1,7 @@
-//! A part of a segment: what is still pending for a sink of one it has in part, and what is left
-//! when a server refuses the rest.
+//! Cuts a part out of a segment: the readings that are still pending for a sink, or those that are left
+//! after a refusal.
 //!
-//! No reading changes its number, time or values by that.
+//! A reading keeps its number, time and values.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use std::ops::Range;
 use crate::segment::{Column, SectionTurn, Segment, SensorSection, weight};
 use crate::time::TimeBase;
 
-/// The readings of a segment at these places in sequence order.
+/// The readings at these places in sequence order, as a segment of their own.
 pub(crate) fn part(segment: &Segment, places: &Range<usize>) -> Segment {
     let (turns, rows) = turns_within(segment, places);
     let mut part = Segment::default();
@@ -27,8 +27,8 @@ pub(crate) fn part(segment: &Segment, places: &Range<usize>) -> Segment {
     part
 }
 
-/// The turns that visit these places, and the rows of each section that they visit: consecutive
-/// ones, because the places are.
+/// The turns that visit these places, and the rows of each section that they visit. The rows are
+/// consecutive, because the places are.
 fn turns_within(segment: &Segment, places: &Range<usize>) -> (Vec<SectionTurn>, Rows) {
     let (mut turns, mut rows, mut visited) = (Vec::new(), Rows::new(), Rows::new());
     let mut start = 0;
@@ -48,7 +48,7 @@ fn turns_within(segment: &Segment, places: &Range<usize>) -> (Vec<SectionTurn>, 
     (turns, rows)
 }
 
-/// By section: sensor and time base.
+/// A range of rows for each section, which is named by its sensor and time base.
 type Rows = BTreeMap<(u32, TimeBase), Range<usize>>;
 
 impl SensorSection {
@@ -86,7 +86,7 @@ mod tests {
     use crate::time::Stamp;
     use crate::value::Value;
 
-    /// Sensor, whether it states its own time, and the value of each of three channels it may have.
+    /// The sensor, whether it states its own time, and the value of each of three channels, if it has one.
     type Row = (u32, bool, [Option<Value>; 3]);
 
     fn value() -> impl Strategy<Value = Option<Value>> {
@@ -123,7 +123,7 @@ mod tests {
         StoredSegment::sealed(100, count, Lane::Alarm, 3, merged.encode())
     }
 
-    /// Number, sensor, stamp and values, channels in their own order.
+    /// Number, sensor, stamp, and the values sorted by channel.
     type Reading = (u64, u32, Stamp, Vec<(u16, Value)>);
 
     fn readings(stored: &StoredSegment) -> Vec<Reading> {
@@ -154,7 +154,7 @@ mod tests {
                 Ok(part) => {
                     prop_assert_eq!((part.lane, part.boot), (whole.lane, whole.boot));
                     prop_assert_eq!(readings(&part), expected);
-                    // And it can be cut again, down to a single reading.
+                    // The part can be cut again, down to a single reading.
                     let one = part.cut(part.last_seq(), part.last_seq()).expect("there");
                     prop_assert_eq!(readings(&one), readings(&part)[part.count as usize - 1..].to_vec());
                 }

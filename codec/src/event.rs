@@ -1,6 +1,7 @@
-//! What a device tells of itself: operational facts that travel with its readings.
+//! The operational events of a device, which travel with its readings.
 //!
-//! Its layout is postcard: the order of the variants is part of the format, so append only.
+//! Their layout is postcard: the order of the variants is part of the format, so new variants are only
+//! appended.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,28 +11,29 @@ use crate::loss::Loss;
 use crate::sensor::Sensor;
 use crate::time::{Anchor, Moment};
 
-/// An operational event on its way upstream. (device, epoch, position) names it for ever.
+/// A published event on its way upstream. (device, epoch, position) identifies it for ever.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventRecord {
-    /// Its number among the published events of its epoch, from 1.
+    /// The number among the published events of its epoch, from 1.
     pub position: u64,
-    /// What it is about, such as `port/mcu`.
+    /// The subject of the event, such as `port/mcu`.
     pub stream: String,
-    /// The boot in which it happened.
+    /// The number of the boot in which it happened.
     pub boot: u32,
-    /// Milliseconds since that boot.
+    /// The time of the event in milliseconds since that boot.
     pub at_ms: i64,
-    /// What happened.
+    /// The event itself.
     pub event: PublishedEvent,
 }
 
 impl EventRecord {
-    /// When it happened.
+    /// The time of the event.
     pub fn at(&self) -> Moment {
         Moment { boot: self.boot, ms: self.at_ms }
     }
 
-    /// The boots that date it and what it says.
+    /// The boots that are needed to date the event and the moments in it. A number may occur more than
+    /// once.
     pub fn boots(&self) -> impl Iterator<Item = u32> {
         let span = match &self.event {
             PublishedEvent::Evicted { from, to, .. } => [from.boot, to.boot],
@@ -41,7 +43,8 @@ impl EventRecord {
     }
 }
 
-/// An operational fact that an operator far away should know of. Each is of a stream, named first.
+/// An operational fact that an operator far away should know of. The description of each starts with its
+/// stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the sentence of a variant names its fields")]
 pub enum PublishedEvent {
@@ -53,34 +56,35 @@ pub enum PublishedEvent {
     ClockAnchored { boot: u32, anchor: Anchor },
     /// `ledger`: the stored readings `first` to `last` were lost.
     Lost { loss: Loss, first: u64, last: u64 },
-    /// `ledger`: the log was full; `count` of the readings `first` to `last`, which some sink still
-    /// lacked, are gone. The first and the last of them arrived at `from` and `to`.
+    /// `ledger`: the log was full, and `count` of the readings `first` to `last`, which were pending for
+    /// some sink, were removed. The first and the last of them arrived at `from` and `to`.
     Evicted { lane: Lane, first: u64, last: u64, count: u64, from: Moment, to: Moment },
     /// `port/<name>`: the port delivers bytes.
     PortOpened,
     /// `port/<name>`: the port is gone or cannot be opened, for this `reason`.
     PortLost { reason: String },
-    /// `port/<name>`: what could not be framed or decoded since the last such event, as `faults`.
+    /// `port/<name>`: bytes could not be framed or decoded since the last such event; `faults` counts them
+    /// by reason.
     FramesLost { faults: FaultCounts },
-    /// `sink/<name>`: the breaker moved `to` a state, for a `cause`; none, if that is empty.
+    /// `sink/<name>`: the breaker changed to the state `to`, for a `cause`, which may be empty.
     BreakerMoved { to: String, cause: String },
-    /// `config`: the daemon goes on under another configuration or `version` than before; `digest` is
-    /// the CRC-32 of the configuration, and a `generation` is counted for each change.
+    /// `config`: the daemon runs with another configuration or `version` than before; `digest` is the
+    /// CRC-32 of the configuration, and `generation` counts the changes.
     ConfigApplied { generation: u32, digest: u32, version: String },
     /// `log`: from here on, numbers belong to this `epoch`; `from` is the first that it may offer.
     EpochBegan { epoch: u64, from: u64, reason: EpochReason },
-    /// `quarantine/<sink>`: the sink will never take the readings `first` to `last`, for the `reason`
-    /// that it gave; they are kept aside.
+    /// `quarantine/<sink>`: the sink refused the readings `first` to `last` for good, for the `reason` that
+    /// it gave; they are kept in quarantine.
     Refused { first: u64, last: u64, reason: String },
-    /// `quarantine/<sink>`: a person wants the readings `first` to `last` offered once more.
+    /// `quarantine/<sink>`: a person ordered that the readings `first` to `last` are offered once more.
     Replayed { first: u64, last: u64 },
-    /// `quarantine/<sink>`: the readings `first` to `last` are not kept any more, by a person's
-    /// command or for want of room.
+    /// `quarantine/<sink>`: the readings `first` to `last` are no longer kept, because a person ordered so
+    /// or because there was no room.
     Discarded { first: u64, last: u64 },
 }
 
 impl PublishedEvent {
-    /// What kind of event it is, as one word for people and queries.
+    /// The kind of the event, as one word for people and queries.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::SensorDescribed { .. } => "sensor_described",
@@ -101,21 +105,22 @@ impl PublishedEvent {
     }
 }
 
-/// Why a log began a new life.
+/// The reason why a log started a new epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EpochReason {
     /// There was no log.
     Created,
     /// The file is a copy: the original may have given out the numbers that follow.
     Copied,
-    /// The last commit before a power cut is incomplete; what was seen of it may be gone.
+    /// The last commit before a power cut is incomplete; readings that a sink already has may be missing
+    /// from the log.
     Torn,
-    /// What could be read of a damaged log was moved into a new one.
+    /// The readable part of a damaged log was moved into a new log.
     Salvaged,
 }
 
 impl EpochReason {
-    /// The word for it in lines, metrics and logs.
+    /// The name of the reason in lines, metrics and logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Created => "created",

@@ -1,26 +1,28 @@
-//! What can be wrong with what a port delivers, and how often it was.
+//! The faults in the bytes of a port, and counts of them.
 
 use serde::{Deserialize, Serialize};
 
-/// Where in the pipeline a fault stands, and so which equation it belongs to.
+/// The stage of the pipeline at which a fault occurs. It decides which equation of the ledger counts the
+/// fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultStage {
-    /// Bytes that are no frame.
+    /// The bytes are not a frame.
     Framing,
-    /// A frame that gives no reading.
+    /// The frame gives no reading.
     Decode,
-    /// Worth counting, but nothing of ours: the sensor lost or restarted something.
+    /// The fault is worth counting, but loses no bytes or frames here: the sensor lost or restarted
+    /// something.
     Notice,
 }
 
 macro_rules! faults {
     ($($name:ident $stage:ident $reason:literal $doc:literal,)+) => {
-        /// Everything that can be wrong with what a port delivers.
+        /// A fault in the bytes, frames or lines of a port.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Fault { $(#[doc = $doc] $name,)+ }
 
         impl Fault {
-            /// In the order of their counts in [`FaultCounts`].
+            /// All faults, in the order of their counts in [`FaultCounts`].
             pub const ALL: &'static [Self] = &[$(Self::$name),+];
 
             /// The label in metrics, logs and `/status`.
@@ -28,12 +30,12 @@ macro_rules! faults {
                 match self { $(Self::$name => $reason),+ }
             }
 
-            /// What it means, for a person.
+            /// The meaning of the fault, for a person.
             pub fn meaning(self) -> &'static str {
                 match self { $(Self::$name => $doc),+ }
             }
 
-            /// Where in the pipeline it stands.
+            /// The stage of the pipeline at which the fault occurs.
             pub fn stage(self) -> FaultStage {
                 match self { $(Self::$name => FaultStage::$stage),+ }
             }
@@ -41,7 +43,7 @@ macro_rules! faults {
     };
 }
 
-// Stored by position: append only.
+// Counts are stored by position, so new faults are only appended.
 faults! {
     Cobs Framing "cobs" "the frame's byte stuffing is broken",
     Crc Framing "crc" "the frame's checksum does not match",
@@ -59,7 +61,7 @@ faults! {
     SensorRestart Notice "sensor_restart" "the sensor's clock or sequence started again",
 }
 
-/// Counts by fault.
+/// The number of occurrences of each fault.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultCounts(Vec<u64>);
 
@@ -70,16 +72,16 @@ impl FaultCounts {
         if self.0.len() <= at {
             self.0.resize(at + 1, 0);
         }
-        // A sensor may claim any gap; the count stays a number.
+        // A sensor may claim a gap of any size, so the sum must not overflow.
         self.0[at] = self.0[at].saturating_add(count);
     }
 
-    /// How often a fault occurred.
+    /// The number of occurrences of a fault.
     pub fn get(&self, fault: Fault) -> u64 {
         self.0.get(fault as usize).copied().unwrap_or(0)
     }
 
-    /// How many faults of a stage occurred.
+    /// The number of occurrences of all faults of a stage.
     pub fn total(&self, stage: FaultStage) -> u64 {
         self.seen().filter(|(fault, _)| fault.stage() == stage).map(|(_, count)| count).sum()
     }

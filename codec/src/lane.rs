@@ -1,28 +1,28 @@
-//! How urgent a reading is.
+//! The urgency of a reading.
 
 use serde::{Deserialize, Serialize};
 
-/// Delivery class, the most urgent first.
+/// The delivery class of a reading. The variants are in the order of urgency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Lane {
-    /// What cannot wait.
+    /// Readings that cannot wait.
     Alarm,
     /// Readings as they come.
     #[default]
     Live,
-    /// What the device has caught up on.
+    /// Old readings that the device sends after an outage.
     Backfill,
 }
 
 impl Lane {
-    /// The most urgent first.
+    /// All lanes, the most urgent first.
     pub const ALL: [Self; 3] = [Self::Alarm, Self::Live, Self::Backfill];
 
-    /// In the order in which they have to go when there is no room.
+    /// All lanes, in the order in which their readings are evicted when there is no room.
     pub const LOWEST_FIRST: [Self; 3] = [Self::Backfill, Self::Live, Self::Alarm];
 
-    /// The word for it in configuration, lines and metrics.
+    /// The name of the lane in configuration, lines and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Alarm => "alarm",

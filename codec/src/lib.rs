@@ -1,4 +1,4 @@
-//! What a receiver of an outstation decodes, and what its log stores.
+//! The formats that a receiver of an outstation decodes, and that its log stores.
 //!
 //! ```text
 //!  readings ─push▶ Segment ─encode▶ body ─sealed▶ StoredSegment ─┐
@@ -9,7 +9,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-// What was observed, and when.
+// Observations and their times.
 mod sensor;
 mod time;
 mod value;
@@ -21,7 +21,7 @@ mod body;
 mod cut;
 mod segment;
 
-// What travels.
+// Batches and their parts.
 mod batch;
 mod event;
 mod fault;

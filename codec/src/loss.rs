@@ -1,17 +1,17 @@
-//! Why a reading never arrives.
+//! The reasons why a reading is lost.
 
 use serde::{Deserialize, Serialize};
 
-/// Why a reading was lost. Every lost reading has exactly one of these.
+/// The reason why a reading was lost. Every lost reading has exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Loss {
-    /// The log did not keep up and the bounded buffer before it was full.
+    /// The log did not keep up, and the bounded buffer before it was full.
     Overflow,
     /// The log was full and made room.
     Evicted,
-    /// The storage returned something else than was written.
+    /// The storage returned other bytes than were written.
     Damaged,
-    /// A sink refused it and it is kept no longer.
+    /// A sink refused the reading, and it is no longer kept.
     Refused,
 }
 

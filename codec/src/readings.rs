@@ -1,5 +1,5 @@
-//! A run of readings in arrival order, with the sensors they refer to: it can be understood without
-//! asking back.
+//! A run of readings in arrival order, together with the sensors that they refer to, so that it is complete
+//! in itself.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ struct Row {
     cells_end: u32,
 }
 
-/// Readings in arrival order, with the sensors they refer to by index.
+/// Readings in arrival order, with the sensors that they refer to by index.
 #[derive(Clone, Debug, Default)]
 pub struct Readings {
     sensors: Vec<Arc<Sensor>>,
@@ -23,12 +23,12 @@ pub struct Readings {
 }
 
 impl Readings {
-    /// How many there are.
+    /// The number of readings.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no readings.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -38,12 +38,12 @@ impl Readings {
         &self.sensors
     }
 
-    /// How many values they have.
+    /// The number of values of all readings.
     pub fn cells(&self) -> usize {
         self.cells.len()
     }
 
-    /// Adds one reading; `cells` are (channel index of the sensor, value).
+    /// Adds one reading. Each of `cells` is an index into the sensor's channels with a value.
     pub fn push(
         &mut self,
         sensor: &Arc<Sensor>,
@@ -57,7 +57,8 @@ impl Readings {
         self.rows.push(Row { sensor, stamp, cells_end });
     }
 
-    /// Visits (sensor index, stamp, cells) in arrival order, giving the values away.
+    /// Removes all readings and calls `visit` for each in arrival order, with the index of its sensor, its
+    /// stamp and its values.
     pub fn drain(
         &mut self,
         mut visit: impl FnMut(usize, Stamp, &mut dyn Iterator<Item = (u16, Value)>),

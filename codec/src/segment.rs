@@ -1,16 +1,16 @@
 //! Segments: readings of one lane, by sensor and by column.
 //!
-//! Readings are ordered by section, not by arrival: the order between sensors inside one commit
-//! would cost more than the values, and tells nothing the times do not. A reading's sequence
-//! number is the segment's first plus its place in this order.
+//! Readings are ordered by section, not by arrival: to keep the order between sensors inside one commit
+//! would cost more than the values, and the times tell as much. A reading's sequence number is the first
+//! number of the segment plus the reading's place in this order.
 //!
-//! Segments that were committed one after another can be merged, so that their columns compress as
-//! one: ten readings are not enough to learn from. No reading changes its place by that. A merged
-//! segment visits its sections in turns, once for each that was merged.
+//! Segments that were committed one after another can be merged, so that their columns are compressed as
+//! one: ten readings are not enough to train the models. No reading changes its place by this. A merged
+//! segment visits its sections in turns, once for each segment that was merged.
 //!
-//! A [`Segment`] is both the builder on the way in and the content on the way out; [`crate::body`]
-//! writes and reads it. Clearing keeps its allocations: a busy log writes one segment after another
-//! into the same memory.
+//! A [`Segment`] is the builder for the encoder and the result of the decoder; [`crate::body`] encodes and
+//! decodes it. Clearing keeps its allocations, because a busy log writes one segment after another into the
+//! same memory.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,24 +19,25 @@ use crate::sensor::CHANNELS_MAX;
 use crate::time::{Stamp, TimeBase};
 use crate::value::{Value, ValueType};
 
-/// The most readings of one segment: bounds the memory of whoever decodes it.
+/// The largest number of readings in one segment; it bounds the memory of a decoder.
 pub const READINGS_MAX: usize = 65_536;
-/// The most values of one segment, for the same reason.
+/// The largest number of values in one segment; it bounds the memory of a decoder, too.
 pub const CELLS_MAX: usize = 16 * READINGS_MAX;
 
-/// So many bytes of text weigh as much as one value.
+/// The bytes of a text that count as much as one value.
 pub const TEXT_BYTES_PER_CELL: usize = 16;
 
-/// Why bytes are no segment.
+/// The reason why bytes are not a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SegmentError {
-    /// A later program wrote it.
+    /// A later version of the program wrote it.
     #[error("segment version {0} is not known to this program")]
     Version(u8),
-    /// There is no body, or nothing of it was asked for.
+    /// There is no body, or no reading in the requested range.
     #[error("segment is empty")]
     Empty,
-    /// The checksum is wrong, or no encoder wrote this, or it refers to what is not described.
+    /// The checksum is wrong, or no encoder could have written this, or it refers to a sensor that is not
+    /// described.
     #[error("segment does not hold what it announces")]
     Malformed,
 }
@@ -50,7 +51,7 @@ pub(crate) struct SensorSection {
     pub columns: Vec<Column>,
 }
 
-/// The values of one channel and the rows they belong to, in order.
+/// The values of one channel, and the rows that they belong to, ascending.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Column {
     pub channel: u16,
@@ -69,45 +70,47 @@ pub(crate) struct SectionTurn {
 /// Readings of one lane, by sensor and by column.
 #[derive(Clone, Debug, Default)]
 pub struct Segment {
-    /// Ascending by sensor and base; of a cleared segment some are empty.
+    /// The sections, ascending by sensor and time base. After clearing, some may be empty.
     pub(crate) sections: Vec<SensorSection>,
     pub(crate) count: usize,
     pub(crate) cells: usize,
-    /// How a merged segment visits its sections. Empty: each once, in their order.
+    /// The order in which a merged segment visits its sections. If empty, each is visited once, in their
+    /// order.
     pub(crate) turns: Vec<SectionTurn>,
     pub(crate) scratch: Vec<i64>,
 }
 
-/// One reading as a receiver sees it.
+/// One reading of a segment.
 #[derive(Debug)]
 pub struct ReadingView<'a> {
     /// Its sequence number.
     pub seq: u64,
     /// The number of its sensor.
     pub sensor: u32,
-    /// When it was taken.
+    /// The time at which it was taken.
     pub stamp: Stamp,
-    /// (channel, value), in the order of the segment's columns.
+    /// The values with their channels, in the order of the segment's columns.
     pub cells: &'a [(u16, &'a Value)],
 }
 
 impl Segment {
-    /// How many readings it holds.
+    /// The number of readings.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether it holds none.
+    /// Whether there are no readings.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// How many values the readings have together; long texts weigh as several.
+    /// The number of values of all readings; a long text counts as several.
     pub fn cells(&self) -> usize {
         self.cells
     }
 
-    /// Adds one reading; `cells` are (channel, value), each channel once.
+    /// Adds one reading. `cells` are its values with their channels; each channel should occur once. The
+    /// segment must not be a merged one.
     pub fn push(&mut self, sensor: u32, stamp: Stamp, cells: impl Iterator<Item = (u16, Value)>) {
         debug_assert!(self.turns.is_empty(), "the order of a merged segment is settled");
         let section = section_of(&mut self.sections, sensor, stamp.base);
@@ -121,11 +124,11 @@ impl Segment {
         self.count += 1;
     }
 
-    /// Appends the readings of `next` behind its own, keeping the order of both: what was reading
-    /// `n` of `next` becomes reading `len() + n`.
+    /// Appends the readings of `next` and keeps the order of both: reading `n` of `next` becomes reading
+    /// `len() + n`.
     ///
-    /// False, and nothing has changed, where both together would exceed the bounds of a segment.
-    /// Whether they belong together (lane, boot, consecutive numbers) is for the caller to know.
+    /// Returns false without a change if both together would exceed the bounds of a segment. The caller
+    /// must know that they belong together (lane, boot, consecutive numbers).
     #[must_use]
     pub fn append(&mut self, next: &Segment) -> bool {
         if !self.has_room_for(next) {
@@ -144,7 +147,7 @@ impl Segment {
         for section in next.filled() {
             section_of(&mut self.sections, section.sensor, section.base).append(section);
         }
-        // What visits each section once and in their order is no different from one commit.
+        // If each section is visited once and in order, the segment is the same as one of a single commit.
         if self.turns.is_sorted_by(|turn, next| turn.section() < next.section()) {
             self.turns.clear();
         }
@@ -162,7 +165,7 @@ impl Segment {
             })
     }
 
-    /// Forgets the readings, keeps the memory.
+    /// Removes the readings and keeps the memory.
     pub fn clear(&mut self) {
         self.count = 0;
         self.cells = 0;
@@ -176,12 +179,13 @@ impl Segment {
         }
     }
 
-    /// How many readings it has of each sensor, ascending.
+    /// The number of readings of each sensor, ascending by sensor. A sensor with two time bases occurs
+    /// twice.
     pub fn counts(&self) -> impl Iterator<Item = (u32, u64)> {
         self.filled().map(|section| (section.sensor, section.times.len() as u64))
     }
 
-    /// The widest kind of value that each channel of each sensor shows.
+    /// The widest type among the values of each channel of each sensor.
     pub fn channel_kinds(&self) -> BTreeMap<u32, BTreeMap<u16, ValueType>> {
         let mut kinds = BTreeMap::<u32, BTreeMap<u16, ValueType>>::new();
         for section in self.filled() {
@@ -201,7 +205,7 @@ impl Segment {
         self.sections.iter().filter(|section| !section.times.is_empty())
     }
 
-    /// In which order the sections are visited.
+    /// The turns in which the sections are visited.
     pub(crate) fn turns(&self) -> Cow<'_, [SectionTurn]> {
         if !self.turns.is_empty() {
             return Cow::Borrowed(&self.turns);
@@ -214,7 +218,7 @@ impl Segment {
         self.filled().map(whole).collect()
     }
 
-    /// Visits every reading in sequence order.
+    /// Calls `visit` for every reading in sequence order.
     pub fn for_each(&self, first_seq: u64, mut visit: impl FnMut(ReadingView<'_>)) {
         let start =
             |section: &SensorSection| Cursor { row: 0, next: vec![0; section.columns.len()] };
@@ -228,22 +232,23 @@ impl Segment {
                     ms: cursors[at].advance(&self.sections[at], &mut cells),
                 };
                 visit(ReadingView { seq, sensor: turn.sensor, stamp, cells: &cells });
-                // Whoever states a number near the end of all numbers does not stop the program.
+                // A hostile batch may state a number near the largest one, and that must not stop the
+                // program.
                 seq = seq.wrapping_add(1);
             }
         }
     }
 }
 
-/// How far a section has been visited.
+/// The progress of a walk through a section.
 struct Cursor {
     row: usize,
-    /// The position of each column.
+    /// The next position in each column.
     next: Vec<usize>,
 }
 
 impl Cursor {
-    /// The time of the next row, and its values into `cells`.
+    /// Moves to the next row: returns its time, and puts its values into `cells`.
     fn advance<'a>(
         &mut self,
         section: &'a SensorSection,
@@ -278,7 +283,7 @@ impl SensorSection {
         }
     }
 
-    /// How many channels it and another have together.
+    /// The number of channels of this section and `other` together.
     fn channels_with(&self, other: &SensorSection) -> usize {
         let known = |column: &&Column| self.columns.iter().any(|own| own.channel == column.channel);
         self.columns.len() + other.columns.len() - other.columns.iter().filter(known).count()
@@ -286,7 +291,7 @@ impl SensorSection {
 }
 
 impl Column {
-    /// A channel given twice in one reading has the last of its values.
+    /// Sets the value of a row. If a reading has a channel twice, the last value counts.
     fn set(&mut self, row: u32, value: Value) {
         match self.values.last_mut() {
             Some(last) if self.rows.last() == Some(&row) => *last = value,
@@ -298,7 +303,7 @@ impl Column {
     }
 }
 
-/// How much of a segment's room a value takes.
+/// The room of a segment that a value takes, in values.
 pub fn weight(value: &Value) -> usize {
     match value {
         Value::Text(text) => 1 + text.len() / TEXT_BYTES_PER_CELL,
@@ -326,7 +331,8 @@ fn section_of(
     &mut sections[at]
 }
 
-/// Channels come in the same order in every reading of a sensor, so `place` is nearly always right.
+/// Finds or adds the column of a channel. `place` is where it is expected: the channels come in the same
+/// order in nearly every reading of a sensor.
 fn column_of(columns: &mut Vec<Column>, place: usize, channel: u16) -> &mut Column {
     if columns.get(place).is_some_and(|column| column.channel == channel) {
         return &mut columns[place];

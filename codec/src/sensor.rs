@@ -1,12 +1,13 @@
-//! What a device measures: sensors, their channels, and how many and how long they may be.
+//! Sensors and their channels, with the bounds on their number and names.
 
 use serde::{Deserialize, Serialize};
 
 use crate::value::ValueType;
 
-/// The most channels one sensor may have. Hostile input invents keys without end; memory is not.
+/// The largest number of channels of one sensor. Hostile input can invent any number of keys; memory is
+/// bounded.
 pub const CHANNELS_MAX: usize = 256;
-/// The most sensors behind one port, for the same reason.
+/// The largest number of sensors behind one port, for the same reason.
 pub const SENSORS_MAX: usize = 1024;
 /// The longest name of a sensor or channel, in bytes.
 pub const NAME_MAX: usize = 64;
@@ -14,21 +15,21 @@ pub const NAME_MAX: usize = 64;
 /// One measured quantity of a sensor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Channel {
-    /// Unique within the sensor.
+    /// The name, unique within the sensor.
     pub name: String,
-    /// UCUM or SI symbol as the sensor states it; empty when nobody said.
+    /// The unit as a UCUM or SI symbol, as the sensor states it; empty if it states none.
     pub unit: String,
-    /// The widest kind of value it has shown.
+    /// The widest type of its values so far.
     pub kind: ValueType,
 }
 
 /// One thing behind a port. Channels are only ever appended, so that an index stays valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sensor {
-    /// The port it is behind.
+    /// The name of its port.
     pub port: String,
-    /// Unique within the port.
+    /// The name, unique within the port.
     pub name: String,
-    /// Values name them by their place here.
+    /// The channels; values refer to them by index.
     pub channels: Vec<Channel>,
 }

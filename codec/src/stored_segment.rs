@@ -1,4 +1,4 @@
-//! A segment with its numbers and its checksum, as the log keeps it and as it travels.
+//! A segment with its numbers and its checksum, as the log stores it and as it is sent.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,25 +6,25 @@ use crate::cut;
 use crate::lane::Lane;
 use crate::segment::{Segment, SegmentError};
 
-/// A committed segment, as it stands in the log and as it travels.
+/// A committed segment, as the log stores it and as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredSegment {
     /// The number of its first reading.
     pub first_seq: u64,
-    /// How many readings it has, with consecutive numbers.
+    /// The number of readings, whose numbers are consecutive.
     pub count: u32,
-    /// The lane of all of them.
+    /// The lane of all its readings.
     pub lane: Lane,
-    /// The number of the boot that times on the boot base count from.
+    /// The number of the boot that its times since boot count from.
     pub boot: u32,
-    /// See [`StoredSegment::checksum`].
+    /// The checksum, as [`StoredSegment::checksum`] computes it.
     pub crc: u32,
     /// The readings, as [`Segment::encode`] writes them.
     pub body: Vec<u8>,
 }
 
 impl StoredSegment {
-    /// Closes a body with its checksum.
+    /// Makes a segment of a body, and computes its checksum.
     pub fn sealed(first_seq: u64, count: u32, lane: Lane, boot: u32, body: Vec<u8>) -> Self {
         let mut segment = Self { first_seq, count, lane, boot, crc: 0, body };
         segment.crc = segment.checksum();
@@ -36,7 +36,7 @@ impl StoredSegment {
         self.first_seq.saturating_add(u64::from(self.count)).saturating_sub(1)
     }
 
-    /// CRC-32 over everything else: first number, count, lane, boot (little endian), body.
+    /// CRC-32 over all other fields: first number, count, lane, boot (little endian), body.
     pub fn checksum(&self) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&self.first_seq.to_le_bytes());
@@ -47,17 +47,17 @@ impl StoredSegment {
         hasher.finalize()
     }
 
-    /// Whether it is what was written.
+    /// Whether it has readings and its checksum is right.
     pub fn is_sound(&self) -> bool {
         self.count > 0 && self.checksum() == self.crc
     }
 
-    /// The sensors it refers to, ascending; none if it is damaged.
+    /// The sensors that it refers to, ascending; empty if it is damaged.
     pub fn sensors(&self) -> Vec<u32> {
         Segment::sensors(&self.body, self.count as usize).unwrap_or_default()
     }
 
-    /// Its readings, if it is what was written.
+    /// Decodes the readings. Fails if the checksum is wrong.
     pub fn decode(&self) -> Result<Segment, SegmentError> {
         if !self.is_sound() {
             return Err(SegmentError::Malformed);
@@ -65,7 +65,8 @@ impl StoredSegment {
         Segment::decode(&self.body, self.count as usize)
     }
 
-    /// Those of its readings whose numbers are in `first..=last`; fails if it has none of them.
+    /// The readings whose numbers are in `first..=last`, as a segment of their own. Fails if there are
+    /// none.
     pub fn cut(&self, first: u64, last: u64) -> Result<Self, SegmentError> {
         let (first, last) = (first.max(self.first_seq), last.min(self.last_seq()));
         if first > last {

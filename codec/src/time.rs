@@ -1,15 +1,15 @@
-//! When a reading was taken, and how a time since boot becomes a date.
+//! The times of readings, and the conversion from times since boot to dates.
 //!
-//! A board without a battery starts in 1970 and learns the date later, or never. What it observes is
-//! stamped with the time since boot, which is always right; an [`Anchor`] says what the wall clock
-//! showed at some such moment, and dates everything of that boot, what came before it too.
+//! A board without a battery starts in 1970 and learns the date later, or never. Its observations are
+//! stamped with the time since boot, which is always right. An [`Anchor`] gives the date of the boot, as
+//! the wall clock had it, and so dates everything of that boot, also what came before the anchor.
 
 use serde::{Deserialize, Serialize};
 
-/// A clock that shows a date before this was never set: no build of this program is older.
+/// A clock that shows an earlier date than this was never set: no build of this program is older.
 pub const CLOCK_SET_AFTER_MS: i64 = 1_735_689_600_000; // 2025-01-01T00:00:00Z
 
-/// Which clock a timestamp was read from.
+/// The clock that a timestamp was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TimeBase {
     /// Milliseconds since this boot of the device; dated later through a clock anchor.
@@ -18,12 +18,12 @@ pub enum TimeBase {
     Unix,
 }
 
-/// When a reading was taken.
+/// The time at which a reading was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
-    /// The clock.
+    /// The clock that the time was read from.
     pub base: TimeBase,
-    /// Milliseconds on it.
+    /// The milliseconds on that clock.
     pub ms: i64,
 }
 
@@ -39,26 +39,26 @@ impl Stamp {
     }
 }
 
-/// A moment as the log knows it: a number of a boot, and the milliseconds since that boot.
+/// A moment as the log knows it: the number of a boot, and the milliseconds since that boot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Moment {
-    /// The number of the boot; they count from 0.
+    /// The number of the boot, from 0.
     pub boot: u32,
     /// Milliseconds since that boot.
     pub ms: i64,
 }
 
-/// What the wall clock has to do with the time since boot.
+/// The relation between the wall clock and the time since boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchor {
-    /// Unix milliseconds at the moment the device booted, as the wall clock has it.
+    /// The moment at which the device booted, in Unix milliseconds, as the wall clock has it.
     pub boot_at_ms: i64,
-    /// Whether the wall clock had been set when this was read.
+    /// Whether the wall clock had been set when it was read.
     pub set: bool,
 }
 
 impl Anchor {
-    /// What two clocks showed at one moment: Unix milliseconds, and milliseconds since boot.
+    /// Makes an anchor from two clocks read at one moment: Unix milliseconds, and milliseconds since boot.
     pub fn new(wall_ms: i64, since_boot_ms: i64) -> Self {
         Self { boot_at_ms: wall_ms - since_boot_ms, set: wall_ms >= CLOCK_SET_AFTER_MS }
     }

@@ -1,11 +1,11 @@
-//! One observed value, and what kind of value it is.
+//! One observed value, and its type.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// What kind of value a channel carries, each wider than the one before: a channel that has shown
-/// several is of the widest.
+/// The type of a channel's values. Each variant is wider than the one before; a channel with values of
+/// several types has the widest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ValueType {
@@ -17,7 +17,7 @@ pub enum ValueType {
     F32,
     /// A number of double precision.
     F64,
-    /// UTF-8.
+    /// UTF-8 text.
     Text,
 }
 
@@ -32,12 +32,12 @@ pub enum Value {
     F32(f32),
     /// A number of double precision; NaN and infinities are values too.
     F64(f64),
-    /// Shared, because a state repeats: `ok`, `ok`, `ok`.
+    /// UTF-8 text. It is shared, because a state repeats: `ok`, `ok`, `ok`.
     Text(Arc<str>),
 }
 
 impl Value {
-    /// The kind of this one value; that of its channel may be wider.
+    /// The type of this one value; that of its channel may be wider.
     pub fn kind(&self) -> ValueType {
         match self {
             Self::Bool(_) => ValueType::Bool,

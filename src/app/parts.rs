@@ -63,7 +63,7 @@ impl TailCleanup {
 
 impl Parts {
     /// Starts the parts that no configuration removes: the log, and the control socket. Ports, sinks and
-    /// the local port start with the first [`apply`](Self::apply).
+    /// the local port start with the first `apply`.
     pub(super) fn begin(
         supervisor: &mut ActorSupervisor,
         config: &Config,

@@ -1,45 +1,49 @@
-//! From bytes, in whatever chunks a port gives them, to frames and faults.
+//! Decodes bytes, in whatever chunks a port delivers them, into frames and
+//! faults.
 
 use core::{fmt, mem};
 
 use crate::{DELIMITER, Fault, Frame, MAX_FRAME, seal};
 
 /// Cuts a stream of bytes into frames and faults. It never fails, holds one
-/// frame at most and accounts for every byte it was fed:
+/// frame at most and accounts for every byte that it was given:
 ///
 /// ```text
 /// bytes fed = received.bytes, summed + padding_bytes() + pending_bytes() + reset(), summed
 /// ```
 ///
-/// There is one way through it, also for a frame that came in one chunk: the
-/// copy costs less than a hundredth of the checksum, and unstuffing needs a
-/// buffer of our own in any case.
+/// A frame that came in one chunk takes the same path as any other: the copy
+/// costs less than a hundredth of the checksum, and unstuffing needs a buffer
+/// in any case.
 pub struct Deframer {
-    /// The bytes since the last delimiter, as far as they can belong to a frame.
+    /// The bytes since the last delimiter, as far as they can belong to a
+    /// frame.
     held: [u8; MAX_FRAME - 1],
-    /// All bytes since the last delimiter, held or not. These are `u64` since a
-    /// wrong baud rate gives no delimiter for days, which a `u32` does not last.
+    /// The number of bytes since the last delimiter, held or not. It is a
+    /// `u64`, because a wrong baud rate may give no delimiter for days, and a
+    /// `u32` would overflow.
     pending_bytes: u64,
     padding_bytes: u64,
 }
 
-/// What a [`Deframer`] made of the bytes up to a delimiter.
+/// The frame or fault in the bytes up to a delimiter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Received<'a> {
-    /// How many bytes of the line this is, with the delimiter.
+    /// The number of bytes on the line, including the delimiter.
     pub bytes: u64,
-    /// What they are.
+    /// The frame, or the reason why the bytes are none.
     pub frame: Result<Frame<'a>, Fault>,
 }
 
 impl Deframer {
-    /// A deframer that has seen nothing yet.
+    /// Creates a deframer that has seen no bytes yet.
     pub const fn new() -> Self {
         Deframer { held: [0; MAX_FRAME - 1], pending_bytes: 0, padding_bytes: 0 }
     }
 
-    /// Consumes `input` up to the end of the next frame or fault, or all of it,
-    /// with `None`, if there is no such end. Call it until it returns `None`.
+    /// Consumes `input` up to the end of the next frame or fault. If there is
+    /// no such end, it consumes all of `input` and returns `None`; the caller
+    /// should call it until then.
     pub fn next<'a>(&'a mut self, input: &mut &[u8]) -> Option<Received<'a>> {
         loop {
             let end = input.iter().position(|byte| *byte == DELIMITER);
@@ -56,34 +60,35 @@ impl Deframer {
         Some(Received { bytes: pending_bytes + 1, frame: self.open(pending_bytes) })
     }
 
-    /// Forgets an unfinished frame and returns how many bytes it had. For when
-    /// the port was opened again and what follows does not continue it.
+    /// Drops a partial frame and returns the number of its bytes. Call this
+    /// when the port was opened again, since the bytes that follow do not
+    /// continue the frame.
     pub fn reset(&mut self) -> u64 {
         mem::take(&mut self.pending_bytes)
     }
 
-    /// Bytes consumed since the last delimiter. More than [`MAX_FRAME`] tell of a
-    /// line that does not speak this format, before any fault can.
+    /// The number of bytes since the last delimiter. More than [`MAX_FRAME`]
+    /// show that the sender does not speak this format, before any fault can.
     pub const fn pending_bytes(&self) -> u64 {
         self.pending_bytes
     }
 
-    /// The bytes consumed since the last delimiter, for as long as they can belong
-    /// to a frame; none when they are too many. Fed to another deframer, they
-    /// bring it to where this one is.
+    /// The bytes since the last delimiter, as long as they can belong to a
+    /// frame; empty if they are too many. Another deframer that is given these
+    /// bytes is in the same state as this one.
     pub fn pending(&self) -> &[u8] {
         let pending = usize::try_from(self.pending_bytes).unwrap_or(usize::MAX);
         self.held.get(..pending).unwrap_or_default()
     }
 
-    /// Delimiters skipped so far that ended nothing: a sender's way to flush the
-    /// line.
+    /// The number of delimiters so far that ended no frame: a sender uses them
+    /// to flush the line.
     pub const fn padding_bytes(&self) -> u64 {
         self.padding_bytes
     }
 
-    /// Appends what fits. A frame of which something did not fit is too long
-    /// whatever is held of it, and `pending_bytes` says so.
+    /// Appends as many bytes as fit. A frame that did not fit is too long
+    /// whatever is held of it, and `pending_bytes` shows that.
     fn hold(&mut self, span: &[u8]) {
         let used = usize::try_from(self.pending_bytes).unwrap_or(usize::MAX);
         let room = self.held.get_mut(used..).unwrap_or_default();

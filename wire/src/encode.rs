@@ -1,13 +1,14 @@
-//! From a frame to the bytes to send.
+//! Encodes a frame into the bytes to send.
 
 use crate::seal::Sealer;
 use crate::{Frame, Hello, Log, MAX_FRAME, Sample};
 
-/// Why a frame could not be encoded.
+/// The reason why a frame could not be encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// No receiver would take it: split the channels or values over two frames.
+    /// No receiver would accept the frame. The sender can split the channels or
+    /// values over two frames.
     #[error("failed to encode frame: it exceeds {MAX_FRAME} bytes")]
     TooLong,
     /// The caller's buffer is shorter than the frame, and than [`MAX_FRAME`].
@@ -19,18 +20,19 @@ pub enum EncodeError {
 }
 
 impl Frame<'_> {
-    /// Writes the frame, ready to send with its delimiter, to the front of `buf`
-    /// and returns that part. [`MAX_FRAME`] bytes are enough for any frame.
+    /// Writes the frame with its delimiter to the front of `buf` and returns
+    /// that part, ready to send. [`MAX_FRAME`] bytes are enough for any frame.
     ///
     /// # Errors
-    /// If the frame does not fit `buf` or [`MAX_FRAME`]; `buf` then holds
-    /// nothing of use.
+    ///
+    /// If the frame does not fit into `buf` or exceeds [`MAX_FRAME`]; the
+    /// content of `buf` is then undefined.
     pub fn encode<'b>(&self, buf: &'b mut [u8]) -> Result<&'b [u8], EncodeError> {
         let (room, full) = match buf.len() {
             bytes @ ..MAX_FRAME => (bytes, EncodeError::BufferTooSmall { bytes }),
             MAX_FRAME.. => (MAX_FRAME, EncodeError::TooLong),
         };
-        // Want of room is all that can go wrong with these types.
+        // With these types, encoding can fail only for lack of room.
         Sealer::try_new(&mut buf[..room])
             .and_then(|sealer| postcard::serialize_with_flavor(self, sealer))
             .map(|line: &mut [u8]| &*line)
@@ -39,21 +41,21 @@ impl Frame<'_> {
 }
 
 impl Hello<'_> {
-    /// [`Frame::encode`] of this frame.
+    /// Encodes the hello as a frame; see [`Frame::encode`].
     pub fn encode<'b>(&self, buf: &'b mut [u8]) -> Result<&'b [u8], EncodeError> {
         Frame::from(*self).encode(buf)
     }
 }
 
 impl Sample<'_> {
-    /// [`Frame::encode`] of this frame.
+    /// Encodes the sample as a frame; see [`Frame::encode`].
     pub fn encode<'b>(&self, buf: &'b mut [u8]) -> Result<&'b [u8], EncodeError> {
         Frame::from(*self).encode(buf)
     }
 }
 
 impl Log<'_> {
-    /// [`Frame::encode`] of this frame.
+    /// Encodes the log message as a frame; see [`Frame::encode`].
     pub fn encode<'b>(&self, buf: &'b mut [u8]) -> Result<&'b [u8], EncodeError> {
         Frame::from(*self).encode(buf)
     }

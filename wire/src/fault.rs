@@ -1,18 +1,18 @@
-//! What can be wrong with the bytes between two delimiters.
+//! The faults in the bytes between two delimiters.
 
 use crate::{MAX_FRAME, VERSION};
 
-/// Why bytes on the line are not a frame.
+/// The reason why bytes on the line are not a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// More than [`MAX_FRAME`] bytes came without a delimiter: another baud rate
-    /// or another protocol, if it repeats.
+    /// More than [`MAX_FRAME`] bytes came without a delimiter. If this repeats,
+    /// the baud rate or the protocol is another.
     #[error("failed to hold frame: it exceeds {MAX_FRAME} bytes")]
     TooLong,
     /// The stuffing is inconsistent: bytes were lost, or these are no frames.
     #[error("failed to unstuff frame: a COBS code points past its end")]
     Cobs,
-    /// Too few bytes for a version and a checksum.
+    /// The bytes are too few for a version and a checksum.
     #[error("failed to open frame: it ends before its checksum")]
     TooShort,
     /// Bytes were damaged on the line, or the sender computes another checksum.
@@ -25,10 +25,11 @@ pub enum Fault {
         /// The checksum of the bytes it covers.
         computed: u32,
     },
-    /// The sender speaks another version of the format.
+    /// The sender uses another version of the format.
     #[error("failed to read frame: its version is {0}, not {VERSION}")]
     Version(u8),
-    /// The bytes are as they were sent, but say nothing: a fault of the sender.
+    /// The bytes are as they were sent, but their body is not a message: the
+    /// sender is at fault.
     #[error("failed to read frame: its body is not exactly one message")]
     Malformed,
 }

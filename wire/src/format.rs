@@ -1,19 +1,20 @@
-//! The numbers of the format, which both ends hold to.
+//! The numbers of the format, which both ends must use.
 
-/// The format this crate speaks; the first byte of each frame. The place of this
-/// byte, the stuffing and the checksum are the same in every version, so that a
-/// receiver can tell a newer sensor from a noisy line.
+/// The version of the format that this crate uses, which is the first byte of
+/// each frame. The place of this byte, the stuffing and the checksum are the
+/// same in every version, so that a receiver can tell a newer sensor from a
+/// noisy line.
 pub const VERSION: u8 = 1;
 
-/// Ends each frame and occurs nowhere else. Sent alone it ends whatever noise
-/// came before, and is skipped by the receiver.
+/// The byte that ends each frame and occurs nowhere else in it. A delimiter
+/// sent alone ends any noise before it, and the receiver skips it.
 pub const DELIMITER: u8 = 0;
 
-/// The longest frame in bytes, stuffed, with its delimiter.
+/// The length of the longest frame in bytes, stuffed, with its delimiter.
 ///
-/// Room for a [`Hello`](crate::Hello) of some 40 channels; one second at 9600
-/// baud, the longest a line should be taken by one message; a receive buffer
-/// that an 8 KiB microcontroller can afford too; and short enough for CRC-32 to
-/// detect any three wrong bits of what it covers. A sender needs a buffer for
-/// its own longest frame only.
+/// There is room for a [`Hello`](crate::Hello) of some 40 channels. At 9600
+/// baud such a frame takes one second, and a message should not occupy the line
+/// for longer. A microcontroller with 8 KiB can afford a receive buffer of this
+/// size, and CRC-32 detects any three wrong bits in so short a frame. A sender
+/// needs a buffer only for its own longest frame.
 pub const MAX_FRAME: usize = 1024;

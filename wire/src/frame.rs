@@ -1,48 +1,51 @@
-//! What can be said on the line. The order of fields and variants *is* the
-//! format: postcard writes them as they stand here.
+//! The messages on the line. The order of fields and variants *is* the format:
+//! postcard writes them in the order in which they are declared here.
 
 use serde::{Deserialize, Serialize};
 
 use crate::List;
 use crate::list::take;
 
-/// One message. Built to be sent, or borrowed from a [`Deframer`](crate::Deframer).
+/// One message. A sender builds it; a receiver borrows it from a
+/// [`Deframer`](crate::Deframer).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub enum Frame<'a> {
     /// A sensor describes itself.
     Hello(Hello<'a>),
-    /// A sensor tells what it measured.
+    /// A sensor reports measured values.
     Sample(Sample<'a>),
-    /// A sensor tells a person something.
+    /// A sensor sends a message for a person.
     Log(Log<'a>),
 }
 
-/// Who the sensor is and what it measures.
+/// The description of a sensor and its channels.
 ///
-/// Sent at boot and again about every 10 s, since the receiver may start later
-/// than the sensor. It speaks for the channels it lists and for no others, so a
-/// sensor with more channels than fit one frame sends several.
+/// A sensor sends it at boot and again about every 10 s, since the receiver may
+/// start later than the sensor. It describes the channels that it lists and no
+/// others, so a sensor with more channels than fit into one frame sends
+/// several.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Hello<'a> {
     /// The name of the firmware.
     pub firmware: &'a str,
     /// The version of the firmware, in its own scheme.
     pub version: &'a str,
-    /// The channels described.
+    /// The channels that it describes.
     pub channels: List<'a, Channel<'a>>,
 }
 
 /// One measured quantity of the sensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Channel<'a> {
-    /// What samples call this channel; the sensor's choice, fixed while it runs.
+    /// The number by which samples refer to this channel. The sensor chooses it
+    /// and keeps it while it runs.
     pub id: u16,
-    /// What people call it: lower case with underscores, without the unit
-    /// (`air_temperature`), the same from one firmware to the next.
+    /// The name for people: lower case with underscores, without the unit
+    /// (`air_temperature`), and the same in every version of the firmware.
     pub name: &'a str,
     /// The unit as a case-sensitive [UCUM](https://ucum.org) code, SI if there
     /// is a choice: `Cel`, `K`, `%`, `Pa`, `V`, `m/s`, `W.h`; `1` for a plain
-    /// number, empty where there is none (`Bool`, `Text`).
+    /// number, empty for a type without a unit (`Bool`, `Text`).
     pub unit: &'a str,
     /// The type of its values.
     pub kind: ValueType,
@@ -66,22 +69,25 @@ pub enum ValueType {
 /// Values of one or more channels, observed at one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Sample<'a> {
-    /// One more than in the sample before; wraps. A gap tells of lost samples.
+    /// The sequence number, one more than in the sample before; it wraps. A gap
+    /// shows that samples were lost.
     pub seq: u32,
-    /// Milliseconds since boot at the instant observed; wraps after 49.7 days.
+    /// The moment of observation in milliseconds since boot; it wraps after
+    /// 49.7 days.
     pub uptime_ms: u32,
-    /// The values, each with its channel's id.
+    /// The values, each with the id of its channel.
     pub values: List<'a, (u16, Value<'a>)>,
 }
 
-/// One value. A sensor that could not read a channel leaves it out of the sample.
+/// One value. A sensor that could not read a channel leaves it out of the
+/// sample.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Value<'a> {
     /// A state.
     Bool(bool),
     /// A count or a whole number; small ones take one byte.
     Int(i64),
-    /// A measured number: seven digits are more than most sensors have.
+    /// A measured number; its seven digits are more than most sensors have.
     F32(f32),
     /// A measured number that needs more digits, such as a position.
     F64(f64),
@@ -90,7 +96,7 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
-    /// The type a channel with this value has.
+    /// The type of a channel that has this value.
     pub const fn value_type(&self) -> ValueType {
         match self {
             Value::Bool(_) => ValueType::Bool,
@@ -105,26 +111,26 @@ impl Value<'_> {
 /// A message for a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Log<'a> {
-    /// How much it matters.
+    /// The severity.
     pub level: Level,
     /// The message: one line, without time or level.
     pub text: &'a str,
 }
 
-/// How much a [`Log`] matters.
+/// The severity of a [`Log`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Level {
     /// Something was lost, or a person is needed.
     Error,
     /// Something is wrong, but nothing was lost.
     Warn,
-    /// Something worth knowing happened.
+    /// Something happened that is worth knowing.
     Info,
-    /// Of interest to the firmware's author.
+    /// A detail for the author of the firmware.
     Debug,
 }
 
-/// The tag in front of a body; the variants of [`Frame`] without their content.
+/// The tag in front of a body: the variants of [`Frame`] without their content.
 #[derive(Deserialize)]
 enum Kind {
     Hello,
@@ -133,8 +139,8 @@ enum Kind {
 }
 
 impl<'a> Frame<'a> {
-    /// Reads a body, all of it. By hand, since serde cannot tell a [`List`]
-    /// which bytes are its own.
+    /// Reads a frame from a body, and all of the body. This is written by hand,
+    /// because serde cannot tell a [`List`] which bytes belong to it.
     pub(crate) fn from_body(mut rest: &'a [u8]) -> postcard::Result<Self> {
         let body = &mut rest;
         let frame = match take(body)? {

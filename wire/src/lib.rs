@@ -1,11 +1,11 @@
-//! The frames a microcontroller sends to an outstation over a serial line.
+//! The frames that a microcontroller sends to an outstation over a serial line.
 //!
 //! ```text
 //!  firmware                                              outstation
 //!  Frame ─encode▶ version │ body │ CRC-32 ─COBS▶ … 00 ═══▶ Deframer ─▶ Received
 //! ```
 //!
-//! Sending takes one buffer of the caller's and nothing else:
+//! A sender needs one buffer of its own and nothing else:
 //!
 //! ```
 //! use outstation_wire::{Sample, Value};
@@ -21,10 +21,10 @@
 //! # Ok::<(), outstation_wire::EncodeError>(())
 //! ```
 //!
-//! The same [`Frame`] comes out of a [`Deframer`] at the other end. The format
-//! is specified byte by byte in this crate's `README.md`, next to an encoder in
-//! C. What a frame means (channels known, readings lost, time) is left to the
-//! receiver; so is everything about ports.
+//! A [`Deframer`] at the other end returns the same [`Frame`]. This crate's
+//! `README.md` specifies the format byte by byte, next to an encoder in C. The
+//! meaning of frames (channels known, readings lost, time) and the handling of
+//! ports are left to the receiver.
 
 #![no_std]
 #![forbid(unsafe_code)]

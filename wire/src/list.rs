@@ -1,13 +1,15 @@
-//! A list of items without alloc: a slice when sending, validated bytes when
-//! receiving. One type for both, so that what was sent equals what arrives.
+//! A list of items without alloc: a slice for the sender, validated bytes for
+//! the receiver. Both have one type, so that a frame that was sent equals the
+//! one that arrives.
 
 use core::fmt;
 
 use serde::{Deserialize, Serialize, Serializer};
 
 /// The channels of a [`Hello`](crate::Hello) or the values of a
-/// [`Sample`](crate::Sample). Build it from a slice; read it as an iterator,
-/// which cannot fail: received items are validated before a frame is handed out.
+/// [`Sample`](crate::Sample). A sender makes it from a slice. A receiver
+/// iterates over it, which cannot fail: the items are validated before a frame
+/// is returned.
 #[derive(Clone, Copy)]
 pub struct List<'a, T>(Items<'a, T>);
 
@@ -18,7 +20,7 @@ enum Items<'a, T> {
 }
 
 impl<'a, T: Deserialize<'a> + Copy> List<'a, T> {
-    /// How many items there are.
+    /// The number of items.
     pub fn len(&self) -> usize {
         match self.0 {
             Items::Given(items) => items.len(),
@@ -26,7 +28,7 @@ impl<'a, T: Deserialize<'a> + Copy> List<'a, T> {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no items.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -37,7 +39,8 @@ impl<'a, T: Deserialize<'a> + Copy> List<'a, T> {
     }
 
     /// Takes a list off the front of a body and validates every item. The count
-    /// is a `u16` on purpose: a `usize` would read differently on 32 and 64 bit.
+    /// is a `u16` on purpose: the range of a `usize` differs between 32 and 64
+    /// bit.
     pub(crate) fn take(body: &mut &'a [u8]) -> postcard::Result<Self> {
         let count = take(body)?;
         let from = *body;
@@ -56,7 +59,7 @@ pub(crate) fn take<'a, T: Deserialize<'a>>(body: &mut &'a [u8]) -> postcard::Res
     Ok(item)
 }
 
-/// The items of a [`List`] that are still to come.
+/// The remaining items of a [`List`].
 #[derive(Clone)]
 pub struct Iter<'a, T>(List<'a, T>);
 

@@ -1,20 +1,21 @@
-//! The envelope around a body, from both sides: the version in front, the
-//! checksum behind, COBS around all of it.
+//! The envelope around a body, for sender and receiver: the version in front,
+//! the checksum behind, and COBS around both.
 
 use crc::{CRC_32_ISO_HDLC, Crc};
 use postcard::ser_flavors::{Cobs, Flavor, Slice};
 
 use crate::{Fault, VERSION};
 
-/// CRC-32 (IEEE), one table: 1 KiB of flash and one lookup per byte.
+/// CRC-32 (IEEE) with one table: 1 KiB of flash and one lookup per byte.
 ///
 /// `crc32fast` is faster on a server, but without `std` it detects no CPU
-/// feature and falls back to 16 KiB of tables: a quarter of the flash of a small
-/// microcontroller, to hash a line that carries at most some 300 kB/s.
+/// feature and falls back to 16 KiB of tables: a quarter of the flash of a
+/// small microcontroller, to check a line that carries at most some 300 kB/s.
 static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 
-/// Seals while serde writes: each byte goes through the checksum and the stuffing
-/// straight into the caller's buffer, so a frame never stands in memory twice.
+/// Seals a frame while serde writes it: each byte goes through the checksum and
+/// the stuffing straight into the caller's buffer, so a frame is never held in
+/// memory twice.
 pub(crate) struct Sealer<'b> {
     stuffed: Cobs<Slice<'b>>,
     digest: crc::Digest<'static, u32>,
@@ -46,7 +47,7 @@ impl<'b> Flavor for Sealer<'b> {
     }
 }
 
-/// Opens what stood between two delimiters, in place, and returns the body.
+/// Opens the bytes between two delimiters in place, and returns the body.
 pub(crate) fn open(stuffed: &mut [u8]) -> Result<&[u8], Fault> {
     let frame = unstuff(stuffed).ok_or(Fault::Cobs)?;
     let (covered, stated) = frame.split_last_chunk().ok_or(Fault::TooShort)?;
@@ -61,9 +62,9 @@ pub(crate) fn open(stuffed: &mut [u8]) -> Result<&[u8], Fault> {
     }
 }
 
-/// Undoes COBS in place. Each code byte says how far the next one is, and stands
-/// for the zero there unless it is 255, the longest step, or the last. What is
-/// written never overtakes what is read, since each step drops its code byte.
+/// Undoes COBS in place. Each code byte gives the distance to the next one, and
+/// stands for a zero there unless it is 255, the longest step, or the last.
+/// Writing never overtakes reading, since each step drops its code byte.
 fn unstuff(bytes: &mut [u8]) -> Option<&[u8]> {
     let (mut read, mut write) = (0, 0);
     while let Some(&code) = bytes.get(read) {

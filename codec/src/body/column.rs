@@ -1,8 +1,8 @@
-//! One column of a segment: the times of a sensor, or the values of one of its channels.
+//! Encodes one column of a segment: the times of a sensor, or the values of one of its channels.
 //!
-//! Numbers are forecast from their past, and only the surprise is coded. Floats that are
-//! short decimals, as nearly all sensor output is, become integers of a common scale: 21.37 is
-//! 2137 at scale 2. Others are coded as the bits that changed.
+//! Numbers are forecast from the values before them, and only the difference from the forecast (the
+//! surprise) is coded. Floats that are short decimals, as nearly all sensor output is, become integers of a
+//! common scale: 21.37 is 2137 at scale 2. Of other floats the changed bits are coded.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,14 +12,15 @@ use super::integers::IntegerModels;
 use super::range_coder::{Bit, Byte, Number, RangeDecoder, RangeEncoder};
 use crate::value::{Value, ValueType};
 
-/// A decoded text is at most this long; encoders are held to it as well.
+/// The length of the longest text in bytes. A decoder refuses longer ones, so an encoder must not be given
+/// any.
 pub const TEXT_MAX: usize = 4096;
 
-/// The codes of mixtures, behind the last decimal.
+/// The codes of the two mixed layouts, behind the code of the last decimal layout.
 const MIXED: u64 = 25;
 const AMONG: u64 = 26;
 
-/// How the values of a column are written; the number is part of the format.
+/// The layout of the values of a column. Its code is part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layout {
     Bool,
@@ -29,13 +30,14 @@ enum Layout {
     Text,
     Decimal64(u8),
     Decimal32(u8),
-    /// Several types: which each value has, then the values of each type as columns of their own.
+    /// Values of several types: first the type of each value, then the values of each type as columns of
+    /// their own.
     Mixed,
-    /// Integers among doubles: all as doubles, then which of the whole ones are integers.
+    /// Integers among doubles: all values as doubles, then for each whole one whether it is an integer.
     Among,
 }
 
-/// The kinds in a mixed column, by the number they are written as.
+/// The types in a mixed column, in the order of their codes.
 const KINDS: [ValueType; 5] =
     [ValueType::Bool, ValueType::Int, ValueType::F32, ValueType::F64, ValueType::Text];
 
@@ -72,8 +74,8 @@ impl Layout {
     }
 }
 
-/// The models of value columns. Sensors of one kind share them by channel position: ten equal
-/// thermometers teach one model, ten channels of one station each have their own.
+/// The models of value columns. Sensors of one kind share them by channel position: ten equal thermometers
+/// train one model, and the ten channels of one station have one each.
 #[derive(Debug)]
 pub(super) struct Values {
     layout: Number,
@@ -82,7 +84,8 @@ pub(super) struct Values {
     integers: IntegerModels,
     index: Number,
     length: Number,
-    /// Only made for the columns that need it: most segments are of decimals.
+    /// The models of bytes. They are created for the columns that need them, because most segments have
+    /// only decimals.
     bytes: Vec<Byte>,
 }
 
@@ -97,7 +100,7 @@ impl Values {
         bytes: Vec::new(),
     };
 
-    /// Writes the column; `scratch` is reused between columns.
+    /// Writes a column; `scratch` is memory that is used again for the next.
     pub(super) fn put(
         &mut self,
         encoder: &mut RangeEncoder,
@@ -118,8 +121,8 @@ impl Values {
         }
     }
 
-    /// Reads `count` values, or says that no encoder wrote this. Distinct texts are paid for out
-    /// of `text_budget`, in bytes.
+    /// Reads `count` values. Returns `None` if no encoder could have written these bytes. The bytes of
+    /// distinct texts are taken from `text_budget`.
     pub(super) fn get(
         &mut self,
         decoder: &mut RangeDecoder<'_>,
@@ -133,8 +136,8 @@ impl Values {
         }
     }
 
-    /// A column of one layout. Mixtures are made of these and never of each other, or bytes could
-    /// nest them until the stack ends.
+    /// Reads a column of one plain layout. Mixed layouts consist of plain ones and never of each other;
+    /// otherwise bytes could nest them until the stack overflows.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -196,7 +199,7 @@ impl Values {
         let mut columns = Vec::new();
         for kind in KINDS {
             let own = kinds.iter().filter(|at| **at == kind).count();
-            // An encoder mixes at least two types: a column inside a column has only one.
+            // An encoder uses this layout only for two types or more, so no type has all values.
             if own == count {
                 return None;
             }
@@ -210,7 +213,8 @@ impl Values {
         kinds.into_iter().map(|kind| columns[kind as usize].next()).collect()
     }
 
-    /// Sensors print `20` between `19.9` and `20.1`: nearly all whole ones are integers, or none.
+    /// Writes integers among doubles. Sensors print `20` between `19.9` and `20.1`: of the whole values
+    /// nearly all are integers, or none.
     fn put_among(&mut self, encoder: &mut RangeEncoder, values: &[Value], scratch: &mut Vec<i64>) {
         let floats: Vec<Value> = values.iter().map(|value| Value::F64(as_f64(value))).collect();
         self.put(encoder, &floats, scratch);
@@ -277,7 +281,7 @@ impl Values {
         (0..count).map(|_| next()).collect()
     }
 
-    /// Each distinct text is spelled once; later ones say which it was.
+    /// Writes texts. Each distinct text is spelled once; repeats refer to it by its index.
     fn put_texts(&mut self, encoder: &mut RangeEncoder, values: &[Value]) {
         let mut known = HashMap::new();
         for value in values {
@@ -324,8 +328,9 @@ impl Values {
     }
 }
 
-/// The layout that holds every value exactly, its type included: one odd line must not change its
-/// neighbours, nor a column those that are merged with it. Integers land in `ints`.
+/// Chooses the layout that keeps every value exactly, with its type: one odd line must not change its
+/// neighbours, and one column must not change those that are merged with it. The values as integers are
+/// left in `ints`.
 fn layout_of(values: &[Value], ints: &mut Vec<i64>) -> Layout {
     const BOOL: u8 = 1 << ValueType::Bool as u8;
     const INT: u8 = 1 << ValueType::Int as u8;
@@ -360,7 +365,7 @@ fn survives_as_float(value: &Value) -> bool {
     }
 }
 
-/// The integer that a double may stand for.
+/// The integer that a whole double may stand for.
 #[expect(clippy::cast_possible_truncation, reason = "whole and at most 2^53")]
 fn whole(value: &Value) -> Option<i64> {
     match value {

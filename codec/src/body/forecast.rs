@@ -1,47 +1,47 @@
-//! What comes next in a column of integers, by four simple rules.
+//! Forecasts the next value in a column of integers, by one of four simple rules.
 //!
-//! Which rule is cheapest depends on the signal (a clock is a line, a temperature resembles its
-//! last value, vibration resembles its mean), so each column tries them on some of its values and
-//! names the winner. A poor choice costs bytes, never a value: all arithmetic wraps.
+//! Which rule is cheapest depends on the signal (a clock is a line, a temperature resembles its last value,
+//! vibration resembles its mean), so the encoder tries the rules on some values of each column and writes
+//! down the best. A poor choice costs bytes, never a value: all arithmetic wraps.
 
 use super::range_coder::{unzigzag, zigzag};
 
-/// Rules are tried on so many stretches of so many values: the cost of choosing stays flat, and a
-/// long column is not judged by its beginning.
+/// The rules are tried on this many stretches of this many values: the cost of choosing stays constant, and
+/// a long column is not judged by its first values alone.
 const STRETCHES: usize = 4;
 const STRETCH: usize = 6;
 
-/// A rise is in units of 1/2^16: over the longest column still right to one.
+/// The number of binary places of a rise. Over the longest column it is still exact to one.
 pub(super) const FRACTION_BITS: u32 = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Predictor {
-    /// The mean: noise around a level.
+    /// The mean, for noise around a level.
     Level,
-    /// The value before: a slow signal.
+    /// The last value, for a slow signal.
     Previous,
-    /// The value before plus the step before: a ramp, a counter, a steady clock.
+    /// The last value plus the last step, for a ramp, a counter or a steady clock.
     Slope,
-    /// A straight line: a periodic clock with jitter.
+    /// A straight line, for a periodic clock with jitter.
     Line,
 }
 
 pub(super) const PREDICTORS: [Predictor; 4] =
     [Predictor::Level, Predictor::Previous, Predictor::Slope, Predictor::Line];
 
-/// How the values of a column are forecast.
+/// The rule by which the values of a column are forecast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Forecast {
     pub predictor: Predictor,
     /// The level, the start of the line, or the first value.
     pub base: i64,
-    /// Of a line, per value.
+    /// The rise of a line per value, in units of 1/2^16.
     pub rise: i64,
 }
 
 impl Forecast {
-    /// The cheapest for these values (at least one), and at which bit to cut its surprises.
-    /// Another rise than `last_rise` costs bits to name.
+    /// Chooses the cheapest rule for these values, of which there must be at least one, and the bit at
+    /// which its surprises are cut. A rise other than `last_rise` costs the bits that write it.
     pub(super) fn of(values: &[i64], last_rise: i64) -> (Self, u32) {
         let first = values[0];
         let previous = Self { predictor: Predictor::Previous, base: first, rise: 0 };
@@ -55,7 +55,7 @@ impl Forecast {
                 let turn = step.wrapping_sub(last.wrapping_sub(before));
                 [bits(value.wrapping_sub(near)), bits(step), bits(turn)]
             });
-        // A slow signal is known by that, and spared the fit of a line.
+        // A slow signal is recognised by this, and no line is fitted to it.
         if by_previous <= by_slope && by_previous <= by_level {
             return (previous, shift(by_previous, tried));
         }
@@ -75,7 +75,7 @@ impl Forecast {
         (cheapest, shift(cost, tried))
     }
 
-    /// How many surprises a column has; the first value is the base of most rules.
+    /// The number of surprises in a column of `count` values; with most rules the first value needs none.
     pub(super) fn surprises(&self, count: usize) -> usize {
         match self.predictor {
             Predictor::Level | Predictor::Line => count,
@@ -83,7 +83,7 @@ impl Forecast {
         }
     }
 
-    /// What the rule did not foresee, value by value.
+    /// Computes the surprises of the values: the differences from their forecasts.
     pub(super) fn surprise(&self, values: &[i64], out: &mut Vec<u64>) {
         let steps = || values.windows(2).map(|pair| pair[1].wrapping_sub(pair[0]));
         out.clear();
@@ -111,7 +111,7 @@ impl Forecast {
         }
     }
 
-    /// The values that had these surprises, each as `make` wants it.
+    /// Restores the values from their surprises, each converted by `make`.
     pub(super) fn restore<T>(&self, surprises: &[u64], make: impl Fn(i64) -> T) -> Vec<T> {
         let surprises = surprises.iter().copied().map(unzigzag);
         let mut value = self.base;
@@ -149,8 +149,8 @@ impl Forecast {
     }
 }
 
-/// What the surprises of each rule cost on some values, and on how many. A rule sees where it is
-/// and the two values before.
+/// Adds up what the surprises of each rule cost on some of the values, and counts those values. A rule is
+/// given the index, the two values before, and the value.
 fn trial<const N: usize>(
     values: &[i64],
     costs: impl Fn(i64, [i64; 3]) -> [u64; N],
@@ -174,7 +174,7 @@ fn trial<const N: usize>(
 struct Sums {
     count: i64,
     plain: i64,
-    /// Weighted by place, symmetrically about the middle: -3, -1, 1, 3.
+    /// The sum weighted by place, symmetric about the middle: -3, -1, 1, 3.
     by_place: i64,
 }
 
@@ -195,8 +195,9 @@ impl Sums {
         self.plain / self.count
     }
 
-    /// Start and rise. A clock nearly always has a whole period: a rise that is whole within the
-    /// error of the fit is taken as such, and costs nothing to name for the next sensor.
+    /// The start and the rise of the line. The period of a clock is nearly always whole: a rise that is
+    /// whole within the error of the fit is taken as whole, and costs almost nothing to write for the next
+    /// sensor.
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -214,13 +215,13 @@ impl Sums {
     }
 }
 
-/// Roughly how many bits a surprise takes.
+/// The approximate number of bits that a surprise takes.
 fn bits(surprise: i64) -> u64 {
     u64::from(64 - zigzag(surprise).leading_zeros())
 }
 
-/// Surprises of `cost` bits together are cut where three quarters of them are below eight, so that
-/// a token says their magnitude and only noise is left below.
+/// The bit at which surprises of `cost` bits together are cut: three quarters of them are then below eight,
+/// so that a token gives their magnitude and only noise is left in the bits below.
 fn shift(cost: u64, tried: u64) -> u32 {
     let mean = (10 * cost + 7 * tried) / (10 * tried);
     u32::try_from(mean.saturating_sub(2)).unwrap_or(0)

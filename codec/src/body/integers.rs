@@ -1,4 +1,4 @@
-//! A column of integers: how it is forecast, and what the forecast did not foresee.
+//! Encodes a column of integers: the rule of its forecast, and the surprises.
 
 use super::forecast::{FRACTION_BITS, Forecast, PREDICTORS, Predictor};
 use super::range_coder::{Bit, Number, RangeDecoder, RangeEncoder, unzigzag, zigzag};
@@ -6,7 +6,7 @@ use super::token::Tokens;
 
 const FRACTION_MASK: i64 = (1 << FRACTION_BITS) - 1;
 
-/// The models of one kind of integer column, and what the last such column was like.
+/// The models of one kind of integer columns, with the parameters of the last such column.
 #[derive(Debug)]
 pub(super) struct IntegerModels {
     predictor: Number,
@@ -52,7 +52,7 @@ impl IntegerModels {
         self.surprise.put(encoder, &self.scratch, shift);
     }
 
-    /// Reads `count` integers, each as `make` wants it.
+    /// Reads `count` integers, each converted by `make`.
     pub(super) fn get<T>(
         &mut self,
         decoder: &mut RangeDecoder<'_>,
@@ -90,7 +90,7 @@ impl IntegerModels {
         base
     }
 
-    /// In two parts, because most rises are whole.
+    /// Writes a rise in two parts, because most rises are whole.
     fn put_rise(&mut self, encoder: &mut RangeEncoder, rise: i64) {
         let (whole, fraction) = (rise >> FRACTION_BITS, rise & FRACTION_MASK);
         self.rise.put_signed(encoder, whole.wrapping_sub(self.last_rise >> FRACTION_BITS));
@@ -111,7 +111,7 @@ impl IntegerModels {
     }
 }
 
-/// A number about which nothing is known: its length in seven bits, then those below the leading
+/// Writes a number about which nothing is known: its length in seven bits, then the bits below its leading
 /// one. An adaptive model would pay for each step of the length.
 fn put_plain(encoder: &mut RangeEncoder, value: u64) {
     let length = 64 - value.leading_zeros();

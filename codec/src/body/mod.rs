@@ -1,4 +1,4 @@
-//! The body of a segment: what of it is stored and sent.
+//! The body of a segment: its readings as they are stored and sent.
 
 mod column;
 mod decimal;

@@ -1,13 +1,13 @@
 //! An adaptive binary range coder: the entropy stage of the segment format.
 //!
-//! A general compressor pays for its tables and headers in every segment, and a segment of one
-//! second is small (1,000 readings). Adaptive bit models cost nothing up front and reach the
-//! entropy of sensor noise within a few dozen values. The coder is LZMA's, with 16-bit
-//! probabilities whose learning rate falls with experience. Bits suit what is rare or lopsided; the
-//! bulk of a column goes through [`super::token`], in one step per value.
+//! A general compressor pays for its tables and headers in every segment, and a segment of one second is
+//! small (1,000 readings). Adaptive bit models cost nothing at the start and reach the entropy of sensor
+//! noise within a few dozen values. The coder is LZMA's, with 16-bit probabilities whose learning rate
+//! falls with the number of observations. Bit models suit rare and lopsided decisions; the bulk of a column
+//! goes through [`super::token`], in one step per value.
 //!
-//! Decoding is total: it reads zeros past the end, so bytes of any content give *some* values and
-//! it is the caller who bounds how many are asked for.
+//! Decoding never fails: it reads zeros past the end, so bytes of any content give *some* values. The
+//! caller must bound how many it asks for.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -16,11 +16,11 @@
 
 const RANGE_MIN: u32 = 1 << 24;
 
-/// What the shares of a decision between more than two ways add up to.
+/// The sum of the shares of a decision between more than two ways.
 pub(super) const SHARES: u32 = 1 << 15;
 
-/// How fast a model learns: after `n` observations it moves 1/2^RATE[n] of the way.
-/// Early steps follow the counting estimate 1/(n+2), the last is the memory of a settled model.
+/// The learning rate of a model: after `n` observations it moves by 1/2^RATE[n] of the distance. The first
+/// steps follow the counting estimate 1/(n+2); the last is the memory of a model in its steady state.
 const RATE: [u8; 48] = {
     let mut rate = [0; 48];
     let mut n = 0;
@@ -41,7 +41,7 @@ const RATE: [u8; 48] = {
 /// The adaptive probability of one binary decision.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bit {
-    /// Probability of a zero, in 1/65536; learning rates keep it off both ends.
+    /// The probability of a zero, in 1/65536; `learn` keeps it off both ends.
     zero: u16,
     seen: u8,
 }
@@ -56,7 +56,7 @@ impl Bit {
         } else {
             self.zero += (u16::MAX - self.zero) >> rate;
         }
-        // Rates up to 1/2 can reach the ends, where a bit would have no code space left.
+        // A rate of 1/2 can reach the ends, where a bit would have no code space left.
         self.zero = self.zero.clamp(64, u16::MAX - 64);
         self.seen = (self.seen + 1).min(RATE.len() as u8 - 1);
     }
@@ -71,7 +71,7 @@ pub(super) struct RangeEncoder {
 }
 
 impl RangeEncoder {
-    /// Appends to `out`, which may already hold a header.
+    /// Creates an encoder that appends to `out`, which may already hold a header.
     pub(super) fn new(out: Vec<u8>) -> Self {
         Self { out, low: 0, range: u32::MAX }
     }
@@ -88,7 +88,7 @@ impl RangeEncoder {
         self.normalize();
     }
 
-    /// A decision whose share of the code space is known: from `start` to `end` of [`SHARES`].
+    /// Writes a decision whose share of the code space is known: from `start` to `end` of [`SHARES`].
     pub(super) fn share(&mut self, start: u16, end: u16) {
         let unit = self.range / SHARES;
         self.add(unit * u32::from(start));
@@ -96,7 +96,7 @@ impl RangeEncoder {
         self.normalize();
     }
 
-    /// `count` low bits of `value`, most significant first, at one bit of cost each.
+    /// Writes the low `count` bits of `value`, the most significant first, at a cost of one bit each.
     pub(super) fn raw(&mut self, value: u64, count: u32) {
         let mut left = count;
         while left > 0 {
@@ -117,7 +117,8 @@ impl RangeEncoder {
         }
     }
 
-    /// Into the bytes already written; it ends there, because the code as a whole is below one.
+    /// Carries into the bytes already written. The carry ends there, because the code as a whole is below
+    /// one.
     #[cold]
     fn carry(&mut self) {
         for byte in self.out.iter_mut().rev() {
@@ -160,7 +161,7 @@ impl RangeEncoder {
     }
 }
 
-/// Reads back what a [`RangeEncoder`] wrote, given the same models in the same order.
+/// Reads the decisions of a [`RangeEncoder`], given the same models in the same order.
 #[derive(Debug)]
 pub(super) struct RangeDecoder<'a> {
     input: std::slice::Iter<'a, u8>,
@@ -191,12 +192,12 @@ impl<'a> RangeDecoder<'a> {
         bit
     }
 
-    /// Which of the shares that end here and start at zero the decision fell into; the first of
-    /// `ends` is that zero.
+    /// Reads a decision: the index of the share that it fell into. Share `n` reaches from `ends[n]` to
+    /// `ends[n + 1]`, and `ends[0]` is zero.
     pub(super) fn share<const N: usize>(&mut self, ends: &[u16; N]) -> usize {
         let unit = self.range / SHARES;
         let (mut symbol, mut start, mut end) = (0, 0, unit * u32::from(ends[1]));
-        // Damaged bytes may lie beyond the last share: they belong to it.
+        // The code of damaged bytes may lie beyond the last share; it counts as that share.
         while self.code >= end && symbol + 2 < N {
             symbol += 1;
             start = end;
@@ -235,13 +236,13 @@ impl<'a> RangeDecoder<'a> {
     }
 }
 
-/// Bits below the leading one that are modelled; the rest of a long number is noise.
+/// The number of bits below the leading one that are modelled; the rest of a long number is noise.
 const MODELLED: u32 = 3;
-/// Numbers longer than this share the models of their top bits.
+/// The number of lengths with models of their own; longer numbers share the last one.
 const LENGTHS: usize = 24;
 
-/// An adaptive model of unsigned numbers: bit length in unary, then the bits below the leading
-/// one, the first three modelled and the others raw.
+/// An adaptive model of unsigned numbers: the bit length in unary, then the bits below the leading one, of
+/// which the first three are modelled and the others written raw.
 #[derive(Clone, Debug)]
 pub(super) struct Number {
     longer: [Bit; 64],
@@ -304,7 +305,7 @@ impl Number {
     }
 }
 
-/// Small magnitudes of either sign become small numbers: 0, -1, 1, -2 → 0, 1, 2, 3.
+/// Maps small magnitudes of either sign to small numbers: 0, -1, 1, -2 become 0, 1, 2, 3.
 pub(super) fn zigzag(value: i64) -> u64 {
     u64::from_ne_bytes(((value << 1) ^ (value >> 63)).to_ne_bytes())
 }
@@ -313,7 +314,7 @@ pub(super) fn unzigzag(value: u64) -> i64 {
     i64::from_ne_bytes(((value >> 1) ^ (value & 1).wrapping_neg()).to_ne_bytes())
 }
 
-/// An adaptive model of bytes without structure between them: text, and the parts of a float.
+/// An adaptive model of single bytes, without relations between them: for text and the parts of a float.
 #[derive(Clone, Debug)]
 pub(super) struct Byte([Bit; 256]);
 

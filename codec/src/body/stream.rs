@@ -1,4 +1,4 @@
-//! The body of a segment: what of it is stored and sent.
+//! The layout of a segment's body.
 //!
 //! ```text
 //! body    = version (1 byte) , range-coded stream
@@ -9,9 +9,9 @@
 //! column  = channel , which rows have it (unless all) , values
 //! ```
 //!
-//! A group visits some sections in ascending order, so many rows of each: one commit. All groups
-//! come first, so that what a segment is about can be known without decoding it. A section holds
-//! the rows of all groups.
+//! A group stands for one commit: it visits some sections in ascending order, and of each the given number
+//! of rows. All groups come first, so that the sensors of a segment can be read without decoding its
+//! values. A section holds the rows of all groups.
 
 use std::collections::BTreeMap;
 
@@ -25,17 +25,18 @@ use crate::segment::{
 use crate::sensor::CHANNELS_MAX;
 use crate::time::TimeBase;
 
-/// The first byte of every body.
+/// The version of the format, which is the first byte of every body.
 pub const VERSION: u8 = 1;
 
-/// The most bytes of distinct text in one segment. Encoders stay far below: see [`Segment::cells`].
+/// The largest sum of bytes of distinct texts in one segment. Encoders stay far below it: see
+/// [`Segment::cells`].
 const TEXT_BYTES_MAX: usize = 16 << 20;
 
-/// Value models are shared by channel position up to here; later channels wrap around.
+/// The number of value models. Channels share them by position; further channels wrap around.
 const MODELS_MAX: usize = 16;
 
 impl Segment {
-    /// The body of these readings. It takes `&mut self` for memory that it uses again.
+    /// Encodes these readings into a body. It takes `&mut self` for memory that is used again.
     pub fn encode(&mut self) -> Vec<u8> {
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut encoder = RangeEncoder::new(vec![VERSION]);
@@ -48,7 +49,7 @@ impl Segment {
         encoder.finish(1)
     }
 
-    /// Reads a body of `count` readings; whatever the bytes are, memory stays within the bounds.
+    /// Decodes a body of `count` readings. Its memory is bounded, whatever the bytes are.
     pub fn decode(body: &[u8], count: usize) -> Result<Self, SegmentError> {
         let (mut decoder, mut models) = open(body)?;
         let segment = models
@@ -57,7 +58,7 @@ impl Segment {
         segment.ok_or(SegmentError::Malformed)
     }
 
-    /// The sensors that a body of `count` readings refers to, ascending.
+    /// The sensors that a body of `count` readings refers to, ascending, without decoding the values.
     pub fn sensors(body: &[u8], count: usize) -> Result<Vec<u32>, SegmentError> {
         let (mut decoder, mut models) = open(body)?;
         let turns = models.get_groups(&mut decoder, count).ok_or(SegmentError::Malformed)?;
@@ -76,7 +77,7 @@ fn open(body: &[u8]) -> Result<(RangeDecoder<'_>, Models), SegmentError> {
     Ok((RangeDecoder::new(stream), Models::NEW))
 }
 
-/// The models of everything in a stream, in one place so that both directions share them.
+/// The models of everything in a stream, in one place so that encoder and decoder share them.
 struct Models {
     groups: Number,
     same: Bit,
@@ -87,7 +88,7 @@ struct Models {
     columns: Number,
     channel: Number,
     everywhere: Bit,
-    /// By whether the row before had the channel.
+    /// Indexed by whether the row before had the channel.
     present: [Bit; 2],
     times: IntegerModels,
     values: Vec<Values>,
@@ -179,7 +180,8 @@ impl Models {
         }
     }
 
-    /// Every group has a reading at least, so that few bytes cannot announce groups without end.
+    /// Reads the groups. Every group must have a reading, so that a few bytes cannot announce an unlimited
+    /// number of groups.
     fn get_groups(
         &mut self,
         decoder: &mut RangeDecoder<'_>,
@@ -269,7 +271,7 @@ impl Models {
             let channel = u16::try_from(channel).ok()?;
             let own = self.get_presence(decoder, rows);
             cells += own.len();
-            // A column without rows would cost a hostile sender nothing and us its allocation.
+            // A column without rows would cost a hostile sender nothing, and the decoder an allocation.
             let known = columns.iter().any(|column| column.channel == channel);
             if known || own.is_empty() || cells > cells_max {
                 return None;

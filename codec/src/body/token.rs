@@ -1,31 +1,32 @@
 //! An adaptive model of the surprises in a column: one coding step for nearly every value.
 //!
-//! A surprise is cut at a *shift* that the column chose: what is above it is a token of sixteen,
-//! what is below is noise and written raw. Tokens are counted, and the shares of the code space
-//! follow the counts at growing intervals: keeping them exact after each value would cost several
-//! times the coding itself, and buy nothing once the shares have settled.
+//! A surprise is cut at a *shift* that the column chose: the bits above it are coded as one of sixteen
+//! tokens, the bits below it are noise and written raw. Tokens are counted, and the shares of the code
+//! space follow the counts at growing intervals: keeping them exact after each value would cost several
+//! times the coding itself, and gain nothing once the shares are stable.
 
 use super::range_coder::{Number, RangeDecoder, RangeEncoder, SHARES};
 
 const TOKENS: usize = 16;
-/// Stands for everything from here on; the rest follows as a number.
+/// The token of all larger numbers; the difference follows as a number.
 const ESCAPE: u64 = TOKENS as u64 - 1;
 
-/// What is expected before anything was seen: small surprises, as of a well-forecast column.
+/// The weights before any observation: small surprises, as in a well forecast column.
 const PRIOR: [u16; TOKENS] = [24, 24, 24, 16, 16, 12, 12, 8, 8, 6, 6, 4, 4, 4, 4, 8];
-/// What an observation weighs beside the prior.
+/// The weight of one observation beside the prior.
 const WEIGHT: u16 = 32;
-/// Beyond this sum all weights are halved, so that the past is forgotten.
+/// The sum of weights above which all are halved, so that old observations lose their influence.
 const SUM_MAX: u32 = 1 << 14;
-/// The most observations between two adjustments of the shares.
+/// The largest number of observations between two adjustments of the shares.
 const PAUSE_MAX: u16 = 64;
 
 #[derive(Clone, Debug)]
 pub(super) struct Tokens {
-    /// Where the share of each token starts, which is where that of the one before ends.
+    /// The start of each token's share, which is the end of the share before it.
     ends: [u16; TOKENS + 1],
     weights: [u16; TOKENS],
-    /// Observations until the next adjustment, and from that one to its next.
+    /// The observations left until the next adjustment, and the number between that one and the one after
+    /// it.
     until: u16,
     pause: u16,
     rest: Number,
@@ -71,7 +72,7 @@ impl Tokens {
         }
     }
 
-    /// So many, and never more than were still to come.
+    /// Notes `count` observations, which must be at most `until`.
     #[expect(clippy::cast_possible_truncation, reason = "at most `until`")]
     fn observed(&mut self, count: usize) {
         self.until -= count as u16;
@@ -101,7 +102,8 @@ const fn sum(weights: &[u16; TOKENS]) -> u32 {
     sum
 }
 
-/// No share is empty: a weight of one in [`SUM_MAX`] is still two of [`SHARES`].
+/// The ends of the shares for these weights. No share is empty: a weight of one in [`SUM_MAX`] is still two
+/// of [`SHARES`].
 #[expect(clippy::cast_possible_truncation, reason = "no end is beyond SHARES, 2^15")]
 const fn ends(weights: &[u16; TOKENS]) -> [u16; TOKENS + 1] {
     let scale = (SHARES << 16) / sum(weights);

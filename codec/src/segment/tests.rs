@@ -1,4 +1,5 @@
-//! Segments: what goes in comes out, any bytes are survived, and the sizes that were promised.
+//! Tests of segments: readings come back unchanged, any bytes are survived, and encoded sizes stay within
+//! their bounds.
 
 use proptest::prelude::*;
 
@@ -16,7 +17,7 @@ fn cells(segment: &Segment, first_seq: u64) -> Vec<Reading> {
     all
 }
 
-/// The same with cells by channel: merging may put the columns of a sensor in another order.
+/// The readings with cells sorted by channel, because merging may change the order of a sensor's columns.
 fn by_channel(segment: &Segment, first_seq: u64) -> Vec<Reading> {
     let mut all = cells(segment, first_seq);
     all.iter_mut().for_each(|reading| reading.3.sort_by_key(|(channel, _)| *channel));
@@ -54,7 +55,7 @@ fn single() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Channel 0 is an int, 1 a float, 2 a single, 3 a bool, 4 a text, and 5 is anything.
+/// Channel 0 is an int, 1 a double, 2 a float, 3 a bool, 4 a text, and 5 is of any type.
 fn reading() -> impl Strategy<Value = (u32, bool, i64, Vec<(u16, Value)>)> {
     let cells = (
         proptest::option::of(number()),
@@ -62,7 +63,7 @@ fn reading() -> impl Strategy<Value = (u32, bool, i64, Vec<(u16, Value)>)> {
         proptest::option::of(single()),
         proptest::option::of(any::<bool>().prop_map(Value::Bool)),
         proptest::option::of("[a-zé]{0,6}".prop_map(|text| Value::Text(text.into()))),
-        // Integers beyond 2^53, so that they do not become floats beside some.
+        // The integers are beyond 2^53, so that they are not written as doubles beside others.
         proptest::option::of(prop_oneof![
             single(),
             any::<bool>().prop_map(Value::Bool),
@@ -94,7 +95,8 @@ fn segment(readings_max: usize) -> impl Strategy<Value = Segment> {
 proptest! {
     #[test]
     fn any_readings_come_back(mut segment in segment(120)) {
-        // Columns appear in the order of first sight; a view lists cells in that order.
+        // Columns are in the order in which their channels were first seen, and a view lists cells in that
+        // order.
         round_trip(&mut segment);
     }
 
@@ -110,7 +112,7 @@ proptest! {
             expected.extend(by_channel(part, seq));
             seq += part.len() as u64;
         }
-        // Those merged earlier are merged again, after a stay in the log.
+        // Segments merged earlier are merged again, after they were stored in the log.
         let (early, late) = parts.split_at(cut.min(parts.len()));
         let mut early = merged(early);
         if !early.is_empty() {
@@ -290,7 +292,7 @@ fn one_odd_value_does_not_change_its_neighbours() {
     assert_eq!(values, odd);
 }
 
-/// [`every_column`], encoded.
+/// The encoded form of [`every_column`].
 const GOLDEN: &str = "\
     016f87790ffff62f7e0ecef6126da5c045a2d63936ccc6fef5920bf97741499ce47155701033e8bd\
     86665c7753b25123e50f623567f92f1a551c09aa092701f8cdd40fe28702fa5e73004ce2bce402d6\
@@ -303,7 +305,7 @@ const GOLDEN: &str = "\
     7fed61a3194d4456570c0b9720f2d897de1ce8d64e8498343d486a4c20feee102df1a0\
 ";
 
-/// All kinds of columns, by all rules.
+/// A segment with all kinds of columns and all rules of forecast.
 fn every_column() -> Segment {
     let mut segment = Segment::default();
     let mut state = 1u32;

@@ -1,5 +1,5 @@
-//! What a deframer makes of good, bad and hostile bytes, one kind at a time.
-//! Everything at once, at random: `tests/properties.rs`.
+//! Tests of a deframer with good, bad and hostile bytes, one kind at a time.
+//! `tests/properties.rs` mixes them at random.
 
 use std::string::ToString;
 use std::vec::Vec;
@@ -23,7 +23,7 @@ fn sealed(body: &[u8]) -> Vec<u8> {
     sealer.finalize().expect("has room").to_vec()
 }
 
-/// The one fault that these bytes are, all of them.
+/// Checks that all of these bytes are one fault, and returns it.
 fn fault_of(bytes: &[u8]) -> Fault {
     let mut deframer = Deframer::new();
     let mut input = bytes;
@@ -133,7 +133,8 @@ fn each_fault_has_its_own_reason() {
 
 #[test]
 fn another_version_is_told_apart_from_a_damaged_frame() {
-    // A version, no body, a checksum of it: wrong, then right.
+    // A version, no body, and a checksum: first a wrong one, then the right
+    // one.
     assert_eq!(fault_of(&[6, 2, 0xA1, 0x8E, 0x0C, 0x3D, 0]).reason(), "crc");
     assert_eq!(fault_of(&[6, 2, 0xA1, 0x8E, 0x0C, 0x3C, 0]), Fault::Version(2));
 }
