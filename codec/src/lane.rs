@@ -11,7 +11,7 @@ pub enum Lane {
     /// Readings as they come.
     #[default]
     Live,
-    /// Old readings that the device sends after an outage.
+    /// Readings that have waited: the backlog of an outage, and refused readings that are offered again.
     Backfill,
 }
 

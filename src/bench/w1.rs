@@ -13,7 +13,8 @@ const PERIOD_MS: u64 = 10;
 const SLOW_PERIOD_MS: u64 = 1_000;
 const START_MS: u64 = 1_760_000_000_000;
 
-/// One reading of W1: the index and number of its sensor, its time in Unix milliseconds, and its value.
+/// One reading of W1: the index of its sensor, its number at that sensor, its time in Unix milliseconds,
+/// and its value.
 #[derive(Clone, Copy, Debug)]
 pub struct W1Reading {
     pub sensor: usize,

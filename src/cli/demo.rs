@@ -10,8 +10,8 @@ use crate::console::{complain, say};
 use crate::demo::{self, DATABASES, Glimpse, Script};
 use crate::telemetry::{self, LogFilter, LogFormat};
 
-/// The latest time, counted from the end of the sensors, at which the collector may come back. The drain
-/// waits longer than this.
+/// The longest time after the sensors have stopped in which the collector may come back. The drain waits
+/// longer than this.
 const LATE_RETURN_MAX: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]

@@ -1,7 +1,7 @@
 //! Decides which clients get in: by address, TLS and password, and by how often they ask.
 //!
-//! The door never opens because something is missing: if a file that the configuration names cannot be
-//! used, no client gets in.
+//! The door never opens because something is missing: while a file that the configuration names could never
+//! be used, no client gets in.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};

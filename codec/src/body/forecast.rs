@@ -75,7 +75,8 @@ impl Forecast {
         (cheapest, shift(cost, tried))
     }
 
-    /// The number of surprises in a column of `count` values; with most rules the first value needs none.
+    /// The number of surprises in a column of `count` values. For `Previous` and `Slope` the first value is
+    /// the base and has none.
     pub(super) fn surprises(&self, count: usize) -> usize {
         match self.predictor {
             Predictor::Level | Predictor::Line => count,
