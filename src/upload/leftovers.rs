@@ -1,14 +1,15 @@
-//! What was pulled from the log and is still to be sent: the rest of what did not fit into one
-//! request, and the halves of what was refused.
+//! Batches that were pulled from the log and still have to be sent: the rest of a batch that did not fit
+//! into one request, and the halves of a batch that was refused.
 //!
-//! It is only a shortcut: all of it is still pending in the log, and dropping it loses nothing. At
-//! most one batch of each lane is in it.
+//! This is only a cache. Every reading in it is still pending in the log, so dropping a part loses nothing.
+//! It holds parts of at most one batch for each lane. Which part is sent, and when, is decided in
+//! `uploader/actor.rs`.
 
 use outstation_codec::{Batch, Lane};
 
 #[derive(Debug, Default)]
 pub(crate) struct Leftovers {
-    /// By lane: the next part is the last.
+    /// The parts of each lane, indexed by lane. The part to be sent next is the last one of its list.
     parts: [Vec<Batch>; 3],
 }
 
@@ -21,11 +22,13 @@ impl Leftovers {
         self.parts[lane as usize].pop()
     }
 
-    /// Which lane to go on with, given the order in which they may go; and how many of them may be
-    /// asked for something new first.
+    /// Chooses the lane to continue with. `lanes` are the lanes that may send, the most urgent first.
     ///
-    /// What was live when it was pulled may have become backlog since: while some of it is here the
-    /// log is not asked for backlog, or it would give the same readings again.
+    /// Returns the number of lanes at the front of `lanes` that may be pulled from the log first, and the
+    /// lane whose leftovers come after them, if there are any.
+    ///
+    /// Readings that were live when they were pulled may have become backlog since. While live leftovers
+    /// are here the log must not be asked for backlog, or it would return the same readings again.
     pub(crate) fn next(&self, lanes: &[Lane]) -> (usize, Option<Lane>) {
         let live = self.has(Lane::Live) && lanes.contains(&Lane::Live);
         let next = lanes.iter().enumerate().find_map(|(at, lane)| match lane {
@@ -36,7 +39,7 @@ impl Leftovers {
         next.unwrap_or((lanes.len(), None))
     }
 
-    /// Whether events are among it: the log would give them again with any batch.
+    /// Whether some part carries events. If so, the log would return the same events again with any batch.
     pub(crate) fn has_events(&self) -> bool {
         self.parts.iter().flatten().any(|part| !part.events.is_empty())
     }
@@ -45,7 +48,7 @@ impl Leftovers {
         self.parts.iter_mut().for_each(Vec::clear);
     }
 
-    /// Forgets what is of none of these lanes.
+    /// Drops the parts of all lanes except `lanes`.
     pub(crate) fn retain(&mut self, lanes: &[Lane]) {
         for lane in [Lane::Alarm, Lane::Live, Lane::Backfill] {
             if !lanes.contains(&lane) {

@@ -1,5 +1,7 @@
-//! Keeps the endpoints of one sink that are looked up: asks again when what was found runs out or
-//! stops working, and keeps what it has while nobody answers.
+//! Keeps the list of a sink's endpoints up to date when they are discovered by DNS SRV or multicast DNS.
+//!
+//! A lookup is repeated when its answer expires or when none of the endpoints works. While lookups fail,
+//! the endpoints that are known stay in use. The queries themselves are made in `discovery/`.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -21,18 +23,19 @@ use crate::supervisor::Stop;
 use crate::supervisor::heartbeat::Heartbeat;
 use crate::telemetry::events::{EndpointsFound, EndpointsUnknown, Report};
 
-/// However short a record may live, the name server is not asked more often; however long, it is asked
-/// again, because a site moves.
+/// The bounds on the time between two DNS lookups, whatever the TTL of the records says. The lower bound
+/// spares the name server; the upper one exists because a site may move before a long TTL ends.
 const ASK_AGAIN_MIN: Duration = Duration::from_secs(30);
 const ASK_AGAIN_MAX: Duration = Duration::from_secs(3600);
 
 const RETRY: Backoff =
     Backoff { first: Duration::from_secs(5), factor: 2.0, max: Duration::from_secs(300) };
-/// While nothing that was found works: beyond `ASK_AGAIN_MIN`, and longer each time it helped nothing.
+/// The wait before another lookup while none of the known endpoints works. It comes on top of
+/// `ASK_AGAIN_MIN` and grows with each lookup that did not help.
 const DOUBT: Backoff =
     Backoff { first: Duration::from_secs(30), factor: 2.0, max: Duration::from_secs(900) };
 
-/// Everything one incarnation needs.
+/// The arguments of one run of the lookup actor.
 #[derive(Debug)]
 pub(crate) struct EndpointLookup {
     pub sink: String,
@@ -43,7 +46,7 @@ pub(crate) struct EndpointLookup {
     pub heartbeat: Heartbeat,
 }
 
-/// Runs until stopped.
+/// Runs the lookup of one sink until the supervisor requests a stop.
 pub(crate) async fn run(mut lookup: EndpointLookup) -> Result<(), Infallible> {
     match lookup.discovered.via {
         Via::Srv => lookup.ask_the_dns().await,
@@ -52,7 +55,7 @@ pub(crate) async fn run(mut lookup: EndpointLookup) -> Result<(), Infallible> {
     Ok(())
 }
 
-/// What ended a wait.
+/// Why a wait ended.
 enum Woken<T> {
     Done(T),
     Stopped,
@@ -67,10 +70,10 @@ impl<T> Woken<T> {
     }
 }
 
-/// Why it is time to ask again.
+/// Why the DNS is asked again.
 enum Rested {
     Enough,
-    /// Nothing that is known works.
+    /// No known endpoint works: all breakers of the sink are open.
     Doubtful,
 }
 
@@ -135,8 +138,8 @@ impl EndpointLookup {
         }
     }
 
-    /// What says goodbye is gone; the last one is kept, since a board that knows no address can only
-    /// wait.
+    /// Publishes the services that are announced now. A service that said goodbye is dropped, but an empty
+    /// list is ignored: the last endpoint stays, because a board without any address could only wait.
     fn heard(&mut self, services: &[MdnsService]) {
         if services.is_empty() {
             return;
@@ -177,8 +180,8 @@ impl EndpointLookup {
         EndpointsUnknown { sink: &self.sink, service: &service, kept, detail }.report();
     }
 
-    /// Waits until it is time to ask again: at the end of the wait, or as soon as nothing that is known
-    /// works, but not before `doubt`, because a name server is no more to be hammered than a sink.
+    /// Waits until the next lookup: for `wait`, or until the sink's breaker is open, but in the latter case
+    /// at least for `doubt`, because a name server must not be flooded with queries any more than a sink.
     async fn rest(&mut self, wait: Duration, doubt: Duration) -> Woken<Rested> {
         let asked = Instant::now();
         let mut status = self.status.clone();
@@ -199,11 +202,11 @@ impl EndpointLookup {
         self.meanwhile(either).await
     }
 
-    /// Awaits something, answering heartbeats.
+    /// Awaits `something` and answers heartbeats meanwhile. Returns early when a stop is requested.
     async fn meanwhile<T>(&mut self, something: impl Future<Output = T>) -> Woken<T> {
         tokio::pin!(something);
         loop {
-            // All arms are cancel-safe: what is awaited lives on outside the loop.
+            // All arms are cancel-safe: `something` is pinned outside the loop and survives it.
             tokio::select! {
                 done = &mut something => return Woken::Done(done),
                 () = self.stop.requested() => return Woken::Stopped,

@@ -1,4 +1,4 @@
-//! From the log to upstream: one upload actor per sink.
+//! Delivers readings from the log to the sinks. One upload actor runs per sink.
 //!
 //! ```text
 //!                                                    ┌▶ breaker ▶ trust ▶ deadline ▶ sink ──▶ upstream
@@ -7,8 +7,9 @@
 //!                   └───────────── Ok, or SinkRefusal ◀──────────────────────┘
 //! ```
 //!
-//! The uploader pulls; it holds one batch, and a batch leaves the log only when the sink has
-//! accepted it. Sinks do not know of retries, retries do not know of HTTP.
+//! The uploader pulls from the log and sends one batch at a time. A batch is acknowledged, and so leaves
+//! the log, only after the sink has accepted it. Sinks do not know of retries, and retries do not know of
+//! HTTP. The kinds of sinks are in `sinks/`.
 
 mod leftovers;
 pub(crate) mod lookup;

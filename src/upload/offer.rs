@@ -1,4 +1,5 @@
-//! What travels between the uploader and a sink: a batch on its way down, a receipt on its way up.
+//! The interface between the uploader and a sink: a batch goes down as an offer, and a receipt or a refusal
+//! comes back up.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,30 +12,32 @@ use outstation_codec::Batch;
 
 use super::refusal::SinkRefusal;
 
-/// What travels down the stack: cheap to clone, so that a retry offers the very same thing.
+/// A batch on its way down the stack. Cloning is cheap, so a retry offers the same batch again without a
+/// copy.
 #[derive(Clone, Debug)]
 pub struct Offer(pub Arc<Batch>);
 
-/// What a sink took.
+/// The answer of a sink that has accepted an offer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// Body bytes on the wire.
+    /// The length of the request body in bytes, as it was sent.
     pub bytes: u64,
 }
 
-/// An offer on its way down the stack.
+/// The future of one call of the stack or of a sink.
 pub type Attempt = Pin<Box<dyn Future<Output = Result<Receipt, SinkRefusal>> + Send>>;
 
 /// A sink of any kind at one endpoint, with or without layers around it.
 pub type AnySink = BoxCloneService<Offer, Receipt, SinkRefusal>;
 
-/// A sink at one endpoint.
+/// A sink at one endpoint, implemented by each kind of sink.
 pub(crate) trait Deliver: Send + Sync + 'static {
-    /// Delivers a batch as a whole or not at all, as far as the log is concerned.
+    /// Delivers a batch. `Ok` means that the sink has accepted all of it, and the log then counts it as
+    /// delivered. Any error leaves the whole batch pending, even if the sink has taken part of it.
     fn deliver(&self, batch: &Batch) -> impl Future<Output = Result<Receipt, SinkRefusal>> + Send;
 }
 
-/// Makes a service of a sink for the layers of the stack. They clone it; what it holds is shared.
+/// Makes a tower service of a sink. The layers of the stack clone the service; all clones share `sink`.
 pub(crate) fn service(sink: impl Deliver) -> AnySink {
     let sink = Arc::new(sink);
     AnySink::new(service_fn(move |offer: Offer| {

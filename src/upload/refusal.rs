@@ -1,8 +1,9 @@
-//! Why a sink did not take a batch: what it means for the batch, and what happened.
+//! Why a sink did not accept a batch: the error itself, what it means for the batch, and what a person can
+//! do.
 //!
-//! Each layer has errors of its own: the status of an answer, a fault of TLS, the code of a broker.
-//! An error says its own class and its own remedy, travels up as it is, and becomes words where it is
-//! printed. No layer reads a message to learn what happened.
+//! Each layer has its own errors: the status of an HTTP answer, a TLS failure, the reason code of a broker.
+//! An error states its own class and remedy, travels up the stack unchanged, and becomes text only where it
+//! is printed. No layer parses a message to learn what happened.
 
 use std::error::Error;
 use std::fmt;
@@ -12,54 +13,56 @@ use std::time::Duration;
 use crate::domain::policy::breaker::Cause;
 use crate::error_chain::error_chain;
 
-/// An error that keeps a sink from taking a batch.
+/// An error because of which a sink did not accept a batch.
 pub trait DeliveryError: Error + Send + Sync + 'static {
+    /// What the error means for the batch and for the breaker.
     fn class(&self) -> Class;
 
-    /// What a person can do about it: one sentence, fit for the end of a log line.
+    /// What a person can do about the error: one sentence, fit for the end of a log line.
     fn remedy(&self) -> &'static str {
         CHECK_SETTINGS
     }
 }
 
-/// The remedy where nothing better is known.
+/// The remedy of errors that have no better one.
 pub(crate) const CHECK_SETTINGS: &str = "check `url` and the credentials of this sink";
 
 /// What an error means for the batch and for the breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Not now: `after` is what the server asks for.
+    /// The batch cannot be delivered now and stays pending. `after` is the wait that the server asks for.
     Retry { cause: Cause, after: Option<Duration> },
-    /// Not this batch: the server answered that it will never take it.
+    /// The server has answered that it will never accept this batch.
     Rejected(Rejection),
 }
 
 impl Class {
-    /// Of a server that did not say when to come back.
+    /// The class of a failure without a wait that the server asked for.
     pub const fn retry(cause: Cause) -> Self {
         Self::Retry { cause, after: None }
     }
 }
 
-/// What a server has against a batch.
+/// Why a server rejects a batch for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// Something in it.
+    /// Something in the batch. Dividing it finds the readings that are at fault.
     Content,
-    /// Its size: parts of it may pass.
+    /// The size of the batch. Its parts may be accepted.
     TooLarge,
-    /// The time of each reading in it: the server has moved past them, or they will never have a
-    /// date. To divide it shows nothing, and it does not speak of a misconfiguration.
+    /// The time of every reading in the batch: the server does not accept readings that old, or the
+    /// readings will never have a date. Dividing the batch would find nothing, and the rejection is no sign
+    /// of a misconfiguration.
     Time,
 }
 
 /// Why an offer was not accepted. The readings stay in the log either way.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SinkRefusal {
-    /// See [`Class::Retry`].
+    /// The offer may succeed later; see [`Class::Retry`].
     #[error("{reason}")]
     Retry { cause: Cause, after: Option<Duration>, reason: Reason },
-    /// See [`Class::Rejected`].
+    /// The offer will never succeed; see [`Class::Rejected`].
     #[error("{reason}")]
     Rejected { what: Rejection, reason: Reason },
 }
@@ -90,9 +93,9 @@ impl<E: DeliveryError> From<E> for SinkRefusal {
     }
 }
 
-/// The error behind a refusal, whichever layer it is of; cheap to clone.
+/// The error behind a refusal, from any layer. Cloning is cheap.
 ///
-/// Printed, it is the error with its causes on one line.
+/// `Display` prints the error and its causes on one line.
 #[derive(Clone, Debug)]
 pub struct Reason {
     error: Arc<dyn Error + Send + Sync>,
@@ -104,12 +107,12 @@ impl Reason {
         Self { remedy: error.remedy(), error: Arc::new(error) }
     }
 
-    /// See [`DeliveryError::remedy`].
+    /// The remedy of the error; see [`DeliveryError::remedy`].
     pub fn remedy(&self) -> &'static str {
         self.remedy
     }
 
-    /// Whether it is an error of this type.
+    /// Whether the error is of type `E`.
     pub fn is<E: DeliveryError>(&self) -> bool {
         self.error.is::<E>()
     }
@@ -121,7 +124,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Errors of libraries cannot be compared, so two reasons are the same if they read the same.
+/// Errors of libraries cannot be compared, so two reasons are equal if they print the same text.
 impl PartialEq for Reason {
     fn eq(&self, other: &Self) -> bool {
         self.to_string() == other.to_string()
@@ -130,7 +133,7 @@ impl PartialEq for Reason {
 
 impl Eq for Reason {}
 
-/// A batch that has no form in the sink's encoding.
+/// A batch that cannot be expressed in the sink's encoding.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to encode the batch")]
 pub(crate) struct Unencoded(#[source] Box<dyn Error + Send + Sync>);
@@ -147,7 +150,7 @@ impl DeliveryError for Unencoded {
     }
 }
 
-/// What a scripted server of a test says.
+/// The reason that a scripted server of a test gives.
 #[cfg(test)]
 impl From<&str> for Reason {
     fn from(text: &str) -> Self {

@@ -1,4 +1,4 @@
-//! A sink and its endpoints as others see them: counts, breakers, and what went wrong last.
+//! The state of a sink and its endpoints as other tasks see it: counts, breakers, and the last error.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use crate::domain::model::endpoint::Endpoint;
 use crate::domain::policy::breaker::{BreakerState, Cause};
 use crate::domain::policy::budget::{BudgetStatus, Held};
 
-/// A sink as others see it.
+/// The state of a sink as other tasks see it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SinkStatus {
     pub name: String,
     pub url: String,
-    /// Where it can be reached as far as is known, the preferred first.
+    /// The endpoints that are known, the preferred one first.
     pub endpoints: Vec<EndpointStatus>,
-    /// Of the best of them.
+    /// The breaker of the endpoint that is nearest to working; see `sum_up`.
     pub breaker: BreakerState,
-    /// When an open breaker will ask again, on the clock's `now`.
+    /// When an open breaker permits the next request, on the scale of `Clock::now`.
     pub retry_at: Option<Duration>,
     pub last_error: Option<Reason>,
     pub requests: u64,
@@ -24,22 +24,22 @@ pub struct SinkStatus {
     pub batches: u64,
     pub readings: u64,
     pub bytes: u64,
-    /// Since the device booted.
+    /// The time of the last delivery, in milliseconds since boot.
     pub last_delivery_ms: Option<i64>,
-    /// Events it refused, which are not offered again.
+    /// The number of events that the sink refused. They are not offered again.
     pub events_refused: u64,
-    /// Of the metered link.
+    /// The state of the byte budget, if the sink has one.
     pub account: Option<BudgetStatus>,
-    /// Why only alarms leave.
+    /// Why only alarms are sent at the moment; `None` while all lanes are sent.
     pub held: Option<Held>,
 }
 
-/// One endpoint of a sink as others see it.
+/// The state of one endpoint of a sink as other tasks see it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EndpointStatus {
-    /// Without what may be secret in it.
+    /// The URL without the parts that may be secret.
     pub url: String,
-    /// By which metrics name it: scheme, host and port as long as that tells it from the others.
+    /// The label in metrics: scheme, host and port, or the URL if two endpoints share these.
     pub label: String,
     pub priority: u16,
     pub breaker: BreakerState,
@@ -79,7 +79,7 @@ impl SinkStatus {
         }
     }
 
-    /// Lists these endpoints and no others; what is known of one that stays is kept.
+    /// Lists these endpoints and no others. An endpoint that remains keeps its counts and its breaker.
     pub(super) fn list(&mut self, endpoints: &[Endpoint]) {
         let mut known = std::mem::take(&mut self.endpoints);
         for endpoint in endpoints {
@@ -102,7 +102,8 @@ impl SinkStatus {
         self.sum_up();
     }
 
-    /// A sink is as well as the best of its endpoints. One without any is out of reach.
+    /// Derives the state of the sink from its best endpoint: closed before half-open before open, and among
+    /// open breakers the one that may probe first. A sink without endpoints is shown as open.
     pub(super) fn sum_up(&mut self) {
         let rank = |state: &BreakerState| match state {
             BreakerState::Closed { .. } => (0, Duration::ZERO),

@@ -1,9 +1,10 @@
-//! What a sink costs on the wire, as one number that its connections add to and its meter reads.
+//! The count of bytes that a sink costs on the wire. Its connections add to it; the rate limit and the
+//! budget read it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Counts the bytes of a sink in both directions.
+/// The bytes of a sink in both directions. Clones share the counter.
 #[derive(Clone, Debug, Default)]
 pub struct Wire(Arc<AtomicU64>);
 

@@ -1,8 +1,9 @@
-//! The breaker as a tower layer: an open breaker is *not ready*, so nothing is encoded or sent.
+//! The breaker as a tower layer. While a breaker is open, its service is *not ready*, so no batch is
+//! encoded or sent.
 //!
-//! Decisions are [`breaker`](crate::domain::policy::breaker)'s; this file keeps time, wakes who
-//! waits, tells the status and the log, and sees to it that a probe dropped midway gives its place
-//! back.
+//! [`breaker`](crate::domain::policy::breaker) makes the decisions. This file keeps the time, wakes waiting
+//! tasks, updates the status and the log, and returns the permission of a probe that is dropped before it
+//! ends.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -40,7 +41,8 @@ pub struct Context {
 }
 
 impl Context {
-    /// A generator that no other device shares, and no other part of this one.
+    /// A random generator whose seed differs between devices, sinks and parts, so that jitter is not
+    /// synchronised.
     pub(crate) fn rng(&self, part: &str) -> fastrand::Rng {
         let seed = jitter_seed(&[&self.device, &self.sink, part], Clock::entropy());
         fastrand::Rng::with_seed(seed)
@@ -57,7 +59,7 @@ impl Context {
     }
 }
 
-/// How often a breaker of the sink has closed.
+/// Counts how often any breaker of the sink has closed again. Clones share the counter.
 #[derive(Clone, Debug, Default)]
 pub struct Recoveries(Arc<AtomicU64>);
 
@@ -71,7 +73,7 @@ impl Recoveries {
 #[derive(Clone, Debug)]
 pub struct SharedBreaker {
     inner: Arc<Mutex<Inner>>,
-    /// The endpoint's, as it is shown and stored.
+    /// The endpoint's URL without secrets, as it is shown and stored.
     address: Arc<str>,
     context: Context,
 }
@@ -83,7 +85,8 @@ struct Inner {
 }
 
 impl SharedBreaker {
-    /// Goes on where an earlier process stood, if it left word.
+    /// Creates the breaker of `endpoint`. With `saved` it continues from the state that an earlier process
+    /// stored.
     pub fn new(endpoint: &Endpoint, saved: Option<&SavedBreaker>, context: Context) -> Self {
         let address = endpoint.address();
         let mut rng = context.rng(address);
@@ -107,8 +110,9 @@ impl SharedBreaker {
         self.lock().breaker.state().is_closed()
     }
 
-    /// Before an orderly stop. It is a person's, who may have mended what needed a person: the next
-    /// process asks again soon.
+    /// Prepares for an orderly stop. A stop is often the work of a person who may have corrected the
+    /// configuration, so a breaker that is open as misconfigured is saved with its wait over and the next
+    /// process probes soon.
     pub(crate) fn release(&self) {
         if self.lock().breaker.state().cause() == Some(Cause::Misconfigured) {
             let now = self.context.clocks();
@@ -121,7 +125,7 @@ impl SharedBreaker {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Every change is a single assignment: a panic elsewhere leaves nothing half done.
+        // Every change is a single assignment, so a panic elsewhere leaves no inconsistent state.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -138,7 +142,7 @@ impl SharedBreaker {
         let (before, now) = (inner.breaker.state(), self.context.clock.now());
         let Inner { breaker, rng } = &mut *inner;
         match result {
-            // A rejected batch is an answer: the server is there and working.
+            // A rejection is an answer: the server is reachable and works.
             Ok(_) | Err(SinkRefusal::Rejected { .. }) => breaker.succeeded(now, pass),
             Err(SinkRefusal::Retry { cause, after, .. }) => {
                 breaker.failed(now, pass, *cause, *after, rng);
@@ -165,7 +169,7 @@ impl SharedBreaker {
         self.moved(before, &inner.breaker, None);
     }
 
-    /// This endpoint's part of the status; none, if it is not listed any more.
+    /// This endpoint's part of the status, or `None` if the endpoint is not listed any more.
     fn of<'a>(&self, status: &'a mut SinkStatus) -> Option<&'a mut EndpointStatus> {
         status.endpoints.iter_mut().find(|endpoint| *endpoint.url == *self.address)
     }
@@ -179,7 +183,7 @@ impl SharedBreaker {
         });
     }
 
-    /// `why`: the refusal that moved it, if it was one.
+    /// Reports a change of state. `why` is the refusal that caused it, if one did.
     fn moved(&self, before: BreakerState, breaker: &Breaker, why: Option<&Reason>) {
         let after = breaker.state();
         if before == after {
@@ -189,7 +193,7 @@ impl SharedBreaker {
         if before.name() == after.name() {
             return;
         }
-        // A probe under way is no state to go on from: the next process makes its own.
+        // A probe under way is not saved: the next process sends its own.
         if !matches!(after, BreakerState::HalfOpen { .. }) {
             self.context.save(&self.address, breaker.saved(self.context.clocks()));
         }
@@ -225,7 +229,7 @@ impl SharedBreaker {
         }
     }
 
-    /// How metrics name this endpoint, and whether another of the sink's works.
+    /// The label of this endpoint in metrics, and whether another endpoint of the sink works.
     fn neighbourhood(&self) -> (String, bool) {
         let status = self.context.status.borrow();
         let (own, others): (Vec<_>, Vec<_>) =
@@ -234,7 +238,7 @@ impl SharedBreaker {
         (label, others.iter().any(|endpoint| endpoint.breaker.is_closed()))
     }
 
-    /// What an earlier process left is shown, and said if it keeps us from sending.
+    /// Shows the initial state in the status, and reports it if it keeps the endpoint from sending.
     fn recalled(&self, state: BreakerState) {
         self.show(state);
         if let (Some(cause), Some(until)) = (state.cause(), state.until()) {
@@ -245,7 +249,7 @@ impl SharedBreaker {
     }
 }
 
-/// Guards `inner` with a breaker.
+/// A service that asks a breaker before it calls `inner`.
 #[derive(Debug)]
 pub struct BreakerService<S> {
     inner: S,
@@ -263,7 +267,7 @@ impl<S> BreakerService<S> {
         self.waiting = Some(Box::pin(sleep_until(Instant::now() + time)));
     }
 
-    /// Waits for leave, and takes it.
+    /// Waits until the breaker permits a request, and holds the permission in `leave`.
     fn poll_leave(&mut self, context: &mut TaskContext<'_>) -> Poll<()> {
         while self.leave.is_none() {
             if let Some(wait) = &mut self.waiting {
@@ -278,8 +282,8 @@ impl<S> BreakerService<S> {
                 Leave::WaitUntil(until) => {
                     self.wait(until.saturating_sub(self.breaker.context.clock.now()));
                 }
-                // One uploader holds one batch, so a probe under way is our own; should another
-                // clone hold it, look again soon.
+                // The uploader sends one batch at a time, so the probe is usually its own. Another clone of
+                // the service may hold it; then ask again soon.
                 Leave::WaitForProbe => self.wait(Duration::from_secs(1)),
             }
         }
@@ -287,14 +291,14 @@ impl<S> BreakerService<S> {
     }
 }
 
-/// A clone has to ask for leave of its own.
+/// A clone does not inherit permission to send and has to ask for its own.
 impl<S: Clone> Clone for BreakerService<S> {
     fn clone(&self) -> Self {
         Self::new(self.inner.clone(), self.breaker.clone())
     }
 }
 
-/// Leave to send, not yet used up. Dropped unused, it is given back.
+/// Permission to send one request. It is returned to the breaker if it is dropped unused.
 #[derive(Debug)]
 struct LeaveHeld {
     breaker: SharedBreaker,
@@ -326,7 +330,7 @@ where
     type Error = SinkRefusal;
     type Future = Attempt;
 
-    /// Never fails: a sink that fails to become ready has failed like one that fails when called.
+    /// Never fails: an inner service that fails to become ready counts as a failed call.
     fn poll_ready(&mut self, context: &mut TaskContext<'_>) -> Poll<Result<(), SinkRefusal>> {
         loop {
             ready!(self.poll_leave(context));

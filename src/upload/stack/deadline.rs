@@ -1,4 +1,4 @@
-//! The deadline of one attempt.
+//! Limits the duration of one attempt.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tower::Service;
 use crate::domain::policy::breaker::Cause;
 use crate::upload::{Attempt, Class, DeliveryError, Offer, Receipt, SinkRefusal};
 
-/// Ends an attempt that takes too long.
+/// Fails an attempt that takes longer than `limit`, as [`Cause::LinkDown`].
 #[derive(Clone, Debug)]
 pub(super) struct Deadline<S> {
     inner: S,

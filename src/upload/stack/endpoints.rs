@@ -1,10 +1,10 @@
-//! One sink at several endpoints, each behind a breaker of its own.
+//! A sink at several endpoints, each behind its own breaker.
 //!
-//! Ready when any of them is: [`failover`](crate::domain::policy::failover) says in which order they
-//! are asked, and each breaker says when. An endpoint whose wait is over gets one real request
-//! before those that work; should that fail, the retry layer finds the next one ready at once.
-//! While none is ready, or none is known, this pends, and wakes with the first that is or with the
-//! next list of endpoints.
+//! The service is ready as soon as one endpoint is. [`failover`](crate::domain::policy::failover) gives the
+//! order in which endpoints are asked, and each breaker decides whether its endpoint may be used. An
+//! endpoint whose wait is over gets one real request before the endpoints that work; if that request fails,
+//! the retry layer finds the next ready endpoint at once. While no endpoint is ready, or none is known,
+//! `poll_ready` pends. It wakes when the first endpoint becomes ready or the list of endpoints changes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,19 +23,20 @@ use crate::domain::policy::failover::{self, Candidate};
 use crate::upload::AnySink;
 use crate::upload::{Attempt, Offer, Receipt, SinkRefusal};
 
-/// Puts the layers of one endpoint around its sink.
+/// Creates the sink of one endpoint with the layers around it.
 type Connect = Box<dyn Fn(&Endpoint, SharedBreaker) -> AnySink + Send + Sync>;
 
-/// Clones share the endpoints and their breakers; readiness is each one's own.
+/// The endpoints of one sink. Clones share the endpoints and their breakers, but each clone becomes ready
+/// by itself.
 pub struct Endpoints {
     shared: Arc<Shared>,
     known: watch::Receiver<Vec<Endpoint>>,
-    /// Resolves with the next list.
+    /// Resolves when the list of endpoints changes. `None` while no task waits for that.
     news: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    /// As of `generation`.
+    /// This clone's copy of the shared members, as of `generation`.
     members: Vec<Member>,
     generation: u64,
-    /// The member that is ready, and holds leave.
+    /// The index of the member that is ready and holds permission from its breaker.
     ready: Option<usize>,
 }
 
@@ -45,18 +46,18 @@ struct Shared {
     state: Mutex<Group>,
 }
 
-/// What all clones agree on.
+/// The state that all clones share.
 #[derive(Debug)]
 struct Group {
     members: Vec<Member>,
-    /// Counts lists, from 1.
+    /// The number of lists applied so far, 0 before the first.
     generation: u64,
-    /// What an earlier process left of endpoints that were not heard of yet.
+    /// The breakers that an earlier process saved, by address, of endpoints that have not been listed yet.
     recalled: BTreeMap<String, SavedBreaker>,
     /// The URL of the endpoint that was drawn within its priority.
     current: Option<String>,
-    /// The recoveries there had been by then: each is a reason to draw again, or all devices would
-    /// stay where the last outage drove them.
+    /// The count of recoveries at the last draw. Each recovery causes a new draw; otherwise all devices
+    /// would stay at the endpoint to which the last outage drove them.
     drawn_after: u64,
     rng: fastrand::Rng,
 }
@@ -92,7 +93,8 @@ impl Endpoints {
         &self.shared.context
     }
 
-    /// What an earlier process left; heeded before the first request, and not after it.
+    /// Hands over the breakers that an earlier process saved. The call has no effect after the first
+    /// request.
     pub fn recall(&mut self, breakers: BTreeMap<String, SavedBreaker>) {
         let mut group = self.shared.lock();
         if group.generation == 0 {
@@ -102,7 +104,8 @@ impl Endpoints {
         self.refresh();
     }
 
-    /// Before an orderly stop. Endpoints that were not listed again leave no trace.
+    /// Prepares for an orderly stop. The saved breakers of endpoints that this process never listed are
+    /// deleted.
     pub fn release(&self) {
         let mut group = self.shared.lock();
         group.members.iter().for_each(|member| member.breaker.release());
@@ -111,7 +114,7 @@ impl Endpoints {
         }
     }
 
-    /// Takes up the list of endpoints as it is now.
+    /// Applies the current list of endpoints, if it is new to this clone.
     fn refresh(&mut self) {
         let mut group = self.shared.lock();
         if group.generation == 0 || self.known.has_changed().unwrap_or(false) {
@@ -119,7 +122,7 @@ impl Endpoints {
             group.take_up(&list, &self.shared);
         }
         if group.generation != self.generation {
-            // Leave that is held is kept unless its endpoint is gone.
+            // Permission that is held is kept unless its endpoint is gone.
             let held = self.ready.take().map(|at| self.members.swap_remove(at));
             self.members.clone_from(&group.members);
             self.generation = group.generation;
@@ -135,20 +138,21 @@ impl Endpoints {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Group> {
-        // A list is taken up in one assignment: a panic elsewhere leaves nothing half done.
+        // A list is applied in one assignment, so a panic elsewhere leaves no inconsistent state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Group {
-    /// Endpoints that stay keep their breakers and connections, others are dropped.
+    /// Applies a new list. Endpoints that remain keep their breakers and connections; the others are
+    /// dropped.
     fn take_up(&mut self, list: &[Endpoint], shared: &Shared) {
         let context = &shared.context;
         let mut before = std::mem::take(&mut self.members);
         let mut members: Vec<Member> = Vec::with_capacity(list.len());
         let mut listed: Vec<Endpoint> = Vec::with_capacity(list.len());
         for endpoint in list {
-            // What is shown and saved must name one endpoint.
+            // An address is what is shown and saved, so it must be unique.
             if !listed.iter().any(|known| known.address() == endpoint.address()) {
                 listed.push(endpoint.clone());
             }
@@ -196,8 +200,9 @@ impl Endpoints {
         group.order()
     }
 
-    /// The one that was drawn is kept until its breaker opens: another only stands in while it rests
-    /// after a failure, and one that is on probation is not drawn by that.
+    /// Records that member `at` is ready, and which endpoint is current. The drawn endpoint stays current
+    /// until its breaker opens: an endpoint that stands in after a single failure does not replace it, and
+    /// neither does one whose breaker is half-open.
     fn choose(&mut self, at: usize) {
         self.ready = Some(at);
         let Member { endpoint, breaker, .. } = &self.members[at];
@@ -212,13 +217,13 @@ impl Endpoints {
         }
     }
 
-    /// Waits for the next list.
+    /// Waits for the next list of endpoints.
     fn poll_news(&mut self, context: &mut TaskContext<'_>) -> Poll<()> {
         let mut known = self.known.clone();
         let news = self.news.get_or_insert_with(|| {
             Box::pin(async move {
                 if known.changed().await.is_err() {
-                    // The list that is known is the last.
+                    // The sender is gone, so the list cannot change any more.
                     std::future::pending::<()>().await;
                 }
             })
@@ -229,7 +234,7 @@ impl Endpoints {
     }
 }
 
-/// A clone has to become ready by itself.
+/// A clone is not ready, even if the original is.
 impl Clone for Endpoints {
     fn clone(&self) -> Self {
         Self {

@@ -1,17 +1,16 @@
-//! The layers between the uploader and a sink, outermost first:
+//! The tower layers between the uploader and a sink, outermost first:
 //!
-//! 1. **rate limit**: outside the retry, so that an offer waits for what all attempts of the one
-//!    before it took, and a repeat does not wait for its own first attempt.
-//! 2. **retry**: outside the endpoints, so that each attempt may go to another one and counts with
-//!    the breaker of its own. It does not wait: an endpoint that has just failed is not ready for a
+//! 1. **rate limit** is outside the retry: an offer waits for the bytes of all attempts of the one before
+//!    it, and a repeat does not wait for its own first attempt.
+//! 2. **retry** is outside the endpoints: each attempt may go to another endpoint and counts at that
+//!    endpoint's breaker. The layer does not wait. An endpoint that has just failed is not ready for a
 //!    while, so the next attempt goes elsewhere at once or pends.
-//! 3. **endpoints**: outside the breakers, so that one that is open is passed over.
-//! 4. **breaker**, one per endpoint: outside the deadline, so that a request that hangs is a failure
-//!    like any other.
-//! 5. **trust**: inside the breaker, so that a server which refuses everything opens it.
-//! 6. **deadline**: innermost, so that it bounds one attempt and not the waits between them.
+//! 3. **endpoints** is outside the breakers: an endpoint whose breaker is open is passed over.
+//! 4. **breaker**, one per endpoint, is outside the deadline: a request that hangs counts as a failure.
+//! 5. **trust** is inside the breaker: a server that refuses everything opens it.
+//! 6. **deadline** is innermost: it bounds one attempt and not the waits between attempts.
 //!
-//! A layer of one endpoint is a line in [`at_endpoint`], one of the whole sink a line in [`stack`].
+//! A layer of one endpoint is a line in [`at_endpoint`]; a layer of the whole sink is a line in [`stack`].
 
 use std::time::Duration;
 
@@ -36,7 +35,7 @@ mod trust;
 
 pub type Stack = RateLimit<Retry<BoundedRetry, Endpoints>>;
 
-/// Puts the layers of one endpoint around its sink.
+/// Puts the layers of one endpoint around its sink. `attempt_timeout` bounds each attempt.
 pub fn at_endpoint(sink: AnySink, breaker: SharedBreaker, attempt_timeout: Duration) -> AnySink {
     let layers = ServiceBuilder::new()
         .layer_fn(|inner| BreakerService::new(inner, breaker.clone()))
@@ -45,7 +44,8 @@ pub fn at_endpoint(sink: AnySink, breaker: SharedBreaker, attempt_timeout: Durat
     AnySink::new(layers.service(sink))
 }
 
-/// Puts the layers of a sink around its endpoints.
+/// Puts the layers of a whole sink around its endpoints. An offer is repeated at most `retries` times;
+/// `rate_max` is in bytes per second, and `wire` counts the bytes of the sink.
 pub fn stack(endpoints: Endpoints, retries: u32, rate_max: Option<u64>, wire: &Wire) -> Stack {
     let context = endpoints.context().clone();
     ServiceBuilder::new()

@@ -1,7 +1,7 @@
-//! How fast a sink may be sent to: so many bytes per second, and gently after a recovery.
+//! Limits how fast a sink is sent to: by a rate in bytes per second, and by a ramp after each recovery.
 //!
-//! What counts is what was seen on the wire, whoever caused it: repeats, handshakes and answers
-//! included. A request may go when all of that is paid back.
+//! All bytes seen on the wire count, in both directions, with repeats and handshakes. A request may go when
+//! the bytes of the requests before it have been paid back at the allowed rate.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use crate::domain::policy::ramp::Ramp;
 use crate::domain::policy::token_bucket::TokenBucket;
 use crate::upload::{Attempt, Offer, Receipt, SinkRefusal, Wire};
 
-/// Clones share what they may send.
+/// Delays requests to `inner`. Clones share one account of the bytes sent.
 #[derive(Debug)]
 pub struct RateLimit<S> {
     inner: S,
@@ -26,7 +26,7 @@ pub struct RateLimit<S> {
 }
 
 impl<S> RateLimit<S> {
-    /// `rate_max` is in bytes per second.
+    /// Creates the layer. `rate_max` is in bytes per second; `None` means no limit.
     pub fn new(inner: S, rate_max: Option<u64>, wire: Wire, context: &Context) -> Self {
         let state = PaceState {
             bucket: rate_max.map(|rate| TokenBucket::new(rate, context.clock.now())),
@@ -56,21 +56,21 @@ struct Pace {
 #[derive(Debug)]
 struct PaceState {
     bucket: Option<TokenBucket>,
-    /// The bytes on the wire that the bucket was charged for.
+    /// The bytes on the wire that the bucket has been charged for.
     counted: u64,
     ramp: Ramp,
-    /// Those that the ramp knows of.
+    /// The count of recoveries that the ramp has taken into account.
     recoveries: u64,
     rng: fastrand::Rng,
 }
 
 impl Pace {
     fn lock(&self) -> MutexGuard<'_, PaceState> {
-        // Every change is a single assignment: a panic elsewhere leaves nothing half done.
+        // Every change is a single assignment, so a panic elsewhere leaves no inconsistent state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long the next request has to wait.
+    /// The time that the next request still has to wait.
     fn wait(&self) -> Duration {
         let (now, total) = (self.context.clock.now(), self.wire.total());
         let mut state = self.lock();
@@ -84,7 +84,7 @@ impl Pace {
         ramp.max(paid.unwrap_or_default()).saturating_sub(now)
     }
 
-    /// The request has been answered; if that closed a breaker, the ramp begins.
+    /// Notes the result of a request. The ramp begins if the request has closed a breaker.
     fn record(&self, result: &Result<Receipt, SinkRefusal>) {
         let (now, recoveries) = (self.context.clock.now(), self.context.recoveries.count());
         let PaceState { ramp, recoveries: known, rng, .. } = &mut *self.lock();

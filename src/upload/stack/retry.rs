@@ -1,14 +1,15 @@
-//! The retry of a sink: whether the same offer is made again at once.
+//! The retry policy of a sink: whether a refused offer is sent again at once.
 
 use tokio::sync::watch;
 use tower::retry::Policy;
 
 use crate::upload::{Offer, Receipt, SinkRefusal, SinkStatus};
 
-/// Tries the same offer again, a few times, as long as some endpoint is thought to work.
+/// Repeats an offer a limited number of times, as long as some endpoint has a closed breaker.
 ///
-/// When they run out, or all breakers are open, the refusal goes up, and the readings are where they
-/// always were: by the time of the next probe there may be something more urgent to send.
+/// When the repeats are used up, or no breaker is closed, the refusal goes to the uploader and the readings
+/// stay pending in the log. The uploader chooses again at the next probe, because something more urgent may
+/// be pending by then.
 #[derive(Clone, Debug)]
 pub struct BoundedRetry {
     left: u32,

@@ -1,4 +1,4 @@
-//! The stack around scripted sinks, on stepped time.
+//! The stack around scripted sinks, with a paused clock.
 
 mod with_log;
 
@@ -26,7 +26,7 @@ const CALL_BYTES: u64 = 1000;
 
 pub(in crate::upload) type Answer = Result<Receipt, SinkRefusal>;
 
-/// Answers as told, in order, then the last answer again and again; without one it hangs.
+/// A sink that gives the scripted answers in order and repeats the last one. Without an answer it hangs.
 #[derive(Clone, Debug, Default)]
 pub(in crate::upload) struct Scripted {
     answers: Arc<Mutex<VecDeque<Answer>>>,
@@ -84,11 +84,11 @@ pub(in crate::upload) struct Rig {
     pub(in crate::upload) list: watch::Sender<Vec<Endpoint>>,
     pub(in crate::upload) stack: Stack,
     pub(in crate::upload) status: watch::Receiver<SinkStatus>,
-    /// Nobody reads what is noted, but it must be there.
+    /// Keeps the log's channel open; no test reads from it.
     _log: Mailbox,
 }
 
-/// What a rig is made of.
+/// The parameters of a [`Rig`].
 #[derive(Debug, Default)]
 pub(in crate::upload) struct Setup {
     pub(in crate::upload) retries: u32,
@@ -96,7 +96,7 @@ pub(in crate::upload) struct Setup {
 }
 
 impl Setup {
-    /// A sink for each of these hosts.
+    /// Creates a rig that lists these hosts.
     pub(in crate::upload) fn rig(self, endpoints: &[(u16, &str)]) -> Rig {
         let (log, mailbox) = event_log::channel();
         let (sender, status) = watch::channel(SinkStatus::new("s", "http://s"));
@@ -151,14 +151,14 @@ fn breakers(
 }
 
 impl Rig {
-    /// One endpoint.
+    /// A rig with one endpoint.
     fn new(retries: u32, answers: impl IntoIterator<Item = Answer>) -> Self {
         let rig = Setup { retries, ..Setup::default() }.rig(&[(0, "a")]);
         rig.sink("a").turn_to(answers);
         rig
     }
 
-    /// A rig whose breaker has just opened, and what comes after.
+    /// A rig whose breaker has just opened and whose sink will give `answers`.
     async fn open(answers: impl IntoIterator<Item = Answer>) -> Self {
         let mut rig = Self::new(0, [down()]);
         for _ in 0..3 {
@@ -254,7 +254,7 @@ async fn an_open_breaker_pends_and_calls_nothing() {
     let BreakerState::Open { until, .. } = rig.status.borrow().breaker else {
         panic!("it is open")
     };
-    // To the last millisecond of its wait.
+    // It pends to the last milliseconds of its wait.
     let (opened, wait) = (Instant::now(), until.saturating_sub(rig.stack_now()));
     let almost = wait.saturating_sub(Duration::from_millis(2));
     tokio::time::timeout(almost, rig.stack.ready()).await.expect_err("it pends");
@@ -266,7 +266,7 @@ async fn an_open_breaker_pends_and_calls_nothing() {
 
 impl Rig {
     fn stack_now(&self) -> Duration {
-        // The rig's clock started with tokio's.
+        // The rig's clock started together with tokio's.
         self.sink("a").times()[0].elapsed()
     }
 }
@@ -356,7 +356,7 @@ async fn a_sink_that_never_failed_has_no_ramp() {
 #[tokio::test(start_paused = true)]
 async fn no_more_bytes_than_allowed_are_on_the_wire_repeats_included() {
     let mut rig = Setup { retries: 2, rate_max: Some(100) }.rig(&[(0, "a")]);
-    // What fails and is repeated counts as well.
+    // An attempt that fails and is repeated counts as well.
     rig.sink("a").turn_to([accepted(), down(), accepted()]);
     let (hour, started) = (Duration::from_secs(3600), Instant::now());
     let mut polls = 0;
@@ -378,11 +378,11 @@ async fn no_more_bytes_than_allowed_are_on_the_wire_repeats_included() {
 async fn a_request_that_is_cancelled_is_charged_all_the_same() {
     let mut rig = Setup { retries: 0, rate_max: Some(100) }.rig(&[(0, "a")]);
     rig.stack.ready().await.expect("no debt is left");
-    // The server never answers: begun, and dropped before it is answered.
+    // The server never answers: the request is started and dropped.
     drop(tokio::time::timeout(Duration::from_millis(1), rig.stack.call(offer())).await);
     advance(Duration::from_millis(999)).await;
     let before = Instant::now();
-    // A wait that is given up and begun again does not start over.
+    // A wait that is cancelled and started again does not begin from zero.
     for _ in 0..3 {
         tokio::time::timeout(Duration::from_secs(2), rig.stack.ready())
             .await

@@ -1,11 +1,13 @@
-//! Trust as a tower layer: below the breaker, so that a server which refuses nearly everything opens
-//! it instead of filling the quarantine; above the deadline, so that each request has its own.
+//! Trust as a tower layer: does a server that refuses readings object to these readings, or to everything?
 //!
-//! Decisions are [`trust`](crate::domain::policy::trust)'s. Before it believes that readings are bad,
-//! or once it did not, it asks the server for something else: what the server took before, or, if it
-//! took nothing yet, any one reading of the batch. Both may arrive twice, which receivers know by
-//! their numbers. A sensor that sends nothing but bad readings therefore does not stop a sink, and
-//! bad readings at the front do not keep a server that was mended from being noticed.
+//! The layer is below the breaker, so that a server which refuses nearly everything opens it instead of
+//! filling the quarantine, and above the deadline, so that each request has a deadline of its own.
+//!
+//! [`trust`](crate::domain::policy::trust) makes the decisions. When nearly everything has been refused,
+//! the layer sends a test request before it believes another refusal: a batch that the server accepted
+//! before or, if there is none, any one reading of the offered batch. The server may receive these readings
+//! twice, and receivers recognise repeats by their numbers. So a sensor that sends nothing but bad readings
+//! does not stop a sink, and bad readings at the front do not hide that a server works again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -20,10 +22,11 @@ use crate::upload::{
     Attempt, Class, DeliveryError, Offer, Reason, Receipt, Rejection, SinkRefusal,
 };
 
-/// Only small batches are kept to ask with again: their memory is held for as long as the sink runs.
+/// The size limit, in bytes of segment bodies, of the accepted batch that is kept for test requests. It is
+/// small because the batch stays in memory for as long as the sink runs.
 const KNOWN_GOOD_BYTES_MAX: usize = 4096;
 
-/// Guards the quarantine against `inner`. Clones share what they know.
+/// A service that keeps `inner` from filling the quarantine. Clones share their knowledge of the server.
 #[derive(Clone, Debug)]
 pub(crate) struct Trusting<S> {
     inner: S,
@@ -33,7 +36,7 @@ pub(crate) struct Trusting<S> {
 #[derive(Debug)]
 struct Shared {
     trust: Trust,
-    /// What the server took last of what is small.
+    /// The last offer below the size limit that the server has accepted.
     known_good: Option<Offer>,
     rng: fastrand::Rng,
 }
@@ -46,7 +49,7 @@ impl<S> Trusting<S> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
-        // A count that is off by one after a panic elsewhere harms nobody.
+        // A panic elsewhere can leave a count wrong by one, which does no harm.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -61,7 +64,8 @@ impl Shared {
         }
     }
 
-    /// What to ask the server for before its word on this batch is believed, if it is doubted.
+    /// The test request to send before the server's answer to `batch` is believed; `None` while the server
+    /// is trusted.
     fn question(&mut self, batch: &Batch) -> Option<Offer> {
         if !self.trust.is_lost() {
             return None;
@@ -80,8 +84,8 @@ where
         let result = self.inner.ready().await?.call(offer.clone()).await;
         match &result {
             Ok(_) => self.lock().accepted(&offer),
-            // Events do not count: there are servers that know readings only. Nor do readings that came
-            // too late: that is an outage, and no fault of the settings.
+            // Only single readings count. Events do not, because some servers accept readings only. Neither
+            // do readings that came too late: an outage causes that, not a wrong setting.
             Err(SinkRefusal::Rejected { what, reason })
                 if *what != Rejection::Time && offer.0.readings() == 1 =>
             {
@@ -93,8 +97,8 @@ where
         result
     }
 
-    /// Fails if the server is doubted and does not take what it should; `refused`: what it has
-    /// against this offer.
+    /// Sends test requests while the server is not trusted, and fails if it refuses them. `refused` is the
+    /// reason for which the server has just refused this offer, if it has.
     async fn verify_trust(
         &mut self,
         offer: &Offer,
@@ -103,7 +107,7 @@ where
         loop {
             let Some(question) = self.lock().question(&offer.0) else { return Ok(()) };
             if question.0.ranges() == offer.0.ranges() {
-                // There is nothing else to ask with.
+                // The offer itself is all that could be sent as a test request.
                 return refused.map_or(Ok(()), |said| Err(NearlyAllRefused(said.clone()).into()));
             }
             match self.inner.ready().await?.call(question.clone()).await {
@@ -113,9 +117,10 @@ where
                     shared.accepted(&question);
                     return Ok(());
                 }
-                // What it took before may be too old for it by now: then anything else decides.
+                // The accepted batch may be too old for the server by now, so a reading of the offer
+                // decides.
                 Err(SinkRefusal::Rejected { .. }) if self.lock().known_good.take().is_some() => {}
-                // It looked at the time of what it was asked, so it knows what it is sent.
+                // The server has read the time of the test request, so it understands the encoding.
                 Err(SinkRefusal::Rejected { what: Rejection::Time, .. }) => return Ok(()),
                 Err(SinkRefusal::Rejected { reason, .. }) => {
                     return Err(NearlyAllRefused(reason).into());
@@ -153,7 +158,7 @@ where
     }
 
     fn call(&mut self, offer: Offer) -> Self::Future {
-        // The one that was found ready is the one to call.
+        // Call the service that is ready; a clone of it would not be.
         let clone = self.clone();
         let mut ready = std::mem::replace(self, clone);
         Box::pin(async move { ready.send(offer).await })

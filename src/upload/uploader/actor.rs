@@ -1,6 +1,7 @@
-//! The loop of one sink: wait for something to send, wait for leave, pull, deliver.
+//! The upload loop of one sink: wait until something is pending, wait until the stack is ready, pull a
+//! batch, deliver it.
 //!
-//! What becomes of a batch is in `delivery.rs`; this file is about what goes next, and when.
+//! This file decides what is sent next and when. `delivery.rs` decides what happens to a batch afterwards.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use crate::supervisor::heartbeat::Heartbeat;
 use crate::upload::leftovers::Leftovers;
 use crate::upload::{Offer, Receipt, SinkRefusal, SinkStatus, Wire};
 
-/// Everything one incarnation needs.
+/// The arguments of one run of the upload actor.
 #[derive(Debug)]
 pub struct Upload<S> {
     pub sink: String,
@@ -40,7 +41,7 @@ pub struct Upload<S> {
     pub heartbeat: Heartbeat,
 }
 
-/// Runs until stopped, or until the log is gone and the process is ending.
+/// Runs until a stop is requested, or until the log has closed because the process is ending.
 pub async fn run<S>(mut upload: Upload<S>) -> Result<(), Infallible>
 where
     S: Service<Offer, Response = Receipt, Error = SinkRefusal>,
@@ -68,7 +69,7 @@ where
     }
 }
 
-/// What the log knows of the budget; none if there is no log to go on with, or no time.
+/// What the log has recorded as spent of the budget. `None` if a stop or the end of the log comes first.
 async fn spent_before<S>(upload: &mut Upload<S>) -> Option<Option<Spent>> {
     if upload.pace.budget.is_none() {
         return Some(None);
@@ -76,7 +77,7 @@ async fn spent_before<S>(upload: &mut Upload<S>) -> Option<Option<Spent>> {
     let recalled = upload.reader.recall();
     tokio::pin!(recalled);
     loop {
-        // All arms are cancel-safe: the question lives on outside the loop.
+        // All arms are cancel-safe: the question is pinned outside the loop and survives it.
         tokio::select! {
             recalled = &mut recalled => return recalled.ok().map(|recalled| recalled.budget),
             () = upload.stop.requested() => return None,
@@ -93,11 +94,11 @@ pub(crate) struct UploadActor<S> {
     pub(crate) size: BatchSize,
     pub(crate) leftovers: Leftovers,
     pub(crate) meter: BudgetMeter,
-    /// How long only alarms may leave.
+    /// For how long only alarms may be sent; `None` while all lanes may.
     pub(crate) held: Option<Duration>,
 }
 
-/// What ended a wait.
+/// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Woken {
     Done,
@@ -110,13 +111,14 @@ where
 {
     async fn run(mut self) -> Result<(), LogClosed> {
         while let Woken::Done = self.wait_for_pending().await? {
-            // Leave first, batch second: while the breaker is open nothing is read or encoded.
+            // The stack comes first and the batch second: while the breaker is open nothing is read or
+            // encoded.
             if let Woken::Stopped = self.leave().await {
                 break;
             }
             let woken = match self.next().await? {
                 Some(batch) => self.deliver(batch).await?,
-                // What is pending may not go now, or cannot be read.
+                // What is pending may not be sent now, or it cannot be read.
                 None => self.wait_for_change().await?,
             };
             if let Woken::Stopped = woken {
@@ -127,7 +129,7 @@ where
         Ok(())
     }
 
-    /// Waits until the log holds something for this sink that may leave.
+    /// Waits until the log holds something for this sink that may be sent.
     async fn wait_for_pending(&mut self) -> Result<Woken, LogClosed> {
         loop {
             let progress = self.log.borrow_and_update().sinks.get(&self.upload.sink).copied();
@@ -145,8 +147,8 @@ where
         }
     }
 
-    /// Waits until there may be something to do: the log has changed, alarms are no longer the only
-    /// ones that may leave, or liveness is checked, which is a reason to look again, too.
+    /// Waits until there may be something to do: the log has changed, the restriction to alarms has ended,
+    /// or a heartbeat is answered, after which it does no harm to look again.
     async fn wait_for_change(&mut self) -> Result<Woken, LogClosed> {
         let released = async {
             match self.held {
@@ -165,24 +167,24 @@ where
         Ok(woken)
     }
 
-    /// Waits for leave to send. Leave that is not used stays with the stack.
+    /// Waits until the stack is ready. Readiness that is not used stays with the stack.
     async fn leave(&mut self) -> Woken {
         loop {
             // All arms are cancel-safe.
             tokio::select! {
                 ready = self.upload.stack.ready() => {
-                    // A stack that fails to become ready says why when it is called.
+                    // A stack that fails to become ready gives its reason when it is called.
                     drop(ready);
                     return Woken::Done;
                 }
                 () = self.upload.stop.requested() => return Woken::Stopped,
-                // An open breaker keeps us here for long; the account of the link goes on.
+                // An open breaker may keep the loop here for long; the budget goes on meanwhile.
                 () = self.upload.heartbeat.answer() => self.held = self.meter.held(),
             }
         }
     }
 
-    /// What goes next, and no more of it than one request should hold.
+    /// Chooses the next batch, no larger than one request should be. `None` if nothing can be sent now.
     async fn next(&mut self) -> Result<Option<Batch>, LogClosed> {
         self.held = self.meter.held();
         let lanes = if self.held.is_some() { ALARMS } else { self.schedule.lanes() };
@@ -203,7 +205,7 @@ where
         Ok(batch.map(|batch| self.fitting(batch, limits)))
     }
 
-    /// Events that are in the works already do not come along once more.
+    /// Removes events that the leftovers hold already. `None` if nothing remains.
     fn without_leftover_events(&self, mut batch: Batch) -> Option<Batch> {
         if self.leftovers.has_events() {
             batch.events.clear();
@@ -211,7 +213,8 @@ where
         (!batch.segments.is_empty() || !batch.events.is_empty()).then_some(batch)
     }
 
-    /// The log does not divide what was committed together; a slow link or a small server may need it.
+    /// Cuts a batch to `limits` and keeps the rest as leftovers. The log does not divide readings that were
+    /// committed together, but a slow link or a small server may require it.
     fn fitting(&mut self, batch: Batch, limits: Limits) -> Batch {
         let (readings, bytes) = (batch.readings(), body_bytes(&batch));
         let of_bytes = |readings: u64| {

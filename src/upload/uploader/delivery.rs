@@ -1,4 +1,4 @@
-//! What becomes of a batch: it is acknowledged, divided until what is refused stands alone, or left
+//! What happens to a batch: it is acknowledged, divided until the refused reading stands alone, or left
 //! pending in the log.
 
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use crate::upload::{Offer, Reason, Receipt, Rejection, SinkRefusal};
 /// How long a stop waits for the request under way.
 const STOP_GRACE: Duration = Duration::from_secs(1);
 
-/// What was offered, and what came of it.
+/// The result of an offer.
 struct Answer {
     result: Result<Receipt, SinkRefusal>,
-    /// How long it took, if it took one request.
+    /// How long the offer took; `None` if it took more than one request.
     took: Option<Duration>,
 }
 
@@ -41,14 +41,14 @@ where
         self.note_breaker();
         match answer.result {
             Ok(receipt) => {
-                // Events alone say nothing about what readings take.
+                // A batch of events alone gives no measure for batches of readings.
                 if sent.readings_max > 0 {
                     self.size.accepted(sent, answer.took);
                 }
                 self.accepted(&batch, receipt).await?;
             }
             Err(SinkRefusal::Rejected { what, reason }) => {
-                // With events in it they may be why; the division shows.
+                // If the batch has events, they may be the reason; dividing it shows that.
                 if what == Rejection::TooLarge && batch.events.is_empty() {
                     self.size.too_large(sent);
                 }
@@ -59,8 +59,8 @@ where
                     self.rejected(batch, &reason).await?;
                 }
             }
-            // The breaker has heard of it. The log knows what is pending better than we do by the
-            // time we may ask again.
+            // The breaker has counted the failure. By the next attempt the log knows better than the
+            // leftovers what is pending.
             Err(SinkRefusal::Retry { cause, .. }) => {
                 if sent.readings_max > 0 {
                     self.size.failed(sent, cause == Cause::LinkDown);
@@ -71,27 +71,28 @@ where
         Ok(Woken::Done)
     }
 
-    /// None if a stop came first.
+    /// Sends one offer through the stack. `None` if a stop came first.
     async fn offer(&mut self, offer: Offer) -> Option<Answer> {
         let requests = self.upload.status.borrow().requests;
         let (began, counted) = (Instant::now(), self.upload.wire.total());
         let call = self.upload.stack.call(offer);
         tokio::pin!(call);
         let result = loop {
-            // All arms are cancel-safe: the call lives on outside the loop.
+            // All arms are cancel-safe: the call is pinned outside the loop and survives it.
             tokio::select! {
                 result = &mut call => break result,
                 () = self.upload.stop.requested() => {
-                    // A request under way may still end well. Dropping it is safe: nothing was
-                    // acknowledged, and its breaker gives the probe's place back.
+                    // A request under way may still succeed. Dropping it is safe: nothing has been
+                    // acknowledged, and the breaker gets its permission back.
                     break timeout(STOP_GRACE, &mut call).await.ok()?;
                 }
                 () = self.upload.heartbeat.answer() => {}
             }
         };
-        // Waits between attempts say nothing about the link.
+        // Waits between attempts are no measure of the link.
         let once = self.upload.status.borrow().requests <= requests + 1;
-        // What is paid back afterwards occupies the link as well: an alarm would wait for it.
+        // The time in which these bytes are paid back delays the next request too, so it counts: otherwise
+        // an alarm would wait behind a batch that is too large.
         let bytes = self.upload.wire.total().saturating_sub(counted);
         let paid = self.upload.pace.max_rate.map_or(0.0, |rate| bytes as f64 / rate as f64);
         let took = began.elapsed().max(Duration::from_secs_f64(paid));
@@ -126,7 +127,8 @@ where
         }
     }
 
-    /// Every reading of it is refused for its time: to divide it would only ask the same again.
+    /// Quarantines a batch whose readings are all refused for their time. Dividing it would only repeat the
+    /// question.
     async fn outdated(&mut self, batch: Batch, reason: &Reason) -> Result<(), LogClosed> {
         for segment in batch.segments {
             self.quarantine(batch.lane, segment, reason).await?;
@@ -148,7 +150,7 @@ where
         self.upload.reader.quarantine(Refused { segment, reason }).await
     }
 
-    /// History that a server does not want must not keep it from the rest.
+    /// Gives up an event that the server refuses: the history must not hold up the readings.
     async fn give_up(&mut self, event: &EventRecord, reason: &Reason) -> Result<(), LogClosed> {
         let (sink, kind) = (self.upload.sink.as_str(), event.event.kind());
         let detail = reason.to_string();
@@ -158,7 +160,7 @@ where
         self.upload.reader.acknowledge(received).await
     }
 
-    /// Where the breaker stands is a fact for the log when it changed.
+    /// Notes in the log that the breaker has changed its state.
     fn note_breaker(&mut self) {
         let state = self.upload.status.borrow().breaker;
         if state.name() == self.breaker_noted {

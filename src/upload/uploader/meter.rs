@@ -1,5 +1,5 @@
-//! The meter of a sink's link: counts its bytes against the budget, and knows when only alarms may
-//! leave. Decisions are [`budget`](crate::domain::policy::budget)'s.
+//! Counts the bytes of a sink against its budget, and tells for how long only alarms may be sent.
+//! [`budget`](crate::domain::policy::budget) makes the decisions.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use crate::event_log::Appender;
 use crate::telemetry::events::{QuietHoursUnknown, Report, SinkGoesOn, SinkHeldBack};
 use crate::upload::{SinkStatus, Wire};
 
-/// A crash forgets what was spent since; a commit costs flash.
+/// How often the spent bytes are saved. A crash forgets those since the last save; a shorter interval would
+/// wear the flash.
 const SAVED_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
@@ -25,17 +26,17 @@ pub(crate) struct BudgetMeter {
     status: watch::Sender<SinkStatus>,
     quiet_hours: Option<QuietHours>,
     spending: Option<Spending>,
-    /// What of the bytes on the wire is counted.
+    /// The part of `wire.total()` that is already counted.
     counted: u64,
     saved: Option<Spent>,
     saved_at: Duration,
     held: Option<Held>,
-    /// Whether it was said that quiet hours cannot be known.
+    /// Whether it has been reported that the quiet hours cannot be applied because the clock is not set.
     unknown_reported: bool,
 }
 
 impl BudgetMeter {
-    /// `recalled`: what was spent before.
+    /// Creates the meter. `recalled` is what earlier processes spent.
     pub(crate) fn new(
         pace: &Pace,
         recalled: Option<Spent>,
@@ -59,7 +60,7 @@ impl BudgetMeter {
         }
     }
 
-    /// How long only alarms may leave from now on, if so.
+    /// For how long only alarms may be sent from now on; `None` if all lanes may be sent.
     pub(crate) fn held(&mut self) -> Option<Duration> {
         if self.spending.is_none() && self.quiet_hours.is_none() {
             return None;
@@ -78,7 +79,7 @@ impl BudgetMeter {
         held.map(|(_, left)| left)
     }
 
-    /// Notes what was spent, for the next process.
+    /// Notes in the log what was spent, for the next process.
     pub(crate) fn save(&mut self) {
         let now = clocks(&self.clock);
         self.count(now);

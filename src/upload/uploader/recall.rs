@@ -1,4 +1,4 @@
-//! An uploader's life between two processes: it goes on where the one before stood.
+//! Runs an uploader with the breaker states that the process before it stored.
 
 use std::convert::Infallible;
 
@@ -11,7 +11,8 @@ use crate::supervisor::heartbeat::Heartbeat;
 use crate::upload::stack::endpoints::Endpoints;
 use crate::upload::{Offer, Receipt, SinkRefusal};
 
-/// Runs an upload once the log has reported how its endpoints stood.
+/// Reads the saved breakers from the log, then runs the uploader. On an orderly stop it releases the
+/// breakers.
 pub(crate) async fn run<S>(
     mut upload: Upload<S>,
     mut endpoints: Endpoints,
@@ -30,7 +31,7 @@ where
     Ok(())
 }
 
-/// None when stopped before the log could be opened.
+/// Reads the saved state. `None` if a stop is requested before the log has answered.
 async fn recall(
     reader: &Reader,
     stop: &mut Stop,
@@ -39,7 +40,7 @@ async fn recall(
     let recalled = reader.recall();
     tokio::pin!(recalled);
     loop {
-        // All arms are cancel-safe: the question lives on outside the loop.
+        // All arms are cancel-safe: the question is pinned outside the loop and survives it.
         tokio::select! {
             recalled = &mut recalled => return recalled.map(Some),
             () = stop.requested() => return Ok(None),

@@ -1,4 +1,4 @@
-//! Failover between scripted endpoints, on stepped time.
+//! Failover between scripted endpoints, with a paused clock that the tests advance.
 
 use std::time::Duration;
 
@@ -78,14 +78,14 @@ async fn one_that_is_open_is_passed_over_and_probed_with_a_real_request_after_it
     let mut rig = rig(&[(0, "a"), (1, "b")]);
     rig.sink("a").turn_to([down()]);
     wear_out(&mut rig, "a").await;
-    // Its first wait is over: the probe fails, and its offer goes on at once.
+    // The first wait is over: the probe fails, and its offer goes to the other endpoint at once.
     let [failed, worked, _] = calls(&rig);
     let before = Instant::now();
     send(&mut rig, 1).await;
     assert_eq!((calls(&rig), before.elapsed()), ([failed + 1, worked + 1, 0], Duration::ZERO));
     send(&mut rig, 5).await;
     assert_eq!(calls(&rig), [failed + 1, worked + 6, 0], "one probe and not more");
-    // Once it works it is used again.
+    // The endpoint is used again once it works.
     rig.sink("a").turn_to([accepted()]);
     advance(10 * SECOND).await;
     send(&mut rig, 5).await;

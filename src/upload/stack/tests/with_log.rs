@@ -1,4 +1,4 @@
-//! The stack with its real actor and a real log, from one process to the next.
+//! The stack with the real uploader and a real log, across restarts of the process.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ use crate::upload::uploader::recall;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// One process: a log, an uploader, and the sink it meets.
+/// One process: a log, an uploader, and its scripted sink.
 struct Process {
     supervisor: ActorSupervisor,
     status: watch::Receiver<SinkStatus>,
@@ -85,7 +85,7 @@ impl Process {
         drop(waited.unwrap_or_else(|_| panic!("not {count} in a day")).expect("running"));
     }
 
-    /// As a crash ends it: between any two things it awaits, once what was noted is committed.
+    /// Ends the process as a crash does, once the notes that are under way have been committed.
     async fn crash(mut self) {
         let mut log = self.log.status();
         let commits = log.borrow_and_update().wear.commits;
@@ -144,7 +144,7 @@ async fn the_next_process_goes_on_where_this_one_stood() {
     process.breaker("open").await;
     let until = process.status.borrow().retry_at.expect("it is open");
     process.crash().await;
-    // It would deliver if it tried.
+    // The sink would accept a request.
     let process = Process::start(folder.path(), &clock, 0, vec![accepted()]);
     process.breaker("open").await;
     let then = process.status.borrow().retry_at.expect("it is open");
@@ -152,7 +152,7 @@ async fn the_next_process_goes_on_where_this_one_stood() {
     process.delivered(10).await;
     assert!(clock.now() >= until - Duration::from_millis(2), "delivered at {:?}", clock.now());
     process.crash().await;
-    // And nothing is left of it once it has closed.
+    // The state of the breaker is gone from the log once it has closed.
     let process = Process::start(folder.path(), &clock, 0, vec![accepted()]);
     let before = clock.now();
     process.append(10).await;

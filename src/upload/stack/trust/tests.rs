@@ -1,4 +1,4 @@
-//! The layer around a scripted server.
+//! The trust layer in front of a scripted server.
 
 use std::collections::BTreeSet;
 use std::future::ready;
@@ -9,12 +9,12 @@ use super::*;
 use crate::test_kit::batches::{batch, segment};
 use crate::upload::Rejection;
 
-/// Takes batches whose readings it all knows, and notes what it was asked.
+/// A server that accepts a batch if it knows all its readings, and records the requests.
 #[derive(Clone, Debug, Default)]
 struct Server {
     takes: Arc<Mutex<BTreeSet<u64>>>,
     asked: Arc<Mutex<Vec<(u64, u64)>>>,
-    /// It moves on over time: what lies before is refused for that.
+    /// Readings with lower numbers are refused for their time.
     takes_from: Arc<Mutex<u64>>,
 }
 
@@ -48,7 +48,7 @@ struct Rig {
 }
 
 impl Rig {
-    /// A server that takes these.
+    /// A rig whose server accepts these numbers.
     fn new(takes: impl IntoIterator<Item = u64>) -> Self {
         let server = Server::default();
         server.takes.lock().expect("no panic").extend(takes);
@@ -89,7 +89,7 @@ async fn nothing_more_is_refused_once_nearly_everything_was() {
     let detail = refusal.expect_err("refused").to_string();
     assert!(detail.contains("nearly everything is refused") && detail.ends_with("says: no"));
     rig.asked();
-    // From now on it is asked for one reading, whatever is offered.
+    // From now on each offer costs one request with one reading.
     assert!(is_misconfigured(&rig.send(100, 355).await));
     let asked = rig.asked();
     assert!(asked.len() == 1 && asked[0].0 == asked[0].1, "{asked:?}");
@@ -128,7 +128,7 @@ async fn what_a_server_took_once_and_takes_no_longer_does_not_stop_it() {
     let mut rig = Rig::new(1..=200);
     assert!(rig.send(1, 2).await.is_ok());
     *rig.server.takes_from.lock().expect("no panic") = 50;
-    // Bad ones first, as a search for them ends.
+    // Bad readings come first, as they do at the end of a search for them.
     for seq in 201..=215 {
         assert!(rig.is_rejected(seq).await, "{seq}");
     }

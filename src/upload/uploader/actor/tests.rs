@@ -1,4 +1,4 @@
-//! The uploader between a real log and a scripted server, through the real stack, on stepped time.
+//! The uploader between a real log and a scripted server, through the real stack, with a paused clock.
 
 mod day;
 mod outage;
@@ -30,18 +30,19 @@ use crate::upload::stack::endpoints::Endpoints;
 use crate::upload::{Attempt, Rejection};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// 2027-01-15T08:00:00Z
+/// 2027-01-15T08:00:00Z in Unix milliseconds.
 const NOW: i64 = 1_800_000_000_000;
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// More requests than any of these tests is worth: who asks again without a pause stands still in time.
+/// More requests than any of these tests needs. An uploader that asks again without a pause would otherwise
+/// loop for ever, because paused time does not advance.
 const REQUESTS_MAX: usize = 10_000;
 const LIMITS: Limits = Limits { readings_max: 65_536, bytes_max: 256 << 10 };
 
-/// What a server does with a request.
+/// How a server handles a request.
 struct Reply {
     after: Duration,
     takes: bool,
-    /// None: no answer at all.
+    /// The answer; `None` means that the server never answers.
     says: Option<Result<Receipt, SinkRefusal>>,
 }
 
@@ -73,13 +74,13 @@ struct Asked {
     taken: bool,
 }
 
-/// What a server holds; a reading's only value is its id.
+/// The state of a server. The only value of each reading is its id.
 struct Site {
     reply: Box<dyn FnMut(&Asked) -> Reply + Send>,
     asked: Vec<Asked>,
-    /// By number: the id and when it was first taken.
+    /// By number: the id and when it was first accepted.
     has: BTreeMap<u64, (i64, Instant)>,
-    /// By lane: the last number that was news.
+    /// By lane: the highest number that was new.
     last: BTreeMap<&'static str, u64>,
     events: BTreeSet<u64>,
     offered: Vec<Weak<Batch>>,
@@ -135,7 +136,7 @@ impl Site {
                 continue;
             }
             self.has.insert(seq, (id, now));
-            // One reading alone may be a question to a server that is doubted, out of its turn.
+            // One reading alone may be a test request, which comes out of order.
             if batch.readings() > 1 {
                 let last = self.last.entry(batch.lane.name()).or_default();
                 assert!(*last < seq, "{} arrives after {last} of {}", seq, batch.lane.name());
@@ -260,7 +261,7 @@ impl Rig {
         Self { folder, clock, log, server, wire, status, supervisor, running, sensor, next_id: 0 }
     }
 
-    /// So many readings, and alarms; gives the ids of the latter.
+    /// Appends readings and alarms, and returns the ids of the alarms.
     async fn append(&mut self, readings: i64, alarms: i64) -> BTreeSet<i64> {
         let mut append = Append { port: "p".into(), ..Append::default() };
         let now = self.clock.since_boot_ms();
@@ -276,7 +277,7 @@ impl Rig {
         (first + readings..end).collect()
     }
 
-    /// Waits until the log says so.
+    /// Waits until the status of the log satisfies `what`.
     async fn until(&self, what: impl FnMut(&LogStatus) -> bool) -> LogStatus {
         let mut status = self.log.status();
         let waited =
@@ -308,7 +309,7 @@ impl Rig {
         assert_eq!(has.len(), self.server.lock().has.len(), "each once");
     }
 
-    /// Ends it as a shutdown does.
+    /// Ends the rig as a shutdown does.
     async fn end(mut self) -> TempDir {
         drop(self.supervisor.take());
         let Self { folder, log, mut running, .. } = self;
@@ -320,7 +321,7 @@ impl Rig {
     }
 }
 
-/// A server that rejects what holds a reading with such an id.
+/// Makes the server reject each request that holds a reading with a bad id.
 fn poison(server: &Server, is_bad: impl Fn(i64) -> bool + Send + 'static) {
     server.replies(move |asked| match asked.ids.iter().any(|id| is_bad(*id)) {
         true => Reply::rejects(Rejection::Content),
@@ -348,7 +349,7 @@ async fn fresh_readings_and_alarms_do_not_wait_while_a_backlog_is_searched_for_b
     rig.server.replies(|_| Reply::down());
     rig.append(20_000, 0).await;
     rig.stored().await;
-    // The newest commit is what is fresh.
+    // Only the newest commit is fresh.
     rig.append(1, 0).await;
     rig.stored().await;
     sleep(SECOND * 60).await;
@@ -393,7 +394,7 @@ async fn a_server_that_refuses_everything_stops_the_sink_and_fills_no_quarantine
     }
     let asked = rig.server.requests();
     assert!(asked < 300, "{asked} requests in a day");
-    // Once somebody mends it, it goes on by itself.
+    // Delivery resumes by itself once the server is corrected.
     rig.server.replies(|_| Reply::takes(SECOND / 10));
     let log = rig.drained().await;
     assert_eq!(log.ledger.quarantined, ledger.quarantined);
@@ -418,7 +419,7 @@ async fn exhausted_retries_leave_the_delivery_state_where_it_was() {
     rig.has_all_but(&[]);
 }
 
-/// What a link of so many readings a second does with a request.
+/// A link that carries `rate` readings per second.
 fn link(rate: f64) -> impl FnMut(&Asked) -> Reply + Send + 'static {
     move |asked| {
         let took = Duration::from_secs_f64(0.02 + asked.ids.len() as f64 / rate);
@@ -435,7 +436,7 @@ async fn backlog_drains_behind_live_at_its_share() {
         rig.stored().await;
     }
     sleep(SECOND * 30).await;
-    // More fresh readings than the link takes.
+    // There are more fresh readings than the link can carry.
     rig.server.replies(link(2000.0));
     rig.until(|log| log.ledger.delivered > 0).await;
     let from = rig.server.requests();
@@ -464,7 +465,7 @@ async fn live_latency_stays_below_two_seconds_while_a_backlog_drains_on_a_slow_l
         rig.append(10_000, 0).await;
         rig.stored().await;
     }
-    // The newest commit is what is fresh.
+    // Only the newest commit is fresh.
     rig.append(200, 0).await;
     rig.stored().await;
     sleep(SECOND * 30).await;
@@ -603,7 +604,7 @@ async fn an_alarm_leaves_although_the_budget_is_spent() {
     let alarms = rig.append(10, 2).await;
     sleep(SECOND * 2).await;
     assert!(alarms.is_subset(&rig.server.ids()) && rig.server.ids().len() == 32);
-    // At midnight, sixteen hours later, the rest leaves.
+    // The rest is sent at midnight, sixteen hours later.
     sleep(SECOND * 15 * 3600).await;
     assert_eq!(rig.server.ids().len(), 32);
     sleep(SECOND * 3600).await;
@@ -637,7 +638,7 @@ async fn in_quiet_hours_only_alarms_leave_and_afterwards_everything() {
     rig.append(10, 1).await;
     sleep(SECOND * 3599).await;
     assert_eq!((rig.server.ids().len(), rig.status.borrow().held), (1, Some(Held::QuietHours)));
-    // Nothing new comes: that the hours are over is reason enough.
+    // Nothing new arrives: the end of the quiet hours is reason enough.
     sleep(SECOND * 5).await;
     rig.has_all_but(&[]);
     assert_eq!(rig.status.borrow().held, None);

@@ -2,32 +2,31 @@
 //!
 //! Invariants checked:
 //! - the ledger balances after every step;
-//! - every reading is delivered, or quarantined, and quarantined only if the server never takes it;
-//! - what is delivered arrives in order within its lane, repeats aside, and the same number always
-//!   names the same reading;
-//! - the uploader never holds more than three batches: one under way, one to ask a doubted server with,
-//!   and the log's answer on its way;
-//! - a dead server is asked at most 300 times a day.
+//! - every reading is delivered or quarantined, and it is quarantined only if the server never accepts it;
+//! - delivered readings arrive in order within their lane, repeats aside, and a number always names the
+//!   same reading;
+//! - at most eight batches are alive at a time: the memory of the uploader does not grow with the backlog;
+//! - a dead server gets at most 300 requests a day.
 
 use super::*;
 
 const HOURS: u64 = 24;
-/// One step is five minutes.
+/// One step is about five minutes.
 const STEPS: u64 = HOURS * 12;
 
-/// What the link and the server are like for a while.
+/// How the link and the server behave for a while.
 #[derive(Clone, Copy, Debug)]
 enum Conditions {
     Fair,
     Slow,
-    /// Nobody there.
+    /// The connection is refused.
     Down,
-    /// Nobody answers.
+    /// Requests get no answer.
     Silent,
     Busy,
     /// Every other answer is lost on its way back.
     Lossy,
-    /// Takes small requests only.
+    /// Only small requests are accepted.
     Narrow,
 }
 
@@ -73,7 +72,7 @@ fn reply(conditions: Conditions, asked: &Asked, rng: &mut fastrand::Rng) -> Repl
     }
 }
 
-/// Lives one day.
+/// Runs one day.
 async fn live(seed: u64) {
     println!("seed {seed}");
     let mut rng = fastrand::Rng::with_seed(seed);

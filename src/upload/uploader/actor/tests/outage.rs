@@ -1,11 +1,12 @@
-//! An outage at a thousand readings a second, in virtual time: nothing is given up or skipped, and it is
-//! over soon after its end.
+//! An outage at a thousand readings per second, in virtual time: no reading is given up or skipped, and the
+//! backlog is gone soon after the outage.
 
 use super::*;
 
 const PER_SECOND: i64 = 1000;
 
-/// Lives through a minute of this, and gives how long after its end the last reading arrived.
+/// Runs a minute in which the server replies with `trouble`. Returns the time from its end to the arrival
+/// of the last reading.
 async fn a_minute_of(trouble: impl Fn() -> Reply + Send + 'static) -> Duration {
     let mut rig = Rig::new(Pace::default());
     rig.append(PER_SECOND, 0).await;
@@ -19,7 +20,7 @@ async fn a_minute_of(trouble: impl Fn() -> Reply + Send + 'static) -> Duration {
     let end = Instant::now();
     rig.server.replies(|_| Reply::takes(SECOND / 50));
     let log = rig.drained().await;
-    // Each lane in its order: the server sees to that.
+    // The server checks the order within each lane.
     rig.has_all_but(&[]);
     assert_eq!((log.ledger.delivered, log.ledger.pending), (61_000, 0));
     assert_eq!(log.ledger.imbalances(), Vec::<String>::new());
