@@ -1,4 +1,4 @@
-//! From a sink in the configuration to what delivers.
+//! Creates a working sink from its configuration.
 
 use tokio::sync::watch;
 
@@ -9,7 +9,7 @@ use crate::credentials::SetupError;
 use crate::event_log::LogStatus;
 use crate::upload::Wire;
 
-/// Makes what delivers to the endpoints of a sink; what it costs is counted on the wire.
+/// Creates the connector of a configured sink. All connections that it makes add their bytes to `wire`.
 pub fn connector(
     sink: &Sink,
     wire: &Wire,
@@ -26,12 +26,13 @@ pub fn connector(
     })
 }
 
-/// Finds what would keep a sink from ever sending.
+/// Checks the files that the sink needs. An error means that the sink could never send anything.
 pub fn check(sink: &Sink) -> Result<(), SetupError> {
     sink.kind.settings.check()
 }
 
-/// What a reading of one or two channels takes in this sink's encoding, unless it is the stored one.
+/// The size in bytes of a reading with one or two channels in this sink's encoding. `None` if the sink
+/// sends readings in their stored form.
 pub fn bytes_per_reading(sink: &Sink) -> Option<u64> {
     sink.kind.settings.bytes_per_reading()
 }

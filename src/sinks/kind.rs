@@ -1,4 +1,5 @@
-//! What the rest of the program knows of a kind of sink: how it is configured, and that it delivers.
+//! The interface between a kind of sink and the rest of the program: how it is configured and how it
+//! delivers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,51 +23,53 @@ use crate::upload::{AnySink, Wire};
 
 /// A kind of sink, before it is configured.
 pub(crate) struct SinkKind {
-    /// What its addresses look like.
+    /// The form of its URLs.
     pub(crate) scheme: Scheme,
-    /// How its readings leave unless `order` says otherwise.
+    /// The order in which readings are sent unless the key `order` sets another.
     pub(crate) order: Order,
-    /// Its keys. They mean nothing to other kinds, unless those have them too.
+    /// The keys of this kind. Other kinds reject them unless they have the same keys.
     pub(crate) table: AnyTable,
-    /// What the shipped configuration shows of it.
+    /// The sections that the shipped configuration shows.
     pub(crate) examples: &'static [Example],
-    /// Reads its keys; mistakes are reported to the section.
+    /// Reads the keys of this kind and reports mistakes to the section.
     pub(crate) read: fn(&Section<'_>) -> AnySinkSettings,
 }
 
-/// A kind of sink as a configuration has set it up.
+/// The settings of a configured sink, implemented by each kind.
 pub(crate) trait SinkSettings: Comparable + fmt::Debug + Send + Sync {
-    /// Writes its keys, so that they can be read again.
+    /// Writes the keys so that they can be read again.
     fn print(&self, to: &mut Printer);
 
-    /// Whether it can be told what happens to the device.
+    /// Whether the sink can express events.
     fn takes_events(&self) -> bool {
         true
     }
 
-    /// Reports what of its addresses only the kind can judge.
+    /// Reports mistakes in the URLs that only this kind can find.
     fn check_addresses(&self, _: &Addresses, _: &Section<'_>) {}
 
-    /// What it would show to whoever listens on the way to its server.
+    /// What an eavesdropper on the way to the server could learn.
     fn exposure(&self) -> Exposure;
 
-    /// What is legal but hardly meant, as the end of a sentence that begins with the sink.
+    /// A warning about settings that are legal but probably a mistake, as the end of a sentence that begins
+    /// with the sink. `None` if there is nothing to warn of.
     fn doubts(&self, _: &[Uri]) -> Option<String> {
         None
     }
 
-    /// Finds what would keep it from ever sending: files that cannot be used.
+    /// Checks the files that the sink needs. An error means that the sink could never send anything.
     fn check(&self) -> Result<(), SetupError>;
 
-    /// What a reading of one or two channels takes in its encoding, unless it is sent as it is stored.
+    /// The size in bytes of a reading with one or two channels. `None` if readings are sent in their stored
+    /// form.
     fn bytes_per_reading(&self) -> Option<u64>;
 
-    /// Makes what delivers to the endpoints of one sink. Never fails: what is wrong with the settings
-    /// keeps no reading from being recorded, and is said when a batch is first delivered.
+    /// Creates the connector of one sink. It never fails: wrong settings must not keep readings from being
+    /// recorded, so the first delivery reports them.
     fn connector(&self, context: SinkContext) -> Connector;
 }
 
-/// Delivers to an endpoint, as often as it is asked for one.
+/// Creates the sink of an endpoint. It may be called several times.
 pub type Connector = Box<dyn Fn(&Endpoint) -> AnySink + Send + Sync>;
 
 /// What the endpoints of one sink have in common besides the settings of its kind.
@@ -75,7 +78,7 @@ pub type Connector = Box<dyn Fn(&Endpoint) -> AnySink + Send + Sync>;
 pub(crate) struct SinkContext {
     /// The name of the sink.
     pub(crate) sink: String,
-    /// An attempt ends after it.
+    /// The time limit of one attempt.
     pub(crate) timeout: Duration,
     pub(crate) order: Order,
     pub(crate) wire: Wire,
@@ -85,7 +88,7 @@ pub(crate) struct SinkContext {
 
 #[cfg(test)]
 impl SinkContext {
-    /// Of a sink `s` with an empty log.
+    /// The context of a sink `s` with an empty log.
     pub(crate) fn for_tests() -> Self {
         Self {
             sink: "s".to_owned(),

@@ -1,11 +1,11 @@
-//! Every kind of sink there is, a row each.
+//! The table of all kinds of sinks, with one row each.
 //!
 //! ```text
-//!  config ─read▶ settings of the kind ─connector▶ what delivers to an endpoint ─▶ the layers of upload/stack
+//!  config ─read▶ settings of the kind ─connector▶ sink at one endpoint ─▶ the layers of upload/stack
 //! ```
 //!
-//! A kind knows `upload`'s trait for what delivers, `transport` and `encoding`, and no other kind.
-//! CONTRIBUTING.md has the recipe for adding one.
+//! A kind implements the trait of `upload` for delivery and uses `transport` and `encoding`. It does not
+//! know any other kind. CONTRIBUTING.md has the recipe for adding one.
 
 pub mod connect;
 mod http;
@@ -21,10 +21,10 @@ pub use kind::Connector;
 
 use kind::{SinkChoice, SinkKind};
 
-/// A kind of sink by its name in the configuration, which is that of its cargo feature as well.
+/// A kind of sink and its name in the configuration, which is also the name of its cargo feature.
 pub(crate) struct SinkRow {
     pub(crate) name: &'static str,
-    /// None: this build was made without it.
+    /// `None` if this build was made without the kind.
     pub(crate) kind: Option<&'static SinkKind>,
 }
 
@@ -38,7 +38,7 @@ macro_rules! optional {
     }};
 }
 
-/// In the order in which they are offered to a person.
+/// All kinds, in the order in which they are offered to a user.
 pub(crate) const KINDS: &[SinkRow] = &[
     SinkRow { name: "http", kind: Some(&http::KIND) },
     optional!("mqtt", mqtt::KIND),
@@ -46,7 +46,7 @@ pub(crate) const KINDS: &[SinkRow] = &[
     optional!("nats", nats::KIND),
 ];
 
-/// The kind of a sink before its section is read.
+/// The kind that applies before the section of a sink has been read.
 impl Default for SinkChoice {
     fn default() -> Self {
         Self { name: "http", settings: http::settings() }

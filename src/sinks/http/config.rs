@@ -1,4 +1,4 @@
-//! `kind = "http"`.
+//! The keys of `kind = "http"`, and the checks that only this kind can make.
 
 use hyper::Uri;
 
@@ -47,16 +47,16 @@ settings! {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Encoding {
-    /// The stored segments as they are.
+    /// The segments as they are stored.
     #[default]
     Packed,
-    /// One object per reading or event and line.
+    /// One JSON object per line, for each reading or event.
     Json,
     /// InfluxDB's line protocol.
     Influx,
 }
 
-/// Of request bodies.
+/// The compression of request bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compression {
     None,
@@ -78,8 +78,8 @@ pub(super) const SCHEME: Scheme = Scheme {
 };
 
 impl Compression {
-    /// What is sent when nothing is said: what those who speak an encoding understand. Servers of
-    /// the line protocol take gzip; of one that takes JSON nobody knows.
+    /// The default for an encoding: what its servers usually accept. Servers of the line protocol accept
+    /// gzip; a server of JSON may not accept any compression.
     fn of(encoding: Encoding) -> Self {
         match encoding {
             Encoding::Packed => Self::Zstd,
@@ -96,7 +96,8 @@ impl HttpConfig {
         if !from.has("compression") {
             http.compression = usual;
         } else if http.encoding == Encoding::Packed && http.compression != usual {
-            // The segments are compressed as such; plain, a batch would only be larger.
+            // The segments inside a packed batch are compressed already; without zstd the batch would only
+            // be larger.
             let found = from.text("compression").unwrap_or_default();
             let message = format!("found {found:?}; allowed: \"zstd\" with encoding = \"packed\"");
             from.report("compression", message);
@@ -104,7 +105,8 @@ impl HttpConfig {
         http
     }
 
-    /// InfluxDB 1 answers 400 without `db`, which is what it also answers to a bad reading.
+    /// Warns of a URL without a database. InfluxDB 1 answers it with 400, which is also its answer to a bad
+    /// reading.
     pub(super) fn doubts(&self, urls: &[Uri]) -> Option<String> {
         let names_base =
             |url: &Uri| query(&url.to_string()).any(|(key, _)| matches!(key, "db" | "bucket"));
@@ -115,12 +117,12 @@ impl HttpConfig {
         })
     }
 
-    /// Whether the encoding can say what happens to the device.
+    /// Whether the encoding can express events.
     pub(super) fn takes_events(&self) -> bool {
         self.encoding != Encoding::Influx
     }
 
-    /// What only the encoding makes of a URL.
+    /// Reports what is wrong with the URLs because of the encoding.
     pub(super) fn check_addresses(&self, addresses: &Addresses, from: &Section<'_>) {
         let Addresses::Fixed(urls) = addresses else { return };
         if self.encoding != Encoding::Influx {
@@ -149,7 +151,7 @@ fn template() -> Syntax<Template> {
     Syntax::text(allowed, read, Template::to_string)
 }
 
-/// What the timestamps count; none if a URL asks for what is not sent.
+/// The unit of the timestamps that a URL asks for. `None` if it is not one that is sent.
 pub(super) fn precision(url: &str) -> Option<Precision> {
     match query(url).find(|(key, _)| *key == "precision") {
         None | Some((_, "n" | "ns")) => Some(Precision::Nanoseconds),
@@ -158,7 +160,7 @@ pub(super) fn precision(url: &str) -> Option<Precision> {
     }
 }
 
-/// The pairs of a URL's query.
+/// The keys and values in a URL's query.
 fn query(url: &str) -> impl Iterator<Item = (&str, &str)> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")))

@@ -1,4 +1,4 @@
-//! The `http` sink: one POST per batch.
+//! The `http` sink: one POST request per batch.
 
 mod config;
 mod sink;

@@ -1,4 +1,5 @@
-//! Delivers over HTTP: encodes a batch, compresses it and posts it.
+//! The delivery over HTTP: encodes a batch, compresses it and posts it. `transport/http_client.rs` has the
+//! connection.
 
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,11 +23,11 @@ pub(crate) const PACKED: &str = "application/vnd.outstation.packed";
 pub(crate) const NDJSON: &str = "application/x-ndjson";
 /// The media type of line protocol.
 pub(crate) const LINES: &str = "text/plain; charset=utf-8";
-/// What a reading of one or two channels takes in the `json` encoding.
+/// The size in bytes of a reading with one or two channels in the `json` encoding.
 const JSON_BYTES_PER_READING: u64 = 128;
-/// The same in the `influx` encoding.
+/// The size in bytes of such a reading in the `influx` encoding.
 const INFLUX_BYTES_PER_READING: u64 = 80;
-/// Segments are compressed already; this level catches what repeats between them.
+/// Segments are compressed already; this level catches repetition between them.
 const ZSTD_LEVEL: i32 = 3;
 
 #[derive(Debug)]
@@ -36,7 +37,7 @@ pub(crate) struct HttpSink {
     compression: Compression,
     dialect: Dialect,
     client: HttpClient,
-    /// Whether it was said that something cannot be.
+    /// Whether it has been reported that the encoding cannot express some values.
     omitted: AtomicBool,
 }
 
@@ -78,7 +79,7 @@ impl Deliver for HttpSink {
 }
 
 impl HttpSink {
-    /// The body before compression, and what it cannot say.
+    /// The body before compression, and the count of values that the encoding cannot express.
     fn encode(&self, batch: &Batch) -> Result<(Vec<u8>, Omitted), SinkRefusal> {
         match self.encoding {
             Encoding::Packed => {
@@ -124,7 +125,7 @@ impl HttpSink {
     }
 }
 
-/// What a reading of one or two channels takes, unless it is sent as it is stored.
+/// The size in bytes of a reading with one or two channels. `None` for the packed encoding.
 pub(crate) fn bytes_per_reading(config: &HttpConfig) -> Option<u64> {
     match config.encoding {
         Encoding::Packed => None,

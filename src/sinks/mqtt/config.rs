@@ -1,4 +1,4 @@
-//! `kind = "mqtt"`.
+//! The keys of `kind = "mqtt"`.
 
 use std::path::PathBuf;
 
@@ -65,9 +65,9 @@ pub(super) enum MqttVersion {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Payload {
-    /// One object per reading.
+    /// One JSON object per reading.
     Json,
-    /// A message per channel, with nothing but its value.
+    /// One message per channel that contains only the value.
     Value,
 }
 
@@ -84,7 +84,8 @@ const TOPIC: &str = "outstation/{device}/{port}/{sensor}";
 const EVENTS_TOPIC: &str = "outstation/{device}/events";
 const STATUS_TOPIC: &str = "outstation/{device}/status";
 const OFF: &str = "off";
-/// As written. With every name in it filled in it stays far below the 65,535 bytes of the protocol.
+/// The limit for a topic as it is written. With all names filled in, the topic stays far below the limit of
+/// the protocol, 65,535 bytes.
 const TOPIC_BYTES_MAX: usize = 256;
 
 fn topic() -> Syntax<Template> {
@@ -106,7 +107,7 @@ fn allowed_topic(placeholders: &str) -> String {
 
 fn to_topic(text: &str) -> Option<Template> {
     let plain = |c: char| !c.is_control() && !matches!(c, '+' | '#');
-    // Topics that begin with `$` are the broker's own.
+    // Topics that begin with `$` belong to the broker.
     let good = text.len() <= TOPIC_BYTES_MAX && text.chars().all(plain) && !text.starts_with('$');
     good.then(|| Template::parse(text)).flatten()
 }

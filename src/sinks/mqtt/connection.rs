@@ -1,5 +1,5 @@
-//! A connection to a broker: bytes out and in, pings when there is nothing else to say, and a word of
-//! farewell.
+//! A connection to a broker: it exchanges bytes, sends pings when it is idle, and takes leave when it is
+//! dropped. What is published is decided in `flight.rs`.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -22,35 +22,38 @@ use crate::transport::link::Io;
 use crate::transport::tls::TlsFault;
 use crate::upload::{Class, DeliveryError, SinkRefusal};
 
-/// A broker that hears nothing for one and a half times this long takes us for dead and sends our
-/// will. Most routers remember a silent connection longer.
+/// The keep-alive time that the broker is given. A broker that receives nothing for one and a half times as
+/// long considers the connection dead and publishes the will. Most routers remember a silent connection
+/// longer.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(60);
-/// Not held up by the pipe: more is encoded once so much has left.
+/// The most bytes that wait to be written, about. More messages are encoded when the socket has accepted
+/// some.
 const OUT_MAX: usize = 64 << 10;
 
 pub(super) const ONLINE: &str = "online";
 pub(super) const OFFLINE: &str = "offline";
 
-/// Taken in by the broker. Dropped, it takes its leave, so that the broker need not send the will.
+/// A connection that the broker has accepted. Dropping it publishes the offline status and disconnects, so
+/// that the broker need not send the will.
 pub(super) struct MqttConnection {
     io: Box<dyn Io>,
-    /// To explain what it has against them.
+    /// The TLS files of the sink, needed to explain why a server rejects them.
     tls: TlsFiles,
     version: MqttVersion,
     terms: Terms,
-    /// Where the broker was told to say that we are offline.
+    /// The topic of the status message, in which the will says that the device is offline.
     status_topic: Option<String>,
     out: BytesMut,
-    /// What TLS was given and has not sent.
+    /// Whether TLS holds bytes that it has not sent yet.
     unflushed: bool,
-    /// Nothing can be sent any more; what the broker said before that is still read.
+    /// Whether writing has failed. Packets that the broker sent before are still read.
     deaf: bool,
     input: BytesMut,
-    /// Since anything was sent.
+    /// Fires when nothing has been sent for `ping_interval`.
     silence: Pin<Box<Sleep>>,
     ping_interval: Duration,
     ping_unanswered: bool,
-    /// Whether whole packets were exchanged so far, and no end was seen.
+    /// Whether the broker has accepted the connection and no error or end has been seen since.
     sound: bool,
 }
 
@@ -116,28 +119,29 @@ impl MqttConnection {
         &self.terms
     }
 
-    /// Where to say that we are online.
+    /// The topic in which to publish that the device is online.
     pub(super) fn status_topic(&self) -> Option<&str> {
         self.status_topic.as_deref()
     }
 
-    /// Whether it can be used for another batch.
+    /// Whether the connection can be used for another batch.
     pub(super) fn is_sound(&self) -> bool {
         self.sound
     }
 
-    /// Whether there is room for another message.
+    /// Whether another message may be queued.
     pub(super) fn has_room(&self) -> bool {
         self.out.len() < OUT_MAX
     }
 
-    /// Puts a message in line, or says how large it is if it is larger than the broker takes.
+    /// Queues a message. Fails with the size of the packet in bytes if the broker does not accept one that
+    /// large.
     pub(super) fn publish(&mut self, message: PublishPacket<'_>) -> Result<(), usize> {
         packet::publish(self.version, message, self.terms.packet_max, &mut self.out)
     }
 
-    /// The next packet of those that have come. What does not make sense, or ends the connection, is
-    /// an error.
+    /// Returns the next complete packet that was received, if there is one. A packet that is malformed or
+    /// ends the connection is an error.
     pub(super) fn received(&mut self) -> Result<Option<Incoming>, SinkRefusal> {
         match packet::read(self.version, &mut self.input) {
             Ok(Some(Incoming::Ended(code))) if self.sound => {
@@ -157,11 +161,11 @@ impl MqttConnection {
         packet::MalformedPacket.into()
     }
 
-    /// Sends what is in line and reads what has come, until either is done. Cancel-safe.
+    /// Returns as soon as some bytes were read, or all queued bytes were written. Cancel-safe.
     pub(super) async fn exchange(&mut self) -> Result<(), SinkRefusal> {
         let done = poll_fn(|context| self.poll_exchange(context)).await;
         done.map_err(|error| {
-            // In TLS 1.3 a server says what it has against our certificate after the handshake.
+            // In TLS 1.3 a server rejects the client certificate only after the handshake.
             let untaken = !std::mem::take(&mut self.sound);
             let fault = if untaken { TlsFault::behind(&error, &self.tls) } else { None };
             fault.map_or_else(|| Lost(error).into(), SinkRefusal::from)
@@ -169,7 +173,7 @@ impl MqttConnection {
     }
 
     fn poll_exchange(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // First what has come: a broker that takes no more may have said why.
+        // Read first: a broker that accepts no more data may have sent the reason.
         if self.poll_read(context)?.is_ready() {
             return Poll::Ready(Ok(()));
         }
@@ -208,7 +212,7 @@ impl MqttConnection {
         Poll::Ready(Ok(()))
     }
 
-    /// Ready when something was in line and all of it has left.
+    /// Ready when something was queued and all of it has been sent.
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.out.is_empty() {
             let count = ready!(Pin::new(&mut self.io).poll_write(context, &self.out))?;
@@ -231,10 +235,10 @@ impl MqttConnection {
         self.silence.as_mut().reset(Instant::now() + self.ping_interval);
     }
 
-    /// Keeps the connection alive until it is wanted; none if it ended meanwhile.
+    /// Keeps the connection alive until `wanted` resolves. `None` if the connection ends first.
     pub(super) async fn rest(mut self, mut wanted: oneshot::Receiver<()>) -> Option<Self> {
         loop {
-            // Both arms are cancel-safe. Nobody left who could want it is as good as being wanted.
+            // Both arms are cancel-safe. A dropped sender counts as a request too.
             tokio::select! {
                 _ = &mut wanted => return Some(self),
                 exchanged = self.exchange() => exchanged.ok()?,
@@ -246,15 +250,15 @@ impl MqttConnection {
 
 fn ping_interval(keep_alive_s: u16) -> Duration {
     match keep_alive_s {
-        // The broker does not care; the routers between may.
+        // The broker sets no limit, but routers on the way may.
         0 => KEEP_ALIVE,
         seconds => Duration::from_secs(u64::from(seconds)).mul_f32(0.75),
     }
 }
 
 impl Drop for MqttConnection {
-    /// One attempt without waiting: what does not fit into the socket's buffer is not sent, and the
-    /// broker sends the will instead.
+    /// Makes one attempt without waiting. Bytes that do not fit into the socket's buffer are not sent, and
+    /// then the broker publishes the will instead.
     fn drop(&mut self) {
         if !self.sound || self.deaf || !self.out.is_empty() {
             return;

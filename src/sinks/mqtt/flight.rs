@@ -1,8 +1,9 @@
-//! The messages of one batch on their way: many unacknowledged at once, each acknowledged for itself.
+//! Sends the messages of one batch: many may be unacknowledged at a time, and each is acknowledged by
+//! itself.
 //!
-//! The log decides what is sent; nothing is queued here. What is remembered of a batch that was not
-//! accepted as a whole is which of its readings the broker has, so that they are not sent again with
-//! the rest, and under which number those went whose acknowledgement did not come.
+//! The log decides what is sent, so nothing is queued here. Of a batch that was not accepted as a whole,
+//! the session remembers which readings the broker has, so that they are not sent again with the rest. It
+//! also remembers the packet identifiers of messages whose acknowledgement has not come.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,38 +18,40 @@ use crate::domain::model::interval_set::IntervalSet;
 use crate::domain::policy::breaker::Cause;
 use crate::upload::SinkRefusal;
 
-/// Messages that may be unacknowledged at once, if the broker allows so many: with 100 ms to the broker
-/// and back still 10,000 messages a second. They take no memory: the batch holds them.
+/// The most messages that may be unacknowledged at a time, if the broker allows as many. With a round-trip
+/// time of 100 ms this is enough for 10,000 messages per second. The messages take no extra memory, because
+/// the batch holds them.
 const WINDOW: u16 = 1000;
-/// Numbers for messages: enough for a full window beside as many of an earlier connection.
+/// The packet identifiers in use: enough for a full window beside as many of an earlier connection.
 const NUMBERS: u16 = 2 * WINDOW;
-/// The number of the message that says that we are online.
+/// The packet identifier of the message that says that the device is online.
 const ANNOUNCEMENT: u16 = NUMBERS + 1;
-/// Readings remembered as taken. Beyond it they are sent twice rather than remembered.
+/// The most readings that are remembered as accepted. Readings beyond that may be sent twice.
 const TAKEN_MAX: u64 = 1 << 18;
 
-/// What outlives a connection.
+/// What is known of unfinished batches. It outlives a connection.
 #[derive(Debug, Default)]
 pub(super) struct Session {
     epoch: u64,
     readings: IntervalSet,
     events: IntervalSet,
-    /// Whether nobody heard the last batch, or some of it.
+    /// Whether messages of the last batch had no subscriber.
     unheard: bool,
-    /// Sent and not acknowledged: the message's place among those of its reading or event, and its
-    /// number. The protocol wants it sent again under that.
+    /// The packet identifiers of messages that were sent and not acknowledged. The key is the item and the
+    /// index of the message among those of the item. The protocol requires that a repeat uses the same
+    /// identifier.
     open: BTreeMap<(ItemId, usize), u16>,
 }
 
 impl Session {
-    /// The numbers of another epoch name other readings.
+    /// Forgets the readings of an earlier epoch, because the same numbers name other readings in a new one.
     pub(super) fn enter(&mut self, epoch: u64) {
         if self.epoch != epoch {
             *self = Self { epoch, unheard: self.unheard, ..Self::default() };
         }
     }
 
-    /// Whether this is news of a batch that was accepted.
+    /// Records whether messages had no subscriber. Returns true if they have none now and had one before.
     pub(super) fn is_unheard_now(&mut self, unheard: bool) -> bool {
         !std::mem::replace(&mut self.unheard, unheard) && unheard
     }
@@ -70,7 +73,7 @@ impl Session {
         }
     }
 
-    /// What the log will not offer again need not be remembered.
+    /// Forgets readings and events that the log will not offer again.
     pub(super) fn accepted(&mut self, readings: &[(u64, u64)], last_event: Option<u64>) {
         for (first, last) in readings {
             self.readings.remove(*first, *last);
@@ -83,27 +86,28 @@ impl Session {
 }
 
 pub(super) fn lock(session: &Mutex<Session>) -> MutexGuard<'_, Session> {
-    // Whatever a panic left undone is sent again.
+    // If a panic left something undone, it is only sent again.
     session.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Dropped before it has landed, it leaves in the session what it knows.
+/// The delivery of one batch. When it is dropped before it has ended, it saves in the session what is
+/// known.
 pub(super) struct Flight<'a> {
     messages: &'a MqttMessages,
     session: &'a Mutex<Session>,
     states: Vec<State>,
-    /// The place of each message among those of its reading or event.
+    /// The index of each message among those of its reading or event.
     parts: Vec<usize>,
     next: usize,
     free: VecDeque<u16>,
-    /// The message under way by its number.
+    /// The index of each message that is under way, by its packet identifier.
     under_way: BTreeMap<u16, usize>,
-    /// Numbers of an earlier connection, to be used again.
+    /// The packet identifiers of an earlier connection that repeats must use.
     reserved: BTreeMap<(ItemId, usize), u16>,
     announcing: bool,
-    /// The worst that was said of any message.
+    /// The gravest refusal of any message.
     refusal: Option<SinkRefusal>,
-    /// How many messages of readings nobody subscribes to, and the place of one of them.
+    /// The number of messages with readings that had no subscriber, and the index of one of them.
     unheard: (u64, usize),
 }
 
@@ -138,19 +142,19 @@ impl<'a> Flight<'a> {
         }
     }
 
-    /// How many messages of readings nobody subscribes to, and where one of them went.
+    /// The number of messages with readings that had no subscriber, and the topic of one of them.
     pub(super) fn unheard(&self) -> Option<(u64, &'a str)> {
         let (count, at) = self.unheard;
         (count > 0).then(|| (count, self.messages.topic(&self.messages.list[at])))
     }
 
-    /// Whether the broker has everything already.
+    /// Whether the broker has every message already.
     pub(super) fn is_over(&self) -> bool {
         self.states.iter().all(|state| *state == State::Taken)
     }
 
-    /// Sends all that is to be sent. With an error of the connection the rest is open; refused messages
-    /// are reported when all others are through.
+    /// Sends all messages that the broker does not have. If the connection fails, the remaining ones stay
+    /// unsent. A refusal of a single message is returned after all other messages have been acknowledged.
     pub(super) async fn run(
         &mut self,
         connection: &mut MqttConnection,
@@ -166,7 +170,8 @@ impl<'a> Flight<'a> {
                 return self.refusal.take().map_or(Ok(()), Err);
             }
             if let Err(lost) = self.exchange(connection).await {
-                // Some brokers hang up on whom they refuse; the refusal says more.
+                // Some brokers close the connection after they refuse a message; then the refusal is the
+                // better error.
                 return Err(self.refusal.take().unwrap_or(lost));
             }
         }
@@ -187,7 +192,8 @@ impl<'a> Flight<'a> {
         all_sent && self.under_way.is_empty() && !self.announcing
     }
 
-    /// A broker that does not remember the session does not expect old numbers.
+    /// Restores the packet identifiers of unacknowledged messages. A broker that has no session does not
+    /// expect them.
     fn reserve(&mut self, session_present: bool) {
         let mut open = std::mem::take(&mut lock(self.session).open);
         if !session_present {
@@ -223,12 +229,13 @@ impl<'a> Flight<'a> {
         }
     }
 
-    /// A message that is refused for itself does not hold up those behind it; anything else does.
+    /// Whether more messages may be sent. A refusal of a single message does not hold up those behind it;
+    /// any other refusal does.
     fn goes_on(&self) -> bool {
         matches!(self.refusal, None | Some(SinkRefusal::Rejected { .. }))
     }
 
-    /// False if there is no number for it yet.
+    /// Sends the next message. False if no packet identifier is free.
     fn send_next(&mut self, connection: &mut MqttConnection) -> bool {
         let message = &self.messages.list[self.next];
         let old = self.reserved.remove(&(message.of, self.parts[self.next]));
@@ -264,7 +271,7 @@ impl<'a> Flight<'a> {
                 self.refused(error.into());
             }
         }
-        // An acknowledgement of what is not under way says nothing.
+        // An acknowledgement of a message that is not under way is ignored.
         let Some(at) = self.under_way.remove(&id) else { return };
         self.free.push_back(id);
         let of_reading = matches!(self.messages.list[at].of, ItemId::Reading(_));

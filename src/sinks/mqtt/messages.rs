@@ -1,4 +1,4 @@
-//! A batch as MQTT messages: a topic and a payload each.
+//! Encodes a batch as MQTT messages, each with a topic and a payload.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -27,12 +27,12 @@ pub(super) struct MqttMessage {
     pub(super) payload: Bytes,
 }
 
-/// What a message tells of. A reading with bare values has several messages.
+/// The event or reading of a message. With bare values a reading has several messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum ItemId {
-    /// By its position.
+    /// The position of an event.
     Event(u64),
-    /// By its number.
+    /// The sequence number of a reading.
     Reading(u64),
 }
 
@@ -48,7 +48,7 @@ impl MqttMessages {
         &self.topics[message.topic]
     }
 
-    /// Of the payloads.
+    /// The total size of the payloads in bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.list.iter().map(|message| message.payload.len() as u64).sum()
     }
@@ -62,7 +62,8 @@ struct Encoder<'a> {
     text: Vec<u8>,
     messages: Vec<(ItemId, usize, Range<usize>)>,
     topics: Vec<String>,
-    /// The topic of a sensor, or of one of its channels, which is at 1 + its index.
+    /// The index of the topic of a sensor and channel. The second part of the key is 0 for the sensor
+    /// itself and 1 + the index of a channel.
     known: BTreeMap<(u32, usize), usize>,
 }
 
@@ -143,7 +144,7 @@ impl<'a> Encoder<'a> {
     }
 }
 
-/// A value as a person would write it.
+/// Writes a value as text, without quotes.
 fn write_bare(out: &mut Vec<u8>, value: &Value) {
     // Writing into memory does not fail.
     drop(match value {
@@ -170,7 +171,7 @@ pub(super) mod tests {
         settings.downcast_ref::<MqttConfig>().expect("an mqtt sink").clone()
     }
 
-    /// Readings `first..first + count` with two channels, and as many events.
+    /// A batch of the readings `first..first + count` with two channels each, and of `events` events.
     pub(crate) fn batch(first: u64, count: u32, events: u64) -> Batch {
         let sensor = sensor("s+1", &[("t/in", ValueType::F64), ("ok", ValueType::Text)]);
         let row = |index| {

@@ -1,4 +1,4 @@
-//! The `mqtt` sink: a message of QoS 1 per reading. A batch is accepted when every message of it is
+//! The `mqtt` sink: one message of QoS 1 per reading. A batch is accepted when every message of it has been
 //! acknowledged.
 //!
 //! ```text
@@ -7,8 +7,8 @@
 //!                     └─ Session: what the broker has of batches that were not accepted as a whole
 //! ```
 //!
-//! `messages` encodes a batch (to where says `topic`), `flight` sends it, over a `connection` that
-//! speaks `packet`s; `reason` puts refusals in words.
+//! `messages` encodes a batch and `topic` makes its topics. `flight` sends the messages over a
+//! `connection`, which exchanges `packet`s. `reason` explains the refusals of a broker.
 
 mod config;
 mod connection;

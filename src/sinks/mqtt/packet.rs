@@ -1,9 +1,10 @@
-//! The packets of MQTT 3.1.1 and 5 that a publisher sends and gets. The only place that knows rumqttc.
+//! The packets of MQTT 3.1.1 and 5 that a publisher sends and receives. No other file uses rumqttc.
 //!
-//! Of rumqttc only the packets are used. Its event loop opens the connection itself, so that the bytes
-//! on the wire go uncounted and TLS would need crates of an older generation beside ours; after a lost
-//! connection it sends again by itself what the log offers again too; and it writes to the socket once
-//! per message. Codes of refusal are read here: rumqttc takes those it does not know for broken packets.
+//! Only the packets of rumqttc are used, not its event loop. The event loop opens the connection itself, so
+//! the bytes on the wire would not be counted and TLS would need a second, older generation of crates.
+//! After a lost connection it repeats messages that the log offers again too. And it writes to the socket
+//! once per message. Refusal codes are parsed here, because rumqttc takes unknown codes for malformed
+//! packets.
 
 use bytes::{Bytes, BytesMut};
 use rumqttc::mqttbytes::{Error, QoS, check, v4};
@@ -11,25 +12,27 @@ use rumqttc::v5::mqttbytes::{QoS as QoS5, v5};
 
 use super::config::MqttVersion;
 
-/// What a broker sends a publisher is short; only reasons in words have some length.
+/// The largest packet in bytes that is accepted from a broker. Its packets are short; only reasons in text
+/// have some length.
 const INCOMING_MAX: u32 = 64 << 10;
-/// How long a broker keeps the session of a device that is away. Version 3.1.1 cannot say.
+/// For how many seconds a broker keeps the session of a device that is disconnected. Version 3.1.1 cannot
+/// express this.
 const SESSION_EXPIRY_S: u32 = 3600;
-/// The largest packet of the protocol.
+/// The largest packet of the protocol, in bytes.
 const PACKET_MAX: u32 = 268_435_455;
 
-/// How a connection begins.
+/// The content of CONNECT.
 #[derive(Debug)]
 pub(super) struct ConnectPacket {
     pub(super) client_id: String,
     pub(super) keep_alive_s: u16,
-    /// Name and password.
+    /// The user name and the password.
     pub(super) login: Option<(String, String)>,
-    /// Topic and text of the message that the broker sends for us when we are gone.
+    /// The topic and the payload of the message that the broker publishes when the connection is lost.
     pub(super) will: Option<(String, &'static str)>,
 }
 
-/// A message; to be acknowledged under a number.
+/// A message with its packet identifier.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PublishPacket<'a> {
     pub(super) id: u16,
@@ -48,17 +51,17 @@ pub(super) enum Incoming {
     Ended(u8),
 }
 
-/// What the broker says of itself when it takes us in.
+/// What the broker announces when it accepts a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Terms {
-    /// Whether it remembers what was not acknowledged.
+    /// Whether the broker has a session with messages that were not acknowledged.
     pub(super) session_present: bool,
-    /// Most messages that may wait for their acknowledgement.
+    /// The most messages that may be unacknowledged at a time.
     pub(super) window: u16,
     pub(super) packet_max: u32,
-    /// Which it wants instead of ours.
+    /// The keep-alive time that the broker requires instead of ours.
     pub(super) keep_alive_s: Option<u16>,
-    /// Whether it acknowledges messages at all.
+    /// Whether the broker acknowledges messages at all (QoS 1).
     pub(super) acknowledges: bool,
 }
 
@@ -74,7 +77,7 @@ impl Default for Terms {
     }
 }
 
-/// The server does not speak MQTT, or not the MQTT of a broker to a publisher.
+/// The server does not speak MQTT, or sends a packet that a publisher never gets.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the server does not answer in MQTT")]
 pub(super) struct MalformedPacket;
@@ -114,7 +117,7 @@ pub(super) fn connect(version: MqttVersion, hello: &ConnectPacket, to: &mut Byte
     }
 }
 
-/// Appends a message unless it takes more bytes than `most`; then says how many it takes.
+/// Appends a message. If the packet is larger than `most` bytes, appends nothing and fails with its size.
 pub(super) fn publish(
     version: MqttVersion,
     message: PublishPacket<'_>,
@@ -149,11 +152,11 @@ pub(super) fn ping(to: &mut BytesMut) {
 }
 
 pub(super) fn disconnect(to: &mut BytesMut) {
-    // Without a reason code it is the same in both versions, and means a normal end.
+    // Without a reason code the packet is the same in both versions and means a normal end.
     v4::Disconnect.write(to).expect(BOUNDED);
 }
 
-/// Takes the next packet off, if all of it is there.
+/// Removes the next packet from the buffer, if it is complete.
 pub(super) fn read(
     version: MqttVersion,
     from: &mut BytesMut,

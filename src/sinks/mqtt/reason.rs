@@ -1,4 +1,4 @@
-//! What the codes with which a broker refuses mean for us, and how they are put in words.
+//! The refusal codes of a broker: what each means for delivery, and how it is explained to a person.
 
 use std::fmt;
 
@@ -6,32 +6,33 @@ use super::config::MqttVersion;
 use crate::domain::policy::breaker::Cause;
 use crate::upload::{CHECK_SETTINGS, Class, DeliveryError, Rejection};
 
-/// What a broker has against a connection or a message, by the code it gave.
+/// A refusal by the broker, with its code.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BrokerError {
     #[error("the broker refused the connection: {}{}", Said(connection, *.code), other(*.version, *.code))]
     Connection { version: MqttVersion, code: u8 },
     #[error("the broker refused a message to `{topic}`: {}", Said(message, *.code))]
     Message { topic: String, code: u8 },
-    /// Its size is known if we saw it beforehand. A smaller batch is no help, so it is its content
-    /// that is wrong.
+    /// The message is too large. The size in bytes is known if the message was not sent for that reason. A
+    /// smaller batch would not help, so this is a rejection of the content.
     #[error("a message{} to `{topic}` is larger than the broker takes", Bytes(*.size))]
     TooLarge { topic: String, size: Option<usize> },
-    /// A broker of version 5 says why it hangs up.
+    /// The broker closed the connection and gave a reason, which only version 5 can do.
     #[error("the broker hung up: {}", Said(ended, *.code))]
     Ended { code: u8 },
     #[error("the broker hung up: a message is larger than it takes")]
     EndedTooLarge,
 }
 
-/// The message was taken, and dropped.
+/// The code of a message that was accepted but has no subscriber.
 pub(super) const NO_SUBSCRIBER: u8 = 0x10;
-/// The connection is refused: QoS 1 is not for this client.
+/// The code of a connection that is refused because the broker does not support QoS 1.
 pub(super) const NO_QOS_1: u8 = 0x9B;
 const TOO_LARGE: u8 = 0x95;
 
 impl BrokerError {
-    /// Of one message; `None` if it was taken, also if nobody subscribes to it.
+    /// The error for the acknowledgement of one message. `None` if the message was accepted, even without a
+    /// subscriber.
     pub(super) fn of_message(topic: &str, code: u8) -> Option<Self> {
         let topic = topic.to_owned();
         match code {
@@ -41,7 +42,7 @@ impl BrokerError {
         }
     }
 
-    /// Of going on.
+    /// The error for a connection that the broker has closed.
     pub(super) fn of_end(code: u8) -> Self {
         match code {
             TOO_LARGE => Self::EndedTooLarge,
@@ -81,12 +82,12 @@ const BUSY: Class = Class::retry(Cause::ServerBusy);
 const LINK_DOWN: Class = Class::retry(Cause::LinkDown);
 const REJECTED: Class = Class::Rejected(Rejection::Content);
 
-/// What a code means, and what is said of it.
+/// What a code means for delivery, and its explanation.
 type Meaning = (Class, &'static str);
 
 fn connection(code: u8) -> Meaning {
     match code {
-        // Versions before 5, also as the answer of such a broker to version 5.
+        // The codes of version 3.1.1. A broker of that version also gives them in answer to version 5.
         0x01 | 0x84 => (MISCONFIGURED, "it does not speak this version of MQTT"),
         0x02 | 0x85 => (MISCONFIGURED, "it does not accept this client_id"),
         0x03 | 0x88 => (BUSY, "it is unavailable"),
@@ -102,13 +103,13 @@ fn connection(code: u8) -> Meaning {
         0x9C => (BUSY, "another server is to be used for a while"),
         0x9D => (MISCONFIGURED, "it has moved"),
         0x9F => (BUSY, "too many connections at once"),
-        // Malformed and the like: retrying the same would not help.
+        // The packet was malformed or the like: a repeat would not help.
         0x81..=0x83 => (MISCONFIGURED, "it does not understand the request to connect"),
         _ => (BUSY, "for no reason we know"),
     }
 }
 
-/// The version to set instead.
+/// The advice to change the version, where that helps.
 fn other(version: MqttVersion, code: u8) -> &'static str {
     match (code, version) {
         (0x01 | 0x84, MqttVersion::V5) => "; set version = \"3.1.1\"",
@@ -142,7 +143,7 @@ fn ended(code: u8) -> Meaning {
     }
 }
 
-/// The words for a code, and the code.
+/// Displays the explanation of a code, and the code.
 struct Said(fn(u8) -> Meaning, u8);
 
 impl fmt::Display for Said {
@@ -152,7 +153,7 @@ impl fmt::Display for Said {
     }
 }
 
-/// A size, if it is known.
+/// Displays a size, if it is known.
 struct Bytes(Option<usize>);
 
 impl fmt::Display for Bytes {
@@ -165,7 +166,7 @@ impl fmt::Display for Bytes {
 mod tests {
     use super::*;
 
-    /// None if it was rejected.
+    /// `None` if the error is a rejection.
     fn cause(error: &BrokerError) -> Option<Cause> {
         match error.class() {
             Class::Retry { cause, .. } => Some(cause),

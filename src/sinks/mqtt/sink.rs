@@ -1,4 +1,4 @@
-//! Delivers to a broker: a connection for each batch that needs one, which rests between two batches.
+//! Delivers to a broker. The connection of a batch is kept for the next one and rests between the two.
 
 use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};
@@ -23,18 +23,18 @@ use crate::transport::link::{Address, Io};
 use crate::transport::tls;
 use crate::upload::{Deliver, Receipt, SinkRefusal, Unencoded, Wire};
 
-/// The port that is usual for each.
+/// The schemes and their usual ports.
 const SCHEMES: [(&str, u16); 2] = [("mqtt", 1883), (ENCRYPTED, 8883)];
 const ENCRYPTED: &str = "mqtts";
-/// What a reading of one or two channels takes as JSON, with its topic.
+/// The size in bytes of a reading with one or two channels as JSON, with its topic.
 const JSON_BYTES_PER_READING: u64 = 180;
-/// What the values of such a reading take, each with its topic.
+/// The size in bytes of the bare values of such a reading, each with its topic.
 const VALUE_BYTES_PER_READING: u64 = 80;
 
 #[derive(Debug)]
 pub(crate) struct MqttSink {
     config: MqttConfig,
-    /// Of the sink.
+    /// The name of the sink.
     name: String,
     url: String,
     wire: Wire,
@@ -42,7 +42,7 @@ pub(crate) struct MqttSink {
     resting: Mutex<Option<Resting>>,
 }
 
-/// A connection between two batches. Dropped, it ends.
+/// A connection between two batches. Dropping it ends the connection.
 #[derive(Debug)]
 struct Resting {
     wanted: oneshot::Sender<()>,
@@ -61,7 +61,7 @@ impl MqttSink {
         }
     }
 
-    /// What would keep this sink from ever sending.
+    /// Checks the files that the sink needs. An error means that the sink could never send anything.
     pub(crate) fn check(config: &MqttConfig) -> Result<(), SetupError> {
         password(config)?;
         tls::client_config(&config.tls).map(drop)
@@ -89,7 +89,8 @@ impl Deliver for MqttSink {
 
 impl MqttSink {
     fn report(&self, unheard: Option<(u64, &str)>, landed: bool) {
-        // What is left of a batch that failed comes again.
+        // The rest of a failed batch is offered again, so a failure without unheard messages changes
+        // nothing.
         let begins =
             (landed || unheard.is_some()) && lock(&self.session).is_unheard_now(unheard.is_some());
         if let Some((count, topic)) = unheard {
@@ -97,7 +98,8 @@ impl MqttSink {
         }
     }
 
-    /// A connection that is dropped midway, by us or with this future, is not used again.
+    /// Sends the messages over the resting connection or a new one. A connection that fails, or is dropped
+    /// midway, is not used again.
     async fn fly(&self, flight: &mut Flight<'_>, device: &str) -> Result<(), SinkRefusal> {
         let (mut connection, is_new) = match self.rested().await {
             Some(connection) => (connection, false),
@@ -110,10 +112,10 @@ impl MqttSink {
         landed
     }
 
-    /// The connection of the batch before, if it is still there.
+    /// The connection of the previous batch, if it still exists.
     async fn rested(&self) -> Option<MqttConnection> {
         let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        // It fails if the task has ended, which the task says better.
+        // Sending fails if the task has ended; the result of the task says why.
         let _ = resting.wanted.send(());
         match resting.task.await {
             Ok(connection) => connection,
@@ -164,14 +166,14 @@ impl MqttSink {
     }
 }
 
-/// Empty without a file.
+/// The password, which is empty if no file is configured.
 fn password(config: &MqttConfig) -> Result<String, SetupError> {
     let file =
         config.password_file.as_deref().map(|path| NamedFile::secret(FileKind::Password, path));
     file.map_or_else(|| Ok(String::new()), NamedFile::password)
 }
 
-/// What a reading of one or two channels takes.
+/// The size in bytes of a reading with one or two channels.
 pub(crate) fn bytes_per_reading(config: &MqttConfig) -> u64 {
     match config.payload {
         Payload::Json => JSON_BYTES_PER_READING,

@@ -1,25 +1,25 @@
-//! Topics: where at a broker a reading or an event goes.
+//! Makes the topics of readings and events.
 
 use crate::domain::model::template::{Template, TemplateNames};
 
-/// A sensor may be called anything, but one name is one level.
+/// Fills in a topic template. A sensor may have any name; here each name becomes exactly one level.
 pub(super) fn topic(template: &Template, names: TemplateNames<'_>) -> String {
     let (device, port) = (level(names.device), level(names.port));
     let names = TemplateNames { device: &device, port: &port, sensor: &level(names.sensor) };
     let topic = template.fill(names);
     match topic.strip_prefix('$') {
-        // The broker's own begin like this.
+        // Topics that begin with `$` belong to the broker.
         Some(rest) => format!("_{rest}"),
         None => topic,
     }
 }
 
-/// One level below `topic`.
+/// Appends `name` to `topic` as one level.
 pub(super) fn below(topic: &str, name: &str) -> String {
     format!("{topic}/{}", level(name))
 }
 
-/// What would make a name two levels, or a wildcard, becomes `_`.
+/// Replaces characters that would divide a name into levels, or make it a wildcard, by `_`.
 fn level(name: &str) -> String {
     name.replace(|c: char| matches!(c, '/' | '+' | '#') || c.is_control(), "_")
 }

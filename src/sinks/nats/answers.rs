@@ -1,4 +1,4 @@
-//! What a NATS server's answers mean for a batch. Pure.
+//! Pure functions that tell what the answers of a NATS server mean for a batch.
 
 use std::fmt;
 
@@ -9,32 +9,32 @@ use crate::domain::policy::breaker::Cause;
 use crate::transport::server_words::ServerWords;
 use crate::upload::{CHECK_SETTINGS, Class, DeliveryError, Rejection};
 
-/// What JetStream says of one message.
+/// The answer of JetStream to one message.
 pub(super) type PublishVerdict = Result<PubAck, Unstored>;
 
-/// It has it, from now on or before.
+/// The acknowledgement of a message that the stream holds, either from now on or from an earlier attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PubAck {
     pub(super) stream: String,
-    /// The place in the stream.
+    /// The sequence number of the message in the stream.
     pub(super) seq: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Unstored {
-    /// Nobody takes messages on its subject.
+    /// No stream has the subject of the message, or none is ready to accept it.
     NoStream,
     Refused(StreamError),
 }
 
 impl Unstored {
-    /// Whether asking again would not help.
+    /// Whether a repeat would be refused again.
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::Refused(error) if matches!(error.class(), Class::Rejected(_)))
     }
 }
 
-/// What a stream has against a message.
+/// Why a stream refuses a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum StreamError {
     #[error(transparent)]
@@ -73,13 +73,13 @@ pub(super) struct ApiError {
     description: String,
 }
 
-// What a person has to put right, although its `code` does not say so.
+// The errors that only a person can correct, although their `code` does not show it.
 const NOT_ENABLED: u16 = 10_076;
 const NOT_ENABLED_FOR_ACCOUNT: u16 = 10_039;
 const EXPECTED_STREAM: u16 = 10_060;
 const SEALED: u16 = 10_109;
 
-/// Reads the answer to a message.
+/// Parses the answer to a message.
 pub(super) fn verdict(answer: &NatsMessage<'_>) -> PublishVerdict {
     if answer.status() == Some(503) {
         return Err(Unstored::NoStream);
@@ -113,7 +113,7 @@ impl ApiError {
             (NOT_ENABLED | NOT_ENABLED_FOR_ACCOUNT | EXPECTED_STREAM | SEALED, _) => {
                 Class::retry(Cause::Misconfigured)
             }
-            // Full, out of storage, without a leader, asked too fast: that passes.
+            // The stream is full, has no storage or leader, or gets too many requests: that is transient.
             (_, 429 | 500..) => Class::retry(Cause::ServerBusy),
             (_, 400) => Class::Rejected(Rejection::Content),
             _ => Class::retry(Cause::Misconfigured),
@@ -121,7 +121,7 @@ impl ApiError {
     }
 }
 
-/// What a server says with `-ERR`. It closes the connection after most of them.
+/// An error that a server sends with `-ERR`. The server closes the connection after most of them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the server says: {words}{}", .kind.advice())]
 pub(super) struct ServerError {
@@ -129,7 +129,7 @@ pub(super) struct ServerError {
     words: ServerWords,
 }
 
-/// The errors that are told apart. The protocol has no codes for them: its words are the codes.
+/// The errors that are distinguished. The protocol has no error codes, so the text is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ErrorKind {
     Login,
@@ -140,14 +140,14 @@ enum ErrorKind {
 }
 
 impl ServerError {
-    /// The argument of `-ERR`.
+    /// Parses the argument of `-ERR`.
     pub(super) fn parse(words: &str) -> Self {
         Self { kind: ErrorKind::parse(words), words: ServerWords::of(words) }
     }
 }
 
 impl ErrorKind {
-    /// The words of the protocol, some of which a server extends.
+    /// Texts of the protocol. Some servers add more words to them.
     const WORDS: [(&str, Self); 9] = [
         ("authorization violation", Self::Login),
         ("authentication expired", Self::Login),

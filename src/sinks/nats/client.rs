@@ -1,7 +1,8 @@
 //! A connection to a NATS server, used by one batch at a time.
 //!
-//! It has no task of its own: it answers the server's pings while it is used, and is given up when it
-//! was idle for long. Nothing is kept here for later: what was not acknowledged is still in the log.
+//! The connection has no task of its own: it answers the server's pings while it is used, and it is dropped
+//! when it was idle for too long. Nothing is queued here, because messages that were not acknowledged are
+//! still in the log.
 
 use std::io;
 use std::time::Duration;
@@ -22,17 +23,17 @@ use crate::transport::link::{Address, Io};
 use crate::transport::tls::{self, TlsFault};
 use crate::upload::{CHECK_SETTINGS, Class, DeliveryError, SinkRefusal, Wire};
 
-/// The port that is usual for each. A server says itself whether it demands TLS; this asks for it.
+/// The schemes and their usual port. A server may demand TLS with either; the scheme `tls` insists on it.
 const SCHEMES: [(&str, u16); 2] = [("nats", 4222), (ENCRYPTED, 4222)];
 const ENCRYPTED: &str = "tls";
-/// A connection unused for this long is not used again: most routers forget it soon after, and the
-/// server's pings (every two minutes) stay unanswered while nothing is sent.
+/// The idle time after which a connection is not used again. Most routers forget it soon after, and the
+/// server's pings (every two minutes) are not answered while nothing is sent.
 const IDLE_MAX: Duration = Duration::from_secs(60);
-/// So much is asked of the socket at once.
+/// The number of bytes that one read asks for.
 const READ_BYTES: usize = 16 << 10;
-/// The subscription that answers come by.
+/// The id of the subscription to answers.
 const ANSWERS: &str = "1";
-/// The one by which a stream delivers what it holds.
+/// The id of the subscription by which a stream delivers the messages that it holds.
 pub(super) const DELIVERIES: &str = "2";
 
 #[derive(Debug, thiserror::Error)]
@@ -70,9 +71,9 @@ impl From<SetupError> for Failure {
 }
 
 impl Failure {
-    /// Of a server that was shown these.
+    /// Converts the failure. `files` are the TLS files that the server was shown.
     pub(super) fn into_refusal(self, files: &TlsFiles) -> SinkRefusal {
-        // In TLS 1.3 a server says what it has against our certificate after the handshake.
+        // In TLS 1.3 a server rejects the client certificate only after the handshake.
         if let Self::Lost(error) = &self {
             if let Some(fault) = TlsFault::behind(error, files) {
                 return fault.into();
@@ -110,14 +111,15 @@ impl DeliveryError for Failure {
 
 pub(super) struct NatsConnection {
     stream: Box<dyn Io>,
-    /// What was read and not yet understood begins at `from`.
+    /// The bytes that were read. Those before `from` have been parsed.
     read: Vec<u8>,
     from: usize,
-    /// The longest message the server takes.
+    /// The longest message in bytes that the server accepts.
     pub(super) max_payload: usize,
-    /// Begins the subject of every answer.
+    /// The prefix of the subject of every answer.
     inbox: String,
-    /// Questions asked so far: an answer that comes twice must not answer a later one.
+    /// The number of questions asked so far. Each has its own number, so that a duplicate answer is not
+    /// taken for the answer to a later question.
     asked: u64,
     used: Instant,
 }
@@ -128,7 +130,7 @@ impl std::fmt::Debug for NatsConnection {
     }
 }
 
-/// What a client says of itself.
+/// The content of CONNECT.
 #[derive(Serialize)]
 struct Connect<'a> {
     #[serde(flatten)]
@@ -141,7 +143,7 @@ struct Connect<'a> {
     verbose: bool,
     pedantic: bool,
     headers: bool,
-    /// A message that nobody listens to is answered at once instead of never.
+    /// A message without a subscriber is answered at once with status 503, instead of never.
     no_responders: bool,
 }
 
@@ -156,7 +158,7 @@ impl NatsConnection {
         if address.scheme == ENCRYPTED && !info.tls_required {
             return Err(Failure::NoTls(address.to_string()));
         }
-        // A server that demands TLS gets it: nothing secret has been said before.
+        // A server that demands TLS gets it with either scheme; nothing secret has been sent before.
         if info.tls_required {
             connection = connection.encrypted(&address, &config.tls).await?;
         }
@@ -182,7 +184,7 @@ impl NatsConnection {
     }
 
     async fn encrypted(self, address: &Address, files: &TlsFiles) -> Result<Self, Failure> {
-        // Whatever came before the handshake, unencrypted, is not to be trusted.
+        // Bytes that arrived unencrypted before the handshake must not be trusted.
         if self.from < self.read.len() {
             return Err(Failure::Nonsense);
         }
@@ -201,7 +203,7 @@ impl NatsConnection {
         }
     }
 
-    /// Logs in, subscribes to answers, and waits until the server has taken it all.
+    /// Logs in, subscribes to answers, and waits until the server has processed all of that.
     async fn introduce(&mut self, login: &NatsLogin, tls_required: bool) -> Result<(), Failure> {
         let connect = Connect {
             login,
@@ -227,14 +229,14 @@ impl NatsConnection {
         Ok(())
     }
 
-    /// Whether it can be used once more. The server may have hung up meanwhile, or asked whether we
-    /// are still there.
+    /// Whether the connection can be used again. Reads what has arrived: the server may have closed the
+    /// connection or sent a ping.
     pub(super) async fn is_alive(&mut self) -> bool {
         if self.used.elapsed() >= IDLE_MAX {
             return false;
         }
         loop {
-            // Polled once: what has come is there, and nothing is waited for.
+            // The future is polled once: it takes what has arrived and does not wait.
             match timeout(Duration::ZERO, self.fill()).await {
                 Err(_) => return true,
                 Ok(Ok(())) if self.hear_what_came(&mut |_| {}).await.is_ok() => {}
@@ -243,19 +245,19 @@ impl NatsConnection {
         }
     }
 
-    /// The subject for the answer to the `at`-th message of a batch that begins at `first`.
+    /// The subject for the answer to the question with this number.
     pub(super) fn reply(&self, number: u64) -> String {
         format!("{}{number}", self.inbox)
     }
 
-    /// Numbers for so many questions.
+    /// Reserves numbers for `count` questions and returns the first.
     pub(super) fn numbers(&mut self, count: usize) -> u64 {
         let first = self.asked;
         self.asked += count as u64;
         first
     }
 
-    /// The number of the question that a message answers.
+    /// The number of the question that a message answers. `None` if the message is no answer.
     pub(super) fn answers(inbox: &str, message: &NatsMessage<'_>) -> Option<u64> {
         message.subject.strip_prefix(inbox)?.parse().ok()
     }
@@ -271,13 +273,13 @@ impl NatsConnection {
         Ok(())
     }
 
-    /// Where a stream can deliver to.
+    /// The subject to which a stream can deliver.
     pub(super) fn deliveries(&self) -> String {
         format!("{}-deliveries", self.inbox.trim_end_matches('.'))
     }
 
-    /// Asks one question; the body of the answer, or none if nobody answers it. Hands over what else
-    /// comes meanwhile.
+    /// Asks one question. Returns the body of the answer, or `None` if nothing on the server answers that
+    /// subject. Other messages that arrive meanwhile are passed to `listen`.
     pub(super) async fn ask(
         &mut self,
         subject: &str,
@@ -303,7 +305,7 @@ impl NatsConnection {
         Ok(answer.flatten())
     }
 
-    /// Reads once and hands over what came; says whether a pong was among it.
+    /// Reads once and passes the messages to `listen`. Returns true if a PONG was among the operations.
     pub(super) async fn hear(
         &mut self,
         mut listen: impl FnMut(&NatsMessage<'_>),
@@ -318,14 +320,14 @@ impl NatsConnection {
     ) -> Result<bool, Failure> {
         let (mut pings, mut pong) = (0, false);
         while let Some((operation, used)) = parse(&self.read[self.from..])? {
-            // Before anything is made of it: an error is not heard twice.
+            // Skip the operation before it is handled, so that an error is not reported twice.
             self.from += used;
             match operation {
                 Operation::Message(message) => listen(&message),
                 Operation::Error(words) => return Err(Failure::Said(ServerError::parse(words))),
                 Operation::Ping => pings += 1,
                 Operation::Pong => pong = true,
-                // News of the cluster: which servers there are is configured.
+                // INFO may name the servers of a cluster, but the endpoints are configured.
                 Operation::Info(_) | Operation::Ok => {}
             }
         }
@@ -336,7 +338,7 @@ impl NatsConnection {
         Ok(pong)
     }
 
-    /// Cancel-safe: what was read is kept.
+    /// Reads once, at least one byte. Cancel-safe: bytes that were read are kept.
     async fn fill(&mut self) -> Result<(), Failure> {
         self.read.drain(..self.from);
         self.from = 0;

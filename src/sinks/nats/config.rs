@@ -1,4 +1,4 @@
-//! `kind = "nats"`.
+//! The keys of `kind = "nats"`.
 
 use std::path::PathBuf;
 
@@ -67,7 +67,7 @@ fn subject() -> Syntax<Template> {
 
 fn to_subject(text: &str) -> Option<Template> {
     let plain = |c: char| c.is_ascii_graphic() && !"*>".contains(c);
-    // What begins with $ is the server's own.
+    // Subjects that begin with `$` belong to the server.
     let good = text.len() <= 256
         && !text.starts_with('$')
         && text.chars().all(plain)
@@ -75,7 +75,7 @@ fn to_subject(text: &str) -> Option<Template> {
     good.then(|| Template::parse(text)).flatten()
 }
 
-/// As nats-server allows it.
+/// A name of a stream as nats-server allows it.
 fn stream() -> Syntax<String> {
     let read = |text: &str| {
         let good = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-');

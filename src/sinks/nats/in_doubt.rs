@@ -1,13 +1,13 @@
-//! What the stream may hold although it never said so.
+//! Finds out which messages the stream holds although their acknowledgement did not arrive.
 //!
-//! An acknowledgement can be lost, and a stream knows the ids of its last minutes only (its
-//! duplicate window, two minutes unless configured): a batch that is repeated after a longer outage
-//! would be stored twice. So after an interruption the ids that the stream holds are read back, and
-//! what is there is not sent again.
+//! An acknowledgement can be lost, and a stream remembers message ids for a limited time only (its
+//! duplicate window, two minutes by default). A batch that is repeated after a longer outage would be
+//! stored twice. Therefore, after an interruption, the ids in the stream are read back, and messages that
+//! are there are not sent again.
 //!
 //! ```text
-//!  interrupted here: what came after the last acknowledgement
-//!  process is new:   the last message of ours ─ a batch that begins before it ─▶ what came shortly before
+//!  interrupted here: read what came after the last acknowledgement
+//!  process is new:   read our last message ─ a batch begins before it ─▶ read what came shortly before it
 //! ```
 
 use std::time::Duration;
@@ -18,23 +18,24 @@ use super::client::{Failure, NatsConnection};
 use super::streams::{Start, StoredMessage, read_back, stream_of};
 use crate::domain::model::interval_set::IntervalSet;
 
-/// One for each endpoint.
+/// The state of doubt about the messages at one endpoint.
 #[derive(Debug)]
 pub(super) struct InDoubt {
-    /// How far apart the messages of one batch can be stored.
+    /// The longest time in milliseconds between the messages of one batch in the stream.
     span_ms: i64,
-    /// For each question.
+    /// The time limit of each question.
     patience: Duration,
-    /// Whether something was sent whose outcome is not known. Another process may have sent it.
+    /// Whether messages may be in the stream whose outcome is not known. It starts as true, because an
+    /// earlier process may have sent some.
     open: bool,
-    /// The stream and the furthest place in it that was acknowledged by this process.
+    /// The stream, and the highest sequence number in it that was acknowledged to this process.
     acknowledged: Option<(String, u64)>,
     suspicion: Option<Suspicion>,
     found: FoundMessages,
 }
 
-/// The last message of ours, as a new process finds it. If the batch it came with was acknowledged,
-/// everything was; if not, the batch will be offered again.
+/// The last message of this device that a new process finds in the stream. If its batch was acknowledged,
+/// so was everything before; if not, the batch will be offered again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Suspicion {
     stream: String,
@@ -42,14 +43,14 @@ struct Suspicion {
     stored_ms: i64,
 }
 
-/// What a message is of.
+/// The reading or event of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
     Reading(u64),
     Event(u64),
 }
 
-/// What one life of the log has in the stream without having been acknowledged.
+/// The readings and events of one epoch of the log that were found in the stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct FoundMessages {
     life: String,
@@ -57,14 +58,14 @@ pub(super) struct FoundMessages {
     events: IntervalSet,
 }
 
-/// Names the life of the log that a batch is of. With `-7` it is the id of the message with reading
-/// 7, with `-e7` that of event 7.
+/// The prefix of message ids, which names the device and the epoch of a batch. The id of reading 7 ends in
+/// `-7`, that of event 7 in `-e7`.
 pub(super) fn life(batch: &Batch) -> String {
     format!("{}-{:x}", batch.device, batch.epoch)
 }
 
 impl What {
-    /// The id in a stream: the same for the same thing, whatever batch it comes with.
+    /// The id in the stream. It is the same whichever batch the reading or event comes with.
     pub(super) fn id(self, life: &str) -> String {
         match self {
             Self::Reading(seq) => format!("{life}-{seq}"),
@@ -100,7 +101,7 @@ impl FoundMessages {
 }
 
 impl Suspicion {
-    /// Whether a batch may be the one that was interrupted, or a part of it.
+    /// Whether a batch may be the interrupted one, or a part of it.
     fn concerns(&self, batch: &Batch) -> bool {
         match self.last {
             What::Reading(last) => !batch.segments.is_empty() && batch.first_seq() <= last,
@@ -110,13 +111,12 @@ impl Suspicion {
 }
 
 impl InDoubt {
-    /// For attempts that end after `timeout`.
+    /// Creates the state for attempts that are limited to `timeout`.
     pub(super) fn new(timeout: Duration) -> Self {
         Self {
-            // Of an attempt and its repeat.
+            // Two attempts: the first and its repeat.
             span_ms: i64::try_from(2 * timeout.as_millis()).unwrap_or(i64::MAX),
-            // There are three questions, and an attempt that spends all its time asking would
-            // never get to its messages.
+            // There are three questions, and an attempt must have time left for its messages.
             patience: timeout / 4,
             open: true,
             acknowledged: None,
@@ -129,7 +129,7 @@ impl InDoubt {
         self.open = true;
     }
 
-    /// Every message that was sent is answered.
+    /// Notes that every message that was sent has been answered.
     pub(super) fn answered(&mut self, place: Option<(String, u64)>) {
         self.open = false;
         if place.is_some() {
@@ -141,8 +141,8 @@ impl InDoubt {
         &self.found
     }
 
-    /// Finds out what of a batch is there, as far as the server says: whoever may only publish
-    /// relies on the duplicate window.
+    /// Finds out which parts of a batch are in the stream. An account that may only publish gets no answer
+    /// and relies on the duplicate window.
     pub(super) async fn resolve(
         &mut self,
         connection: &mut NatsConnection,
@@ -177,7 +177,7 @@ impl InDoubt {
         start: Start,
     ) -> Result<(), Failure> {
         let life = life(batch);
-        // What was found before may still be waiting to be offered.
+        // Readings that were found earlier may still be offered.
         let mut found = Some(self.found.clone()).filter(|known| known.life == life);
         let found = found.get_or_insert_with(|| FoundMessages { life, ..FoundMessages::default() });
         read_back(connection, stream, subjects, start, self.patience, |held| found.add(held.id))
@@ -193,7 +193,7 @@ async fn suspect(
     subjects: &str,
     patience: Duration,
 ) -> Result<Option<Suspicion>, Failure> {
-    // Without a stream the first message says so.
+    // Without a stream, the first message gets an error that says so.
     let Ok(stream) = stream_of(connection, subjects, patience).await? else { return Ok(None) };
     let (life, mut last) = (life(batch), None);
     let note = |held: StoredMessage<'_>| {

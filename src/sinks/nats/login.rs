@@ -1,7 +1,7 @@
-//! How a NATS server learns who we are: a token, a user name and password, or a signed challenge.
+//! The login to a NATS server by a token, a user name and password, or a signed challenge.
 //!
-//! Files are read for each connection, so that they can be replaced while the daemon runs. Nothing
-//! here is ever shown: a [`NatsLogin`] has no `Debug` and errors name files, not contents.
+//! Files are read for each connection, so that they can be replaced while the daemon runs. No secret is
+//! ever shown: [`NatsLogin`] has no `Debug`, and errors name files, not their contents.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use super::config::NatsConfig;
 use crate::credentials::SetupError;
 use crate::credentials::file::{FileKind, NamedFile};
 
-/// Its part of CONNECT.
+/// The part of CONNECT that logs in.
 #[derive(Serialize)]
 pub(super) struct NatsLogin {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +46,8 @@ impl NatsLogin {
         })
     }
 
-    /// Signs what the server has sent; says whether nothing is missing.
+    /// Signs the server's challenge if a key is configured. False if a key is configured but the server has
+    /// sent no challenge.
     pub(super) fn sign(&mut self, challenge: Option<&str>) -> bool {
         let Some(key) = &self.key else { return true };
         self.sig = challenge.map(|challenge| signed(key, challenge));
@@ -70,7 +71,7 @@ impl Credentials {
         Self::of(&file.text()?).ok_or_else(|| file.holds(none))
     }
 
-    /// Two blocks between lines of dashes: the JWT, then the seed.
+    /// Parses two blocks between lines of dashes: the JWT, then the seed.
     fn of(text: &str) -> Option<Self> {
         let mut lines = text.lines().map(str::trim);
         let mut after = |head: &str| {
@@ -83,8 +84,8 @@ impl Credentials {
     }
 }
 
-/// The 32 bytes in a text such as `SUAO…`: base32 of two bytes that say "seed of a user", the seed,
-/// and a CRC-16 (little endian) over both.
+/// Decodes a seed such as `SUAO…`: base32 of two bytes that mean "seed of a user", the 32 bytes of the
+/// seed, and a CRC-16 (little endian) of all 34.
 fn user_seed(text: &str) -> Option<[u8; 32]> {
     const SEED_OF_USER: [u8; 2] = [0x95, 0x00];
     let bytes = base32(text)?;
@@ -93,7 +94,7 @@ fn user_seed(text: &str) -> Option<[u8; 32]> {
     sound.then(|| said[2..].try_into().ok()).flatten()
 }
 
-/// RFC 4648 without padding.
+/// Decodes base32 of RFC 4648 without padding.
 fn base32(text: &str) -> Option<Vec<u8>> {
     let (mut bytes, mut held, mut bits) = (Vec::new(), 0_u32, 0);
     for c in text.bytes() {
@@ -113,7 +114,7 @@ fn base32(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// RFC 4648, the alphabet for URLs, without padding.
+/// Encodes with the URL alphabet of RFC 4648, without padding.
 fn base64url(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut text = String::new();
@@ -127,7 +128,7 @@ fn base64url(bytes: &[u8]) -> String {
     text
 }
 
-/// CRC-16/XMODEM.
+/// Computes CRC-16/XMODEM.
 fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0, |crc, byte| {
         (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc: u16, _| {
@@ -149,7 +150,7 @@ mod tests {
         assert_eq!(base32("mzxw"), None);
     }
 
-    // RFC 8032, section 7.1, test 1, written as the seed of a user.
+    // The key of RFC 8032, section 7.1, test 1, written as the seed of a user.
     const CREDS: &str = "\
         -----BEGIN NATS USER JWT-----\n\
         eyJ0.e30.c2ln\n\

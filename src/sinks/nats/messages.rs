@@ -1,4 +1,4 @@
-//! A batch as NATS messages, without those that the stream is known to have.
+//! Encodes a batch as NATS messages, without those that are known to be in the stream.
 
 use outstation_codec::Batch;
 
@@ -11,18 +11,18 @@ use crate::domain::model::event_line::EventLine;
 use crate::encoding::json::JsonLines;
 use crate::upload::{Class, DeliveryError, Rejection, SinkRefusal, Unencoded};
 
-/// A batch as it goes over the wire.
+/// The messages of a batch as they are sent.
 #[derive(Debug)]
 pub(super) struct NatsMessages {
     pub(super) bytes: Vec<u8>,
-    /// Where each message ends.
+    /// The end of each message in `bytes`.
     pub(super) ends: Vec<usize>,
-    /// The number that the answer to the first one has.
+    /// The number of the answer to the first message.
     pub(super) first: u64,
 }
 
 impl NatsMessages {
-    /// Without what is known to be there.
+    /// Encodes a batch without the messages that are in the stream already.
     pub(super) fn of(
         batch: &Batch,
         config: &NatsConfig,
@@ -40,7 +40,7 @@ impl NatsMessages {
             longest: 0,
         };
         let mut subjects = Subjects::new(&config.subject, &batch.device);
-        // First what happened: the start of an epoch or a sensor's description, then its readings.
+        // Events come first: the start of an epoch or the description of a sensor, then its readings.
         let subject = subjects.of_events();
         for record in &batch.events {
             encoder.add(What::Event(record.position), &subject, |body| {
@@ -56,7 +56,7 @@ impl NatsMessages {
         encoded.map_err(Unencoded::new)?;
         let (longest, most) = (encoder.longest, encoder.connection.max_payload);
         if longest > most {
-            // Smaller batches would not help, and the server would hang up.
+            // Smaller batches would not help, and the server would close the connection.
             return Err(TooLong { longest, most }.into());
         }
         Ok(encoder.messages)

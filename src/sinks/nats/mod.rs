@@ -5,17 +5,17 @@
 //!  receipt ◀── every message is acknowledged ◀──────────────┘
 //! ```
 //!
-//! `messages` makes them (to where says `subject`), `flight` sends and counts answers, `client` is the
-//! connection, with `login` and the text protocol in `wire`; `answers` says what refusals mean,
-//! `streams` asks which stream there is, and `in_doubt` what it has after an interruption.
+//! `messages` encodes a batch and `subject` makes its subjects. `flight` sends the messages and counts the
+//! answers. `client` is the connection, with `login` and the text protocol in `wire`. `answers` tells what
+//! refusals mean, `streams` asks the server about its streams, and `in_doubt` finds out what the stream
+//! holds after an interruption.
 //!
-//! The client is our own: async-nats for Rust 1.85 costs 2.3 MB and 58 crates, pins a rustls-webpki with
-//! open advisories, and reconnects and queues behind the breaker. INFO, CONNECT, SUB, HPUB, MSG and PING are
-//! all that is needed. What may be stored without our knowing is asked, not guessed: after an interruption
-//! the ids in the stream are read back.
+//! The client is our own. async-nats for Rust 1.85 costs 2.3 MB and 58 crates, pins a rustls-webpki with
+//! open advisories, and reconnects and queues messages by itself, out of the breaker's control. INFO,
+//! CONNECT, SUB, HPUB, MSG and PING are all that is needed.
 //!
-//! The id of a message is (device, epoch, seq), not that of the batch: after a crash the same readings
-//! may be cut into other batches, and what is stored once must be known whatever it comes with.
+//! The id of a message is (device, epoch, seq), not that of the batch: after a crash the same readings may
+//! be divided into other batches, and a message that is stored must be recognised in any of them.
 
 mod answers;
 mod client;
@@ -70,7 +70,7 @@ impl SinkSettings for NatsConfig {
         let token = self.token_file.as_ref().map(|_| "token");
         Exposure {
             secret: token.or(self.password_file.as_ref().map(|_| "password")),
-            // A server may demand TLS of a nats URL too, so its keys are never in vain.
+            // A server may demand TLS with a nats URL too, so the TLS keys are always useful.
             tls: None,
             schemes: ["nats", "tls"],
         }

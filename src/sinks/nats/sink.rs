@@ -1,4 +1,5 @@
-//! Delivers to a stream: resolves what is in doubt, publishes, and waits for every acknowledgement.
+//! Delivers to a stream: resolves what is in doubt, publishes the messages, and waits for every
+//! acknowledgement.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::sinks::kind::SinkContext;
 use crate::transport::tls;
 use crate::upload::{Deliver, Receipt, SinkRefusal, Wire};
 
-/// What a reading of one or two channels takes with its subject and id.
+/// The size in bytes of a reading with one or two channels, with its subject and id.
 pub(super) const BYTES_PER_READING: u64 = 256;
 
 #[derive(Debug)]
@@ -28,13 +29,13 @@ pub(crate) struct NatsSink {
     url: String,
     config: NatsConfig,
     wire: Wire,
-    /// To explain a refusal: what is left of an attempt will do.
+    /// The time limit for the question that explains a refusal, a part of the time of an attempt.
     patience: Duration,
     state: Mutex<State>,
 }
 
-/// Taken by the batch that is sent: if that is dropped midway, its connection goes with it, and what
-/// became of it is in doubt.
+/// The state that one delivery locks. If the delivery is dropped midway, its connection is dropped with it,
+/// and what it has sent is in doubt.
 #[derive(Debug)]
 struct State {
     idle: Option<NatsConnection>,
@@ -53,7 +54,7 @@ impl NatsSink {
         }
     }
 
-    /// What would keep this sink from ever sending.
+    /// Checks the files that the sink needs. An error means that the sink could never send anything.
     pub(crate) fn check(config: &NatsConfig) -> Result<(), SetupError> {
         NatsLogin::read(config)?;
         tls::client_config(&config.tls).map(drop)
@@ -66,7 +67,7 @@ impl Deliver for NatsSink {
         let refusal = |failure: Failure| failure.into_refusal(&self.config.tls);
         let mut connection = self.connection(state.idle.take()).await.map_err(refusal)?;
         let result = self.exchange(&mut connection, &mut state.in_doubt, batch).await;
-        // One that failed, or was dropped midway, is not used again.
+        // A connection that failed, or was dropped midway, is not used again.
         let result = result.map_err(refusal)?;
         state.idle = Some(connection);
         result

@@ -1,5 +1,5 @@
-//! What a server's JetStream says of itself: asked when it does not take messages, and when it may
-//! have some that it never acknowledged.
+//! Questions to the JetStream API: which stream has a subject, asked when a message is not accepted, and
+//! which messages a stream holds, asked when some may lack their acknowledgement.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::domain::model::boots::rfc3339;
 use crate::domain::policy::breaker::Cause;
 use crate::upload::{CHECK_SETTINGS, Class, DeliveryError};
 
-/// More ids are not read back: about 10 MB on the wire.
+/// The most ids that are read back, about 10 MB on the wire. If there are more, none are.
 const IDS_MAX: u64 = 65_536;
 
 #[derive(Debug, Default, Deserialize)]
@@ -23,7 +23,7 @@ struct Names {
     streams: Option<Vec<String>>,
 }
 
-/// Why messages on a subject are stored nowhere.
+/// Why no stream accepts messages on a subject.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoStream {
     #[error("the server has no JetStream for this account; start nats-server with -js")]
@@ -33,7 +33,7 @@ pub(super) enum NoStream {
          --defaults"
     )]
     Missing { subject: String },
-    /// Of a cluster that is choosing a leader for it.
+    /// The stream exists but belongs to a cluster that is electing a leader for it.
     #[error("stream `{stream}` has `{subject}` but takes no messages now")]
     NoLeader { stream: String, subject: String },
 }
@@ -55,8 +55,8 @@ impl DeliveryError for NoStream {
     }
 }
 
-/// The stream that takes messages on a subject, as far as the server says within `patience`. Fails
-/// with what explains that there is none.
+/// The stream that has `subject`, or the reason why there seems to be none. The question is limited to
+/// `patience`; without an answer the stream counts as missing.
 pub(super) async fn stream_of(
     connection: &mut NatsConnection,
     subject: &str,
@@ -66,7 +66,7 @@ pub(super) async fn stream_of(
     let asked = connection.ask("$JS.API.STREAM.NAMES", question.as_bytes(), |_| {});
     match timeout(patience, asked).await {
         Ok(Ok(answer)) => Ok(named(subject, answer.as_deref())),
-        // Who may only publish is told nothing.
+        // An account that may only publish gets no answer.
         Ok(Err(Failure::Said(_))) | Err(_) => Ok(named(subject, Some(b"{}"))),
         Ok(Err(failure)) => Err(failure),
     }
@@ -78,7 +78,7 @@ fn named(subject: &str, answer: Option<&[u8]>) -> Result<String, NoStream> {
     first.ok_or_else(|| NoStream::Missing { subject: subject.to_owned() })
 }
 
-/// Why nobody takes messages on a subject, and what to do about it.
+/// Explains why no stream accepts messages on a subject.
 pub(super) async fn why_nobody_takes(
     connection: &mut NatsConnection,
     subject: &str,
@@ -90,18 +90,18 @@ pub(super) async fn why_nobody_takes(
     })
 }
 
-/// From where on a stream is read back.
+/// Where reading back begins in a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
-    /// The last message alone.
+    /// The last message only.
     Last,
-    /// What came after this place.
+    /// The messages after this sequence number.
     After(u64),
-    /// What was stored since, in Unix milliseconds of the server.
+    /// The messages stored since this time of the server, in Unix milliseconds.
     Since(i64),
 }
 
-/// Part of what the API says of a consumer.
+/// The part of the API's description of a consumer that is needed.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Consumer {
@@ -120,12 +120,13 @@ struct Delivered {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct StoredMessage<'a> {
     pub(super) id: &'a str,
-    /// In Unix milliseconds of the server.
+    /// When the message was stored, in Unix milliseconds of the server.
     pub(super) stored_ms: i64,
 }
 
-/// Visits what a stream holds on a subject, without bodies, for as long as `patience` lasts twice.
-/// Nothing if it does not say: whoever may only publish is not told, nor who asks for too much.
+/// Passes the messages of a stream on a subject to `visit`, without bodies. It takes at most twice
+/// `patience`. It visits nothing if the server does not answer, as for an account that may only publish, or
+/// if there are more than `IDS_MAX`.
 pub(super) async fn read_back(
     connection: &mut NatsConnection,
     stream: &str,
@@ -155,12 +156,12 @@ pub(super) async fn read_back(
         let Ok(heard) = heard else { break };
         heard?;
     }
-    // Nobody listens any more, so the server forgets the consumer.
+    // Without a subscription the server drops the consumer.
     connection.write(format!("UNSUB {DELIVERIES}\r\n").as_bytes()).await
 }
 
 impl Start {
-    /// One that delivers from here on, at once and without bodies.
+    /// The configuration of a consumer that delivers from here on, at once and without bodies.
     fn consumer(self, deliveries: &str, subject: &str) -> Value {
         let mut config = json!({
             "deliver_subject": deliveries, "filter_subject": subject, "headers_only": true,
@@ -201,8 +202,8 @@ impl<F: FnMut(StoredMessage<'_>)> Visitor<F> {
     }
 }
 
-/// When a message was stored, in Unix milliseconds, and how many come behind it:
-/// `$JS.ACK.[domain.account.]stream.consumer.delivered.seq.seq.NANOSECONDS.PENDING[.token]`.
+/// When a delivered message was stored, in Unix milliseconds, and how many follow it, from its reply
+/// subject: `$JS.ACK.[domain.account.]stream.consumer.delivered.seq.seq.NANOSECONDS.PENDING[.token]`.
 fn delivered(message: &NatsMessage<'_>) -> Option<(i64, u64)> {
     let tokens: Vec<&str> = message.reply?.strip_prefix("$JS.ACK.")?.split('.').collect();
     let at = if tokens.len() > 7 { 7 } else { 5 };

@@ -1,4 +1,4 @@
-//! Subjects: where in a NATS server a reading or an event goes.
+//! Makes the NATS subjects of readings and events.
 
 use std::collections::HashMap;
 
@@ -6,17 +6,17 @@ use outstation_codec::Sensor;
 
 use crate::domain::model::template::{Template, TemplateNames};
 
-/// Stands for port and sensor in the subject of what happened to the device.
+/// The name in place of port and sensor in the subject of events.
 const OF_EVENTS: &str = "_events";
-/// Matches any token. None of ours has one in it.
+/// The wildcard for one token. Our own subjects contain none.
 const ANY: &str = "*";
 
-/// The subjects of one device, by a template such as `telemetry.{device}.{port}.{sensor}`, and what it
-/// came to for the sensors so far.
+/// The subjects of one device, made from a template such as `telemetry.{device}.{port}.{sensor}`. The
+/// subjects of sensors are kept once they are made.
 #[derive(Debug)]
 pub(super) struct Subjects<'a> {
     template: &'a Template,
-    /// As a token.
+    /// The device id as a token.
     device: String,
     known: HashMap<u32, String>,
 }
@@ -26,7 +26,7 @@ impl<'a> Subjects<'a> {
         Self { template, device: token(device), known: HashMap::new() }
     }
 
-    /// Of the readings of a sensor, by its number.
+    /// The subject of a sensor's readings. `number` is the sensor's number in the batch.
     pub(super) fn of_sensor(&mut self, number: u32, sensor: &Sensor) -> &str {
         let (template, device) = (self.template, &self.device);
         self.known.entry(number).or_insert_with(|| {
@@ -35,27 +35,28 @@ impl<'a> Subjects<'a> {
         })
     }
 
-    /// Of what happened to the device. It has as many tokens as those of readings have: whatever
-    /// stream takes the one takes the other, unless it names ports or sensors.
+    /// The subject of events. It has as many tokens as the subjects of readings, so a stream that has the
+    /// one also has the other, unless its subjects name ports or sensors.
     pub(super) fn of_events(&self) -> String {
         self.with(OF_EVENTS)
     }
 
-    /// Matches all of them. A wildcard stands for a whole token.
+    /// A pattern that matches all these subjects. A token that contains a wildcard becomes a wildcard,
+    /// because NATS allows it for a whole token only.
     pub(super) fn all(&self) -> String {
         let filled = self.with(ANY);
         let token = |token| if str::contains(token, ANY) { ANY } else { token };
         filled.split('.').map(token).collect::<Vec<_>>().join(".")
     }
 
-    /// With the same for port and sensor.
+    /// Fills in the same name for port and sensor.
     fn with(&self, name: &str) -> String {
         self.template.fill(TemplateNames { device: &self.device, port: name, sensor: name })
     }
 }
 
-/// A name as a token: what would end it, match others or break a line becomes `_`, and braces too, so
-/// that no subject looks like a template. The message says the name as it is.
+/// Makes a token of a name. Characters that would end a token, match others or break a line become `_`; so
+/// do braces, so that no subject looks like a template. The message itself contains the name unchanged.
 fn token(name: &str) -> String {
     let plain = |c: char| !c.is_whitespace() && !c.is_control() && !"*>.{}".contains(c);
     name.chars().map(|c| if plain(c) { c } else { '_' }).collect()

@@ -1,4 +1,4 @@
-//! The text protocol of NATS: commands as they are written, operations as they are read. Pure.
+//! The text protocol of NATS: writes commands and parses operations, without I/O.
 //!
 //! ```text
 //! ◀ INFO {…}                                    ▶ CONNECT {…}
@@ -11,30 +11,30 @@ use std::io::Write as _;
 
 use serde::Deserialize;
 
-/// The longest line that is read: the INFO of a cluster names all its servers.
+/// The longest line in bytes that is read: the INFO of a cluster names all its servers.
 pub(super) const LINE_BYTES_MAX: usize = 64 << 10;
-/// The longest message that is read: an acknowledgement takes about fifty bytes, the description of
-/// a stream a few thousand.
+/// The longest message in bytes that is read. An acknowledgement takes about fifty bytes, the description
+/// of a stream a few thousand.
 pub(super) const MESSAGE_BYTES_MAX: usize = 256 << 10;
 
-/// How a server introduces itself, as far as it matters here.
+/// The part of a server's INFO that is used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct Info {
-    /// The longest message it takes, with its headers.
+    /// The longest message in bytes that the server accepts, including its headers.
     pub(super) max_payload: usize,
     pub(super) headers: bool,
     pub(super) tls_required: bool,
-    /// What a client with a key has to sign.
+    /// The challenge that a client with a key has to sign.
     pub(super) nonce: Option<String>,
 }
 
-/// What a server says, one at a time.
+/// One operation that a server sends.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Operation<'a> {
     Info(Box<Info>),
     Message(NatsMessage<'a>),
-    /// `-ERR`, without its quotes.
+    /// The text of `-ERR`, without its quotes.
     Error(&'a str),
     Ping,
     Pong,
@@ -44,15 +44,15 @@ pub(super) enum Operation<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NatsMessage<'a> {
     pub(super) subject: &'a str,
-    /// Which of ours it came by.
+    /// The id of the subscription that the message arrived by.
     pub(super) subscription: &'a str,
     pub(super) reply: Option<&'a str>,
-    /// Empty, or `NATS/1.0 503` and more lines.
+    /// The headers: empty, or `NATS/1.0 503` and more lines.
     pub(super) head: &'a [u8],
     pub(super) body: &'a [u8],
 }
 
-/// What was read is not NATS, or longer than anything we ask for.
+/// The input is not NATS, or is longer than any answer we ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Nonsense;
 
@@ -66,7 +66,7 @@ pub(super) struct PublishCommand<'a> {
 }
 
 impl PublishCommand<'_> {
-    /// Appends the command; gives what counts towards `max_payload`.
+    /// Appends the command. Returns the number of bytes that count towards `max_payload`.
     pub(super) fn write(&self, out: &mut Vec<u8>) -> usize {
         let mut head = Vec::new();
         if !self.headers.is_empty() {
@@ -90,7 +90,7 @@ impl PublishCommand<'_> {
 }
 
 impl NatsMessage<'_> {
-    /// The status that a server without anyone listening puts in place of an answer.
+    /// The status in the headers. A server sends 503 in place of an answer if no subscriber exists.
     pub(super) fn status(&self) -> Option<u16> {
         let line = self.head.strip_prefix(b"NATS/1.0 ")?;
         std::str::from_utf8(line.get(..3)?).ok()?.parse().ok()
@@ -104,7 +104,8 @@ impl NatsMessage<'_> {
     }
 }
 
-/// The first operation in what was read, and how many bytes it took; none while it is incomplete.
+/// Parses the first operation. Returns it with the number of bytes it takes, or `None` while it is
+/// incomplete.
 pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Operation<'_>, usize)>, Nonsense> {
     let Some(end) = memchr::memchr(b'\n', bytes) else {
         return if bytes.len() > LINE_BYTES_MAX { Err(Nonsense) } else { Ok(None) };
@@ -128,7 +129,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Operation<'_>, usize)>, Nons
     Ok(Some((operation, end + 1)))
 }
 
-/// `subject sid [reply] [head] all`, then so many bytes and the end of a line.
+/// Parses `subject sid [reply] [head] all`, then the given number of bytes and the end of a line.
 fn message<'a>(
     line: &'a str,
     with_head: bool,

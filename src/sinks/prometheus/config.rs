@@ -1,4 +1,4 @@
-//! `kind = "prometheus"`: remote write.
+//! The keys of `kind = "prometheus"` (remote write).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ pub(super) const SCHEME: Scheme = Scheme {
     example: "\"https://prometheus.example.com/api/v1/write\"",
 };
 
-/// The labels that say where a reading is from.
+/// The labels that identify the origin of a reading.
 const OWN_LABELS: [&str; 5] = ["channel", "device", "port", "sensor", "unit"];
 
 const LABELS_MAX: usize = 16;

@@ -1,12 +1,12 @@
-//! What the server may have although it never said so.
+//! Keeps account of requests that the server may have stored without an acknowledgement.
 //!
-//! An acknowledgement can be lost, and Prometheus refuses what it already has as "out of order",
-//! the same as what it will never take. So a request is noted before it is sent and forgotten when
-//! its outcome is known. What is left is in doubt, and a refusal of readings in doubt is looked
-//! into ([`probe`](super::probe)); readings that are not in doubt are simply refused.
+//! An acknowledgement can be lost, and Prometheus refuses a sample that it already has as "out of order",
+//! just like one that it will never accept. So each request is noted before it is sent and forgotten when
+//! its outcome is known. The requests that remain are in doubt. A refusal of readings in doubt is examined
+//! ([`probe`](super::probe)); a refusal of other readings is final.
 //!
-//! Prometheus stores a request wholly or not at all, so what is found out about the newest samples
-//! of a request holds for all of it.
+//! Prometheus stores a request completely or not at all, so the newest samples of a request tell about all
+//! of it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,16 +16,16 @@ use super::samples::{Point, Samples, Series};
 use crate::domain::model::interval_set::IntervalSet;
 use crate::event_log::LogStatus;
 
-/// So many series vouch for a request: each alone proves it, unless a sensor repeats itself.
+/// The most series that are examined for one request. Each alone is proof, unless a sensor repeats itself.
 pub(super) const WITNESSES_MAX: usize = 8;
-/// A request that is repeated is noted once. Others come with each batch that is formed anew: as
-/// many as there are probes of a breaker in a day are too many, and the oldest are forgotten.
+/// The most requests in doubt that are kept. A repeated request is noted once, but batches that are formed
+/// anew are noted too, and a breaker's probes of a day would be too many. The oldest are forgotten.
 const REQUESTS_MAX: usize = 64;
 
 /// The newest sample of one series in a request.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Witness {
-    /// Of the series, encoded.
+    /// The encoded labels of the series.
     pub(super) labels: Vec<u8>,
     pub(super) newest: Point,
 }
@@ -43,7 +43,7 @@ impl UnresolvedRequest {
     }
 }
 
-/// The newest samples of a few series, of the readings up to this one.
+/// The newest samples of a few series, among the readings up to `last`.
 pub(super) fn witnesses(samples: &Samples, last: u64) -> Vec<Witness> {
     let newest = |series: &Series| {
         let sent = series.points.iter().filter(|point| point.seq <= last);
@@ -51,7 +51,7 @@ pub(super) fn witnesses(samples: &Samples, last: u64) -> Vec<Witness> {
         Some((sent.count(), series.labels.clone(), *newest))
     };
     let mut newest: Vec<_> = samples.series.iter().filter_map(newest).collect();
-    // Those with the most samples say the most.
+    // The series with the most samples are the best evidence.
     newest.sort_by_key(|(count, ..)| std::cmp::Reverse(*count));
     newest.truncate(WITNESSES_MAX);
     newest.into_iter().map(|(_, labels, newest)| Witness { labels, newest }).collect()
@@ -60,18 +60,18 @@ pub(super) fn witnesses(samples: &Samples, last: u64) -> Vec<Witness> {
 #[derive(Clone, Debug, Default)]
 struct InDoubt {
     requests: Vec<UnresolvedRequest>,
-    /// Readings that were found to be at the server.
+    /// The readings that were found at the server.
     there: IntervalSet,
-    /// Readings that are not taken for sent by an earlier process, wherever they stand.
+    /// The readings whose place among others is no evidence that an earlier process has sent them.
     doubtful: IntervalSet,
     /// The last reading that an earlier process can have sent.
     head_found: Option<u64>,
-    /// Whether the server was without something that came next: an earlier process, which sent in
-    /// order, sent nothing after it either.
+    /// Whether it is known how far an earlier process has sent. It sent in stored order, so once the server
+    /// lacks a reading, it lacks all later ones.
     predecessor_known: bool,
 }
 
-/// What is in doubt for one sink: its endpoints may lead to the same server.
+/// What is in doubt for one sink. Its endpoints share it, because they may lead to the same server.
 #[derive(Clone, Debug)]
 pub(crate) struct SharedInDoubt {
     inner: Arc<Mutex<InDoubt>>,
@@ -79,7 +79,7 @@ pub(crate) struct SharedInDoubt {
 }
 
 impl SharedInDoubt {
-    /// Of a process that begins with this log.
+    /// Creates the account of a process that starts with this log.
     pub(crate) fn new(log: watch::Receiver<LogStatus>) -> Self {
         let in_doubt = Self { inner: Arc::default(), log };
         in_doubt.head_found();
@@ -87,11 +87,11 @@ impl SharedInDoubt {
     }
 
     fn lock(&self) -> MutexGuard<'_, InDoubt> {
-        // Whatever panics elsewhere, each change leaves it sound.
+        // Each change leaves the account consistent, so a panic elsewhere does no harm.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The last reading that this process found in the log, when the log was first open.
+    /// The last reading in the log when this process opened it; 0 until the log is open.
     pub(super) fn head_found(&self) -> u64 {
         let mut in_doubt = self.lock();
         if in_doubt.head_found.is_none() {
@@ -101,7 +101,7 @@ impl SharedInDoubt {
         in_doubt.head_found.unwrap_or(0)
     }
 
-    /// A request is about to be sent; says whether it is for the first time.
+    /// Notes a request that is about to be sent. Returns true if it is sent for the first time.
     pub(super) fn note(&self, request: UnresolvedRequest) -> bool {
         let mut in_doubt = self.lock();
         let known = in_doubt.requests.iter().any(|known| known.readings == request.readings);
@@ -114,30 +114,32 @@ impl SharedInDoubt {
         !known
     }
 
-    /// This request is not in doubt any more: none of it was stored.
+    /// Removes a request from the account: it is known that none of it was stored, or that its readings are
+    /// found.
     pub(super) fn forget(&self, readings: &IntervalSet) {
         self.lock().requests.retain(|known| known.readings != *readings);
     }
 
-    /// Those that these readings may have arrived with.
+    /// The requests with which some of these readings may have arrived.
     pub(super) fn about(&self, readings: &IntervalSet) -> Vec<UnresolvedRequest> {
         let overlaps =
             |request: &&UnresolvedRequest| request.readings.intersection(readings).count() > 0;
         self.lock().requests.iter().filter(overlaps).cloned().collect()
     }
 
-    /// These readings are at the server.
+    /// Notes that these readings are at the server.
     pub(super) fn found(&self, readings: &IntervalSet) {
         let mut in_doubt = self.lock();
         in_doubt.there = in_doubt.there.union(readings);
     }
 
-    /// The readings that are at the server although it did not say so.
+    /// The readings that are at the server without having been acknowledged.
     pub(super) fn there(&self) -> IntervalSet {
         self.lock().there.clone()
     }
 
-    /// A batch is delivered, and will not be asked about again.
+    /// Forgets the readings of a delivered batch. `conclusive` says that its samples could not have been
+    /// stored twice, so that no earlier process had sent them.
     pub(super) fn delivered(&self, ranges: &[(u64, u64)], conclusive: bool) {
         let mut in_doubt = self.lock();
         in_doubt.predecessor_known |= conclusive;
@@ -151,7 +153,7 @@ impl SharedInDoubt {
         in_doubt.requests.retain(|request| request.readings.count() > 0);
     }
 
-    /// These readings may well have been refused when an earlier process sent them.
+    /// Marks readings that the server may well have refused when an earlier process sent them.
     pub(super) fn distrust(&self, readings: &[u64]) {
         let mut in_doubt = self.lock();
         for seq in readings {
@@ -159,6 +161,7 @@ impl SharedInDoubt {
         }
     }
 
+    /// These readings without the doubtful ones.
     pub(super) fn trusted(&self, readings: &IntervalSet) -> IntervalSet {
         let mut trusted = readings.clone();
         for (first, last) in self.lock().doubtful.intervals() {
@@ -167,7 +170,7 @@ impl SharedInDoubt {
         trusted
     }
 
-    /// What an earlier process sent is known.
+    /// Notes that it is known how far an earlier process has sent.
     pub(super) fn note_predecessor_known(&self) {
         self.lock().predecessor_known = true;
     }

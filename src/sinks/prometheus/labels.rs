@@ -1,9 +1,9 @@
-//! Which series a channel is: the name and labels of its samples.
+//! Makes the name and labels of the series of a channel.
 //!
-//! The metric is named after the channel. Where the channel's name is no metric name (`bme.t`,
-//! `flow rate`), what does not fit becomes `_` and a label `channel` says the real name: two channels
-//! never share a series, whatever they are called, and a series keeps its name whichever channels
-//! come later. A unit is part of a series' identity: metres and millimetres must not mix.
+//! The metric is named after the channel. If the channel's name is not a metric name (`bme.t`, `flow
+//! rate`), unsuitable characters become `_` and a label `channel` has the original name. So two channels
+//! never share a series, and a series keeps its name whatever channels come later. The unit is part of a
+//! series' identity, because metres and millimetres must not mix.
 
 use std::borrow::Cow;
 
@@ -11,8 +11,8 @@ use outstation_codec::{Channel, Sensor};
 
 use super::config::PrometheusConfig;
 
-/// Name and value of each label, sorted by name; none has an empty value, which would mean the same
-/// as no label.
+/// The name and value of each label, sorted by name. No value is empty, because that would mean the same as
+/// no label.
 pub(super) type Labels<'a> = Vec<(&'a str, Cow<'a, str>)>;
 
 /// The labels of a channel's samples.
@@ -36,7 +36,7 @@ pub(super) fn of<'a>(
     completed(labels, config)
 }
 
-/// The labels of the series that tells which times the server still takes.
+/// The labels of our own series, which shows the times that the server still accepts.
 pub(super) fn of_probe<'a>(config: &'a PrometheusConfig, device: &'a str) -> Labels<'a> {
     let name = format!("{}outstation_write_probe", config.metric_prefix);
     completed(vec![("__name__", name.into()), ("device", device.into())], config)
@@ -49,7 +49,7 @@ fn completed<'a>(mut labels: Labels<'a>, config: &'a PrometheusConfig) -> Labels
     labels
 }
 
-/// The metric's name, and whether the channel's cannot be read from it.
+/// The name of the metric, and whether it differs from the channel's.
 fn metric<'a>(prefix: &str, channel: &'a str) -> (Cow<'a, str>, bool) {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':');
     let begins = !prefix.is_empty() || channel.starts_with(|c: char| !c.is_ascii_digit());

@@ -7,11 +7,11 @@
 //!           wait      rejected                  └─▶ otherwise rejected, for the uploader to divide
 //! ```
 //!
-//! `samples` encodes a batch (which series says `labels`). After a refusal `repeats` looks for readings
-//! in `in_doubt`, `past` for times that no series takes any more; both ask with a `probe`.
+//! `samples` encodes a batch, with the labels from `labels`. After a refusal `repeats` looks for readings
+//! that are `in_doubt` and `past` looks for times that no series accepts any more; both ask with a `probe`.
 //!
-//! Text has no representation in Prometheus and is left out, and counted; a reading that is nothing
-//! but text is done with as soon as its turn comes.
+//! Prometheus has no representation of text, so text is left out and counted. A reading that contains only
+//! text counts as delivered as soon as it is offered.
 
 mod config;
 mod in_doubt;
@@ -35,7 +35,7 @@ use crate::upload::service;
 
 pub(super) const KIND: SinkKind = SinkKind {
     scheme: SCHEME,
-    // A series takes no time before its newest.
+    // A series does not accept a time before its newest sample.
     order: Order::AsStored,
     table: AnyTable::of::<PrometheusConfig>(),
     examples: &[&[("name", "\"metrics\""), ("kind", "\"prometheus\"")]],

@@ -1,7 +1,7 @@
-//! Times that the server has moved past.
+//! Remembers which times the server does not accept any more.
 //!
-//! After a long outage a server without `out_of_order_time_window` refuses a backlog of hours. To have
-//! each reading of it refused would take hours more, so what one refusal teaches is remembered.
+//! After a long outage a server without `out_of_order_time_window` refuses a backlog of hours. It would
+//! take hours more to have each reading of it refused, so the result of one refusal is remembered.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,13 +12,14 @@ use super::probe::{GuardSample, Probe};
 use super::samples::Samples;
 use crate::upload::{Reason, SinkRefusal};
 
-/// What a server found to be past may be welcome later: it may have been set up anew.
+/// How long the result is believed. The server may accept older times later, for example after it was set
+/// up anew.
 const AGE_MAX: Duration = Duration::from_secs(60);
-/// To ask about more series costs more than it saves.
+/// The most series to ask about. More questions would cost more than they save.
 const SERIES_MAX: usize = 64;
 
-/// The newest time that one server was found to refuse, whatever the series. Its newest samples
-/// define it, so it only moves forward.
+/// The newest time that one server refuses in any series. The server derives it from its newest samples, so
+/// it only moves forward.
 #[derive(Debug, Default)]
 pub(super) struct Horizon(Mutex<Option<Known>>);
 
@@ -29,16 +30,17 @@ struct Known {
     reason: Reason,
 }
 
-/// What is known about some samples without asking.
+/// What is known about some samples without a question to the server.
 #[derive(Debug)]
 pub(super) struct Past {
-    /// Or only some.
+    /// Whether all the samples are too old, or only some.
     pub(super) all: bool,
     pub(super) reason: Reason,
 }
 
 impl Horizon {
-    /// Whether some of these would be refused.
+    /// Whether some of these samples would be refused for their time. `None` if not, or if nothing is
+    /// known.
     pub(super) fn about(&self, samples: &Samples) -> Option<Past> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let known = known.filter(|known| known.learned.elapsed() < AGE_MAX)?;
@@ -47,8 +49,9 @@ impl Horizon {
         samples.times().any(is_past).then_some(Past { all, reason: known.reason })
     }
 
-    /// Finds out which of these times are out of bounds, with the series of our own that `labels`
-    /// name; says whether all are. What is later than `now_ms` may be out of bounds for being that.
+    /// Finds out which of these times are out of bounds, by samples of our own series with `labels`.
+    /// Returns true if all are. Times after `now_ms` are not asked about, because they may be out of bounds
+    /// for being in the future.
     pub(super) async fn learn(
         &self,
         probe: Probe<'_>,
@@ -61,7 +64,7 @@ impl Horizon {
         times.sort_unstable();
         times.dedup();
         let (mut past, mut later) = (0, times.len());
-        // A backlog is past as a whole, so the newest first.
+        // A backlog is usually past as a whole, so the newest time is asked first.
         let mut asked = times.len().saturating_sub(1);
         while past < later {
             match probe.is_past(labels, times[asked]).await? {
@@ -77,14 +80,14 @@ impl Horizon {
     }
 }
 
-/// Whether each of these samples is refused, as the newest of its series.
+/// Whether the newest sample of each series is refused.
 pub(super) async fn is_all_refused(
     probe: Probe<'_>,
     samples: &Samples,
     guard: &GuardSample,
 ) -> Result<bool, SinkRefusal> {
     if samples.sampled == 1 {
-        // What was refused is this one.
+        // This is the only sample, and it has just been refused.
         return Ok(true);
     }
     if samples.series.len() > SERIES_MAX {
@@ -99,8 +102,8 @@ pub(super) async fn is_all_refused(
     Ok(true)
 }
 
-/// The same where samples out of order are welcome for a while: there, those of 1970 are too old, too,
-/// and a guard of another kind tells them apart.
+/// Does the same for a server that accepts samples out of order for some time. There a sample of 1970 is
+/// reported as too old as well, so another kind of guard is needed.
 pub(super) async fn is_all_too_old(
     probe: Probe<'_>,
     labels: &[u8],

@@ -1,9 +1,9 @@
-//! Asks a Prometheus what it has, by requests that change nothing.
+//! Asks a Prometheus which samples it has, by requests that change nothing.
 //!
-//! Remote write has no way to read. But Prometheus looks at the samples of a request one after another,
-//! says what is wrong with the first that is wrong, and stores nothing of a request that it refuses
-//! (2.42 to 3.14: `storage/remote/write_handler.go`). So a sample that is followed by one of 1970 is
-//! never stored, and the answer tells what would have become of it:
+//! Remote write has no way to read. But Prometheus examines the samples of a request one after another,
+//! reports the first error, and stores nothing of a request that it refuses (2.42 to 3.14:
+//! `storage/remote/write_handler.go`). So a sample that is followed by one of 1970 is never stored, and the
+//! answer shows what would have happened to it:
 //!
 //! | the series' newest sample is | answer |
 //! |---|---|
@@ -11,11 +11,11 @@
 //! | of the same time with another value | `duplicate sample for timestamp` |
 //! | after it | `out of order sample` |
 //!
-//! Two questions prove that a sample is there: its series takes it as it is, and takes none a
+//! Two questions prove that a sample is there: its series accepts it as it is, and refuses one a
 //! millisecond earlier.
 //!
-//! Which times the server takes at all does not depend on the series, so a series of our own
-//! (`outstation_write_probe`) shows it, on any server.
+//! Which times the server accepts at all does not depend on the series, so a series of our own
+//! (`outstation_write_probe`) shows that on any server.
 
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
@@ -24,51 +24,52 @@ use super::samples::{Point, body};
 use crate::transport::http_client::{HttpClient, Unsuccessful};
 use crate::upload::SinkRefusal;
 
-/// What follows a sample in question, and is refused in any case.
+/// The sample that follows the one in question and is refused in any case.
 #[derive(Debug)]
 pub(super) enum GuardSample {
-    /// As out of bounds.
+    /// A sample of 1970, refused as out of bounds.
     Of1970,
-    /// As a duplicate: another value of the newest sample of a series of our own.
+    /// A second value for the newest sample of our own series, refused as a duplicate.
     Marked { labels: Vec<u8>, other: Point },
 }
 
 const OF_1970: Point = Point { time_ms: 1, value: 0.0, seq: 0 };
 
-/// What a server has against a request, in Prometheus' words.
+/// Why a server refuses a request, from the words of Prometheus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Objection {
     /// The series has a newer sample.
     OutOfOrder,
-    /// The series' newest sample is of this very time, and another.
+    /// The series' newest sample has the same time and another value.
     Duplicate,
-    /// Before (or long after) the times that are written now, of any series.
+    /// The time is before, or long after, the times that any series accepts now.
     OutOfBounds,
-    /// Before the window for samples out of order.
+    /// The time is before the window for samples out of order.
     TooOld,
 }
 
 impl Objection {
-    /// Whether it is said of what the server has, too. A duplicate is another value than it has.
+    /// Whether the server would say this of a sample that it has. It does not say `Duplicate` then, because
+    /// that means another value.
     pub(super) fn may_be_of_a_repeat(self) -> bool {
         self == Self::OutOfOrder
     }
 
-    /// Said in other words, it may be meant otherwise: other servers store what is good of a request
-    /// that they refuse.
+    /// Recognises the exact words of Prometheus only. Other servers use other words, and some store the
+    /// good part of a request that they refuse.
     pub(super) fn in_answer(answer: &Unsuccessful) -> Option<Self> {
         match answer.said.as_str() {
             "out of order sample" => Some(Self::OutOfOrder),
             "out of bounds" => Some(Self::OutOfBounds),
             "too old sample" => Some(Self::TooOld),
-            // Newer ones add which values.
+            // Newer versions append the values.
             said if said.starts_with("duplicate sample for timestamp") => Some(Self::Duplicate),
             _ => None,
         }
     }
 }
 
-/// What becomes of a request, unless the answer is not about a sample.
+/// The outcome of a probe. The outer error is an answer that is not about a sample.
 pub(super) type ProbeAnswer = Result<Result<(), Objection>, SinkRefusal>;
 
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +78,7 @@ pub(super) struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    /// Whether a series' newest sample is this one.
+    /// Whether the witness is the newest sample of its series.
     pub(super) async fn is_newest(&self, witness: &Witness) -> Result<bool, SinkRefusal> {
         let (newest, labels) = (witness.newest, &witness.labels);
         let before = Point { time_ms: newest.time_ms.saturating_sub(1), ..newest };
@@ -85,7 +86,7 @@ impl Probe<'_> {
             && self.would(labels, before).await? == Err(Objection::OutOfOrder))
     }
 
-    /// Whether a series' newest sample is of this time or later.
+    /// Whether the newest sample of a series is of this time or later.
     pub(super) async fn has_reached(
         &self,
         labels: &[u8],
@@ -95,7 +96,7 @@ impl Probe<'_> {
         Ok(self.would(labels, before).await? == Err(Objection::OutOfOrder))
     }
 
-    /// Whether a series does not take a sample.
+    /// Whether a series refuses a sample.
     pub(super) async fn refuses(
         &self,
         labels: &[u8],
@@ -111,7 +112,8 @@ impl Probe<'_> {
         })
     }
 
-    /// Gives the series of our own a sample of this moment, as a guard.
+    /// Writes a sample of the present to our own series, to be used as a guard. `None` if the server
+    /// refuses it.
     pub(super) async fn mark(
         &self,
         labels: &[u8],
@@ -124,14 +126,14 @@ impl Probe<'_> {
         Ok(said.is_ok().then_some(guard))
     }
 
-    /// Whether a sample of this time would be refused whatever its series; `labels` are the probe's.
+    /// Whether any series would refuse a sample of this time. `labels` are those of our own series.
     pub(super) async fn is_past(&self, labels: &[u8], time_ms: i64) -> Result<bool, SinkRefusal> {
         let sample = Point { time_ms, value: 1.0, seq: 0 };
         let said = self.send(body([(labels, &[sample][..])].into_iter())).await?;
         Ok(said == Err(Objection::OutOfBounds))
     }
 
-    /// What would become of a sample.
+    /// Returns what would happen to a sample.
     async fn would(&self, labels: &[u8], sample: Point) -> ProbeAnswer {
         self.would_under(&GuardSample::Of1970, labels, sample).await
     }
@@ -158,7 +160,7 @@ impl Probe<'_> {
     }
 }
 
-/// Of every remote-write request.
+/// The headers of every remote-write request.
 pub(super) fn headers() -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_ENCODING, HeaderValue::from_static("snappy"));

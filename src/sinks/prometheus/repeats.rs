@@ -1,15 +1,15 @@
-//! Tells readings that the server has, because they were sent when nobody answered, from those that it
-//! will never take. It says "out of order" of both.
+//! Distinguishes readings that the server has, but did not acknowledge, from readings that it will never
+//! accept. It answers "out of order" to both.
 //!
-//! Nothing is taken for delivered that is not proven:
+//! A reading counts as delivered only if that is proven:
 //!
-//! - What this process sent is proven by the newest samples of that request, which are the newest
-//!   that the server has: a request is stored wholly or not at all.
-//! - An earlier process sent a first part of what this one found in the log, since it went by the same
-//!   order; how far, a search finds out. Its end is proven in the same way, and once it is known the
-//!   question is answered. While all of an offer is behind the server's newest samples, the end
-//!   lies beyond, and it has to do that these are older than this process: a clock that was set
-//!   back, the usual reason for times out of order, shows newer ones.
+//! - For a request of this process the proof is that its newest samples are the newest at the server: a
+//!   request is stored completely or not at all.
+//! - An earlier process sent a first part of the readings that this process found in the log, because it
+//!   sent them in the same order. A binary search finds where that part ends, and the same proof applies to
+//!   its end; after that no more questions are needed. If the whole offer is behind the server's newest
+//!   samples, the end lies beyond it. Then the proof must be that these newest samples are older than this
+//!   process. A clock that was set back, the usual reason for samples out of order, shows newer ones.
 
 use super::in_doubt::{SharedInDoubt, Witness, witnesses};
 use super::probe::Probe;
@@ -21,13 +21,13 @@ use crate::upload::SinkRefusal;
 #[derive(Debug)]
 pub(super) struct RepeatCheck {
     pub(super) in_doubt: SharedInDoubt,
-    /// Whether batches come as they were stored.
+    /// Whether batches come in stored order.
     pub(super) in_order: bool,
     pub(super) clock: Clock,
 }
 
 impl RepeatCheck {
-    /// Whether some of these are found at the server; they are noted in `in_doubt` then.
+    /// Whether the server has some of these readings. If so, they are noted in `in_doubt`.
     pub(super) async fn are_among(
         &self,
         client: &HttpClient,
@@ -53,7 +53,7 @@ impl RepeatCheck {
         probe: Probe<'_>,
         samples: &Samples,
     ) -> Result<bool, SinkRefusal> {
-        // Those it may have had refused: the server's newest samples say nothing of them.
+        // The server may have refused these readings, and its newest samples are no evidence of that.
         self.in_doubt.distrust(&samples.going_back());
         let mut trusted = self.in_doubt.trusted(&samples.readings);
         let mut readings = samples.by_reading();
@@ -75,14 +75,14 @@ impl RepeatCheck {
             trusted.remove(last.seq + 1, u64::MAX);
             self.in_doubt.found(&trusted);
         }
-        // Not sooner: an attempt that is dropped while it asks has found out nothing.
+        // Not earlier: an attempt that is dropped during its questions has found out nothing.
         if ends_here {
             self.in_doubt.note_predecessor_known();
         }
         Ok(proven)
     }
 
-    /// How many of these it sent, if it sent any.
+    /// How many of these readings the earlier process has sent, if it has sent any.
     async fn sent_by_an_earlier_process(
         &self,
         probe: Probe<'_>,
@@ -107,7 +107,7 @@ impl RepeatCheck {
         probe: Probe<'_>,
         witnesses: &[Witness],
     ) -> Result<bool, SinkRefusal> {
-        // The clock may have been set since.
+        // The clock may have been set since the start, so the start is computed from the process's age.
         let age_ms = i64::try_from(self.clock.now().as_millis()).unwrap_or(i64::MAX);
         let started_ms = self.clock.wall_ms().saturating_sub(age_ms);
         for Witness { labels, newest } in witnesses {

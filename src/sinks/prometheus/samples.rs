@@ -1,4 +1,4 @@
-//! The samples of a batch by series, and the body of a remote-write request.
+//! Converts a batch to samples by series, and writes the body of a remote-write request.
 //!
 //! ```text
 //! body         = snappy block of WriteRequest
@@ -6,8 +6,8 @@
 //! Label        = { 1: name, 2: value }    Sample     = { 1: value (double), 2: Unix ms (int64) }
 //! ```
 //!
-//! Four messages of scalars: an encoder of a few lines stands in for a protobuf library, and labels
-//! are encoded once per series.
+//! These are four messages of scalars, so a few lines replace a protobuf library, and labels are encoded
+//! once per series.
 
 use std::collections::BTreeMap;
 
@@ -17,45 +17,45 @@ use super::config::PrometheusConfig;
 use super::labels::{self, Labels};
 use crate::domain::model::interval_set::IntervalSet;
 
-/// Not a number, as Prometheus has it: of the others, one means that a series has ended.
+/// The NaN that Prometheus uses for "not a number". Another NaN marks the end of a series.
 const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0001);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Point {
     pub(super) time_ms: i64,
     pub(super) value: f64,
-    /// Of the reading it is from.
+    /// The sequence number of the reading.
     pub(super) seq: u64,
 }
 
-/// The samples of one channel, ascending, no two of the same millisecond.
+/// The samples of one channel, in ascending order of time, at most one per millisecond.
 #[derive(Clone, Debug)]
 pub(super) struct Series {
-    /// Its labels, encoded.
+    /// The encoded labels.
     pub(super) labels: Vec<u8>,
     pub(super) points: Vec<Point>,
 }
 
-/// What of a batch goes to the server.
+/// The part of a batch that is sent to the server.
 #[derive(Debug, Default)]
 pub(super) struct Samples {
     pub(super) series: Vec<Series>,
-    /// The readings of the batch that the server does not have yet, to our knowledge.
+    /// The readings of the batch that, as far as is known, the server does not have.
     pub(super) readings: IntervalSet,
-    /// How many of them have a sample here.
+    /// The number of these readings that have a sample here.
     pub(super) sampled: u64,
-    /// Readings of the batch that the server has already.
+    /// The number of readings that the server has already.
     pub(super) there: u64,
-    /// Readings without a date.
+    /// The number of readings without a date.
     pub(super) undated: u64,
-    /// Values that are no numbers.
+    /// The number of values that are text.
     pub(super) texts: u64,
-    /// Values that a later one of the same channel and millisecond replaced.
+    /// The number of values that were replaced by a later one of the same channel and millisecond.
     pub(super) replaced: u64,
 }
 
 impl Samples {
-    /// All of a batch but the readings that are `there` already.
+    /// Converts a batch, without the readings that are `there` already.
     pub(super) fn of(
         batch: &Batch,
         config: &PrometheusConfig,
@@ -94,7 +94,8 @@ impl Samples {
         Ok(samples)
     }
 
-    /// Prometheus drops without a word what is out of order within a request.
+    /// Sorts the samples of each series. Prometheus drops samples that are out of order within a request
+    /// without an error.
     fn put_in_order(&mut self) {
         for series in &mut self.series {
             series.points.sort_by_key(|point| point.time_ms);
@@ -121,11 +122,12 @@ impl Samples {
         all
     }
 
-    /// Readings whose time is before that of an earlier reading of the same channel.
+    /// The readings whose time is before that of an earlier reading of the same channel.
     pub(super) fn going_back(&self) -> Vec<u64> {
         let mut back = Vec::new();
         for series in &self.series {
-            // From the newest on: whatever has a later number than one of a later time goes back.
+            // Go from the newest sample backwards: a reading goes back if one of a later time has a lower
+            // number.
             let mut first_after = u64::MAX;
             for point in series.points.iter().rev() {
                 if point.seq > first_after {
@@ -150,8 +152,8 @@ impl Samples {
         self.series.iter().flat_map(|series| &series.points).map(|point| point.time_ms)
     }
 
-    /// Whether a server that had these would not take them again: it takes nothing before a series'
-    /// newest sample, and that one only as it is.
+    /// Whether a server that has these samples would refuse them. It accepts no sample before the newest of
+    /// a series, so this holds if some series has two.
     pub(super) fn are_conclusive(&self) -> bool {
         self.series.iter().any(|series| series.points.len() > 1)
     }
@@ -169,7 +171,8 @@ impl Series {
     }
 }
 
-/// What stands for a value in Prometheus, which knows doubles only: beyond 2^53, integers are rounded.
+/// The number for a value, `None` for text. Prometheus has doubles only, so integers beyond 2^53 are
+/// rounded.
 fn number_of(value: &Value) -> Option<f64> {
     match value {
         Value::Bool(value) => Some(f64::from(u8::from(*value))),
@@ -183,7 +186,7 @@ fn number_of(value: &Value) -> Option<f64> {
     }
 }
 
-/// A request of these series: encoded labels and points each.
+/// The body of a request with these series, each given by encoded labels and points.
 pub(super) fn body<'a>(series: impl Iterator<Item = (&'a [u8], &'a [Point])>) -> Vec<u8> {
     let mut request = Vec::new();
     for (labels, points) in series {
@@ -193,11 +196,11 @@ pub(super) fn body<'a>(series: impl Iterator<Item = (&'a [u8], &'a [Point])>) ->
         request.extend_from_slice(labels);
         points.iter().for_each(|point| put_sample(&mut request, point));
     }
-    // Fails only above 4 GiB, where a batch is never.
+    // Compression fails only above 4 GiB, which a batch never reaches.
     snap::raw::Encoder::new().compress_vec(&request).unwrap_or_default()
 }
 
-/// The fields of a TimeSeries that are its labels.
+/// Encodes the fields of a TimeSeries that are its labels.
 pub(super) fn encoded(labels: &Labels<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in labels {
@@ -209,7 +212,7 @@ pub(super) fn encoded(labels: &Labels<'_>) -> Vec<u8> {
     out
 }
 
-/// Wire types of protobuf.
+/// The wire types of protobuf.
 const VARINT: u8 = 0;
 const FIXED64: u8 = 1;
 const LENGTH: u8 = 2;
@@ -223,7 +226,7 @@ fn put_sample(out: &mut Vec<u8>, point: &Point) {
     put_varint(out, twos_complement(point.time_ms));
 }
 
-/// At most 20, so that its own length is one byte.
+/// The length of an encoded sample in bytes. It is at most 20, so its own length takes one byte.
 fn sample_len(point: &Point) -> usize {
     let bits = 64 - (twos_complement(point.time_ms) | 1).leading_zeros() as usize;
     1 + 8 + 1 + bits.div_ceil(7)
@@ -251,7 +254,7 @@ fn lowest(number: u64) -> u8 {
     number.to_le_bytes()[0]
 }
 
-/// How protobuf writes an int64.
+/// The representation of an int64 in protobuf.
 fn twos_complement(number: i64) -> u64 {
     u64::from_le_bytes(number.to_le_bytes())
 }

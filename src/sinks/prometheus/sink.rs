@@ -1,4 +1,5 @@
-//! Delivers by remote write, and tells a refusal of bad samples from one of samples that are there.
+//! Delivers by remote write, and distinguishes a refusal of bad samples from one of samples that are there
+//! already.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -26,10 +27,10 @@ use crate::upload::{
     Class, Deliver, DeliveryError, Reason, Receipt, Rejection, SinkRefusal, Unencoded,
 };
 
-/// What a reading of one or two channels takes in a request.
+/// The size in bytes of a reading with one or two channels in a request.
 pub(crate) const BYTES_PER_READING: u64 = 24;
-/// Once the clock is set, the log dates the readings of this boot within so long; what has no date
-/// then is of a boot that ended without one.
+/// How long after the clock was set the log may take to date the readings of this boot. Readings without a
+/// date after that are from a boot that ended without one.
 const DATING: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
@@ -78,7 +79,7 @@ impl PrometheusSink {
     }
 }
 
-/// How one request ended, as far as it did.
+/// How one request ended, if it got an answer about its samples.
 enum Outcome {
     Stored,
     Objected { objection: Objection, reason: Reason },
@@ -100,7 +101,7 @@ impl Deliver for PrometheusSink {
             bytes += body.len() as u64;
             match self.write(&samples, body).await? {
                 Outcome::Stored => return Ok(self.accepted(batch, &samples, bytes)),
-                // What was found there is left out of the next round.
+                // The readings that were found are left out of the next request.
                 Outcome::Objected { objection, .. }
                     if objection.may_be_of_a_repeat()
                         && self.repeats.are_among(&self.client, &samples).await? => {}
@@ -118,7 +119,8 @@ impl PrometheusSink {
             .map_err(Unencoded::new)?)
     }
 
-    /// Undated readings would be filed under 1970. They wait while there is hope for a date.
+    /// Fails if the batch has readings without a date, which Prometheus would store under 1970. They wait
+    /// as long as they may still be dated.
     fn dated(&self, batch: &Batch, samples: &Samples) -> Result<(), SinkRefusal> {
         if samples.undated == 0 {
             return Ok(());
@@ -140,7 +142,7 @@ impl PrometheusSink {
             Err(answer) => answer,
         };
         let objection = Objection::in_answer(&answer);
-        // What the server has judged is stored or not by then; a server in trouble knows not what it did.
+        // An answer about the request means that its outcome is known. A server error does not.
         let judged = answer.status.is_client_error() || objection.is_some();
         if is_first && judged {
             self.repeats.in_doubt.forget(&samples.readings);
@@ -185,10 +187,10 @@ impl PrometheusSink {
     }
 }
 
-/// An answer that is not about a sample.
+/// The refusal for an answer that is not about a sample.
 fn refused(answer: Unsuccessful) -> SinkRefusal {
     match answer.status {
-        // Receivers that store what is good of a request say so about the rest of it.
+        // Receivers that store the good part of a request answer 409 for the rest.
         StatusCode::CONFLICT => {
             SinkRefusal::Rejected { what: Rejection::Content, reason: Reason::new(answer) }
         }
@@ -196,13 +198,13 @@ fn refused(answer: Unsuccessful) -> SinkRefusal {
     }
 }
 
-/// `all`: the same is true of each reading in the batch.
+/// Rejects a batch for its time. `all` says that this applies to every reading in it.
 fn rejected_for_time(all: bool, reason: Reason) -> SinkRefusal {
     let what = if all { Rejection::Time } else { Rejection::Content };
     SinkRefusal::Rejected { what, reason }
 }
 
-/// Why readings that have no date are not sent.
+/// Why readings without a date are not sent.
 #[derive(Debug, thiserror::Error)]
 enum Undated {
     #[error(

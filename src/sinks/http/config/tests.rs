@@ -1,5 +1,5 @@
-//! Invariants checked: what contradicts itself is refused with its key, secrets are not shown, and
-//! what is printed means the same.
+//! Invariants checked: contradictions are refused with their key, secrets are not shown, and a printed
+//! configuration means the same.
 
 use crate::config::{Config, warnings};
 use crate::test_kit::config;

@@ -1,4 +1,5 @@
-//! Invariants checked: whatever the compression, the same text arrives; what each encoding costs.
+//! Invariants checked: the same text arrives whatever the compression, and each encoding has the assumed
+//! size.
 
 use std::io::Read as _;
 
@@ -8,7 +9,7 @@ use super::*;
 use crate::bench::w1::{SENSORS, W1Readings};
 use crate::test_kit::batches;
 
-/// As many seconds of W1, a commit each.
+/// A batch of as many seconds of the workload W1, with one commit per second.
 fn w1(seconds: u64) -> Batch {
     let mut samples = W1Readings::new();
     let sensor = |number: usize| Sensor {
@@ -58,7 +59,7 @@ fn gzip_and_zstd_hold_the_text_and_say_so() {
     assert_eq!(coding(Compression::Zstd).as_deref(), Some("zstd"));
 }
 
-/// Figures, which are printed with `--nocapture` (`docs/develop/figures.md`).
+/// Prints the figures of `docs/develop/figures.md` with `--nocapture`.
 #[test]
 #[expect(clippy::cast_precision_loss, reason = "a few megabytes")]
 fn a_reading_of_w1_takes_the_bytes_that_the_batch_limits_assume() {

@@ -1,6 +1,6 @@
-//! Invariants checked: a message is sent once unless its connection is lost; what was acknowledged is
-//! never sent again; no more than the broker allows are unacknowledged; a message refused for itself
-//! holds up no other. The broker is played over a pipe, in version 3.1.1 or 5.
+//! Invariants checked: a message is sent once unless its connection is lost; an acknowledged message is
+//! never sent again; no more messages than the broker allows are unacknowledged; a message that is refused
+//! for itself holds up no other. The broker is played over a pipe, in version 3.1.1 or 5.
 
 use std::collections::BTreeSet;
 
@@ -14,13 +14,13 @@ use crate::sinks::mqtt::messages::tests::{batch, config};
 use crate::sinks::mqtt::packet::ConnectPacket;
 use crate::upload::Rejection;
 
-/// A broker's end of a connection.
+/// The broker's end of a connection.
 struct Broker {
     pipe: DuplexStream,
     five: bool,
 }
 
-/// A message as the broker got it.
+/// A message as the broker received it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Got {
     id: u16,
@@ -31,7 +31,7 @@ struct Got {
 }
 
 impl Broker {
-    /// The type and flags of the next packet, and what it holds; none at the end.
+    /// The type and flags of the next packet, and its content. `None` at the end.
     async fn packet(&mut self) -> Option<(u8, Vec<u8>)> {
         let head = self.pipe.read_u8().await.ok()?;
         let (mut length, mut shift) = (0, 0);
@@ -61,7 +61,7 @@ impl Broker {
         self.pipe.write_all(&packet).await.expect("the client is there");
     }
 
-    /// The next message; none when the client took its leave or was gone.
+    /// The next message. `None` if the client has disconnected.
     async fn message(&mut self) -> Option<Got> {
         let (head, body) = self.packet().await?;
         if head >> 4 != 3 {
@@ -94,7 +94,7 @@ impl Broker {
         drop(self.pipe.write_all(packet).await);
     }
 
-    /// Takes what comes to the end.
+    /// Receives and acknowledges messages until the end.
     async fn acknowledge_all(&mut self) -> Vec<Got> {
         let mut all = Vec::new();
         while let Some(got) = self.message().await {
@@ -135,7 +135,7 @@ fn seqs(got: &[Got]) -> Vec<u64> {
     got.iter().filter_map(seq).collect()
 }
 
-/// Sends a batch to a broker that takes everything; what it got.
+/// Sends a batch to a broker that accepts everything, and returns what the broker received.
 async fn deliver(
     session: &Mutex<Session>,
     messages: &MqttMessages,
@@ -169,7 +169,7 @@ async fn a_batch_is_through_when_the_last_acknowledgement_is_in_and_not_before()
         ("status", "online", true)
     );
     assert_eq!(seqs(&got), [1, 2, 3]);
-    // Out of order, and twice.
+    // The acknowledgements come out of order and twice.
     for at in [3, 0, 0, 1] {
         broker.acknowledge(got[at].id, 0).await;
         let waits = tokio::time::timeout(std::time::Duration::from_millis(5), &mut landing).await;
@@ -209,7 +209,7 @@ async fn what_was_acknowledged_before_the_connection_was_lost_is_not_sent_again(
     let old = ids(&first).into_iter().enumerate().filter(|(at, _)| ![0, 1, 2, 6].contains(at));
     assert_eq!(ids(&second), old.map(|(_, id)| id).collect::<Vec<_>>());
     assert!(second.iter().all(|got| got.repeated), "they say that they are repeats: {second:?}");
-    // The log has heard that all arrived; should it ask again, all is sent again.
+    // The log knows that all arrived; if it offers them again, all are sent again.
     lock(&session).accepted(&[(1, 10)], None);
     let third = deliver(&session, &list, true).await;
     assert_eq!(seqs(&third), (1..=10).collect::<Vec<_>>());
@@ -250,7 +250,7 @@ async fn a_message_refused_for_itself_holds_up_no_other_and_alone_is_offered_aga
         "{landed:?}"
     );
     drop(flight);
-    // The halves that are offered next: the second has nothing left to send.
+    // These are the halves that are offered next: the second has nothing left to send.
     assert!(Flight::new(&messages(4, 2), &session).is_over());
     assert_eq!(seqs(&deliver(&session, &messages(1, 3), false).await), [3]);
 }
@@ -258,7 +258,7 @@ async fn a_message_refused_for_itself_holds_up_no_other_and_alone_is_offered_aga
 #[tokio::test]
 async fn a_topic_that_is_not_ours_stops_the_batch() {
     let (list, session) = (messages(1, 500), Mutex::default());
-    // Receive maximum 4.
+    // The receive maximum is 4.
     let (mut connection, mut broker) = connect(MqttVersion::V5, false, &[0x21, 0, 4], false).await;
     let mut flight = Flight::new(&list, &session);
     let refuse = async {
@@ -296,7 +296,7 @@ async fn a_broker_that_hangs_up_on_whom_it_refuses_has_still_said_why() {
 #[tokio::test]
 async fn a_message_above_the_brokers_size_is_not_sent_and_named() {
     let (list, session) = (messages(1, 2), Mutex::default());
-    // Maximum packet size 50.
+    // The maximum packet size is 50.
     let (mut connection, _broker) =
         connect(MqttVersion::V5, false, &[0x27, 0, 0, 0, 50], false).await;
     let landed = Flight::new(&list, &session).run(&mut connection, true).await;
@@ -346,7 +346,7 @@ async fn a_broker_that_does_not_answer_pings_is_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_at_rest_pings_and_is_there_when_it_is_wanted() {
-    // Server keep-alive 20.
+    // The server keep-alive is 20 s.
     let (connection, mut broker) = connect(MqttVersion::V5, false, &[0x13, 0, 20], false).await;
     let (wanted, when_wanted) = tokio::sync::oneshot::channel();
     let answer = async {
@@ -362,10 +362,10 @@ async fn a_connection_at_rest_pings_and_is_there_when_it_is_wanted() {
     assert_eq!(began.elapsed().as_secs(), 5 * 15);
 }
 
-/// What a broker does with the messages of one connection.
+/// How a broker treats the messages of one connection.
 #[derive(Clone, Debug)]
 struct Fate {
-    /// Whether it acknowledges each of those it gets before the connection is lost.
+    /// For each message that the broker receives before the connection is lost: whether it acknowledges it.
     acknowledged: Vec<bool>,
     first: u64,
     count: u32,
@@ -403,7 +403,7 @@ async fn suffer(session: &Mutex<Session>, fate: &Fate) -> (Vec<u64>, Vec<u64>) {
         drop(broker);
         (sent, taken)
     };
-    // Whether it lands is the broker's whim.
+    // The delivery may end either way.
     let (_landed, ended) = tokio::join!(flight.run(&mut connection, true), serve);
     ended
 }

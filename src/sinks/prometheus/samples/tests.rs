@@ -1,5 +1,5 @@
-//! Invariants checked: what is encoded, another implementation of protobuf and Snappy reads back as
-//! the readings that were put in, in an order that Prometheus keeps.
+//! Invariants checked: another implementation of protobuf and Snappy reads back the readings that were
+//! encoded, in an order that Prometheus keeps.
 
 use outstation_codec::{Anchor, Lane, Segment, Stamp, StoredSegment, ValueType};
 use prost::Message;
@@ -7,7 +7,7 @@ use prost::Message;
 use super::*;
 use crate::test_kit::batches;
 
-/// `prometheus/prompb/remote.proto` and `types.proto`, as far as version 1.0 has it.
+/// The messages of `prometheus/prompb/remote.proto` and `types.proto`, as far as version 1.0 has them.
 #[derive(Clone, PartialEq, Message)]
 struct WriteRequest {
     #[prost(message, repeated, tag = "1")]

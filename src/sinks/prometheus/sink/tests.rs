@@ -1,5 +1,5 @@
-//! What the sink does before it asks anybody. The rest is tested against real receivers in
-//! `tests/e2e/remote_write.rs`.
+//! What the sink does before it sends a request. `tests/e2e/remote_write.rs` tests the rest against real
+//! receivers.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::upload::Wire;
 
 const NOW: i64 = 1_800_000_000_000;
 
-/// A sink whose server is not there.
+/// A sink whose server cannot be reached.
 fn sink(clock: &Clock) -> crate::upload::AnySink {
     let text = "[[sink]]\nname = \"tsdb\"\nkind = \"prometheus\"\nurl = \"http://127.0.0.1:1\"\n";
     let config = Config::parse(text, "test.toml").expect("a configuration");
@@ -46,7 +46,7 @@ async fn readings_without_a_date_wait_for_the_clock_and_are_refused_once_no_date
     clock.step_wall(NOW);
     let waits = answer(&undated).await.expect_err("it may come now");
     assert!(matches!(waits, SinkRefusal::Retry { .. }), "{waits:?}");
-    // Dated meanwhile: it is sent, to nobody.
+    // These readings have been dated meanwhile, so they are sent, to a server that does not exist.
     let dated = batch(&[Stamp::boot(1)], &Value::F64(1.0), Some(Anchor::new(NOW, 1)));
     let sent = answer(&dated).await.expect_err("nobody is there");
     assert!(matches!(sent, SinkRefusal::Retry { cause: Cause::LinkDown, .. }), "{sent:?}");
