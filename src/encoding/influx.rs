@@ -1,14 +1,14 @@
-//! The `influx` encoding: InfluxDB's line protocol, one line per reading.
+//! The `influx` encoding: InfluxDB's line protocol, with one line per reading.
 //!
 //! ```text
 //! mcu,device=pump-7,port=mcu,sensor=mcu t=21.5,n=7i,open=t,card="a" 1767225600000000042
 //! ```
 //!
-//! A point is known by measurement, tags and timestamp, so a repeat writes the same point once more.
-//! Several readings of a sensor within one millisecond would overwrite each other: the nanoseconds
+//! A point is identified by measurement, tags and timestamp, so a repeat overwrites the same point. Several
+//! readings of a sensor within one millisecond would overwrite each other too. Therefore the nanoseconds
 //! are the last six digits of the sequence number, unless the URL asks for milliseconds.
 //!
-//! The tag `clock=unset` marks what was sent while the device did not know the date.
+//! The tag `clock=unset` marks readings that were sent before the device knew the date.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -19,7 +19,7 @@ use crate::domain::model::template::{Template, TemplateNames};
 
 const NANOS: i64 = 1_000_000;
 
-/// How the line protocol writes whole numbers of channels that only know such.
+/// How whole numbers are written, for channels that have had no other values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Integers {
     #[default]
@@ -27,15 +27,15 @@ pub(crate) enum Integers {
     Float,
 }
 
-/// What the timestamps of the line protocol count.
+/// The unit of timestamps in the line protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Precision {
-    /// The protocol's own, unless the URL says otherwise.
+    /// The default of the protocol.
     Nanoseconds,
     Milliseconds,
 }
 
-/// How a sink wants its lines.
+/// The form of the lines that a sink wants.
 #[derive(Clone, Debug)]
 pub(crate) struct Dialect {
     pub measurement: Template,
@@ -43,15 +43,16 @@ pub(crate) struct Dialect {
     pub precision: Precision,
 }
 
-/// What the line protocol cannot say.
+/// The count of what the line protocol cannot express.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Omitted {
-    /// NaN and infinities.
+    /// The number of values that are NaN or infinite.
     pub values: u64,
-    /// Without a value that can be said, or at a time beyond the year 2262.
+    /// The number of readings that have no value left, or a time beyond the year 2262.
     pub readings: u64,
 }
 
+/// Encodes a batch, without what the line protocol cannot express, which is counted.
 pub(crate) fn encode(batch: &Batch, dialect: &Dialect) -> Result<(Vec<u8>, Omitted), SegmentError> {
     let mut lines =
         Lines { dialect, out: String::new(), series: HashMap::new(), omitted: Omitted::default() };
@@ -62,7 +63,7 @@ pub(crate) fn encode(batch: &Batch, dialect: &Dialect) -> Result<(Vec<u8>, Omitt
 struct Lines<'a> {
     dialect: &'a Dialect,
     out: String,
-    /// Measurement and tags by port and sensor.
+    /// The measurement and tags of each sensor, by port and sensor name.
     series: HashMap<(String, String), Series>,
     omitted: Omitted,
 }
@@ -128,8 +129,8 @@ impl Lines<'_> {
     }
 }
 
-/// Whether the value can be said. A field keeps its type, so it is written as the widest its channel
-/// has shown.
+/// Writes a value; false if it cannot be expressed. A field must keep its type, so a value is written as
+/// the widest type that its channel has shown.
 fn push_value(out: &mut String, channel: &Channel, value: &Value, integers: Integers) -> bool {
     let whole = |out: &mut String, number: i64| {
         let integer = channel.kind <= ValueType::Int && integers == Integers::Integer;
@@ -153,8 +154,8 @@ fn push_value(out: &mut String, channel: &Channel, value: &Value, integers: Inte
     true
 }
 
-/// Line breaks are written as `\n`: some receivers divide lines before they look at quotes, and take
-/// what follows for a point of its own.
+/// Writes a text in quotes, with line breaks as `\n`: some receivers divide lines before they look at
+/// quotes, and would take the rest of the text for a new point.
 fn push_text(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
@@ -171,7 +172,7 @@ fn push_text(out: &mut String, text: &str) {
 
 fn measurement(name: &str) -> String {
     let mut out = String::new();
-    // A line that begins so is a comment.
+    // A line that begins with `#` is a comment.
     let name = name.strip_prefix('#').map_or_else(|| name.to_owned(), |rest| format!("_{rest}"));
     push_name(&mut out, &name, &[',', ' ']);
     out
@@ -179,7 +180,7 @@ fn measurement(name: &str) -> String {
 
 fn tags(pairs: &[(&str, &str)]) -> String {
     let mut out = String::new();
-    // The protocol has no empty tag.
+    // The protocol has no empty tag values.
     for (key, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
         let _ = write!(out, ",{key}=");
         push_name(&mut out, value, &[',', '=', ' ']);
@@ -188,12 +189,13 @@ fn tags(pairs: &[(&str, &str)]) -> String {
 }
 
 fn push_field_key(out: &mut String, name: &str) {
-    // InfluxDB has a field of that name dropped, and quotes begin a text for some parsers.
+    // InfluxDB drops a field named `time`, and some parsers begin a text at a quote.
     let name = if name == "time" { "time_" } else { name };
     push_name(out, &name.replace('"', "'"), &[',', '=', ' ']);
 }
 
-/// A backslash cannot be said for certain in a name: whether it escapes depends on what follows.
+/// Writes a name with its special characters escaped. A backslash is replaced, because whether it escapes
+/// depends on what follows.
 fn push_name(out: &mut String, name: &str, special: &[char]) {
     if name.is_empty() {
         out.push('_');

@@ -1,13 +1,13 @@
-//! The `json` encoding: one object per event and per reading, one per line.
+//! The `json` encoding: one object per line, for each event and each reading.
 //!
 //! ```json
 //! {"device":"pump-7","epoch":9,"event":17,"stream":"port/mcu","time":"2026-01-01T00:00:00.000Z","kind":"port_opened"}
 //! {"device":"pump-7","epoch":9,"seq":1,"port":"mcu","sensor":"mcu","time":"2026-01-01T00:00:00.000Z","values":{"t":21.5}}
 //! ```
 //!
-//! `"clock":"unset"` is added while the device did not know the date, and `"lane":"alarm"` or
-//! `"lane":"backfill"` to what does not travel as live. What each kind of event says
-//! is in [`event_line`](crate::domain::model::event_line).
+//! `"clock":"unset"` marks lines whose date is not known yet. `"lane":"alarm"` or `"lane":"backfill"` is
+//! added to readings of another lane than live. The fields of each kind of event are in
+//! [`event_line`](crate::domain::model::event_line).
 
 use std::io::{self, Write};
 
@@ -16,9 +16,10 @@ use outstation_codec::{Batch, Dated, Lane, SegmentError, Value, ValueType};
 use crate::domain::model::boots::rfc3339;
 use crate::domain::model::event_line::EventLine;
 
+/// Encodes a batch: its events first, then its readings.
 pub fn encode(batch: &Batch) -> Result<Vec<u8>, SegmentError> {
     let mut out = Vec::new();
-    // First what happened: the start of an epoch or a sensor's description, then its readings.
+    // Events come first: the start of an epoch or the description of a sensor, then its readings.
     for record in &batch.events {
         drop(serde_json::to_writer(&mut out, &EventLine::of(batch, record)));
         out.push(b'\n');
@@ -28,22 +29,23 @@ pub fn encode(batch: &Batch) -> Result<Vec<u8>, SegmentError> {
     Ok(out)
 }
 
-/// The lines of one life of a device's log.
+/// Writes the lines of readings of one device and epoch.
 #[derive(Debug)]
 pub struct JsonLines {
-    /// What all begin with.
+    /// The beginning of every line, up to the sequence number.
     head: String,
-    /// How they travel, unless it is the usual way.
+    /// The field that names the lane, empty for live readings.
     lane: &'static str,
 }
 
 impl JsonLines {
+    /// Creates the writer for readings of the live lane.
     pub fn of(device: &str, epoch: u64) -> Self {
         let head = format!("{{\"device\":{},\"epoch\":{epoch},\"seq\":", quoted(device));
         Self { head, lane: "" }
     }
 
-    /// Those of a batch, which say so if they are alarms or backlog.
+    /// Creates the writer for a batch, which marks alarms and backlog.
     pub fn of_batch(batch: &Batch) -> Self {
         let lane = match batch.lane {
             Lane::Alarm => ",\"lane\":\"alarm\"",
@@ -80,7 +82,7 @@ fn write_reading(out: &mut Vec<u8>, dated: &Dated<'_>, lane: &str) -> io::Result
     for (channel, value) in dated.values() {
         write!(out, "{separator}{}:", quoted(&channel.name))?;
         match (channel.kind, value) {
-            // A sensor that says `20` between `20.5` and `19.5` means a float.
+            // A sensor that sends `20` between `20.5` and `19.5` means a float.
             (ValueType::F32 | ValueType::F64, Value::Int(whole)) if is_exact(*whole) => {
                 write!(out, "{whole}.0")?;
             }
@@ -92,13 +94,13 @@ fn write_reading(out: &mut Vec<u8>, dated: &Dated<'_>, lane: &str) -> io::Result
     Ok(())
 }
 
-/// Whether every reader that has only doubles reads the same number.
+/// Whether a reader that has only doubles reads the same number.
 fn is_exact(whole: i64) -> bool {
     whole.unsigned_abs() <= 1 << 53
 }
 
-/// Numbers as short as they can be and still exact, floats always as such (`20.0`), so that a
-/// channel keeps its type at the receiver; what JSON cannot say is `null`.
+/// Writes a value: numbers are as short as possible but exact, and floats always have a point (`20.0`), so
+/// that a channel keeps its type at the receiver. A value that JSON cannot express becomes `null`.
 fn write_value(out: &mut Vec<u8>, value: &Value) -> io::Result<()> {
     match value {
         Value::Bool(value) => write!(out, "{value}"),

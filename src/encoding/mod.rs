@@ -1,4 +1,4 @@
-//! Batches as text that servers of others take.
+//! Encodings of batches as text, in forms that other servers accept.
 
 pub mod influx;
 pub mod json;

@@ -1,46 +1,50 @@
-//! What every protocol does: bytes in, readings and faults out.
+//! The interface of every protocol: bytes in, readings and faults out.
 
 use std::fmt::Debug;
 
 use super::outbox::Outbox;
 use super::partial::Partial;
 
-/// How the bytes of one port become readings. The same bytes with the same times of arrival give the same
-/// readings again, however they are cut into reads: after a kill they are decoded anew from the tail.
+/// Decodes the bytes of one port to readings.
 ///
-/// Whatever comes is in the books once. After every call, with what is half read as `partial`:
+/// The result depends only on the bytes and their times of arrival, not on how they are divided into reads:
+/// after a kill the same bytes are decoded again from the tail.
+///
+/// Every byte and frame is counted exactly once. After every call, with the partial frame as `partial`:
 ///
 /// ```text
 /// bytes  = frame bytes + fault bytes + padding bytes + partial bytes
 /// frames = accepted + control + faults of decoding + partial frames
 /// ```
 ///
-/// The caller counts `bytes`. One read of 4 KiB gives at most 2,048 readings, and a decoder holds at most
-/// [`HELD_READINGS_MAX`](super::outbox::HELD_READINGS_MAX): the outbox has room for so many.
+/// The caller counts `bytes`. A read of 4 KiB gives at most 2,048 readings, and a decoder holds at most
+/// [`HELD_READINGS_MAX`](super::outbox::HELD_READINGS_MAX). The outbox has room for as many.
 pub(crate) trait Protocol: Debug + Send {
-    /// Takes bytes that arrived at `at_ms` since boot.
+    /// Decodes bytes that arrived `at_ms` milliseconds after boot.
     fn feed(&mut self, bytes: &[u8], at_ms: i64, out: &mut Outbox);
 
-    /// The line was interrupted: what stands half read will never be completed. No byte is half read then.
+    /// Tells the decoder that the line was interrupted, so a partial frame will never be completed.
+    /// Afterwards no byte is partly read.
     fn interrupted(&mut self, out: &mut Outbox);
 
-    /// What stands half read.
+    /// The size of what is partly read.
     fn partial(&self) -> Partial;
 
-    /// The bytes of a frame or line still incomplete, unless they are too many to become one.
+    /// The bytes of the partial frame or line. Empty if they are too many to become one.
     fn half_read(&self) -> &[u8];
 
-    /// What it has learned and needs to understand what comes next, without what stands half read.
-    /// Nothing where every frame stands for itself.
+    /// The state that is needed for the next frame, without the partial frame. Empty if every frame can be
+    /// decoded by itself.
     fn knowledge(&self) -> Vec<u8> {
         Vec::new()
     }
 
-    /// Takes over what another one knew. The tail keeps it, so it may come from an earlier version or, after
-    /// a change of the configuration, from another protocol: what is not its own it leaves alone.
+    /// Restores a state that `knowledge` has returned. The state comes from the tail, so an earlier version
+    /// or, after a change of the configuration, another protocol may have written it. An implementation
+    /// must ignore what is not its own.
     fn learn(&mut self, _knowledge: &[u8]) {}
 
-    /// What a sensor is sent when its port was opened, so that it introduces itself.
+    /// The byte to send after a port was opened, which makes a sensor introduce itself.
     fn greeting(&self) -> Option<u8> {
         None
     }

@@ -1,4 +1,4 @@
-//! What the rest of the program knows of a protocol: how it is configured, and its decoder.
+//! The interface between a protocol and the rest of the program: how it is configured, and its decoder.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,34 +10,34 @@ use crate::config::reader::section::Section;
 use crate::config::reader::settings::{Comparable, Settings};
 use crate::config::reader::table::AnyTable;
 
-/// A protocol, before a port is set up to speak it.
+/// A protocol, before a port is configured for it.
 #[derive(Debug)]
 pub(crate) struct ProtocolKind {
-    /// As `framing` has it in the configuration.
+    /// The name of the protocol in the key `framing`.
     pub(crate) name: &'static str,
-    /// Its keys. They mean nothing to other protocols, unless those have them too.
+    /// The keys of this protocol. Other protocols reject them unless they have the same keys.
     pub(crate) table: AnyTable,
-    /// What the shipped configuration shows of it.
+    /// The sections that the shipped configuration shows.
     pub(crate) examples: &'static [Example],
-    /// Reads its keys; mistakes are reported to the section.
+    /// Reads the keys of this protocol and reports mistakes to the section.
     pub(crate) read: fn(&Section<'_>) -> AnyProtocolSettings,
 }
 
-/// A protocol as a configuration has set it up.
+/// The settings of a configured protocol, implemented by each protocol.
 pub(crate) trait ProtocolSettings: Comparable + fmt::Debug + Send + Sync {
-    /// Writes its keys, so that they can be read again.
+    /// Writes the keys so that they can be read again.
     fn print(&self, to: &mut Printer);
 
-    /// Makes what decodes the bytes of the port of this name.
+    /// Creates the decoder for the port `port`.
     fn decoder(&self, port: &str) -> Box<dyn Protocol>;
 }
 
 pub(crate) type AnyProtocolSettings = Settings<dyn ProtocolSettings>;
 
-/// The protocol of one port.
+/// The protocol of one port, with its settings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Framing {
-    /// The name of its kind.
+    /// The name of the protocol.
     pub(crate) name: &'static str,
     pub(crate) settings: AnyProtocolSettings,
 }

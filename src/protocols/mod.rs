@@ -1,11 +1,11 @@
-//! How bytes become readings: every protocol there is, a folder and a row each.
+//! The table of all protocols, with one row each. A protocol decodes bytes to readings.
 //!
 //! ```text
 //!  config ─read▶ settings of the protocol ─decoder▶ bytes of a port in, readings and faults out
 //! ```
 //!
-//! A protocol never opens a port, never waits, never logs, and knows no other protocol. CONTRIBUTING.md
-//! has the recipe for adding one.
+//! A protocol never opens a port, never waits, never logs, and does not know any other protocol.
+//! CONTRIBUTING.md has the recipe for adding one.
 
 mod decoder;
 mod interface;
@@ -23,10 +23,10 @@ pub use partial::Partial;
 
 use kind::ProtocolKind;
 
-/// In the order in which they are offered to a person.
+/// All protocols, in the order in which they are offered to a user.
 pub(crate) const PROTOCOLS: &[&ProtocolKind] = &[&postcard::KIND, &lines::KIND];
 
-/// The protocol of a port before its section is read.
+/// The protocol that applies before the section of a port has been read.
 impl Default for Framing {
     fn default() -> Self {
         postcard::framing()

@@ -1,5 +1,5 @@
-//! What a port holds until the log takes it: readings, alarms apart from them, and the account of the
-//! bytes they came from. It is bounded; what overflows is counted.
+//! Holds the output of a port until the log accepts it: readings, separate alarms, and the account of the
+//! bytes they came from. The outbox is bounded, and readings that overflow are counted.
 
 use std::sync::Arc;
 
@@ -9,45 +9,47 @@ use super::partial::Partial;
 use crate::domain::model::ledger::Intake;
 use crate::domain::policy::alarm::{Rule, Watch};
 
-/// Readings a port holds while the log is busy. At 115,200 baud it covers some ten seconds.
+/// The most readings that a port holds while the log is busy. At 115,200 baud they cover about ten seconds.
 const PENDING_READINGS_MAX: usize = 8192;
-/// Readings that a decoder may hold back until it can tell what they are.
+/// The most readings that a decoder may hold back until it can interpret them.
 pub(super) const HELD_READINGS_MAX: usize = 1024;
-/// What one read of 4 KiB gives at most, and all that is held.
+/// The readings that may come beyond the bound: from one read of 4 KiB, and those that a decoder holds
+/// back.
 const SLACK_READINGS: usize = 2048 + HELD_READINGS_MAX;
-/// Values it holds, for sensors with very many channels.
+/// The most values that a port holds, for sensors with very many channels. A long text counts as several.
 const PENDING_CELLS_MAX: usize = 65_536;
 
-/// A group this large is handed over at once. So is one with an alarm, unless the last was just now: an
-/// alarm costs a commit, and a port with very many sensors may have many.
+/// A group of this many readings is handed over at once. So is a group with an alarm, unless another was
+/// taken within `ALARMS_APART_MS`: each alarm costs a commit, and a port with very many sensors may have
+/// many.
 const HAND_OVER_READINGS: usize = 1024;
 const ALARMS_APART_MS: i64 = 100;
 
-/// What a decoder fills and the log is sent.
+/// The output of a decoder, which is sent to the log.
 #[derive(Debug, Default)]
 pub struct Outbox {
     pub readings: Readings,
-    /// Those that a rule makes alarms, and what of the same sensors came behind them: a series keeps its
-    /// order.
+    /// The readings that a rule makes alarms, and the later readings of the same sensors, so that each
+    /// series keeps its order.
     pub(crate) alarms: Readings,
     pub intake: Intake,
     watch: Watch,
-    /// When what is decoded now arrived, since boot.
+    /// The arrival time of the bytes that are being decoded, in milliseconds since boot.
     pub(crate) now_ms: i64,
-    /// When the last alarms were taken.
+    /// When alarms were last taken, in milliseconds since boot.
     alarmed_ms: Option<i64>,
     cells: usize,
-    /// The values of one reading, kept for its memory.
+    /// The values of the current reading. The buffer is kept to reuse its memory.
     judged: Vec<(u16, Value)>,
-    /// Bytes and frames half read at the last hand-over: they enter the books when they are whole,
-    /// so that the equations hold in every commit.
+    /// The bytes and frames that were partly read at the last hand-over. They are counted when they are
+    /// complete, so that the equations of the ledger hold in every commit.
     pub(crate) partial: Partial,
-    /// What the sensor itself had to say: (level, text).
+    /// The messages of the sensor itself: level and text.
     pub(crate) said: Vec<(outstation_wire::Level, String)>,
 }
 
 impl Outbox {
-    /// An empty one for a port with these rules.
+    /// Creates an empty outbox for a port with these alarm rules.
     pub(crate) fn watched(rules: Vec<Rule>) -> Self {
         Self { watch: Watch::new(rules), ..Self::default() }
     }
@@ -56,7 +58,7 @@ impl Outbox {
         self.readings.len() + self.alarms.len()
     }
 
-    /// Whether it need not wait for more.
+    /// Whether the content should be handed over without waiting for more.
     pub(crate) fn is_urgent(&self) -> bool {
         let apart = |at: i64| self.now_ms.saturating_sub(at) >= ALARMS_APART_MS;
         let alarming = !self.alarms.is_empty() && self.alarmed_ms.is_none_or(apart);
@@ -70,18 +72,18 @@ impl Outbox {
         std::mem::take(&mut self.alarms)
     }
 
-    /// Whether reading should stop where the sender can wait.
+    /// Whether reading should stop if the sender can wait.
     pub(crate) fn is_full(&self) -> bool {
         self.len() >= PENDING_READINGS_MAX || self.cells >= PENDING_CELLS_MAX
     }
 
-    /// The read that fills the outbox still fits behind the mark, with all samples a hello may
-    /// release: a sender that waits loses nothing.
+    /// Whether a reading must be dropped. The bound is above `is_full` by what the last read can give and a
+    /// decoder can release, so nothing is lost if the sender waits.
     fn overflows(&self) -> bool {
         self.len() >= PENDING_READINGS_MAX + SLACK_READINGS || self.cells >= 2 * PENDING_CELLS_MAX
     }
 
-    /// One reading more; with no room left it is counted as lost to overflow.
+    /// Adds one reading. Without room it is dropped and counted as overflow.
     pub(super) fn push(
         &mut self,
         sensor: &Arc<Sensor>,
@@ -107,13 +109,13 @@ impl Outbox {
         readings.push(sensor, stamp, self.judged.drain(..));
     }
 
-    /// A whole frame or line, delimiter included.
+    /// Counts a complete frame or line of `bytes` bytes, including its delimiter.
     pub(super) fn framed(&mut self, bytes: u64) {
         self.intake.frames += 1;
         self.intake.frame_bytes += bytes;
     }
 
-    /// Bytes that are no frame.
+    /// Counts bytes that are not a valid frame.
     pub(super) fn misframed(&mut self, fault: Fault, bytes: u64) {
         self.intake.faults.add(fault, 1);
         self.intake.fault_bytes += bytes;
@@ -123,7 +125,8 @@ impl Outbox {
         self.intake.faults.add(fault, count);
     }
 
-    /// Takes the content but for the alarms, leaving an empty outbox; `partial` is what is half read now.
+    /// Takes everything except the alarms and leaves the outbox empty. `partial` is what is partly read
+    /// now.
     pub(crate) fn take(&mut self, partial: Partial) -> (Readings, Intake) {
         let before = std::mem::replace(&mut self.partial, partial);
         let mut intake = std::mem::take(&mut self.intake);

@@ -1,10 +1,10 @@
-//! What stands half read on a port.
+//! The size of what a decoder has partly read. It is not counted in the account of a port yet.
 
-/// What a decoder has begun and not finished.
+/// The bytes and frames that a decoder has received and not finished.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Partial {
-    /// Bytes of a frame still incomplete.
+    /// The bytes of a partial frame or line.
     pub bytes: u64,
-    /// Frames that wait for their sensor to introduce itself.
+    /// The number of complete frames that wait until their sensor describes itself.
     pub frames: u64,
 }

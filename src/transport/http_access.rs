@@ -1,5 +1,5 @@
-//! What lets a request in, read from the files that the configuration names: token, password,
-//! headers. Certificates are `tls`'s business.
+//! The credentials of HTTP requests: token, password and headers, read from the files that the
+//! configuration names. Certificates are in `tls.rs`.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::credentials::file::{FileKind, NamedFile};
 
 const HEADERS_MAX: usize = 32;
 
-/// What every request of a sink brings along, and what of it must not be said.
+/// The headers that every request of a sink carries, and the secrets that must not be shown.
 #[derive(Debug, Default)]
 pub(crate) struct Credentials {
     pub(crate) headers: HeaderMap,
@@ -24,7 +24,7 @@ impl Credentials {
     pub(crate) fn read(access: &Access) -> Result<Self, SetupError> {
         let mut credentials = Self::default();
         for (name, value) in &access.headers {
-            // The configuration has seen to it that both are sound.
+            // The configuration has checked that both are valid.
             let name = HeaderName::from_bytes(name.as_bytes()).ok();
             if let Some((name, value)) = name.zip(HeaderValue::from_str(value).ok()) {
                 credentials.headers.append(name, value);
@@ -42,7 +42,7 @@ impl Credentials {
         Ok(credentials)
     }
 
-    /// The text without our secrets: a server may echo what it was sent.
+    /// Replaces each of our secrets in a text, because a server may echo the request.
     pub(crate) fn scrub(&self, text: &str) -> String {
         self.secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "[secret]"))
     }
@@ -88,7 +88,7 @@ impl Credentials {
             value.set_sensitive(true);
             let secret = value.to_str().unwrap_or_default().to_owned();
             self.headers.append(name, value);
-            // `Bearer s3cret` is no secret before the blank.
+            // `Bearer s3cret` is secret only after the blank.
             self.secrets.extend(secret.rsplit_once(' ').map(|(_, last)| last.to_owned()));
             self.secrets.push(secret);
         }
@@ -96,7 +96,7 @@ impl Credentials {
     }
 }
 
-/// A line of a headers file. What it says is a secret, so the error does not show it.
+/// Parses a line of a headers file. Its content is secret, so the error does not show it.
 fn header(line: &str) -> Result<(HeaderName, HeaderValue), &'static str> {
     let (name, value) = line.split_once(':').ok_or("is not like `Name: value`")?;
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "has no name of a header")?;

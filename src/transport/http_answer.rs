@@ -1,5 +1,5 @@
-//! What an answer that is no success means, and what of it is said. The breaker that acts on the cause is
-//! `domain/policy/breaker.rs`.
+//! The meaning of an answer that is not a success, and the part of its text that is shown. The breaker that
+//! acts on the cause is `domain/policy/breaker.rs`.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,21 +14,22 @@ use crate::domain::model::endpoint::without_query;
 use crate::domain::policy::breaker::Cause;
 use crate::upload::{CHECK_SETTINGS, Class, DeliveryError, Rejection};
 
-/// A wait above this is no different from this one: whoever asks for it means "never".
+/// The longest wait in seconds that is honoured. A server that asks for more means "never", so the limit
+/// changes nothing.
 const AFTER_MAX_S: u64 = 1 << 31;
 
-/// An answer that is no success.
+/// An answer with another status than success.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the server answered {status}{}", Rest(self))]
 pub(crate) struct Unsuccessful {
     pub(crate) status: StatusCode,
-    /// `Retry-After`.
+    /// The wait from `Retry-After`.
     pub(crate) after: Option<Duration>,
-    /// The first line of the body; of a redirect, the place it points to.
+    /// The first line of the body, or the target of a redirect.
     pub(crate) said: ServerWords,
 }
 
-/// What an answer says, once as much of it was read as is taken in.
+/// The parts of an answer, with the body as far as it was read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heard<'a> {
     pub(crate) status: StatusCode,
@@ -43,13 +44,13 @@ impl Unsuccessful {
             true => points_to(headers),
             false => first_line(body),
         };
-        // A server that echoes what it was sent must not put our secrets into our log.
+        // A server may echo the request, and our secrets must not get into our log.
         let said = ServerWords::of(&credentials.scrub(&said));
         Self { status, after: retry_after(headers, wall_ms), said }
     }
 }
 
-/// What the status means where the protocol says nothing else.
+/// The meaning of the status. A protocol above HTTP may give some answers another meaning.
 impl DeliveryError for Unsuccessful {
     fn class(&self) -> Class {
         match meaning(self.status) {
@@ -72,7 +73,7 @@ impl DeliveryError for Unsuccessful {
     }
 }
 
-/// What stands behind the status.
+/// Displays the part of an answer that follows its status.
 struct Rest<'a>(&'a Unsuccessful);
 
 impl fmt::Display for Rest<'_> {
@@ -91,15 +92,15 @@ impl fmt::Display for Rest<'_> {
     }
 }
 
-/// What a server means by a status.
+/// What a status means for the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meaning {
-    /// It never takes this batch, and may take others.
+    /// The server will never accept this batch, but may accept others.
     Rejected(Rejection),
-    /// It may take it later.
+    /// The server may accept the batch later.
     Later,
-    /// It takes nothing until a person changes something. Redirects too: the readings and the secrets
-    /// go where they were configured to go.
+    /// The server accepts nothing until a person changes something. Redirects belong here, because readings
+    /// and secrets must go only where they were configured to go.
     Never,
 }
 
@@ -107,16 +108,18 @@ fn meaning(status: StatusCode) -> Meaning {
     match status.as_u16() {
         413 => Meaning::Rejected(Rejection::TooLarge),
         400 | 422 => Meaning::Rejected(Rejection::Content),
-        // 409: the same idempotency key is being worked on, as its draft standard has it.
+        // 409 means that a request with the same idempotency key is in progress, in the words of its draft
+        // standard.
         408 | 409 | 423 | 425 | 429 => Meaning::Later,
-        // What it does not implement it will not later, and 511 is a network that wants a login.
+        // A server will not implement later what it does not implement now, and 511 comes from a network
+        // that requires a login.
         501 | 505 | 506 | 510 | 511 => Meaning::Never,
         500..=599 => Meaning::Later,
         _ => Meaning::Never,
     }
 }
 
-/// What to change.
+/// What a person may have to change.
 fn advice(status: StatusCode) -> &'static str {
     match status.as_u16() {
         401 => "; is what `token_file`, `password_file` or `headers_file` holds right?",
@@ -132,7 +135,7 @@ fn advice(status: StatusCode) -> &'static str {
     }
 }
 
-/// Where a redirect leads, without what may be secret there.
+/// The target of a redirect, without parts that may be secret.
 fn points_to(headers: &HeaderMap) -> String {
     let Some(place) = headers.get(LOCATION) else { return String::new() };
     let place = String::from_utf8_lossy(place.as_bytes()).into_owned();
@@ -152,8 +155,9 @@ fn first_line(body: &[u8]) -> String {
     text.lines().next().unwrap_or_default().trim().to_owned()
 }
 
-/// `Retry-After`, as seconds or as a date. A date is compared with the server's own, because the
-/// board's clock may be wrong; without one with the board's, if that was ever set.
+/// Parses `Retry-After`, which is a number of seconds or a date. A date is compared with the server's own
+/// `Date`, because the board's clock may be wrong. Without that it is compared with the board's clock, if
+/// that was ever set.
 fn retry_after(headers: &HeaderMap, wall_ms: i64) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -167,7 +171,7 @@ fn retry_after(headers: &HeaderMap, wall_ms: i64) -> Option<Duration> {
     Some(Duration::from_secs(seconds.min(AFTER_MAX_S)))
 }
 
-/// An HTTP date, in seconds since 1970.
+/// An HTTP date in seconds since 1970.
 fn date(headers: &HeaderMap, name: &HeaderName) -> Option<i64> {
     let time = httpdate::parse_http_date(headers.get(name)?.to_str().ok()?.trim()).ok()?;
     let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
@@ -180,7 +184,7 @@ mod tests {
 
     use super::*;
 
-    /// 2026-01-01T00:00:00Z.
+    /// 2026-01-01T00:00:00Z in Unix milliseconds.
     const WALL_MS: i64 = 1_767_225_600_000;
 
     fn heard(status: u16, headers: &[(&'static str, &str)], body: &str) -> Unsuccessful {

@@ -1,12 +1,12 @@
-//! The HTTP client of every sink that posts: one request, one bounded answer.
+//! The HTTP client of every sink that posts: it sends one request and reads one bounded answer.
 //!
 //! ```text
 //!  post ─▶ http_access ─▶ pool ─▶ TLS (tls) ─▶ bytes counted (http_wire, wire) ─▶ TCP
 //!       ◀─ http_answer ◀──┘
 //! ```
 //!
-//! Only the status decides. What a server writes into its body, or calls it, is read within bounds and
-//! means nothing: batches are accepted whole or not at all.
+//! Only the status decides whether a batch is accepted, always as a whole. The body and the content type of
+//! an answer have no influence; the body is read within bounds, for a reason to show.
 
 use std::error::Error;
 use std::fmt;
@@ -39,17 +39,17 @@ use crate::upload::{Class, DeliveryError, SinkRefusal, Wire};
 pub(crate) use super::http_answer::Unsuccessful;
 pub(crate) use crate::config::Access;
 
-/// How much of an answer is read: enough for a reason, too little to be a burden.
+/// The most bytes of an answer's body that are read. It is enough for a reason in text.
 const ANSWER_BYTES_MAX: usize = 4096;
-/// The longest head of an answer.
+/// The longest head of an answer in bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
-/// How long the body of an answer is waited for once its status is known.
+/// How long the client waits for the body of an answer after its status.
 const BODY_PATIENCE: Duration = Duration::from_secs(1);
-/// A connection unused for this long is closed: most routers forget it soon after.
+/// The idle time after which a connection is closed. Most routers forget a connection soon after.
 const IDLE_MAX: Duration = Duration::from_secs(60);
 
 impl Access {
-    /// What would keep a sink from ever sending.
+    /// Checks the files that the sink needs. An error means that the sink could never send anything.
     pub(crate) fn check(&self) -> Result<(), SetupError> {
         Credentials::read(self)?;
         tls::client_config(&self.tls).map(drop)
@@ -58,15 +58,15 @@ impl Access {
 
 type Pool = Client<HttpsConnector<Metered>, Full<Bytes>>;
 
-/// Posts to one URL.
+/// A client that posts to one URL.
 #[derive(Debug)]
 pub(crate) struct HttpClient {
     url: String,
     access: Access,
     wire: Wire,
     clock: Clock,
-    /// Made at first use: a missing certificate file must not keep readings from being recorded. Made
-    /// anew when the files of certificates have changed.
+    /// The connections. They are created at first use, because a missing certificate file must not keep
+    /// readings from being recorded, and created again when the certificate files have changed.
     pool: Mutex<Option<(FilesStamp, Pool)>>,
 }
 
@@ -75,7 +75,8 @@ impl HttpClient {
         Self { url, access, wire, clock: Clock::system(), pool: Mutex::new(None) }
     }
 
-    /// Posts a body; an answer other than success is for the caller to judge, anything else is not.
+    /// Posts a body. The inner error is an answer without success, which the caller has to judge. The outer
+    /// error is a refusal that needs no judgement.
     pub(crate) async fn post(
         &self,
         headers: HeaderMap,
@@ -91,17 +92,17 @@ impl HttpClient {
         if is_premature(&response) {
             return Err(AcceptedUnread(response.status()).into());
         }
-        // Read to the end, so that the connection can be used again; its content is no matter, and
-        // a body that never ends does not take the acceptance back.
+        // The body is read to its end so that the connection can be used again. Its content has no meaning,
+        // and a body that never ends does not revoke the acceptance.
         let rest = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect();
         drop(timeout(BODY_PATIENCE, rest).await);
         Ok(Ok(()))
     }
 
-    /// The pool, with the certificates as they stand in their files. While new files do not fit each
-    /// other, the old ones are used: whoever renews them writes one after the other.
+    /// The connections, with the certificates that are in the files now. If new files do not fit each
+    /// other, the old certificates stay in use, because a renewal writes one file after the other.
     fn pool(&self) -> Result<Pool, SetupError> {
-        // Every change is a single assignment: a panic elsewhere leaves nothing half done.
+        // Every change is a single assignment, so a panic elsewhere leaves no inconsistent state.
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = FilesStamp::of(self.access.tls.paths());
         if let Some((_, pool)) = pool.as_ref().filter(|(known, _)| *known == stamp) {
@@ -151,7 +152,7 @@ impl HttpClient {
         *request.uri_mut() = self.url.parse().map_err(|_| SetupError::Url(self.url.clone()))?;
         let all = request.headers_mut();
         *all = credentials.headers.clone();
-        // What the protocol says of itself goes before what was configured.
+        // Headers of the protocol take precedence over configured ones.
         all.extend(headers);
         let agent = concat!("outstation/", env!("CARGO_PKG_VERSION"));
         all.insert(USER_AGENT, HeaderValue::from_static(agent));
@@ -169,7 +170,8 @@ impl HttpClient {
         Unsuccessful::of(heard, credentials, self.clock.wall_ms())
     }
 
-    /// A certificate that is not accepted needs a person, the rest is transient.
+    /// Converts a failed request. A certificate that is not accepted needs a person; other failures are
+    /// transient.
     fn unanswered(&self, error: ClientError) -> SinkRefusal {
         match TlsFault::behind(&error, &self.access.tls) {
             Some(fault) => fault.into(),
@@ -178,7 +180,7 @@ impl HttpClient {
     }
 }
 
-/// As much of a body as is read; one that breaks off has said something too.
+/// The beginning of a body. If the body breaks off, the part that was read is returned.
 async fn beginning(mut body: Incoming) -> Vec<u8> {
     let mut begin = Vec::new();
     while begin.len() < ANSWER_BYTES_MAX {
@@ -189,7 +191,7 @@ async fn beginning(mut body: Incoming) -> Vec<u8> {
     begin
 }
 
-/// No answer at all.
+/// The request got no answer.
 #[derive(Debug)]
 struct NoAnswer(ClientError);
 
@@ -203,7 +205,7 @@ impl fmt::Display for NoAnswer {
 }
 
 impl Error for NoAnswer {
-    /// The outermost error of the client says no more than that it is the client's.
+    /// The outermost error of the client says only that it is the client's, so it is skipped.
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(self.0.source().unwrap_or(&self.0))
     }

@@ -1,4 +1,5 @@
-//! The connections of the sinks that post: how much a server may say, and whether a request has left.
+//! The connections of the sinks that post: they limit how much a server may send, and tell whether a
+//! request was sent completely.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,11 +13,11 @@ use tower::Service;
 use super::metered::{MeteredStream, Unsent};
 use crate::upload::Wire;
 
-/// The most that is read between two writes: an answer of the longest head and body that are taken
-/// in, with a TLS handshake. Without it, informational answers without end cost a link its month.
+/// The most bytes that are read between two writes: the longest head and body that are accepted, and a TLS
+/// handshake. Without this limit, endless informational answers could use up a link's monthly volume.
 const HEARD_MAX: u64 = 256 << 10;
 
-/// Connects as HTTP does, and counts.
+/// A connector for HTTP whose connections count their bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Metered {
     inner: HttpConnector,
@@ -53,7 +54,8 @@ impl Connection for MeteredStream {
     }
 }
 
-/// Whether the request that was answered had not left altogether: whoever accepts it has not read it.
+/// Whether the answer came before the request was sent completely. An acceptance then means nothing,
+/// because the server has not read the whole request.
 pub(crate) fn is_premature<B>(response: &Response<B>) -> bool {
     response.extensions().get().is_some_and(Unsent::is_some)
 }

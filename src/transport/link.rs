@@ -1,5 +1,5 @@
-//! From a URL to bytes that flow to a server, each counted, for the sinks that speak a protocol of
-//! their own above TCP.
+//! Opens a connection to the server of a URL, plain or with TLS, and counts its bytes. It is for the sinks
+//! that speak their own protocol above TCP.
 
 use std::fmt;
 use std::io;
@@ -15,16 +15,17 @@ pub(crate) use crate::credentials::tls::Io;
 use crate::domain::policy::breaker::Cause;
 use crate::upload::{Class, DeliveryError, SinkRefusal, Wire};
 
+/// The address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
     pub(crate) scheme: &'static str,
-    /// As it is connected to, and as a certificate names it.
+    /// The host to connect to, which is also the name that the certificate must have.
     pub(crate) host: String,
     port: u16,
 }
 
 impl Address {
-    /// By a URL of one of these schemes, with the port that is usual for each.
+    /// Parses a URL that has one of `schemes`, each given with its usual port.
     pub(crate) fn of(url: &str, schemes: &[(&'static str, u16)]) -> Result<Self, SetupError> {
         let no_url = || SetupError::Url(url.to_owned());
         let parsed: Uri = url.parse().map_err(|_| no_url())?;
@@ -41,7 +42,8 @@ impl Address {
         Ok(MeteredStream::new(tcp, wire.clone()))
     }
 
-    /// Encrypts what goes there, once the server has shown that it is the one.
+    /// Starts TLS on a connection and verifies the server's certificate. `files` are named in the error if
+    /// they are the reason for a failure.
     pub(crate) async fn encrypt(
         &self,
         io: impl Io + 'static,
@@ -59,7 +61,7 @@ impl Address {
     }
 }
 
-/// Why a connection to a server did not come about, where nobody is to blame.
+/// Why a connection failed, for reasons that are transient.
 #[derive(Debug, thiserror::Error)]
 enum LinkError {
     #[error("failed to connect to `{address}`")]

@@ -1,5 +1,5 @@
-//! A connection that counts its bytes: below TLS and above TCP, so that handshakes count and nothing
-//! is counted twice.
+//! A TCP connection that counts its bytes. It is below TLS, so handshakes are counted and no byte is
+//! counted twice.
 
 use std::io;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::upload::Wire;
 
-/// Whether a connection has something to write that the kernel did not take yet.
+/// Whether a connection has bytes to write that the kernel has not accepted yet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Unsent(Arc<AtomicBool>);
 
@@ -22,14 +22,14 @@ impl Unsent {
     }
 }
 
-/// A connection whose bytes are counted.
+/// A TCP connection whose bytes are counted.
 #[derive(Debug)]
 pub(crate) struct MeteredStream {
     inner: TcpStream,
     wire: Wire,
-    /// The most that is read between two writes.
+    /// The most bytes that may be read between two writes.
     heard_max: u64,
-    /// Since the last write.
+    /// The bytes read since the last write.
     heard: u64,
     unsent: Unsent,
 }
@@ -39,7 +39,7 @@ impl MeteredStream {
         Self { inner, wire, heard_max: u64::MAX, heard: 0, unsent: Unsent::default() }
     }
 
-    /// Ends when a server says more than this between two requests.
+    /// Limits the bytes that may be read between two writes. Reads beyond the limit fail.
     pub(crate) fn hearing_at_most(self, heard_max: u64) -> Self {
         Self { heard_max, ..self }
     }
@@ -53,7 +53,7 @@ impl MeteredStream {
     }
 
     fn wrote(&mut self, written: &Poll<io::Result<usize>>) {
-        // Whoever writes goes on until all is written or the kernel takes no more.
+        // A writer continues until everything is written or the kernel accepts no more.
         self.unsent.0.store(written.is_pending(), Ordering::Relaxed);
         if let Poll::Ready(Ok(count)) = written {
             self.wire.add(*count as u64);

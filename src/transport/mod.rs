@@ -1,4 +1,5 @@
-//! How bytes reach a server: connections, TLS, HTTP, and what its answers mean.
+//! The transport to a server: connections, TLS and HTTP, and the meaning of the server's answers. Batches
+//! and encodings are left to `sinks/` and `encoding/`.
 
 pub mod http_access;
 pub mod http_answer;

@@ -1,17 +1,17 @@
-//! What a server writes for people to read.
+//! Makes the text of a server fit to be shown.
 
 use std::fmt;
 
-/// A server's own words, fit for one line of our log: bounded, and without control characters.
+/// Text from a server, fit for one line of our log: bounded in length and without control characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ServerWords(String);
 
 impl ServerWords {
-    /// Together with a status in front of it, that much stays within a
+    /// The longest text in characters. With a status in front of it, the text fits into a
     /// [`RefusalReason`](crate::domain::model::refusal_reason::RefusalReason).
     const CHARS_MAX: usize = 200;
 
-    /// Keeps the beginning.
+    /// Keeps the beginning of `text`.
     pub(crate) fn of(text: &str) -> Self {
         let short: String = text.chars().take(Self::CHARS_MAX).collect();
         Self(short.escape_debug().to_string())

@@ -1,4 +1,4 @@
-//! What it means for a sink that it cannot be set up: nothing is sent until a person changes something.
+//! The meaning of a setup error for delivery: nothing can be sent until a person changes something.
 
 use crate::credentials::SetupError;
 use crate::credentials::file::FileKind;

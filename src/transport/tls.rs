@@ -1,4 +1,5 @@
-//! TLS of every sink: what to do when it fails.
+//! The meaning of a TLS failure for delivery, and what a person can do about it. `credentials/tls.rs` reads
+//! the certificates.
 
 use std::error::Error;
 use std::fmt;
@@ -16,11 +17,11 @@ use crate::domain::model::boots::rfc3339;
 use crate::domain::policy::breaker::Cause;
 use crate::upload::{CHECK_SETTINGS, Class, DeliveryError};
 
-/// What TLS has against a connection. Most of it is a person's business, where other failures of a
-/// connection are transient.
+/// A TLS failure of a connection. Most of these need a person, while other failures of a connection are
+/// transient.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsFault {
-    /// The clock of the board, in Unix milliseconds, is before the certificate's first moment.
+    /// The board's clock, given in Unix milliseconds, is before the start of the certificate's validity.
     #[error(
         "the certificate of the server is not valid{}; the board's clock shows {}: is it set?",
         Moment("before", *.not_before), rfc3339(*.board_ms)
@@ -63,10 +64,10 @@ pub(crate) enum TlsFault {
          ({0})"
     )]
     NotTls(rustls::Error),
-    /// It says itself that it is in trouble.
+    /// The server reports an internal error.
     #[error(transparent)]
     ServerTrouble(rustls::Error),
-    /// Mangled on its way, which heals by itself.
+    /// The data was corrupted on the way, which is transient.
     #[error(transparent)]
     Mangled(rustls::Error),
     #[error(transparent)]
@@ -74,7 +75,8 @@ pub(crate) enum TlsFault {
 }
 
 impl TlsFault {
-    /// What a connection that failed has to do with TLS, if anything; the server was shown `files`.
+    /// The TLS failure among the causes of an error, if there is one. `files` are the TLS files of the
+    /// sink.
     pub(crate) fn behind(error: &(dyn Error + 'static), files: &TlsFiles) -> Option<Self> {
         Some(Self::of(error_in(error)?, files, Clock::system().wall_ms()))
     }
@@ -95,7 +97,7 @@ impl TlsFault {
         known.unwrap_or_else(|| Self::Other(error.clone()))
     }
 
-    /// What we have against the server's certificate.
+    /// Why the server's certificate was not accepted.
     fn of_certificate(reason: &CertificateError, files: &TlsFiles, wall_ms: i64) -> Option<Self> {
         use CertificateError as E;
         Some(match reason {
@@ -107,7 +109,7 @@ impl TlsFault {
             E::ExpiredContext { time, not_after } => {
                 Self::Expired { not_after: Some(*not_after), board_ms: millis(*time) }
             }
-            // The latter, when an authority was made anew under its old name.
+            // A bad signature occurs when an authority was created again under its old name.
             E::UnknownIssuer | E::BadSignature => match files.ca_file {
                 Some(_) => Self::UnknownToCaFile,
                 None => Self::UnknownToMozilla,
@@ -121,7 +123,7 @@ impl TlsFault {
         })
     }
 
-    /// What the server has against us.
+    /// Why the server closed the connection with an alert.
     fn of_alert(alert: AlertDescription, files: &TlsFiles) -> Option<Self> {
         use AlertDescription as A;
         let shown = files.identity().is_some();
@@ -183,16 +185,16 @@ impl DeliveryError for TlsFault {
     }
 }
 
-/// The TLS error among the causes of an error, if one is to blame.
+/// Finds the TLS error among the causes of an error.
 fn error_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
-    // An I/O error keeps what it wraps out of `source`, and the connector wraps twice.
+    // An I/O error does not return the error it wraps as its `source`, and the connector wraps twice.
     let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     let wrapped = wrapped.map(|error| error as &(dyn Error + 'static));
     let within = |error: Option<&'a (dyn Error + 'static)>| error.and_then(error_in);
     error.downcast_ref().or_else(|| within(wrapped)).or_else(|| within(error.source()))
 }
 
-/// A preposition and a moment, if it is known.
+/// Displays a preposition and a time, or nothing if the time is not known.
 struct Moment(&'static str, Option<UnixTime>);
 
 impl fmt::Display for Moment {

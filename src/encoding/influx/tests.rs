@@ -1,5 +1,5 @@
-//! Invariants checked: a line says what the reading says, with types that last; whatever a name or a
-//! text holds, it stays where it belongs; what cannot be said is counted.
+//! Invariants checked: a line has the values of its reading, with types that do not change; no name or text
+//! breaks out of its place; values that cannot be expressed are counted.
 
 use outstation_codec::{Anchor, Sensor, Stamp};
 use proptest::prelude::*;
@@ -21,7 +21,7 @@ fn sensor(port: &str, name: &str, channels: &[(&str, ValueType)]) -> Sensor {
     Sensor { port: port.into(), ..batches::sensor(name, channels) }
 }
 
-/// A batch of one sensor, numbered from `first_seq`.
+/// A batch of one sensor whose readings are numbered from `first_seq`.
 fn batch(sensor: Sensor, first_seq: u64, rows: &[(Stamp, Vec<Value>)]) -> Batch {
     let segment = batches::segment(first_seq, rows.iter().cloned());
     Batch { device: "pump-7".into(), ..batches::batch(vec![sensor], vec![segment]) }
@@ -147,14 +147,14 @@ fn a_reading_from_before_the_clock_was_set_is_marked() {
     );
 }
 
-/// As the parsers divide a line: at blanks that are neither escaped nor quoted.
+/// Divides a line as parsers do: at blanks that are neither escaped nor quoted.
 fn parts(line: &str) -> Vec<String> {
     let (mut parts, mut quoted, mut escaped) = (vec![String::new()], false, false);
     for c in line.chars() {
         match c {
             ' ' if !quoted && !escaped => parts.push(String::new()),
             _ => {
-                // Quotes mean something in the fields alone.
+                // Quotes have a meaning in the fields only.
                 quoted ^= c == '"' && !escaped && parts.len() == 2;
                 parts.last_mut().expect("one").push(c);
             }

@@ -1,4 +1,4 @@
-//! The keys of `framing = "lines"`.
+//! The keys of `framing = "lines"`, and the checks between them.
 
 use outstation_codec::CHANNELS_MAX;
 use serde_json::json;
@@ -54,7 +54,7 @@ pub(super) enum LineFormat {
     Csv,
 }
 
-/// Unit of a time since 1970.
+/// The unit of a time since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TimeUnit {
     Seconds,
@@ -66,7 +66,7 @@ const FORMATS: Names<LineFormat> =
     &[("json", LineFormat::Json), ("key-value", LineFormat::KeyValue), ("csv", LineFormat::Csv)];
 const TIME_UNITS: Names<TimeUnit> =
     &[("s", TimeUnit::Seconds), ("ms", TimeUnit::Milliseconds), ("us", TimeUnit::Microseconds)];
-/// The keys whose value names a field of the line.
+/// The keys whose value is the name of a field.
 const FIELD_KEYS: [&str; 3] = ["sensor_key", "time_key", "sequence_key"];
 
 impl Lines {
@@ -79,13 +79,13 @@ impl Lines {
         lines
     }
 
-    /// The field with a sensor's own time, and its unit.
+    /// The name and unit of the field with the sensor's own time.
     pub(super) fn time(&self) -> Option<(&str, TimeUnit)> {
         self.time_key.as_deref().map(|key| (key, self.time_unit))
     }
 }
 
-/// Letters, digits and what else numbers are written with cannot also stand between them.
+/// A character between columns. It cannot be one that numbers or names are written with.
 fn delimiter() -> Syntax<u8> {
     let separates =
         |c: u8| matches!(c, b'\t' | b' ') || c.is_ascii_punctuation() && !b"+-._\"".contains(&c);

@@ -1,7 +1,7 @@
-//! Decodes a port that speaks in lines of text.
+//! Decodes a port that sends lines of text.
 //!
-//! Splits at line feeds (a carriage return before one belongs to it), parses each line in the
-//! configured format, and finds or creates the sensor it speaks for.
+//! A line ends with a line feed; a carriage return before it is ignored. The decoder parses each line in
+//! the configured format and finds or creates the sensor that the line names.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::protocols::partial::Partial;
 #[derive(Debug)]
 struct Source {
     sensor: Arc<Sensor>,
-    /// By the index of a field's name: the sensor's channel.
+    /// The channel of each field, by the index of the field's name.
     channels: Vec<Option<u16>>,
     next_sequence: Option<u64>,
 }
@@ -26,9 +26,9 @@ struct Source {
 pub(super) struct LinesDecoder {
     port: String,
     config: Lines,
-    /// The line so far, when a read ended inside it.
+    /// The beginning of a line, if a read ended inside it.
     partial: Vec<u8>,
-    /// Bytes of an over-long line thrown away so far.
+    /// The number of bytes of an over-long line that were dropped so far.
     skipped: u64,
     fields: Fields,
     sources: Vec<Source>,
@@ -91,7 +91,7 @@ impl Protocol for LinesDecoder {
 }
 
 impl LinesDecoder {
-    /// Keeps part of a line, or once it is too long only counts it.
+    /// Keeps a part of a line. If the line becomes too long, it is dropped and its bytes are only counted.
     fn keep(&mut self, bytes: &[u8]) {
         if self.skipped > 0 || self.partial.len() + bytes.len() > self.config.line_max {
             self.skipped += (self.partial.len() + bytes.len()) as u64;
@@ -112,7 +112,7 @@ impl LinesDecoder {
         self.partial = partial;
     }
 
-    /// One line with its line feed.
+    /// Decodes one line, which includes its line feed.
     fn line(&mut self, line: &[u8], at_ms: i64, out: &mut Outbox) {
         let Ok(text) = std::str::from_utf8(line) else {
             out.misframed(Fault::NotUtf8, line.len() as u64);
@@ -157,10 +157,11 @@ impl LinesDecoder {
         Ok(())
     }
 
-    /// The index of the source the line speaks for; without a name, the port itself.
+    /// The index of the source that the line names. A line without a name belongs to a sensor named like
+    /// the port.
     fn source(&mut self) -> Result<usize, Fault> {
         let name = if self.fields.sensor.is_empty() { &self.port } else { &self.fields.sensor };
-        // Sensors on one line tend to take turns.
+        // Sensors on one line usually take turns.
         let turn = (self.last_source + 1) % self.sources.len().max(1);
         let hints = [turn, self.last_source];
         let hinted =
@@ -186,11 +187,12 @@ impl Source {
         Self { sensor: Arc::new(sensor), channels: Vec::new(), next_sequence: None }
     }
 
-    /// The sensor's channel for a field, described anew when it is first or differently typed.
+    /// The sensor's channel for a field. The channel is created, or its type widened, if the value needs
+    /// it.
     fn channel(&mut self, place: u16, name: &str, kind: ValueType) -> Result<u16, Fault> {
         let place = usize::from(place);
         if let Some(Some(at)) = self.channels.get(place).copied() {
-            // Only wider types are news: `20` after `20.5` is the same channel as before.
+            // Only a wider type changes the channel: `20` after `20.5` does not.
             if self.sensor.channels[usize::from(at)].kind < kind {
                 Arc::make_mut(&mut self.sensor).channels[usize::from(at)].kind = kind;
             }

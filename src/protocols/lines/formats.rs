@@ -1,7 +1,7 @@
-//! What one text line says: fields of JSON, key-value or CSV, each in its role.
+//! Parses one line of JSON, key-value or CSV into fields, each with its role.
 //!
-//! Numbers stay what they were written as: `20` is an integer, `20.5` a double. Nested JSON is
-//! flattened with dots (`{"bme":{"t":1}}` is channel `bme.t`), `null` and empty fields are absent.
+//! A number keeps the type in which it was written: `20` is an integer, `20.5` a double. Nested JSON is
+//! flattened with dots (`{"bme":{"t":1}}` is channel `bme.t`). `null` and empty fields are absent.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -11,13 +11,15 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 
 use super::config::TimeUnit;
 
-/// Distinct field names of one port. Sensors may differ in their channels, so more than one's.
+/// The most distinct field names of one port. It is more than one sensor can have, because sensors may
+/// differ in their channels.
 const KEYS_MAX: usize = 4 * CHANNELS_MAX;
-/// Where RFC 3339 ends.
+/// The last moment of the year 9999, where RFC 3339 ends.
 const YEAR_9999_MS: i64 = 253_402_300_799_999;
-/// Nesting beyond this is no sensor.
+/// The deepest nesting of JSON that is accepted.
 const DEPTH_MAX: usize = 8;
 
+/// What a field stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Sensor,
@@ -26,7 +28,7 @@ pub(super) enum Role {
     Channel,
 }
 
-/// A field as the text has it.
+/// The value of a field as it is written.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Raw<'a> {
     Absent,
@@ -36,17 +38,17 @@ pub(super) enum Raw<'a> {
     Text(Cow<'a, str>),
 }
 
-/// The fields of the line at hand, and the names seen so far on this port.
+/// The fields of the current line, and all names of fields seen on this port.
 #[derive(Debug)]
 pub(super) struct Fields {
     pub(super) names: Vec<(String, Role)>,
     time_unit: TimeUnit,
-    /// (index of the name, value).
+    /// The values of channels, each with the index of its name.
     pub(super) cells: Vec<(u16, Value)>,
     pub(super) sensor: String,
     pub(super) time_ms: Option<i64>,
     pub(super) sequence: Option<u64>,
-    /// Lines repeat their fields in one order: the next is probably the one after the last.
+    /// The index of the name that is expected next: lines repeat their fields in the same order.
     hint: usize,
 }
 
@@ -84,7 +86,7 @@ impl Fields {
         self.hint = 0;
     }
 
-    /// The place of a field name, learned at first sight.
+    /// The index of a field name. A new name is added as a channel.
     pub(super) fn place(&mut self, name: &str) -> Result<usize, Fault> {
         if self.names.get(self.hint).is_some_and(|(known, _)| known == name) {
             self.hint += 1;
@@ -151,12 +153,13 @@ impl Fields {
     }
 }
 
-/// A time field in Unix milliseconds, if it is a date: milliseconds read as seconds are not one.
+/// The value of a time field in Unix milliseconds. `None` if it is no date before the year 10000, as when
+/// milliseconds are read as seconds.
 fn time_ms(raw: &Raw<'_>, unit: TimeUnit) -> Option<i64> {
     unix_ms(raw, unit).filter(|ms| (0..=YEAR_9999_MS).contains(ms))
 }
 
-/// A number in the configured unit, or an RFC 3339 text.
+/// Converts a number in the configured unit, or a text of RFC 3339.
 fn unix_ms(raw: &Raw<'_>, unit: TimeUnit) -> Option<i64> {
     match raw {
         Raw::Int(number) => match unit {
@@ -195,7 +198,7 @@ pub(super) fn parse_json(line: &str, fields: &mut Fields) -> Result<(), Fault> {
     }
 }
 
-/// The top-level object.
+/// The visitor of the top-level object.
 struct Object<'f> {
     fields: &'f mut Fields,
     fault: &'f mut Option<Fault>,
@@ -227,7 +230,7 @@ impl<'de> Visitor<'de> for Object<'_> {
     }
 }
 
-/// A field's name, looked up where it stands in the line: no copy is made of a known one.
+/// The name of a field. It is looked up in the line itself, so a known name is not copied.
 struct Name<'f>(&'f mut Fields);
 
 impl<'de> DeserializeSeed<'de> for Name<'_> {
@@ -250,7 +253,7 @@ impl Visitor<'_> for Name<'_> {
     }
 }
 
-/// One field: a value in its role, or something nested to flatten.
+/// The value of a field, or a nested structure to flatten.
 struct Field<'f> {
     place: usize,
     depth: usize,
@@ -266,7 +269,7 @@ impl Field<'_> {
         Ok(())
     }
 
-    /// The field nested in this one under `name`, unless that goes too far.
+    /// The nested field `name`. `None` if the nesting is too deep or there are too many names.
     fn nested(&mut self, name: impl fmt::Display) -> Option<Field<'_>> {
         let name = format!("{}.{name}", self.fields.names[self.place].0);
         let place = match self.fields.place(&name) {
@@ -344,7 +347,7 @@ impl<'de> Visitor<'de> for Field<'_> {
     }
 }
 
-/// `name=value` or `name:value`, separated by blanks, commas or semicolons.
+/// Parses `name=value` or `name:value`, separated by blanks, commas or semicolons.
 pub(super) fn parse_key_value(line: &str, fields: &mut Fields) -> Result<(), Fault> {
     let separators = |char: char| char.is_whitespace() || char == ',' || char == ';';
     for pair in line.split(separators).filter(|pair| !pair.is_empty()) {
@@ -355,7 +358,8 @@ pub(super) fn parse_key_value(line: &str, fields: &mut Fields) -> Result<(), Fau
     Ok(())
 }
 
-/// One field per configured column. A header line that repeats the column names is no data.
+/// Parses one field per configured column. A header line that repeats the names of the columns counts as a
+/// line without a value.
 pub(super) fn parse_csv(
     line: &str,
     columns: &[String],
@@ -374,13 +378,13 @@ pub(super) fn parse_csv(
     texts.next().map_or(Ok(()), |_| Err(Fault::Unparsable))
 }
 
-/// A bare word: a number if it reads as one, else a truth value, else text.
+/// Parses a word: as a number if it looks like one, else as a truth value, else as text.
 fn plain(text: &str) -> Raw<'_> {
     let text = text.trim().trim_matches('"');
     if text.is_empty() {
         return Raw::Absent;
     }
-    // Only what starts like a number is one: `inf` and `nan` are words.
+    // A number must start like one: `inf` and `nan` are text.
     if text.starts_with(|char: char| char.is_ascii_digit() || "+-.".contains(char)) {
         if let Ok(number) = text.parse() {
             return Raw::Int(number);

@@ -1,4 +1,4 @@
-//! `framing = "lines"`: lines of JSON, key-value or CSV.
+//! The protocol `framing = "lines"`: lines of JSON, key-value or CSV.
 
 mod config;
 mod decoder;

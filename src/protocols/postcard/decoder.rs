@@ -1,7 +1,7 @@
 //! Decodes the frames of a microcontroller that speaks `outstation-wire`.
 //!
-//! The sensor describes itself with a hello. If we start after it did, its samples are held until
-//! the next hello comes round, and keep their time.
+//! The sensor describes its channels with a hello. Samples that arrive before the first hello are held
+//! until it comes, and keep their time.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,21 +19,22 @@ use crate::protocols::interface::Protocol;
 use crate::protocols::outbox::{HELD_READINGS_MAX, Outbox};
 use crate::protocols::partial::Partial;
 
-/// Values held until the first hello, for sensors with very many channels. Sensors repeat it every ten
-/// seconds: as many samples as are held come at 100 Hz.
+/// The most values held until the first hello, for sensors with very many channels. Sensors repeat the
+/// hello every ten seconds, and a sensor at 100 Hz sends about as many samples in that time as can be held.
 const HELD_CELLS_MAX: usize = 16 * HELD_READINGS_MAX;
-/// What a sensor says per message to the log; a chatty one is cut, not multiplied.
+/// The most messages of a sensor that are kept until they are published. Further ones are dropped, so that
+/// a sensor cannot flood the journal.
 const SAID_MAX: usize = 16;
 
-/// A sample with its time on our clock; its channels are named as on the wire.
+/// A sample with its time on our clock. Its values have the channel ids of the wire.
 #[derive(Debug, Serialize, Deserialize)]
 struct Observation {
     stamp: Stamp,
     values: Vec<(u16, Value)>,
 }
 
-/// Serialized, it is what the decoder knows; what stands half read is not part of that. Fields are
-/// a format: a change makes another version of the tail file.
+/// The decoder of one port. Its serialised form is the state for the tail, without the partial frame. The
+/// fields are a file format: a change requires a new version of the tail file.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct PostcardDecoder {
     #[serde(skip)]
@@ -41,7 +42,7 @@ pub(super) struct PostcardDecoder {
     #[serde(skip)]
     padding_seen: u64,
     sensor: Arc<Sensor>,
-    /// (channel id on the wire, index in `sensor.channels`), ascending.
+    /// The index in `sensor.channels` of each channel id on the wire, ascending by id.
     channels: Vec<(u16, u16)>,
     held: VecDeque<Observation>,
     held_cells: usize,
@@ -67,7 +68,7 @@ impl PostcardDecoder {
 
 impl Protocol for PostcardDecoder {
     fn feed(&mut self, mut bytes: &[u8], at_ms: i64, out: &mut Outbox) {
-        // The deframer lends out its frames, so it steps aside while they are acted on.
+        // The deframer lends out its frames, so it is taken out of `self` while they are processed.
         let mut deframer = std::mem::take(&mut self.deframer);
         while let Some(received) = deframer.next(&mut bytes) {
             match received.frame {
@@ -92,7 +93,7 @@ impl Protocol for PostcardDecoder {
         out.fault(Fault::UnknownChannel, self.held.len() as u64);
         self.held.clear();
         self.held_cells = 0;
-        // Behind a port that came back there may be another sensor.
+        // After an interruption another sensor may be connected to the port.
         self.channels.clear();
         self.next_seq = None;
         self.clock = SensorClock::default();
@@ -110,7 +111,7 @@ impl Protocol for PostcardDecoder {
         postcard::to_stdvec(self).unwrap_or_default()
     }
 
-    /// Nothing is learned from what is no knowledge: samples then wait for the next hello.
+    /// Ignores a state that cannot be decoded: samples then wait for the next hello.
     fn learn(&mut self, knowledge: &[u8]) {
         let known = postcard::from_bytes(knowledge).ok().filter(Self::is_sound);
         if let Some(known) = known {
@@ -146,7 +147,7 @@ impl PostcardDecoder {
         }
     }
 
-    /// A hello speaks for the channels it lists; a long description comes as several.
+    /// Applies a hello. It describes the channels that it lists; a long description comes in several.
     fn introduce(&mut self, hello: &Hello<'_>) {
         let mut sensor = Sensor::clone(&self.sensor);
         for channel in hello.channels {
@@ -155,7 +156,7 @@ impl PostcardDecoder {
                 unit: clipped(channel.unit),
                 kind: value_type(channel.kind),
             };
-            // Samples that name a channel beyond the limit are counted as unknown.
+            // Channels beyond the limit are not added, so samples with them are counted as faults.
             let Some(index) = place(&mut sensor.channels, described) else { continue };
             match self.channels.binary_search_by_key(&channel.id, |(id, _)| *id) {
                 Ok(at) => self.channels[at].1 = index,
@@ -197,7 +198,8 @@ impl PostcardDecoder {
         out.push(&self.sensor, observation.stamp, known);
     }
 
-    /// Keeps a sample until a hello describes it; the oldest go when there are too many.
+    /// Keeps a sample until a hello describes its channels. If there are too many samples, the oldest are
+    /// counted as faults.
     fn hold(&mut self, observation: Observation, out: &mut Outbox) {
         self.held_cells += weight_of(&observation);
         self.held.push_back(observation);
@@ -208,7 +210,8 @@ impl PostcardDecoder {
         }
     }
 
-    /// Accepts what a hello has made known; a long description comes as several.
+    /// Accepts the held samples whose channels are known now. Others wait for the next part of the
+    /// description.
     fn release(&mut self, out: &mut Outbox) {
         for observation in std::mem::take(&mut self.held) {
             if self.knows(&observation) {
@@ -235,7 +238,7 @@ fn weight_of(observation: &Observation) -> usize {
     observation.values.iter().map(|(_, value)| weight(value)).sum()
 }
 
-/// The index of a channel by name, described as now stated.
+/// Adds a channel, or replaces the description of the channel of that name. Returns its index.
 fn place(channels: &mut Vec<Channel>, described: Channel) -> Option<u16> {
     let known = channels.iter().position(|channel| channel.name == described.name);
     let at = match known {

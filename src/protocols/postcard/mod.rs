@@ -1,4 +1,4 @@
-//! `framing = "postcard"`: frames of `outstation-wire`, whose sensors describe themselves.
+//! The protocol `framing = "postcard"`: frames of `outstation-wire`, whose sensors describe themselves.
 
 mod decoder;
 mod sensor_clock;

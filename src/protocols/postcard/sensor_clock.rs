@@ -1,26 +1,28 @@
-//! Reads a sensor's own clock against ours.
+//! Converts the times of a sensor's own clock to ours.
 //!
-//! A sample says when it was taken on a clock that started with the sensor; it arrives some delay
-//! later. The smallest delay seen is the best guess of the offset, so timestamps carry the
-//! sensor's regularity instead of the line's jitter. The guess may rise slowly, because two
-//! quartzes drift apart (100 ppm covers cheap ones).
+//! A sample has the time at which it was taken, on a clock that started with the sensor, and it arrives
+//! after some delay. The smallest delay seen gives the best estimate of the offset between the clocks. So
+//! timestamps have the regularity of the sensor instead of the jitter of the line. The estimate may rise
+//! slowly, because two quartzes drift apart (100 ppm covers cheap ones).
 
 use serde::{Deserialize, Serialize};
 
-/// One millisecond of drift allowed per this many.
+/// The time in milliseconds in which the offset may rise by one millisecond.
 const DRIFT_MS_PER_MS: i64 = 10_000;
-/// A clock this far behind its expected place was restarted, not late.
+/// A sensor clock this many milliseconds behind its expected time was restarted; no line delays a sample as
+/// much.
 const RESTART_MS: i64 = 60_000;
 
-/// So little back is disorder inside the sensor, not a restart.
+/// A sample less than this many milliseconds before the last one is out of order inside the sensor, and no
+/// sign of a restart.
 const REORDERED_MS: u32 = 100;
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Sync {
-    /// Our clock minus the sensor's, at its smallest.
+    /// Our clock minus the sensor's, at the smallest delay.
     offset_ms: i64,
     uptime_ms: u32,
-    /// Full turns of the sensor's 32-bit clock, in milliseconds.
+    /// The full turns of the sensor's 32-bit clock so far, in milliseconds.
     turns_ms: i64,
     raised_at_ms: i64,
 }
@@ -28,7 +30,8 @@ struct Sync {
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct SensorClock(Option<Sync>);
 
-/// When a sample was taken, on our clock, and whether the sensor started again before it.
+/// When a sample was taken, in milliseconds since boot on our clock, and whether the sensor restarted
+/// before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Taken {
     pub(super) at_ms: i64,
@@ -42,12 +45,12 @@ impl SensorClock {
             return Taken { at_ms: arrived_ms, restarted: false };
         };
         if sync.uptime_ms.wrapping_sub(uptime_ms) < REORDERED_MS {
-            // Two tasks of a sensor stamped and sent in different order.
+            // Two tasks of the sensor took their times and sent their samples in different order.
             return Taken { at_ms: sync.now(uptime_ms).min(arrived_ms), restarted: false };
         }
         let advanced = uptime_ms.wrapping_sub(sync.uptime_ms);
         let wrapped = uptime_ms < sync.uptime_ms;
-        // Read as an unsigned distance, a clock that was set back has advanced by nearly 2^32.
+        // As an unsigned distance, a clock that was set back seems to have advanced by nearly 2^32.
         if wrapped && !plausible(advanced, arrived_ms - sync.now(sync.uptime_ms)) {
             self.0 = Some(Sync::start(uptime_ms, arrived_ms));
             return Taken { at_ms: arrived_ms, restarted: true };
@@ -79,7 +82,8 @@ impl Sync {
     fn adjust(&mut self, arrived_ms: i64) {
         let delay = arrived_ms - self.now(self.uptime_ms);
         if !(0..RESTART_MS).contains(&delay) {
-            // Earlier than ever, or a jump of a minute that no line explains: start from here.
+            // The arrival is earlier than any estimate, or late by a minute, which no line explains: start
+            // again from here.
             self.offset_ms += delay;
             self.raised_at_ms = arrived_ms;
             return;

@@ -1,7 +1,7 @@
-//! A client and servers that lie.
+//! The client against servers that misbehave.
 //!
-//! Invariants checked: only a 2xx status of a request that has left altogether is an acceptance,
-//! whatever else the server says; what it says is read within bounds; every byte is counted.
+//! Invariants checked: only a 2xx status for a request that was sent completely is an acceptance, whatever
+//! else the server sends; its answer is read within bounds; every byte is counted.
 
 use std::future::Future;
 
@@ -13,7 +13,7 @@ use super::*;
 
 type Answered = Result<Result<(), Unsuccessful>, SinkRefusal>;
 
-/// Serves one connection after the other; gives back how it is reached.
+/// Serves one connection after the other. Returns the URL of the server.
 async fn server<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> String
 where
     F: Future<Output = ()> + Send,
@@ -34,7 +34,7 @@ fn start(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(task)
 }
 
-/// Reads a request to its end; how many bytes it had.
+/// Reads a request to its end. Returns its length in bytes.
 async fn request(stream: &mut TcpStream) -> usize {
     let mut bytes = Vec::new();
     while let Ok(1..) = stream.read_buf(&mut bytes).await {
@@ -49,7 +49,7 @@ async fn request(stream: &mut TcpStream) -> usize {
     bytes.len()
 }
 
-/// Answers every request with these bytes, then keeps silent.
+/// A server that answers every request with these bytes and then stays silent.
 async fn saying(answer: impl Into<Vec<u8>>) -> String {
     let answer = answer.into();
     server(move |mut stream| {
@@ -163,7 +163,7 @@ async fn informational_answers_without_end_are_read_within_bounds() {
 
 #[tokio::test]
 async fn an_acceptance_before_the_request_was_read_accepts_nothing() {
-    // More than the kernel takes from us while nobody reads.
+    // More bytes than the kernel accepts while the server does not read.
     const BODY: usize = 16 << 20;
     let url = server(|mut stream| async move {
         let mut some = [0; 100];
@@ -177,7 +177,7 @@ async fn an_acceptance_before_the_request_was_read_accepts_nothing() {
     assert_eq!(cause, Cause::ServerBusy);
     let detail = reason.to_string();
     assert!(detail.contains("before it was sent the whole request"), "{detail}");
-    // The same size, once it was read.
+    // The same size is accepted once it was read.
     assert_eq!(
         post(&saying("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await, BODY).await,
         Ok(Ok(()))
@@ -188,7 +188,7 @@ async fn an_acceptance_before_the_request_was_read_accepts_nothing() {
 async fn an_acceptance_of_nothing_asked_for_accepts_nothing() {
     let url = server(|mut stream| async move {
         drop(stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await);
-        // Before the request comes; then it hangs up.
+        // The answer comes before the request; then the server hangs up.
         tokio::time::sleep(Duration::from_millis(50)).await;
         drop(stream.shutdown().await);
     })

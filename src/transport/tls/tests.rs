@@ -1,4 +1,4 @@
-//! Against a real TLS server: what fails says what to change, and renewed files are used.
+//! TLS against a real server: each failure says what to change, and renewed files are used.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -44,14 +44,15 @@ impl Site {
         self.folder.path().join(name)
     }
 
-    /// Another length each time, as the clock of a file may be too coarse for a test.
+    /// Writes a file with another length each time, because the timestamp of a file may be too coarse for a
+    /// test.
     fn write(&self, name: &str, text: &str) {
         let before = std::fs::metadata(self.path(name)).map_or(0, |metadata| metadata.len());
         let padding = if before == text.len() as u64 { "\n" } else { "" };
         write_secret(&self.path(name), &format!("{text}{padding}"));
     }
 
-    /// Our certificate and key, anew; the certificate as a server sees it.
+    /// Renews our certificate and, if `write_key`, its key. Returns the certificate as a server sees it.
     fn renew(&self, write_key: bool) -> Vec<u8> {
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new(vec!["board".into()]).expect("parameters");
@@ -63,7 +64,7 @@ impl Site {
         certificate.der().to_vec()
     }
 
-    /// Accepts every request; says which certificate each connection showed.
+    /// Starts a server that accepts every request and reports the client certificate of each connection.
     async fn server(
         &self,
         change: impl FnOnce(&mut CertificateParams),
@@ -247,7 +248,7 @@ async fn a_renewed_certificate_is_shown_without_a_restart() {
     assert_eq!(post().await, first);
     let second = site.renew(true);
     assert_eq!(post().await, second);
-    // Half way through the next renewal: the key on disk does not fit.
+    // The next renewal is half done: the key on disk does not fit the certificate.
     site.renew(false);
     assert_eq!(post().await, second);
     std::fs::remove_file(site.path("key.pem")).expect("remove a file");

@@ -1,4 +1,4 @@
-//! Lines in every format: what they become, and how each way of being wrong is counted.
+//! Lines in every format: what they become, and how each error is counted.
 
 use outstation_codec::{FaultStage, Value};
 use proptest::prelude::*;
@@ -60,7 +60,7 @@ impl Rig {
         rows
     }
 
-    /// What a hand-over now would give has to balance.
+    /// Checks that the account would balance if the outbox were handed over now.
     fn balanced(&self) {
         let mut intake = self.out.intake.clone();
         intake.bytes -= self.decoder.partial().bytes;
