@@ -1,7 +1,7 @@
-//! One file that the configuration names, and what keeps it from being used.
+//! Reads one file that the configuration names, and says why it cannot be used.
 //!
-//! Files are read within bounds, anew for each request or connection, so that they can be replaced
-//! while the daemon runs. A secret that everybody on the board may read is none, and is refused.
+//! Files are read within bounds, and again for each request or connection, so that they can be replaced
+//! while the daemon runs. A secret that every user of the board may read or change is refused.
 
 use std::error::Error;
 use std::fmt;
@@ -10,26 +10,28 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// A chain of certificates takes a few KiB. More is another file, or a device.
+/// The largest file in bytes. A chain of certificates takes a few KiB; a larger file is a mistake, or a
+/// device.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-/// The longest token or password: about what servers take in a header, and well within what the other
-/// protocols have room for.
+/// The longest token or password in bytes. It is about what servers accept in a header, and well within the
+/// limits of the other protocols.
 const SECRET_BYTES_MAX: usize = 16 << 10;
-/// Who is neither the owner nor in the group may read or write. A group may: packages share keys so.
+/// The permission bits for users outside the owner and group. The group may have access, because packages
+/// share keys that way.
 const EVERYBODY: u32 = 0o006;
 
-/// What a file that the configuration names is to hold.
+/// The expected content of a file that the configuration names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
     Certificate,
-    /// Of a certificate.
+    /// The private key of a certificate.
     Key,
     Token,
     Password,
     Headers,
-    /// What proves who we are to a server, in a form of its own.
+    /// Credentials for a server in a format of its own.
     Credentials,
-    /// Of the local port, with the hashes of their passwords.
+    /// The users of the local port, with the hashes of their passwords.
     Users,
 }
 
@@ -47,7 +49,8 @@ impl fmt::Display for FileKind {
     }
 }
 
-/// Why a sink or the local port cannot be set up. `check` finds it; the daemon records meanwhile.
+/// Why a sink or the local port cannot be set up. `outstation check` reports it; a running daemon keeps
+/// recording readings.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     #[error("`{0}` is no URL")]
@@ -76,7 +79,7 @@ pub enum SetupError {
     Tls(#[source] Box<dyn Error + Send + Sync>),
 }
 
-/// What a person can do where the reason alone does not say it.
+/// The next step for a person, if the reason alone does not show it.
 fn next_step(path: &Path, reason: &io::Error) -> &'static str {
     let handed_over = std::env::var_os("CREDENTIALS_DIRECTORY");
     let is_credential = handed_over.is_some_and(|folder| path.starts_with(folder));
@@ -93,7 +96,7 @@ fn next_step(path: &Path, reason: &io::Error) -> &'static str {
     }
 }
 
-/// A file by its path, and what it is to hold.
+/// A file with its path and its expected content.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NamedFile<'a> {
     what: FileKind,
@@ -102,17 +105,17 @@ pub(crate) struct NamedFile<'a> {
 }
 
 impl<'a> NamedFile<'a> {
-    /// One that anybody may read.
+    /// A file that any user may read.
     pub(crate) fn open(what: FileKind, path: &'a Path) -> Self {
         Self { what, path, is_secret: false }
     }
 
-    /// One that is for its owner.
+    /// A file that must be closed to users outside its owner and group.
     pub(crate) fn secret(what: FileKind, path: &'a Path) -> Self {
         Self { what, path, is_secret: true }
     }
 
-    /// All of it; a pipe or a device would be waited for.
+    /// Reads the whole file, at most 1 MiB. A pipe or device is refused, because reading it could block.
     pub(crate) fn bytes(self) -> Result<Vec<u8>, SetupError> {
         let (mode, bytes) = bounded(self.path).map_err(|source| self.unread(source))?;
         if self.is_secret && mode & EVERYBODY != 0 {
@@ -127,12 +130,12 @@ impl<'a> NamedFile<'a> {
         String::from_utf8(self.bytes()?).map_err(|error| self.unread(not_text(error)))
     }
 
-    /// A secret without blanks around it.
+    /// Reads a secret of one line, without blanks around it.
     pub(crate) fn token(self) -> Result<String, SetupError> {
         self.line(str::trim)
     }
 
-    /// A secret to which blanks may belong; the end of the line does not.
+    /// Reads a secret of one line. Blanks belong to it, but the end of the line does not.
     pub(crate) fn password(self) -> Result<String, SetupError> {
         self.line(|text| text.trim_end_matches(['\r', '\n']))
     }
@@ -151,7 +154,7 @@ impl<'a> NamedFile<'a> {
         self.holds(format!("no usable {}; {form}", self.what))
     }
 
-    /// It holds something else than it should.
+    /// The error for a file with the wrong content.
     pub(crate) fn holds(self, holds: impl Into<String>) -> SetupError {
         let Self { what, path, .. } = self;
         SetupError::Content { what, path: path.to_owned(), holds: holds.into() }
@@ -166,7 +169,7 @@ impl<'a> NamedFile<'a> {
     }
 }
 
-/// Its mode and all that it holds.
+/// Reads a file. Returns its mode and its content.
 fn bounded(path: &Path) -> io::Result<(u32, Vec<u8>)> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
@@ -180,7 +183,7 @@ fn bounded(path: &Path) -> io::Result<(u32, Vec<u8>)> {
     Ok((mode, bytes))
 }
 
-/// As its owner would write it.
+/// Writes a file with mode 0600.
 #[cfg(test)]
 pub(crate) fn write_secret(path: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt as _;

@@ -1,5 +1,5 @@
-//! What the configuration names in files: secrets, certificates and keys, of sinks and of the local
-//! port alike. An error says which file, and never what it holds.
+//! Secrets, certificates and keys in files that the configuration names, for sinks and for the local port.
+//! An error names the file, and never its content.
 
 pub(crate) mod file;
 pub(crate) mod tls;

@@ -1,4 +1,5 @@
-//! Certificates and keys from files: whom a client trusts, who a server says it is.
+//! Builds TLS configurations from certificate and key files: whom a client trusts, and how a server or
+//! client identifies itself.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -15,12 +16,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::file::{FileKind, NamedFile, SetupError};
 use crate::config::TlsFiles;
 
-/// What bytes travel on: TCP, or TLS above it.
+/// A byte stream: TCP, or TLS above it.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// What the files looked like: a renewed certificate is used without a restart, and a file whose mode
-/// was mended is read again.
+/// The identity of files at one time: inode and time of change. A different stamp means that the files must
+/// be read again, because a certificate was renewed or a mode was corrected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FilesStamp(Vec<Option<(u64, i64, i64)>>);
 
@@ -34,7 +35,7 @@ impl FilesStamp {
     }
 }
 
-/// Reads the files.
+/// Builds a client's configuration from its files. Without `ca_file` it trusts the built-in Mozilla roots.
 pub(crate) fn client_config(files: &TlsFiles) -> Result<ClientConfig, SetupError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
@@ -51,11 +52,12 @@ pub(crate) fn client_config(files: &TlsFiles) -> Result<ClientConfig, SetupError
     builder.with_client_auth_cert(chain, private).map_err(|error| mismatch(error, certificate, key))
 }
 
-/// Sessions that may be resumed. A scraper has one; more only takes memory.
+/// The most TLS sessions that are kept for resumption. A scraper needs one, and more would only take
+/// memory.
 const SESSIONS_MAX: usize = 32;
 
-/// Reads the files of a server: its certificate and key, and who vouches for its clients if it asks
-/// for certificates of them.
+/// Builds a server's configuration from its certificate and key. With `clients`, a file of authorities,
+/// clients must show a certificate that one of them has signed.
 pub(crate) fn server_config(
     certificate: &Path,
     key: &Path,
@@ -98,7 +100,7 @@ fn unknown(error: VerifierBuilderError) -> SetupError {
     SetupError::Tls(Box::new(error))
 }
 
-/// The authorities of one file and no others.
+/// Reads the authorities to trust: those in this file and no others.
 fn roots(path: &Path) -> Result<RootCertStore, SetupError> {
     let (file, mut roots) = (NamedFile::open(FileKind::Certificate, path), RootCertStore::empty());
     for certificate in certificates(path)? {
@@ -112,7 +114,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SetupError>
     let file = NamedFile::open(FileKind::Certificate, path);
     let pem = file.bytes()?;
     let found = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
-    // The cause is not shown here and below: it might quote the file.
+    // The cause is not shown here and below, because it might quote the file.
     let found = found.map_err(|_| file.holds("something that is no PEM"))?;
     if found.is_empty() {
         return Err(file.holds("no certificate in PEM"));
@@ -130,7 +132,7 @@ fn unusable(error: rustls::Error) -> SetupError {
     SetupError::Tls(Box::new(error))
 }
 
-/// Encrypts what a client says, once it has agreed.
+/// Performs the TLS handshake with a client.
 pub(crate) async fn accept<S: Io>(
     stream: S,
     config: Arc<ServerConfig>,
@@ -138,7 +140,7 @@ pub(crate) async fn accept<S: Io>(
     tokio_rustls::TlsAcceptor::from(config).accept(stream).await
 }
 
-/// Begins to encrypt what goes to this host.
+/// Starts a TLS handshake with the server `host`, whose certificate must have that name.
 pub(crate) fn connect<S>(
     stream: S,
     host: &str,

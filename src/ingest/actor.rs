@@ -1,5 +1,7 @@
-//! The loop of one port: take up what a killed predecessor left, then open it, read it, hand over
-//! what was read, and start over when it is gone.
+//! The loop of one port: it decodes the tail of a killed predecessor, then opens the port, reads it, hands
+//! over the readings, and starts again when the port is lost.
+//!
+//! `serial.rs` opens ports, `tail/` records what was read, and the port's protocol decodes it.
 
 use std::convert::Infallible;
 use std::io;
@@ -27,27 +29,28 @@ use crate::telemetry::events::{
     PortAbsent, PortFaults, PortOpened, ReadingsOverflowed, Report, SensorSaid,
 };
 
-/// A read from a tty never gives more than its 4 KiB buffer holds.
+/// The bytes that one read asks for. A tty's own buffer has the same size, so a read never gives more.
 const READ_BYTES: usize = 4096;
-/// Reads in a row before others on the runtime get their turn.
+/// The most reads in a row before other tasks of the runtime get their turn.
 const READS_PER_TURN: usize = 16;
-/// A line that never falls silent must not keep us from stopping.
+/// The most reads before a stop, so that a line which never falls silent cannot delay it.
 const WAITING_READS_MAX: usize = 32;
-/// Readings are handed over in groups: the log's thread wakes ten times a second, not per reading.
+/// How long readings are collected before they are handed over, so that the log's thread wakes ten times
+/// per second and not for every reading.
 const HAND_OVER_AFTER: Duration = Duration::from_millis(100);
-/// Faults and sensors' own words are published at most this often; in between they are counted.
+/// The shortest time between two publications of faults and sensors' messages. In between they are counted.
 const PUBLISH_EVERY: Duration = Duration::from_secs(10);
-/// A port that delivered this long was fine: when it vanishes, the first retry is soon.
+/// A port that was open for this long worked, so the first attempt to open it again comes soon.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 
 const REOPEN: Backoff =
     Backoff { first: Duration::from_millis(250), factor: 1.5, max: Duration::from_secs(5) };
 
-/// Everything one incarnation needs.
+/// The arguments of one run of a port actor.
 #[derive(Debug)]
 pub struct Ingest {
     pub config: config::Port,
-    /// What makes a reading of the port an alarm.
+    /// The rules that make a reading of the port an alarm.
     pub alarms: Vec<Rule>,
     pub appender: Appender,
     pub log: watch::Receiver<LogStatus>,
@@ -58,21 +61,22 @@ pub struct Ingest {
     pub heartbeat: Heartbeat,
 }
 
-/// Why an open port is left.
+/// Why an open port is closed.
 enum Left {
     Stopped,
     Lost(io::Error),
 }
 
-/// Runs until stopped, or until the log is gone: then the process is ending, and what was read is
-/// taken up from the tail by the next one.
+/// Runs until a stop is requested, or until the log has closed because the process is ending. Then the next
+/// process recovers from the tail what the log has not stored.
 pub async fn run(ingest: Ingest) -> Result<(), Infallible> {
     match run_on_the_log(ingest).await {
         Ok(()) | Err(LogClosed) => Ok(()),
     }
 }
 
-/// Until the log is open nobody knows what of a tail it has: while there is one, nothing is read.
+/// Waits for the log if there is a tail, and runs the port. Only the log knows which part of the tail it
+/// has stored, so nothing is read before it is open. Without a tail the port starts at once.
 async fn run_on_the_log(mut ingest: Ingest) -> Result<(), LogClosed> {
     while !ingest.log.borrow_and_update().is_opened() && !ingest.tail.is_empty() {
         // All arms are cancel-safe.
@@ -85,8 +89,8 @@ async fn run_on_the_log(mut ingest: Ingest) -> Result<(), LogClosed> {
     PortActor::new(ingest).run().await
 }
 
-/// Ports that are looked for equally often are looked for at the same moments: many of them wake the
-/// board no more often than one.
+/// The time until the next multiple of `every`. Ports with the same interval are tried at the same moments,
+/// so many absent ports wake the board no more often than one.
 fn until_next(every: Duration, now: Duration) -> Duration {
     let every_ms = every.as_millis().max(1);
     let left_ms = every_ms - now.as_millis() % every_ms;
@@ -97,9 +101,10 @@ pub(super) struct PortActor {
     pub(super) ingest: Ingest,
     pub(super) decoder: Decoder,
     pub(super) tail: Tail,
-    /// What the log had counted of this port when the process started.
+    /// The bytes of this port that the log had stored when the process started.
     found: u64,
-    /// Where the next byte stands among all that the log will ever have counted of this port.
+    /// The position of the next byte: the number of bytes of this port that came before it, over the whole
+    /// life of the log.
     pub(super) position: u64,
     pub(super) outbox: Outbox,
     events: Vec<(Stream, Event)>,
@@ -121,7 +126,7 @@ impl PortActor {
         if !opened {
             tail.disable();
         }
-        // What an incarnation before us handed over is in the log or on its way.
+        // What an earlier run of this actor handed over is in the log or on its way there.
         let position = found + ingest.status.borrow().intake.bytes;
         let outbox = Outbox::watched(ingest.alarms.clone());
         Self {
@@ -142,19 +147,19 @@ impl PortActor {
         let taken_up = self.take_up_tail().await?;
         if taken_up {
             self.serve_when_there().await?;
-            // What was read of a frame and will not be completed by us is on the books as such.
+            // A partial frame will not be completed by this process, so it is counted as interrupted.
             self.interrupted();
         }
         let appender = self.ingest.appender.clone();
         self.send(appender.permit().await?);
         self.ingest.status.send_modify(|status| status.finished = taken_up);
         self.publish();
-        // What publishing recorded.
+        // Send the events that `publish` has recorded.
         self.send(appender.permit().await?);
         Ok(())
     }
 
-    /// Opens the port and reads it, again and again, until we are to stop.
+    /// Opens the port and reads it, again after each loss, until a stop is requested.
     async fn serve_when_there(&mut self) -> Result<(), LogClosed> {
         let mut attempt = 0;
         while !self.ingest.stop.is_requested() {
@@ -176,10 +181,10 @@ impl PortActor {
         Ok(())
     }
 
-    /// Reads the port until it is gone or we are to stop.
+    /// Reads the port until it is lost or a stop is requested.
     async fn serve(&mut self, mut port: OpenPort) -> Result<Left, LogClosed> {
         if let Some(greeting) = self.decoder.greeting() {
-            // So that our restart costs no wait.
+            // With the greeting, a restart of the daemon need not wait for the sensor's next description.
             port.send(greeting);
         }
         let appender = self.ingest.appender.clone();
@@ -192,11 +197,12 @@ impl PortActor {
             if !pending {
                 hand_over_at = None;
             }
-            // Where the sender waits, waiting loses nothing; elsewhere the overflow is counted.
+            // Where the sender waits, pausing loses nothing; elsewhere reading goes on and the overflow is
+            // counted.
             let tail_full = self.is_tail_full(&port);
             let reading = !(tail_full || port.sender_waits && self.outbox.is_full());
-            // All arms are cancel-safe: a read that was not returned took nothing, a permit for the
-            // mailbox that was not used is given back, news of the log are kept.
+            // All arms are cancel-safe: a read that was not returned has consumed nothing, an unused permit
+            // for the mailbox is given back, and a change of the log's status stays noticed.
             tokio::select! {
                 () = self.ingest.stop.requested() => {
                     self.read_what_waits(&mut port, &mut buffer);
@@ -223,7 +229,7 @@ impl PortActor {
         }
     }
 
-    /// A read goes into the tail first: what is accepted from here on survives a kill.
+    /// Decodes a read. It is recorded in the tail first, so that a kill after this point loses nothing.
     fn decode(&mut self, bytes: &[u8]) {
         let at_ms = self.ingest.clock.since_boot_ms();
         let chunk = Chunk { position: self.position, at_ms, bytes };
@@ -242,14 +248,14 @@ impl PortActor {
         port.sender_waits && self.tail.is_full(|| stored(&self.ingest))
     }
 
-    /// What is due now and then.
+    /// Does what is due from time to time.
     fn on_tick(&mut self) {
         self.publish_unless_recent();
         let ingest = &self.ingest;
         self.tail.clear_if_stored(self.position, &self.decoder, || stored(ingest));
     }
 
-    /// Behind a read that came back nearly full there is probably more.
+    /// Reads on after a read that came back nearly full, because there is probably more.
     fn read_more(&mut self, port: &mut OpenPort, buffer: &mut [u8]) {
         for _ in 0..READS_PER_TURN {
             if self.outbox.is_urgent() || self.is_tail_full(port) {
@@ -260,7 +266,7 @@ impl PortActor {
         }
     }
 
-    /// Closing a tty throws away what waits in it, so it is read first.
+    /// Reads what is waiting in the tty, because closing it discards that.
     fn read_what_waits(&mut self, port: &mut OpenPort, buffer: &mut [u8]) {
         for _ in 0..WAITING_READS_MAX {
             let Some(count) = port.try_read(buffer).filter(|_| !self.outbox.is_full()) else {
@@ -331,7 +337,7 @@ impl PortActor {
         self.lost(error.reason(), &detail);
     }
 
-    /// The same reason again is no news.
+    /// Reports that the port is absent, unless the reason is the same as before.
     fn lost(&mut self, reason: &str, detail: &str) {
         let state = PortState::Absent { reason: detail.to_owned() };
         if self.ingest.status.borrow().state == state {
@@ -345,15 +351,15 @@ impl PortActor {
         self.ingest.status.send_modify(|status| status.state = state);
     }
 
-    /// Waits, answering heartbeats and handing over what is left meanwhile: a log that is stuck
-    /// must not stick us too.
+    /// Waits, and meanwhile answers heartbeats and hands over what is left. The port must keep answering
+    /// even if the log is stuck.
     async fn rest(&mut self, wait: Duration) -> Result<(), LogClosed> {
         let appender = self.ingest.appender.clone();
         let end = sleep(wait);
         tokio::pin!(end);
         loop {
             let pending = !self.outbox.intake.is_empty() || !self.events.is_empty();
-            // All arms are cancel-safe: a permit that was not used is given back.
+            // All arms are cancel-safe: an unused permit is given back.
             tokio::select! {
                 () = &mut end => return Ok(()),
                 () = self.ingest.stop.requested() => return Ok(()),
@@ -363,7 +369,7 @@ impl PortActor {
         }
     }
 
-    /// Publishes what went wrong since the last time.
+    /// Publishes the faults, overflows and sensors' messages since the last publication.
     fn publish(&mut self) {
         let port = self.ingest.config.name.as_str();
         let (faults, overflow) =
@@ -380,7 +386,7 @@ impl PortActor {
         }
     }
 
-    /// The first fault is published at once, those that follow closely are published together.
+    /// Publishes the first fault at once, and later ones together after `PUBLISH_EVERY`.
     pub(super) fn publish_unless_recent(&mut self) {
         let news = self.pending_faults.seen().next().is_some()
             || self.pending_overflow > 0
@@ -392,7 +398,7 @@ impl PortActor {
     }
 }
 
-/// What the log has stored of the port, in bytes.
+/// The bytes of the port that the log has stored.
 pub(super) fn stored(ingest: &Ingest) -> u64 {
     ingest.log.borrow().stored_bytes.get(&ingest.config.name).copied().unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! From bytes to readings: one ingest actor per port.
+//! The intake: one actor per port reads bytes and hands readings to the log.
 //!
 //! ```text
 //!  tty ─bytes▶ Decoder ─────────────────readings▶ Outbox ─Append▶ log
@@ -6,8 +6,8 @@
 //!           └▶ Tail: the bytes as read, until the log has what they gave
 //! ```
 //!
-//! A port that is absent or vanishes is transient: the actor waits and tries again, and no other
-//! port notices. Faults are counted by reason and never stop the line.
+//! A port that is absent or lost is transient: its actor waits and tries again, and other ports are not
+//! affected. Faults are counted by reason and never stop the line.
 
 pub mod actor;
 mod recovery;

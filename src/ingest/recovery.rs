@@ -1,17 +1,18 @@
-//! The first thing an incarnation of a port does: to take up what the one before had read and the
-//! log never got.
+//! Recovers from the tail what a killed or crashed predecessor had read and the log has not stored. It is
+//! the first step of every run of a port.
 
 use super::actor::{PortActor, stored};
 use crate::event_log::LogClosed;
 use crate::telemetry::events::{Report, TailGivenUp, TailRecovered};
 
-/// A tail that could not be decoded to its end so often is what kills us, and is given up: a board
-/// that crashes at every start is worse than a second of readings lost.
+/// How often the decoding of a tail may fail to end before the tail is given up. Such a tail is probably
+/// the cause of the crashes, and a board that crashes at every start is worse than a second of lost
+/// readings.
 const ATTEMPTS_MAX: u32 = 3;
 
 impl PortActor {
-    /// Decodes what a predecessor read and the log does not have, as if it had just been read. Says
-    /// whether it came to the end; if not, what is left stays in the tail for the next one.
+    /// Decodes the bytes that the log has not stored, as if they had just been read. Returns false if a
+    /// stop came before the end; then the rest stays in the tail for the next run.
     pub(crate) async fn take_up_tail(&mut self) -> Result<bool, LogClosed> {
         let Some(replay) = self.tail.leftover(self.position) else {
             self.tail.clear();
@@ -25,7 +26,8 @@ impl PortActor {
         }
         self.tail.adopt(&replay, self.ingest.clock.since_boot_ms());
         replay.teach(&mut self.decoder);
-        // Frames that wait for their description are in the log's account with their bytes alone.
+        // The log's account includes the bytes of frames that wait for their description, but not yet the
+        // frames.
         self.outbox.partial = self.decoder.partial();
         let before = self.accepted();
         for piece in replay.pieces().iter().filter(|piece| piece.pending) {
@@ -35,7 +37,7 @@ impl PortActor {
             piece.feed(&mut self.decoder, &mut self.outbox);
             self.position += piece.len();
         }
-        // Opening a tty throws away what waits in it, so nothing goes on where this ended.
+        // Opening a tty discards what is waiting in it, so the next read does not continue this one.
         self.interrupted();
         self.taken_up(replay.pending_bytes(), self.accepted() - before);
         Ok(true)
@@ -47,16 +49,16 @@ impl PortActor {
             TailRecovered { port: &ingest.config.name, readings, bytes }.report();
         }
         ingest.status.send_modify(|status| status.recovered += readings);
-        // What comes next is recorded in a file of its own: it says that this one was decoded.
+        // Start a new file for the next reads. It shows that this tail has been decoded.
         let now = ingest.clock.since_boot_ms();
         self.tail.turn(self.position, now, &self.decoder, || stored(ingest));
     }
 
-    /// Waits until the outbox takes another read; says whether to go on.
+    /// Waits until the outbox has room for another read. Returns false if a stop was requested.
     async fn room(&mut self) -> Result<bool, LogClosed> {
         let appender = self.ingest.appender.clone();
         while self.outbox.is_full() {
-            // All arms are cancel-safe: a permit that was not used is given back.
+            // All arms are cancel-safe: an unused permit is given back.
             tokio::select! {
                 () = self.ingest.stop.requested() => return Ok(false),
                 () = self.ingest.heartbeat.answer() => self.publish_unless_recent(),

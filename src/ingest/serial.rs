@@ -1,7 +1,7 @@
-//! Serial ports: the only place that knows the serial crate.
+//! Opens and reads serial ports. No other file uses the serial crate.
 //!
-//! A port is opened raw and exclusive, keeps what waits in its buffer, and is checked to have
-//! taken the settings it was given: some drivers silently use others.
+//! A port is opened raw and exclusive, and bytes waiting in its buffer are kept. After opening, the
+//! settings are read back and compared, because some drivers silently use others.
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -17,10 +17,11 @@ use tokio_serial::{
 
 use crate::config::{DataBits, FlowControl, LineSettings, Parity, StopBits};
 
-/// Character device majors of Unix98 pseudo-terminal slaves (Linux `Documentation/admin-guide/devices.txt`).
+/// The major device numbers of Unix98 pseudo-terminal slaves (Linux
+/// `Documentation/admin-guide/devices.txt`).
 const PTY_MAJORS: std::ops::RangeInclusive<u32> = 136..=143;
 
-/// Why a port does not open, with the next step for a person.
+/// Why a port cannot be opened, with the next step for a person.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
@@ -44,7 +45,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// The label in logs and metrics.
+    /// The label of the reason in logs and metrics.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Absent { .. } => "absent",
@@ -57,15 +58,16 @@ impl OpenError {
     }
 }
 
-/// An open port.
+/// An open serial port.
 #[derive(Debug)]
 pub struct OpenPort {
     stream: SerialStream,
-    /// Whether the sender waits while we do not read, so that waiting loses nothing.
+    /// Whether the sender waits while the port is not read, so that pausing loses nothing.
     pub sender_waits: bool,
 }
 
 impl OpenPort {
+    /// Opens the port at `path` and checks that the driver has taken the settings.
     pub fn open(path: &Path, line: &LineSettings) -> Result<Self, OpenError> {
         let name = path.display().to_string();
         let stream = tokio_serial::new(name.clone(), line.baud)
@@ -80,17 +82,18 @@ impl OpenPort {
         Ok(Self { stream, sender_waits })
     }
 
-    /// Sends one byte, if the line takes it at once; many lines have nobody listening.
+    /// Sends one byte if the line accepts it at once. Errors are ignored, because many lines have no
+    /// receiver.
     pub fn send(&mut self, byte: u8) {
         let _ = self.stream.try_write(&[byte]);
     }
 
-    /// Reads what has arrived; nothing at all means that the port is gone. Cancel-safe.
+    /// Reads what has arrived, at least one byte. A result of 0 means that the port is lost. Cancel-safe.
     pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.stream.read(buffer).await
     }
 
-    /// Reads more if it is already there.
+    /// Reads what has already arrived. `None` if there is nothing or the read fails.
     pub fn try_read(&mut self, buffer: &mut [u8]) -> Option<usize> {
         self.stream.try_read(buffer).ok().filter(|count| *count > 0)
     }
@@ -100,12 +103,13 @@ fn is_pty(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| PTY_MAJORS.contains(&rustix::fs::major(meta.rdev())))
 }
 
-/// Compares what the driver says it set with what was asked for.
+/// Compares the settings that the driver reports with the requested ones.
 fn verify(stream: &SerialStream, path: &str, line: &LineSettings) -> Result<(), OpenError> {
     let failed =
         |error: tokio_serial::Error| OpenError::Io { path: path.to_owned(), source: error.into() };
     let baud = stream.baud_rate().map_err(failed)?;
-    // A receiver tolerates about 3 % (half a bit over ten), and dividers rarely hit exactly.
+    // A receiver tolerates a deviation of about 3 % (half a bit in ten or more), and dividers are rarely
+    // exact.
     let near = u64::from(baud.abs_diff(line.baud)) * 100 <= u64::from(line.baud) * 3;
     let (data, actual_data) = (data_bits(line.data_bits), stream.data_bits().map_err(failed)?);
     let (parity, actual_parity) = (parity(line.parity), stream.parity().map_err(failed)?);
@@ -132,7 +136,7 @@ fn verify(stream: &SerialStream, path: &str, line: &LineSettings) -> Result<(), 
     }
 }
 
-/// Turns the crate's error into what a technician needs to know.
+/// Converts the crate's error to one that tells a technician what to do.
 fn explain(path: &Path, error: tokio_serial::Error) -> OpenError {
     let name = path.display().to_string();
     let Ok(meta) = std::fs::metadata(path) else {
@@ -150,7 +154,7 @@ fn explain(path: &Path, error: tokio_serial::Error) -> OpenError {
     }
 }
 
-/// Asks the kernel: the crate keeps only the words of its error.
+/// Asks the kernel whether the path is not a tty, because the crate keeps only the text of its error.
 fn is_no_tty(path: &Path) -> bool {
     let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let opened = rustix::fs::open(path, flags, Mode::empty());
@@ -169,7 +173,7 @@ fn permission(path: &Path, name: String) -> OpenError {
     }
 }
 
-/// `/etc/group` is all a field board has.
+/// Looks up a group in `/etc/group`, which is the only source on a field board.
 fn group_name(gid: u32) -> Option<String> {
     let groups = std::fs::read_to_string("/etc/group").ok()?;
     groups.lines().find_map(|line| {

@@ -1,42 +1,42 @@
-//! A port as others see it.
+//! The state of a port as other tasks see it.
 
 use crate::domain::model::ledger::Intake;
 use crate::protocols::Partial;
 
-/// Where a port stands.
+/// Whether a port is open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PortState {
     Untried,
-    /// Could not be opened, or was lost; `reason` says why and what to do.
+    /// The port could not be opened, or was lost. `reason` says why and what to do.
     Absent {
         reason: String,
     },
     Open,
 }
 
-/// What a port reports of itself.
+/// The state and account of a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortStatus {
     pub name: String,
     pub path: String,
     pub state: PortState,
     pub opened_once: bool,
-    /// Since the process started; the log keeps the account of its whole life.
+    /// What was taken in since the process started. The log keeps the account of all time.
     pub intake: Intake,
-    /// What stands half read; it is not in `intake` yet.
+    /// What is partly read, which is not counted in `intake` yet.
     pub partial: Partial,
     pub last_reading_ms: Option<i64>,
-    /// Readings taken up from the tail of a predecessor that was killed or crashed.
+    /// The number of readings recovered from the tail of a predecessor that was killed or crashed.
     pub recovered: u64,
-    /// Bytes the tail could not record: until they are stored, a kill would lose them.
+    /// The number of bytes that the tail could not record. A kill loses those that the log has not stored.
     pub unrecorded_bytes: u64,
-    /// Whether it has ended and handed over all it had, its predecessor's tail included.
+    /// Whether the actor has ended and handed over everything, including its predecessor's tail.
     pub finished: bool,
 }
 
 impl PortStatus {
-    /// Every byte that came, also when no frame or line has ended yet: at a wrong baud rate that
-    /// may be never.
+    /// The number of all bytes received, including those of a partial frame. At a wrong baud rate no frame
+    /// may ever end.
     pub fn received_bytes(&self) -> u64 {
         self.intake.bytes + self.partial.bytes
     }

@@ -1,4 +1,4 @@
-//! A port beside a log that takes nothing: the port must stay alive, and lose nothing it need not.
+//! A port with a log that accepts nothing: the port must stay alive and lose nothing avoidable.
 
 use std::path::Path;
 use std::time::Duration;
@@ -56,7 +56,7 @@ async fn a_port_that_vanishes_while_the_log_is_stuck_still_answers_rounds() {
     timeout(Duration::from_secs(10), answers).await.expect("the port answers");
 }
 
-/// A port beside a log that commits in an hour.
+/// A port with a log that commits once per hour.
 struct Rig {
     folder: tempfile::TempDir,
     pty: Pty,
@@ -82,7 +82,7 @@ impl Rig {
         tail::TailPath::new(self.folder.path(), Path::new("log.db"), "p", tail::Bound::default())
     }
 
-    /// One incarnation, which a crash ends.
+    /// Starts one run of the port actor; a crash is an abort of the task.
     fn port(&mut self) -> AbortHandle {
         let ingest = Ingest {
             config: port(
@@ -101,7 +101,7 @@ impl Rig {
         self.running.spawn(async { run(ingest).await.unwrap_or_default() })
     }
 
-    /// Waits until so many bytes of text are in the tail.
+    /// Waits until `text` bytes of text are in the tail.
     async fn recorded(&self, text: usize) {
         let (folder, port) = (self.folder.path(), "log.db-p.tail");
         let size = |name| std::fs::metadata(folder.join(format!("{port}.{name}"))).map(|m| m.len());

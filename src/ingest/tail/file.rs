@@ -1,4 +1,5 @@
-//! The format of a tail file, and how much of one can be trusted after its writer was killed.
+//! The format of a tail file, and the check of how much of a file can be trusted after its writer was
+//! killed.
 //!
 //! ```text
 //! file   = magic (8) , length u32 , crc u32 , head , record …       (little endian)
@@ -6,35 +7,35 @@
 //! record = position u64 , at_ms i64 , length u32 , crc u32 , bytes
 //! ```
 //!
-//! The highest bit of a record's length says that the line was interrupted before it. Its crc is of
-//! all that stands before the crc, then of the bytes.
+//! The highest bit of a record's length says that the line was interrupted before it. The crc of a record
+//! covers everything before the crc, then the bytes.
 
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-/// The last byte is the version. It changes with anything here, and with what decoders know.
+/// The last byte is the version. It changes with the format and with the state that decoders save.
 const MAGIC: [u8; 8] = *b"OSTAIL\0\x01";
 const PREAMBLE_BYTES: usize = 16;
 const RECORD_HEAD_BYTES: usize = 24;
 const INTERRUPTED: u32 = 1 << 31;
 
-/// What a file begins with.
+/// The head of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TailHead {
-    /// The life of the log whose account positions count on.
+    /// The epoch of the log to whose account the positions belong.
     pub(crate) epoch: u64,
-    /// The boot whose clock times are of.
+    /// The boot to whose clock the times belong.
     pub(crate) boot: String,
-    /// The position at which the file begins.
+    /// The position of the first record.
     pub(crate) begin: u64,
-    /// How many bytes before it stood half read then,
+    /// The number of bytes before `begin` that belong to a partial frame.
     pub(crate) partial_bytes: u64,
-    /// and which, unless they were too many to become a frame or line.
+    /// The bytes of that partial frame. Empty if they were too many to become a frame or line.
     pub(crate) half_read: Vec<u8>,
-    /// How often the decoding of its content was started again and did not end.
+    /// How often the decoding of the file was started and did not end.
     pub(crate) attempts: u32,
-    /// What the decoder knew.
+    /// The state of the decoder at `begin`.
     pub(crate) knowledge: Vec<u8>,
 }
 
@@ -46,7 +47,7 @@ impl TailHead {
         [&MAGIC[..], &length.to_le_bytes(), &crc.to_le_bytes(), &content].concat()
     }
 
-    /// The head and its length in the file.
+    /// Decodes the head. Returns it with its length in the file.
     fn decode(data: &[u8]) -> Result<(Self, usize), Broken> {
         let magic = data.get(..MAGIC.len()).ok_or(Broken::Torn)?;
         if magic != MAGIC {
@@ -63,7 +64,7 @@ impl TailHead {
     }
 }
 
-/// What stands before a record's bytes.
+/// Encodes the head of a record, which stands before its bytes.
 pub(crate) fn record_head(
     position: u64,
     at_ms: i64,
@@ -88,14 +89,14 @@ fn record_crc(head: &[u8], bytes: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// One read, as recorded.
+/// The record of one read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TailRecord {
     pub(crate) position: u64,
     pub(crate) at_ms: i64,
-    /// Whether the line was interrupted before it.
+    /// Whether the line was interrupted before this read.
     pub(crate) interrupted: bool,
-    /// Where in the file its bytes are.
+    /// The range of the bytes in the file.
     at: Range<usize>,
 }
 
@@ -105,16 +106,16 @@ impl TailRecord {
     }
 }
 
-/// Why a file ends before its end.
+/// Why a file cannot be read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Broken {
-    /// Its writer was killed while it wrote: what is cut off was not decoded yet either.
+    /// The writer was killed while it wrote. The incomplete record had not been decoded either.
     Torn,
-    /// Something else than was written.
+    /// The content is not what was written.
     Damaged,
 }
 
-/// A file as found.
+/// A parsed file.
 #[derive(Debug)]
 pub(crate) struct TailFile {
     pub(crate) head: TailHead,
@@ -122,8 +123,8 @@ pub(crate) struct TailFile {
     data: Vec<u8>,
 }
 
-/// What a file was found to hold: nothing if it was only just begun, and how many bytes at its end
-/// are not what was written.
+/// The result of parsing: the file, which is `None` if its head is incomplete or damaged, and the number of
+/// bytes at its end that are not what was written.
 #[derive(Debug, Default)]
 pub(crate) struct Parsed {
     pub(crate) file: Option<TailFile>,
@@ -131,7 +132,7 @@ pub(crate) struct Parsed {
 }
 
 impl TailFile {
-    /// Reads as far as it can be trusted. Total: any bytes give an answer.
+    /// Parses a file as far as it can be trusted. Any bytes give a result.
     pub(crate) fn parse(data: Vec<u8>) -> Parsed {
         let (head, mut at) = match TailHead::decode(&data) {
             Ok(found) => found,
@@ -161,7 +162,7 @@ impl TailFile {
         &self.data[record.at.clone()]
     }
 
-    /// The position behind its last record.
+    /// The position after the last record.
     pub(crate) fn end(&self) -> u64 {
         self.records.last().map_or(self.head.begin, TailRecord::end)
     }

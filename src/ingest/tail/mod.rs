@@ -1,17 +1,18 @@
-//! The crash tail of one port: what it has read since the log last committed, in two files that
-//! outlive the process.
+//! The crash tail of one port: the bytes read since the log's last commit, in two files that outlive the
+//! process.
 //!
 //! ```text
 //!  tty ─read▶ Tail::append ─▶ decoder ─▶ outbox ─▶ log
 //!              │ one write                          │ committed: how many bytes of the port
 //!              ▼                                    ▼
-//!             .0 │ .1   the other one is begun anew once the log has all that is in it
+//!             .0 │ .1   one file is emptied and reused once the log has stored all that it holds
 //! ```
 //!
-//! A file is only ever appended to or emptied, so that a kill at any instant leaves a sound
-//! beginning. What a file looks like is in `file.rs`, what becomes of it in `replay.rs`.
+//! A file is only ever appended to or emptied, so that a kill at any instant leaves a valid beginning.
+//! `file.rs` has the format of a file, `replay.rs` the recovery.
 //!
-//! A tail that cannot be written is transient: it is said once, counted, and the port goes on.
+//! A tail that cannot be written is transient: it is reported once, the bytes are counted, and the port
+//! goes on.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
@@ -31,25 +32,27 @@ mod file;
 mod path;
 pub(super) mod replay;
 
-/// A file is left for the other one after this long: about a commit later all in it is stored.
+/// How long a file is used before the other one takes over. By about a commit later everything in it is
+/// stored.
 const TURN_AFTER_MS: i64 = 1000;
-/// What a tail that cannot be written waits before it tries again.
+/// How long a tail that cannot be written waits before the next attempt.
 const RETRY_AFTER_MS: i64 = 1000;
-/// One of the two files.
+/// One of the two files of a tail.
 #[derive(Debug, Default)]
 struct Slot {
     file: Option<File>,
     bytes: u64,
-    /// How much of that is the head, which does not count against the bound.
+    /// The part of `bytes` that is the head. It does not count against the bound.
     head_bytes: u64,
-    /// The position from which on it needs nothing of the other file: where it begins, or where the
-    /// line begins that stood half read then.
+    /// The position from which this file needs nothing of the other one. Usually it is the start of the
+    /// file; if a frame was partly read at that time, it is the start of that frame.
     from: u64,
     begun_ms: i64,
-    /// It may end in something else than a whole record, so nothing may follow.
+    /// Whether nothing may be appended any more, because the file may end in an incomplete record.
     sealed: bool,
 }
 
+/// Records the reads of one port in two files, and finds what a predecessor left there.
 #[derive(Debug)]
 pub(crate) struct Tail {
     port: String,
@@ -57,15 +60,15 @@ pub(crate) struct Tail {
     life: Life,
     slots: [Slot; 2],
     current: usize,
-    /// The line was interrupted since the last record.
+    /// Whether the line was interrupted since the last record.
     interrupted: bool,
-    /// When to try again, while it cannot be written.
+    /// When to try again, in milliseconds since boot. `None` while the tail can be written.
     retry_at_ms: Option<i64>,
-    /// Bytes that were not recorded since somebody asked.
+    /// The number of bytes not recorded since the last `take_unrecorded`.
     unrecorded: u64,
 }
 
-/// One read on its way into the tail.
+/// One read, to be recorded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chunk<'a> {
     pub(crate) position: u64,
@@ -87,7 +90,8 @@ impl Tail {
         }
     }
 
-    /// What a predecessor left that the log, which has `start` bytes of the port, may not have.
+    /// Reads the files of a predecessor. `start` is the number of the port's bytes that the log has stored.
+    /// `None` if nothing is left to recover.
     pub(crate) fn leftover(&self, start: u64) -> Option<TailReplay> {
         let (mut files, mut damaged) = (Vec::new(), 0);
         drop(std::fs::remove_file(self.path.file("new")));
@@ -112,8 +116,8 @@ impl Tail {
         replay
     }
 
-    /// Makes what was left the first file of this tail, in one step, so that a kill leaves the one
-    /// or the other. It stays until the log has all of it.
+    /// Makes the recovered tail the first file of this tail, by a rename, so that a kill leaves either the
+    /// old state or the new one. The file stays until the log has stored all of it.
     pub(crate) fn adopt(&mut self, replay: &TailReplay, now_ms: i64) {
         let end = replay.end();
         match self.merge(replay) {
@@ -123,7 +127,7 @@ impl Tail {
                 self.truncate(1);
             }
             Err(error) => {
-                // The files stay as they are, and are not written to before all is stored.
+                // The files stay as they are, and are not written to before everything is stored.
                 for slot in &mut self.slots {
                     *slot = Slot { bytes: 1, from: end, sealed: true, ..Slot::default() };
                 }
@@ -147,12 +151,13 @@ impl Tail {
         Ok((file, bytes))
     }
 
-    /// Records nothing: without the log nobody knows where the port's bytes stand among all others.
+    /// Stops recording. Without the log the position of the port's bytes is not known.
     pub(crate) fn disable(&mut self) {
         self.retry_at_ms = Some(i64::MAX);
     }
 
-    /// Records a read before anything is made of it; `stored` says what the log has of the port.
+    /// Records a read. It must be called before the read is decoded. `stored` returns the number of the
+    /// port's bytes that the log has stored.
     pub(crate) fn append(&mut self, chunk: Chunk<'_>, decoder: &Decoder, stored: impl Fn() -> u64) {
         let failing = self.retry_at_ms;
         if failing.is_some_and(|at| chunk.at_ms < at) {
@@ -194,7 +199,7 @@ impl Tail {
         Ok(())
     }
 
-    /// Begins the other file if the log has all for which it was still needed.
+    /// Starts the other file, unless its content is still needed.
     pub(crate) fn turn(
         &mut self,
         position: u64,
@@ -229,7 +234,7 @@ impl Tail {
             knowledge: decoder.knowledge(),
         };
         let head = head.encode();
-        // Opened anew each time: whatever happened to the last one, this is a file in the folder.
+        // The file is opened again each time: whatever happened to the old one, this one is in the folder.
         self.slots[next] = Slot::default();
         let mut file = open(&self.path.file(NAMES[next]))?;
         file.set_len(0)?;
@@ -247,14 +252,15 @@ impl Tail {
         Ok(())
     }
 
-    /// Whether the current file takes no more.
+    /// Whether the current file accepts no more records.
     fn is_crowded(&self) -> bool {
         let slot = &self.slots[self.current];
         slot.sealed || slot.bytes - slot.head_bytes >= self.path.file_bytes_max()
     }
 
-    /// Whether nothing more can be recorded before the log stores something. It has then been sent
-    /// all that this waits for: the lines that ended before the current file began.
+    /// Whether nothing more can be recorded until the log has stored more. It is safe to wait for that: the
+    /// readings it depends on are from lines that ended before the current file was started, so they have
+    /// been handed over.
     pub(crate) fn is_full(&self, stored: impl Fn() -> u64) -> bool {
         self.retry_at_ms.is_none()
             && self.is_crowded()
@@ -262,12 +268,12 @@ impl Tail {
             && stored() < self.slots[self.current].from
     }
 
-    /// The line was interrupted: what is read next does not go on where the last read ended.
+    /// Notes that the line was interrupted, so the next read does not continue the last one.
     pub(crate) fn interrupted(&mut self) {
         self.interrupted = true;
     }
 
-    /// Empties the files if the log has all that was read and nothing stands half read.
+    /// Empties the files if the log has stored everything that was read and no frame is partly read.
     pub(crate) fn clear_if_stored(
         &mut self,
         position: u64,
@@ -288,7 +294,7 @@ impl Tail {
         (0..2).for_each(|slot| self.truncate(slot));
     }
 
-    /// What was read and not recorded since this was last asked.
+    /// Returns the number of bytes that were not recorded since the last call.
     pub(crate) fn take_unrecorded(&mut self) -> u64 {
         std::mem::take(&mut self.unrecorded)
     }
@@ -299,7 +305,7 @@ impl Tail {
             Some(file) => file.set_len(0),
             None => OpenOptions::new().write(true).truncate(true).open(path).map(drop),
         };
-        // A file that cannot be emptied holds nothing that its positions do not show as stored.
+        // If a file cannot be emptied, its positions still show that the log has stored its content.
         if emptied.is_ok() {
             let file = self.slots[slot].file.take();
             self.slots[slot] = Slot { file, ..Slot::default() };
@@ -311,7 +317,7 @@ impl Tail {
         if self.retry_at_ms.replace(at_ms + RETRY_AFTER_MS).is_none() {
             self.report_unwritten(&error.to_string());
         }
-        // Half a record may stand at the end; behind it nothing would be read.
+        // The file may end in half a record, and records after that would not be read.
         let slot = &mut self.slots[self.current];
         let cut = slot.file.as_ref().is_some_and(|file| file.set_len(slot.bytes).is_ok());
         if slot.bytes > 0 && !cut {
@@ -328,7 +334,7 @@ impl Tail {
     }
 }
 
-/// Writes a record with one call. If that fails, part of it may have been written.
+/// Writes a record with one call. If it fails, a part of the record may have been written.
 fn write_record(
     file: &mut File,
     position: u64,
@@ -345,7 +351,7 @@ fn write_record(
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    // Readings are nobody else's business.
+    // The file contains readings, so only its owner may read it.
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)
 }
 

@@ -1,36 +1,36 @@
-//! What a killed process left of a port: which bytes of its tail the log does not have.
+//! Recovers the tail of a killed process: it finds the bytes that the log has not stored.
 //!
 //! ```text
 //!  tail      ├──────── known ────────┤├──────── pending ──────┤
 //!  account   ├─ committed bytes ─────▶ start
 //! ```
 //!
-//! The log's account of a port's bytes is a position in its stream, committed together with the
-//! readings those bytes gave. What stands before it is decoded for what the decoder learns from it
-//! (channels, samples that wait for their description) and counts for nothing; what follows is
-//! decoded as if it had just been read. So each reading is stored once, whenever the kill came.
+//! The log's account of a port's bytes is a position in its stream, committed together with the readings of
+//! those bytes. Bytes before it are decoded only for what the decoder learns from them (channels, samples
+//! that wait for their description), and their readings are dropped. Bytes after it are decoded as if they
+//! had just been read. So each reading is stored once, at whatever moment the process was killed.
 
 use super::file::{TailFile, TailHead};
 use crate::protocols::{Decoder, Outbox};
 
-/// What stands for a byte that is not on record: it ends no frame and no line, and in neither can
-/// it be mistaken for content, so what it was part of is counted as a fault of its true length.
+/// Bytes in place of those that are not on record. A byte 0xff neither ends a frame or line nor can be
+/// valid content of one, so the frame or line is counted as a fault with its true length.
 const MISSING: [u8; 4096] = [0xff; 4096];
 
-/// Whose readings these are: one boot of the device, one life of the log.
+/// The boot of the device and the epoch of the log that a tail belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Life {
     pub(crate) epoch: u64,
     pub(crate) boot: String,
 }
 
-/// One stretch to decode.
+/// A part of the tail to decode at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Piece<'a> {
     pub(crate) at_ms: i64,
-    /// Whether the line was interrupted before it.
+    /// Whether the line was interrupted before this piece.
     pub(crate) interrupted: bool,
-    /// Whether the log does not have it.
+    /// Whether the log has not stored this piece.
     pub(crate) pending: bool,
     pub(crate) content: Content<'a>,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Piece<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content<'a> {
     Bytes(&'a [u8]),
-    /// So many bytes that were read and are not on record.
+    /// The number of bytes that were read but are not on record.
     Missing(u64),
 }
 
@@ -50,7 +50,7 @@ impl Piece<'_> {
         }
     }
 
-    /// Decodes it.
+    /// Feeds the piece to the decoder.
     pub(crate) fn feed(&self, decoder: &mut Decoder, out: &mut Outbox) {
         if self.interrupted {
             decoder.interrupted(out);
@@ -68,17 +68,18 @@ impl Piece<'_> {
     }
 }
 
-/// A tail to be taken up.
+/// A tail to be recovered.
 #[derive(Debug)]
 pub(crate) struct TailReplay {
     files: Vec<TailFile>,
-    /// Where it is taken up, as its own positions count,
+    /// The position at which the recovery starts, in the positions of the files.
     from: u64,
-    /// and as the log's account does.
+    /// The same place in the log's account.
     start: u64,
 }
 
-/// What was found, and how many bytes of another boot must be given up.
+/// The tail that was found, and the number of pending bytes that are lost because they are from another
+/// boot.
 #[derive(Debug, Default)]
 pub(crate) struct FoundTail {
     pub(crate) replay: Option<TailReplay>,
@@ -86,22 +87,22 @@ pub(crate) struct FoundTail {
 }
 
 impl TailReplay {
-    /// Sorts out what was found; `start` is the log's account of the port's bytes.
+    /// Chooses which files to recover. `start` is the log's account of the port's bytes.
     pub(crate) fn of(files: Vec<TailFile>, life: &Life, start: u64) -> FoundTail {
         let (mut files, outdated): (Vec<_>, Vec<_>) =
             files.into_iter().partition(|file| file.head.boot == life.boot);
         let outdated_bytes = outdated.iter().map(|file| pending_bytes(file, life, start)).sum();
-        // A file of this life beside one of another was made from it.
+        // If there are files of this epoch, a file of another epoch was merged into them.
         let ours = files.iter().any(|file| file.head.epoch == life.epoch);
         files.retain(|file| (file.head.epoch == life.epoch) == ours);
-        // One that was begun and got nothing may begin where the next one does.
+        // A file that was started and got no record may begin at the same position as the next one.
         files.sort_by_key(|file| (file.head.begin, file.end()));
         while ours && files.get(1).is_some_and(|next| next.head.begin <= start) {
             files.remove(0);
         }
         let replay = files.first().map(|first| {
-            // A log that was replaced has no account of these bytes, and one restored from an
-            // older copy has none up to here: then everything is pending.
+            // A log that was replaced has no account of these bytes, and one that was restored from an
+            // older copy has none up to here. Then everything is pending.
             let oldest = first.head.begin.saturating_sub(first.head.partial_bytes);
             let from = if ours { oldest.max(start) } else { oldest };
             (from, start)
@@ -110,14 +111,14 @@ impl TailReplay {
         FoundTail { replay, outdated_bytes }
     }
 
-    /// The head of one file that holds all of this, under the log's positions.
+    /// The head of a single file that holds the whole tail, with the positions of the log.
     pub(crate) fn head(&self, life: &Life) -> TailHead {
         let first = self.files[0].head.clone();
         let (Life { epoch, boot }, begin) = (life.clone(), self.moved(first.begin));
         TailHead { epoch, boot, begin, attempts: self.attempts() + 1, ..first }
     }
 
-    /// Its records: position, time, whether interrupted before, bytes.
+    /// The records: position, time, whether the line was interrupted before, and bytes.
     pub(crate) fn records(&self) -> impl Iterator<Item = (u64, i64, bool, &[u8])> {
         let records =
             self.files.iter().flat_map(|file| file.records.iter().map(move |r| (file, r)));
@@ -127,37 +128,37 @@ impl TailReplay {
         })
     }
 
-    /// How often its decoding was started and did not end. The newest file says so: one is
-    /// begun when it has ended.
+    /// How often the decoding of this tail was started and did not end. The newest file has the number,
+    /// because a new file is started after decoding has ended.
     pub(crate) fn attempts(&self) -> u32 {
         self.files.last().map_or(0, |file| file.head.attempts)
     }
 
-    /// Brings a new decoder to where the log's account ends. What it makes of bytes that the log
-    /// already has counts for nothing.
+    /// Brings a new decoder to the state at the end of the log's account. Readings of bytes that the log
+    /// has stored are dropped.
     pub(crate) fn teach(&self, decoder: &mut Decoder) {
         decoder.learn(&self.files[0].head.knowledge);
         for piece in self.pieces().iter().filter(|piece| !piece.pending) {
             piece.feed(decoder, &mut Outbox::default());
         }
         if decoder.partial().bytes > 0 {
-            // What stands half read is never on the account: the line was interrupted here.
+            // The log's account never ends inside a partial frame, so the line was interrupted here.
             decoder.interrupted(&mut Outbox::default());
         }
     }
 
-    /// The position behind its last byte.
+    /// The position after the last byte, in the log's account.
     pub(crate) fn end(&self) -> u64 {
         let end = self.files.iter().map(TailFile::end).max().unwrap_or(self.from);
         self.moved(end.max(self.from))
     }
 
-    /// How many bytes the log does not have.
+    /// The number of bytes that the log has not stored.
     pub(crate) fn pending_bytes(&self) -> u64 {
         self.end() - self.start
     }
 
-    /// All of it in order, each byte once, cut where the log's account ends.
+    /// The whole tail in order, with each byte once, divided where the log's account ends.
     pub(crate) fn pieces(&self) -> Vec<Piece<'_>> {
         let head = &self.files[0].head;
         let mut at = self.moved(head.begin.saturating_sub(head.partial_bytes));
@@ -226,7 +227,7 @@ mod tests {
         TailFile::parse(data).file.expect("a file")
     }
 
-    /// (pending, text), a dot for each byte that is missing.
+    /// Whether each piece is pending, and its text with a dot for each missing byte.
     fn texts_of(files: Vec<Vec<u8>>, start: u64) -> Vec<(bool, String)> {
         let files = files.into_iter().map(parsed).collect();
         let replay = TailReplay::of(files, &life(), start).replay.expect("a tail");

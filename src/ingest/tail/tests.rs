@@ -1,7 +1,7 @@
-//! Tails in real files, and a port that is killed at any instant.
+//! Tails in real files, and a port whose process is killed at any instant.
 //!
-//! Invariants checked: what was decoded before a kill is stored exactly once after it; the account
-//! balances in every commit and is the position in the stream; the files keep their bound.
+//! Invariants checked: what was decoded before a kill is stored exactly once after it; the account balances
+//! in every commit and equals the position in the stream; the files keep their bound.
 
 use outstation_codec::Value;
 use proptest::prelude::*;
@@ -45,7 +45,7 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
 }
 
-/// A port with its tail, and a log that commits when it is told to.
+/// A port with its tail, and a log that commits on request.
 struct Site {
     folder: tempfile::TempDir,
     fresh: fn() -> Decoder,
@@ -54,7 +54,7 @@ struct Site {
     outbox: Outbox,
     position: u64,
     now_ms: i64,
-    /// Handed over and not committed.
+    /// The hand-overs that are not committed yet.
     under_way: Vec<(Vec<i64>, Intake)>,
     books: Books,
     stored: Vec<i64>,
@@ -121,7 +121,7 @@ impl Site {
         self.tail.clear_if_stored(self.position, &self.decoder, || account);
     }
 
-    /// What the process held is gone; the next one takes up the tail.
+    /// Drops the state of the process; the next process recovers the tail.
     fn kill(&mut self) {
         self.under_way.clear();
         self.tail = tail(self.folder.path());
@@ -301,7 +301,7 @@ fn a_folder_that_is_not_there_costs_the_tail_and_nothing_else() {
 fn bytes_that_are_missing_between_others_are_counted_as_a_fault() {
     let mut site = Site::new(lines);
     site.read(b"n=1\nn=2");
-    // Read while the tail could not be written.
+    // These bytes are read while the tail cannot be written.
     site.decoder.feed(b"2\nn=3\nn=", site.now_ms, &mut site.outbox);
     site.position += 8;
     site.read(b"4\nn=5\n");
@@ -373,17 +373,17 @@ fn sample(seq: u32, channel: u16) -> Vec<u8> {
     sample.encode(&mut [0; 1024]).expect("fits").to_vec()
 }
 
-/// What can happen to a port.
+/// A thing that can happen to a port.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// So many bytes arrive.
+    /// This number of bytes arrives.
     Read(usize),
     HandOver,
     Commit,
     Tick,
     Wait(i64),
     Kill,
-    /// It is unplugged and plugged in again.
+    /// The port is unplugged and plugged in again.
     Interrupt,
 }
 
@@ -400,8 +400,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 0..80)
 }
 
-/// Plays the steps with a sensor whose `n`-th message is `message(n)`, and says which messages were
-/// read to their end without an interruption in between.
+/// Plays the steps with a sensor whose `n`-th message is `message(n)`. Returns the messages that were read
+/// completely without an interruption.
 fn play(site: &mut Site, steps: &[Step], message: impl Fn(u32) -> Vec<u8>) -> Vec<i64> {
     let (mut next, mut rest, mut whole) = (0, Vec::new(), Vec::new());
     for step in steps {
@@ -468,8 +468,8 @@ proptest! {
     #[test]
     fn every_frame_that_was_understood_is_stored_once_whenever_the_kills_come(steps in steps()) {
         let mut site = Site::new(frames);
-        // A sensor that introduces itself with each sample, so that every one can be understood
-        // also behind an interruption.
+        // The sensor describes itself with each sample, so that each can be decoded even after an
+        // interruption.
         let sent = play(&mut site, &steps, |n| [hello(), sample(n, 7)].concat());
         prop_assert_eq!(site.everything(), sent);
     }
