@@ -1,5 +1,5 @@
 //! Builds TLS configurations from certificate and key files: whom a client trusts, and how a server or
-//! client identifies itself.
+//! client identifies itself. The meaning of a TLS failure for delivery is in `transport/tls.rs`.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;

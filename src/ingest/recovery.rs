@@ -1,5 +1,5 @@
 //! Recovers from the tail what a killed or crashed predecessor had read and the log has not stored. It is
-//! the first step of every run of a port.
+//! the first step of every run of a port. `tail/replay.rs` finds out which bytes these are.
 
 use super::actor::{PortActor, stored};
 use crate::event_log::LogClosed;

@@ -1,4 +1,5 @@
-//! Opens and reads serial ports. No other file uses the serial crate.
+//! Opens and reads serial ports. No other file uses the serial crate. `actor.rs` decides when a port is
+//! opened again.
 //!
 //! A port is opened raw and exclusive, and bytes waiting in its buffer are kept. After opening, the
 //! settings are read back and compared, because some drivers silently use others.

@@ -1,4 +1,4 @@
-//! The state of a port as other tasks see it.
+//! The state of a port as other tasks see it. Pages and metrics are made from it in `status/`.
 
 use crate::domain::model::ledger::Intake;
 use crate::protocols::Partial;

@@ -1,4 +1,5 @@
-//! The interface of every protocol: bytes in, readings and faults out.
+//! The interface of every protocol: bytes in, readings and faults out. Opening ports, recording bytes and
+//! logging are left to `ingest/`.
 
 use std::fmt::Debug;
 

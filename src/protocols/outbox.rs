@@ -1,5 +1,6 @@
 //! Holds the output of a port until the log accepts it: readings, separate alarms, and the account of the
-//! bytes they came from. The outbox is bounded, and readings that overflow are counted.
+//! bytes they came from. The outbox is bounded, and readings that overflow are counted. `ingest/actor.rs`
+//! sends the content to the log.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Creates a working sink from its configuration.
+//! Creates a working sink from its configuration. The folder of each kind has the delivery itself.
 
 use tokio::sync::watch;
 

@@ -1,5 +1,5 @@
 //! The connections of the sinks that post: they limit how much a server may send, and tell whether a
-//! request was sent completely.
+//! request was sent completely. The meaning of an answer is left to `http_answer.rs`.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! Makes the text of a server fit to be shown.
+//! Makes the text of a server fit to be shown. It does not remove secrets.
 
 use std::fmt;
 

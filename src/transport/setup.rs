@@ -1,4 +1,5 @@
-//! The meaning of a setup error for delivery: nothing can be sent until a person changes something.
+//! The meaning of a setup error for delivery: nothing can be sent until a person changes something. The
+//! errors themselves are in `credentials/file.rs`.
 
 use crate::credentials::SetupError;
 use crate::credentials::file::FileKind;

@@ -1,7 +1,8 @@
 //! Keeps the list of a sink's endpoints up to date when they are discovered by DNS SRV or multicast DNS.
 //!
-//! A lookup is repeated when its answer expires or when none of the endpoints works. While lookups fail,
-//! the endpoints that are known stay in use. The queries themselves are made in `discovery/`.
+//! A DNS lookup is repeated when its answer expires or when none of the endpoints works; multicast DNS
+//! reports changes by itself. While lookups fail, the endpoints that are known stay in use. The queries
+//! themselves are made in `discovery/`.
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -1,5 +1,5 @@
 //! The interface between the uploader and a sink: a batch goes down as an offer, and a receipt or a refusal
-//! comes back up.
+//! comes back up. The layers between the two are in `stack/`.
 
 use std::future::Future;
 use std::pin::Pin;

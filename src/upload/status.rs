@@ -1,4 +1,5 @@
-//! The state of a sink and its endpoints as other tasks see it: counts, breakers, and the last error.
+//! The state of a sink and its endpoints as other tasks see it: counts, breakers, and the last error. Pages
+//! and metrics are made from it in `status/`.
 
 use std::time::Duration;
 

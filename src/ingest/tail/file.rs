@@ -1,5 +1,5 @@
 //! The format of a tail file, and the check of how much of a file can be trusted after its writer was
-//! killed.
+//! killed. `mod.rs` writes the files, and `replay.rs` recovers their content.
 //!
 //! ```text
 //! file   = magic (8) , length u32 , crc u32 , head , record …       (little endian)

@@ -1,4 +1,4 @@
-//! The location of a port's tail files and the bound on their size.
+//! The location of a port's tail files and the bound on their size. `mod.rs` writes the files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

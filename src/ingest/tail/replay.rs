@@ -1,4 +1,5 @@
 //! Recovers the tail of a killed process: it finds the bytes that the log has not stored.
+//! `ingest/recovery.rs` has them decoded.
 //!
 //! ```text
 //!  tail      ├──────── known ────────┤├──────── pending ──────┤

@@ -1,4 +1,5 @@
-//! The keys of `framing = "lines"`, and the checks between them.
+//! The keys of `framing = "lines"`, and the checks between them. The keys that all ports share are in
+//! `config/port.rs`.
 
 use outstation_codec::CHANNELS_MAX;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Decodes a port that sends lines of text.
+//! Decodes a port that sends lines of text. `formats.rs` parses the fields of a line.
 //!
 //! A line ends with a line feed; a carriage return before it is ignored. The decoder parses each line in
 //! the configured format and finds or creates the sensor that the line names.

@@ -1,4 +1,5 @@
-//! Parses one line of JSON, key-value or CSV into fields, each with its role.
+//! Parses one line of JSON, key-value or CSV into fields, each with its role. Sensors and channels are left
+//! to `decoder.rs`.
 //!
 //! A number keeps the type in which it was written: `20` is an integer, `20.5` a double. Nested JSON is
 //! flattened with dots (`{"bme":{"t":1}}` is channel `bme.t`). `null` and empty fields are absent.

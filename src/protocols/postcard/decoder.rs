@@ -1,4 +1,5 @@
-//! Decodes the frames of a microcontroller that speaks `outstation-wire`.
+//! Decodes the frames of a microcontroller that speaks `outstation-wire`. Framing and parsing are left to
+//! `outstation-wire`.
 //!
 //! The sensor describes its channels with a hello. Samples that arrive before the first hello are held
 //! until it comes, and keep their time.

@@ -1,4 +1,5 @@
-//! The keys of `kind = "http"`, and the checks that only this kind can make.
+//! The keys of `kind = "http"`, and the checks that only this kind can make. The keys that all sinks share
+//! are in `config/sink.rs`.
 
 use hyper::Uri;
 

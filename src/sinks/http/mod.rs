@@ -1,4 +1,4 @@
-//! The `http` sink: one POST request per batch.
+//! The `http` sink: one POST request per batch. `config` has its keys and `sink` the delivery.
 
 mod config;
 mod sink;

@@ -1,4 +1,4 @@
-//! The keys of `kind = "mqtt"`.
+//! The keys of `kind = "mqtt"`. The keys that all sinks share are in `config/sink.rs`.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! Encodes a batch as MQTT messages, each with a topic and a payload.
+//! Encodes a batch as MQTT messages, each with a topic and a payload. `flight.rs` sends them, without those
+//! that the broker has already.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

@@ -1,4 +1,5 @@
 //! Delivers to a broker. The connection of a batch is kept for the next one and rests between the two.
+//! `flight.rs` sends the messages; retries are left to `upload/stack`.
 
 use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};

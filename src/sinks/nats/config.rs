@@ -1,4 +1,4 @@
-//! The keys of `kind = "nats"`.
+//! The keys of `kind = "nats"`. The keys that all sinks share are in `config/sink.rs`.
 
 use std::path::PathBuf;
 

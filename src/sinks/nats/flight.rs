@@ -1,5 +1,5 @@
 //! Sends the messages of one batch: many may be unacknowledged at a time, and each is acknowledged by
-//! itself.
+//! itself. After an interruption, `in_doubt.rs` finds out which of them arrived.
 
 use super::answers::{PubAck, PublishVerdict, Unstored, verdict};
 use super::client::{Failure, NatsConnection};

@@ -1,5 +1,5 @@
 //! Delivers to a stream: resolves what is in doubt, publishes the messages, and waits for every
-//! acknowledgement.
+//! acknowledgement. Retries are left to `upload/stack`.
 
 use std::time::Duration;
 

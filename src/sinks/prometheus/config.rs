@@ -1,4 +1,4 @@
-//! The keys of `kind = "prometheus"` (remote write).
+//! The keys of `kind = "prometheus"` (remote write). The keys that all sinks share are in `config/sink.rs`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

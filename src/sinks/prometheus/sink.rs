@@ -1,5 +1,5 @@
 //! Delivers by remote write, and distinguishes a refusal of bad samples from one of samples that are there
-//! already.
+//! already. `repeats` and `past` examine a refusal.
 
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Limits the duration of one attempt.
+//! Limits the duration of one attempt. The retry and the breaker decide what follows.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tower::Service;
 use crate::domain::policy::breaker::Cause;
 use crate::upload::{Attempt, Class, DeliveryError, Offer, Receipt, SinkRefusal};
 
-/// Fails an attempt that takes longer than `limit`, as [`Cause::LinkDown`].
+/// Fails an attempt that takes longer than `limit`, as `Cause::LinkDown`.
 #[derive(Clone, Debug)]
 pub(super) struct Deadline<S> {
     inner: S,

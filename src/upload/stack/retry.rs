@@ -1,4 +1,5 @@
-//! The retry policy of a sink: whether a refused offer is sent again at once.
+//! The retry policy of a sink: whether a refused offer is sent again at once. It neither waits nor chooses
+//! an endpoint; the layers below it do.
 
 use tokio::sync::watch;
 use tower::retry::Policy;

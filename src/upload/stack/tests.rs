@@ -88,7 +88,7 @@ pub(in crate::upload) struct Rig {
     _log: Mailbox,
 }
 
-/// The parameters of a [`Rig`].
+/// The parameters of a `Rig`.
 #[derive(Debug, Default)]
 pub(in crate::upload) struct Setup {
     pub(in crate::upload) retries: u32,

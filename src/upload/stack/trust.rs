@@ -4,10 +4,11 @@
 //! filling the quarantine, and above the deadline, so that each request has a deadline of its own.
 //!
 //! [`trust`](crate::domain::policy::trust) makes the decisions. When nearly everything has been refused,
-//! the layer sends a test request before it believes another refusal: a batch that the server accepted
-//! before or, if there is none, any one reading of the offered batch. The server may receive these readings
-//! twice, and receivers recognise repeats by their numbers. So a sensor that sends nothing but bad readings
-//! does not stop a sink, and bad readings at the front do not hide that a server works again.
+//! the layer sends a test request before it believes another refusal, and one before each further offer
+//! until one is accepted. The test request is a batch that the server accepted before or, if there is none,
+//! any one reading of the offered batch. The server may receive these readings twice, and receivers
+//! recognise repeats by their numbers. So a sensor that sends nothing but bad readings does not stop a
+//! sink, and bad readings at the front do not hide that a server works again.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};

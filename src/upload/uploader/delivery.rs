@@ -1,5 +1,5 @@
 //! What happens to a batch: it is acknowledged, divided until the refused reading stands alone, or left
-//! pending in the log.
+//! pending in the log. `actor.rs` decides which batch is next.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Runs an uploader with the breaker states that the process before it stored.
+//! Runs an uploader with the breaker states that the process before it stored. The breakers themselves are
+//! in `stack/`.
 
 use std::convert::Infallible;
 
