@@ -248,7 +248,7 @@ impl PortActor {
         port.sender_waits && self.tail.is_full(|| stored(&self.ingest))
     }
 
-    /// Does what is due from time to time.
+    /// Publishes faults and empties the tail, if either is due.
     fn on_tick(&mut self) {
         self.publish_unless_recent();
         let ingest = &self.ingest;

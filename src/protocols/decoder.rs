@@ -27,7 +27,7 @@ impl Decoder {
         self.0.interrupted(out);
     }
 
-    /// The size of what is partly read.
+    /// The size of the partial frame, and the number of frames that wait for their sensor's description.
     pub fn partial(&self) -> Partial {
         self.0.partial()
     }

@@ -28,7 +28,7 @@ pub(crate) trait Protocol: Debug + Send {
     /// Afterwards no byte is partly read.
     fn interrupted(&mut self, out: &mut Outbox);
 
-    /// The size of what is partly read.
+    /// The size of the partial frame, and the number of frames that wait for their sensor's description.
     fn partial(&self) -> Partial;
 
     /// The bytes of the partial frame or line. Empty if they are too many to become one.
