@@ -27,7 +27,7 @@ pub(crate) struct TailHead {
     pub(crate) epoch: u64,
     /// The boot to whose clock the times belong.
     pub(crate) boot: String,
-    /// The position of the first record.
+    /// The position of the next byte when the file was started.
     pub(crate) begin: u64,
     /// The number of bytes before `begin` that belong to a partial frame.
     pub(crate) partial_bytes: u64,
