@@ -116,7 +116,7 @@ impl InDoubt {
         Self {
             // Two attempts: the first and its repeat.
             span_ms: i64::try_from(2 * timeout.as_millis()).unwrap_or(i64::MAX),
-            // There are three questions, and an attempt must have time left for its messages.
+            // An attempt asks several questions and must have time left for its messages.
             patience: timeout / 4,
             open: true,
             acknowledged: None,
