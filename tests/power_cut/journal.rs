@@ -74,9 +74,16 @@ pub(crate) fn ends_rewriting(steps: &[Step], mark: usize) -> bool {
     is_mark(&steps[mark].what) && is_rewritten(steps, mark)
 }
 
-/// Whether what follows this page are headers that are written again.
+/// Whether headers have to be written again behind this page, the last of a commit: since the sync before it,
+/// a page was written without its header, over one that was there. A process that is killed may not come to it.
 pub(crate) fn begins_rewriting(steps: &[Step], page: usize) -> bool {
-    next_written(steps, page).is_some_and(|next| is_rewritten(steps, next))
+    let Some((_, last)) = written(&steps[page].what) else { return false };
+    let of_this_commit = steps[..page].iter().rev().take_while(|step| !is_sync(&step.what));
+    let writes: Vec<_> = of_this_commit.filter_map(|step| written(&step.what)).collect();
+    writes.windows(2).any(|pair| {
+        let [(offset, bytes), (before, _)] = [pair[0], pair[1]];
+        bytes.len() == last.len() && before + FRAME_HEADER != offset
+    })
 }
 
 /// Whether the mark is in the journal and the page is not: a commit that is there in parts.
@@ -143,6 +150,7 @@ fn a_commit_whose_checksums_are_written_again_is_whole_with_the_last_of_them() {
         write(592, &[4; 512]),
         write(32, &frame),
         write(568, &mark),
+        Step { at: 0, what: What::Sync(JOURNAL.to_owned()) },
         write(1104, &mark),
         write(1128, &[4; 512]),
     ];
@@ -150,7 +158,8 @@ fn a_commit_whose_checksums_are_written_again_is_whole_with_the_last_of_them() {
         (0..steps.len()).filter(|at| is(&steps, *at)).collect()
     };
     assert_eq!(all(is_rewritten), [6, 7]);
-    assert_eq!(all(begins_rewriting).first(), Some(&5));
+    assert_eq!([5, 10].map(|page| begins_rewriting(&steps, page)), [true, false]);
+    assert!(begins_rewriting(&steps[..6], 5), "the process was killed before it came to that");
     assert_eq!(all(ends_rewriting), [7]);
     // Begun anew, the journal has frames at the same places.
     let anew = [&steps[..6], &[write(0, &[8; HEADER]), write(32, &frame)]].concat();

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use crate::journal::number;
+use crate::journal::{JOURNAL, number};
 use crate::medium::{Image, Medium, Model};
 use crate::sensor::{Sending, Sensor, now};
 use crate::standstill::Standstill;
@@ -123,6 +123,7 @@ pub(crate) struct Recorder {
     length: usize,
     bytes_max: u64,
     lives: u32,
+    parser: Parser,
     running: Option<Running>,
 }
 
@@ -157,6 +158,8 @@ impl Recorder {
         let upstream = Upstream::start(length);
         let (since, standstill) = (now(), Standstill::begin());
         let (lives, running) = (0, None);
+        let log = std::fs::canonicalize(folder.path().join("log")).expect("the folder of the log");
+        let parser = Parser::new(&log, base.keys().cloned());
         Self {
             folder,
             since,
@@ -167,6 +170,7 @@ impl Recorder {
             length,
             bytes_max,
             lives,
+            parser,
             running,
         }
     }
@@ -302,13 +306,29 @@ impl Recorder {
     /// In good order, or not; then the line is plugged in anew for the next life.
     pub(crate) fn end(&mut self, signal: Signal) {
         self.running.take().expect("it runs").end(signal);
+        let trace = self.path(&format!("trace.{}", self.lives - 1));
+        let log = self.path("log");
+        self.parser.read_to_the_end(&trace, &log).expect("read the trace");
+        self.is_what_happened(&log);
         self.sensor.replug();
+    }
+
+    /// What is rebuilt from the steps is what stands in the folder.
+    fn is_what_happened(&self, log: &Path) {
+        let mut medium = Medium::holding(&self.base);
+        self.parser.steps.iter().for_each(|step| medium.apply(&step.what));
+        let image = medium.image(Model::All);
+        for name in ["log.db", JOURNAL, "log.db.torn"] {
+            let rebuilt = image.get(name).map(|rebuilt| &rebuilt.bytes);
+            let found = std::fs::read(log.join(name)).ok();
+            assert!(rebuilt == found.as_ref(), "`{name}` is not what the trace says");
+        }
     }
 
     pub(crate) fn finish(self) -> Recording {
         assert!(self.running.is_none(), "every life has ended");
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
-        let mut recording = Recording {
+        Recording {
             folder: self.folder.path().to_owned(),
             guard: Some(self.folder),
             boot_id: boot_id.expect("a boot id").trim().to_owned(),
@@ -316,15 +336,13 @@ impl Recorder {
             lives: self.lives,
             base: self.base,
             before: Before::default(),
-            steps: Vec::new(),
+            steps: self.parser.steps,
             sending: self.sensor.sending,
             standstill: self.standstill.end(),
             offers: self.upstream.offers(),
             length: self.length,
             bytes_max: self.bytes_max,
-        };
-        recording.read_steps();
-        recording
+        }
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Before {
 }
 
 /// Whether parts of a commit are in the journal that nobody completes any more, or not yet.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Parts {
     None,
     /// From before the first step.
@@ -243,4 +243,34 @@ fn truth(recording: &Recording, lives: &[u64], head: u64) -> BTreeMap<u64, u64> 
 pub(crate) fn number_after(text: &str, key: &str) -> Option<u64> {
     let rest = text.split(key).nth(1)?;
     rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[test]
+fn what_a_killed_process_left_in_parts_is_there_until_it_is_cut_off() {
+    let step = |what| Step { at: 0, what };
+    let name = || JOURNAL.to_owned();
+    let write =
+        |offset, bytes: &[u8]| step(What::Write { name: name(), offset, bytes: bytes.into() });
+    let (mut frame, mark) = ([1; 24], [2; 24]);
+    frame[4..8].fill(0);
+    let opening = [
+        step(What::Sync(name())),
+        step(What::Create("log.db.torn".to_owned())),
+        step(What::Resize { name: name(), length: 0 }),
+        write(0, &[0; 4096]),
+        step(What::Said("log opened next_seq=5 epoch=7".to_owned())),
+    ];
+    // Killed in writing the mark.
+    let killed = [&[write(32, &frame), write(56, &[3; 512]), write(568, &mark)], &opening[..]];
+    let here = Parts::Mark(2);
+    let none = Parts::None;
+    let expected = [none, none, none, here, here, here, Parts::Removed, Parts::Removed, none];
+    assert_eq!(parts(&killed.concat(), false), expected);
+    // Killed between the last page and the checksums of a commit that has changed a page twice.
+    let twice = [write(56, &[5; 512]), write(568, &mark), write(592, &[4; 512])];
+    let killed = [&killed[0][..2], &twice, &opening[..]].concat();
+    let (mark, again) = (Parts::Mark(3), Parts::Rewriting);
+    let expected =
+        [none, none, none, none, mark, again, again, again, Parts::Removed, Parts::Removed, none];
+    assert_eq!(parts(&killed, false), expected);
 }

@@ -4,6 +4,8 @@
 //! memory that happens to have a name, and SQLite builds it anew after a crash.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::rc::Rc;
 
@@ -49,37 +51,101 @@ pub(crate) struct Parser {
     folder: Vec<u8>,
     names: BTreeSet<String>,
     pub(crate) steps: Vec<Step>,
+    /// The last calls of each process of the last trace, unless strace saw that they succeeded.
+    under_way: Vec<String>,
 }
 
 impl Parser {
     /// `names`: the files that are there.
     pub(crate) fn new(folder: &Path, names: impl IntoIterator<Item = String>) -> Self {
         let folder = folder.as_os_str().as_encoded_bytes().to_vec();
-        Self { folder, names: names.into_iter().collect(), steps: Vec::new() }
+        let names = names.into_iter().collect();
+        Self { folder, names, steps: Vec::new(), under_way: Vec::new() }
+    }
+
+    /// Reads the trace of a life that is over. A call that the process is killed in may have done what it was
+    /// to do, and strace does not know: it gives `?`, or nothing, or an error that there is none of. What is in
+    /// the folder now tells. If it was done it is added to the trace, for whoever reads that again.
+    pub(crate) fn read_to_the_end(&mut self, trace: &Path, folder: &Path) -> io::Result<()> {
+        let text = std::fs::read_to_string(trace)?;
+        self.read(&text);
+        let last = text.lines().next_back().unwrap_or_default();
+        let at = last.split_whitespace().nth(1).unwrap_or_default();
+        let mut ended = String::new();
+        for call in std::mem::take(&mut self.under_way) {
+            if let Some(result) = self.came_to(&call, folder) {
+                writeln!(ended, "0 {at} {call}) = {result}").expect("a string takes all");
+            }
+        }
+        std::fs::File::options().append(true).open(trace)?.write_all(ended.as_bytes())?;
+        self.read(&ended);
+        Ok(())
+    }
+
+    /// The result of a call that the process was killed in, if it did anything that a cut can hurt.
+    fn came_to(&self, text: &str, folder: &Path) -> Option<usize> {
+        let text = format!("{text}) = 0");
+        let mut call = Call::parse(&text)?;
+        let whole = if call.name == "pwrite64" { call.strings[0].len() } else { 0 };
+        call.result = whole;
+        let there = |name: &str| folder.join(name).exists();
+        let came = |what: What| match what {
+            What::Write { name, offset, bytes } => {
+                let file = std::fs::read(folder.join(name)).unwrap_or_default();
+                let found = file.get(offset..).unwrap_or_default();
+                let same = found.iter().zip(&*bytes).take_while(|(a, b)| a == b).count();
+                // A kill ends it between two pages of memory, if at all.
+                let done =
+                    if same == whole { whole } else { same.saturating_sub((offset + same) % 4096) };
+                (done > 0).then_some(done)
+            }
+            What::Resize { name, length } => {
+                let found = std::fs::metadata(folder.join(name));
+                found.is_ok_and(|found| found.len() == length as u64).then_some(0)
+            }
+            What::Create(name) => there(&name).then_some(0),
+            What::Unlink(name) | What::Rename { from: name, .. } => (!there(&name)).then_some(0),
+            // It leaves what there is, and nobody was told that it had ended.
+            What::Sync(_) | What::SyncFolder | What::Said(_) => None,
+        };
+        self.meaning(&call).into_iter().find_map(came)
     }
 
     pub(crate) fn read(&mut self, trace: &str) {
+        self.under_way.clear();
         let mut started: HashMap<&str, &str> = HashMap::new();
+        let mut failed: HashMap<&str, String> = HashMap::new();
         for line in trace.lines() {
             let Some((process, rest)) = line.split_once(' ') else { continue };
             let Some((at, call)) = rest.trim_start().split_once(' ') else { continue };
+            if call.starts_with("+++") {
+                let unfinished = started.remove(process).map(str::to_owned);
+                self.under_way.extend(unfinished.or(failed.remove(process)));
+                continue;
+            }
             if let Some(head) = call.strip_suffix(" <unfinished ...>") {
                 started.insert(process, head);
                 continue;
             }
-            let Some((_, tail)) = call.split_once(" resumed>").filter(|_| call.starts_with("<..."))
-            else {
-                self.take(at, call);
-                continue;
+            let resumed = call.split_once(" resumed>").filter(|_| call.starts_with("<..."));
+            let call = match resumed {
+                None => call.to_owned(),
+                Some((_, tail)) => match started.remove(process) {
+                    Some(head) => format!("{head}{tail}"),
+                    None => continue,
+                },
             };
-            if let Some(head) = started.remove(process) {
-                self.take(at, &format!("{head}{tail}"));
+            if self.take(at, &call) {
+                failed.remove(process);
+            } else if let Some((call, _)) = call.rsplit_once(") = ") {
+                failed.insert(process, call.to_owned());
             }
         }
     }
 
-    fn take(&mut self, at: &str, text: &str) {
-        let Some(call) = Call::parse(text) else { return };
+    /// Whether this is a call that succeeded.
+    fn take(&mut self, at: &str, text: &str) -> bool {
+        let Some(call) = Call::parse(text) else { return false };
         let (seconds, micros) = at.split_once('.').expect("a time with microseconds");
         let number = |text: &str| text.parse::<u64>().expect("a number");
         let at = number(seconds) * 1_000_000 + number(micros);
@@ -95,6 +161,7 @@ impl Parser {
             }
             self.steps.push(Step { at, what });
         }
+        true
     }
 
     fn meaning(&self, call: &Call<'_>) -> Vec<What> {
@@ -145,11 +212,11 @@ impl Parser {
 
 fn on_file(call_name: &str, name: String, call: &Call<'_>) -> What {
     match call_name {
-        "pwrite64" => {
-            let bytes = &call.strings[0];
-            assert_eq!(call.result, bytes.len(), "a short write: {}", call.text);
-            What::Write { name, offset: call.number(1), bytes: bytes.as_slice().into() }
-        }
+        "pwrite64" => What::Write {
+            name,
+            offset: call.number(1),
+            bytes: call.strings[0][..call.result].into(),
+        },
         "ftruncate" => What::Resize { name, length: call.number(1) },
         "fallocate" => What::Resize { name, length: call.number(2) + call.number(3) },
         "fsync" | "fdatasync" => What::Sync(name),
@@ -255,4 +322,54 @@ fn a_trace_is_read_as_it_is_written() {
     ];
     assert_eq!(seen, expected);
     assert_eq!(parser.steps[2].at, 1_000_005, "a sync counts when it is over");
+}
+
+#[test]
+fn what_a_process_was_killed_in_is_done_if_it_is_in_the_folder() {
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
+    let base = tempfile::tempdir().expect("a folder");
+    let folder = base.path().join("log");
+    std::fs::create_dir(&folder).expect("a folder");
+    let trace = base.path().join("trace");
+    let wal = hex(folder.join("log.db-wal").as_os_str().as_encoded_bytes());
+    let write = |bytes: &[u8], offset: usize| {
+        format!("pwrite64(9<{wal}>, \"{}\", {}, {offset}", hex(bytes), bytes.len())
+    };
+    let long = [7; 512];
+    // Each of them is the last call of a life: how strace shows it, what the folder has then, and what it did.
+    let mut page_by_page = vec![0; 4200];
+    page_by_page[3800..4096].fill(7);
+    let mark = write(b"mark", 4);
+    let done = || Some((4, b"mark".to_vec()));
+    let cases = [
+        (format!("{mark}) = ?"), b"....mark".to_vec(), done()),
+        (format!("{mark}) = ? <unavailable>"), b"....mark".to_vec(), done()),
+        (format!("{mark}) = -1 (errno 18446744073709551598)"), b"....mark".to_vec(), done()),
+        (format!("{mark} <unfinished ...>"), b"....mark".to_vec(), done()),
+        (format!("{mark}) = ?"), b"....maps".to_vec(), None),
+        (format!("{mark}) = ?"), b"....".to_vec(), None),
+        (format!("{}) = ?", write(&long, 3800)), page_by_page, Some((3800, vec![7; 296]))),
+    ];
+    for (last, found, expected) in cases {
+        std::fs::write(folder.join("log.db-wal"), found).expect("written");
+        let lines = format!(
+            "7   1.000001 {}) = 2\n7   1.000002 {last}\n7   1.000003 +++ killed by SIGKILL +++\n",
+            write(b"ab", 0)
+        );
+        std::fs::write(&trace, lines).expect("written");
+        let names = || ["log.db-wal".to_owned()];
+        let mut parser = Parser::new(&folder, names());
+        parser.read_to_the_end(&trace, &folder).expect("readable");
+        let mut again = Parser::new(&folder, names());
+        again.read(&std::fs::read_to_string(&trace).expect("readable"));
+        for parser in [parser, again] {
+            let seen: Vec<_> =
+                parser.steps.iter().skip(1).map(|step| (step.at, step.what.clone())).collect();
+            let name = "log.db-wal".to_owned();
+            let expected = expected.clone().map(|(offset, bytes)| {
+                (1_000_003, What::Write { name, offset, bytes: bytes.into() })
+            });
+            assert_eq!(seen, Vec::from_iter(expected), "{last}");
+        }
+    }
 }
