@@ -1,15 +1,15 @@
-//! Boots and clock anchors: how a time since boot becomes a date.
+//! Boots and clock anchors, which turn a time since boot into a date.
 //!
-//! A board without a battery starts in 1970 and learns the date later, or never. Readings are
-//! stamped with the time since boot, which is always right; an anchor says what the wall clock
-//! showed at some such moment, and dates all readings of that boot, those before it too.
+//! A board without a battery starts in 1970 and learns the date later, or never. Readings are stamped with
+//! the time since boot, which is always right. An anchor records what the wall clock showed at one moment
+//! of a boot; it dates all readings of that boot, the earlier ones too.
 
 use std::time::{Duration, UNIX_EPOCH};
 
 use outstation_codec::{Anchor, Moment};
 use serde::{Deserialize, Serialize};
 
-/// Steps below this are drift within a boot, not news worth a write to flash.
+/// A step of the wall clock below this is drift within a boot and does not justify a write to flash.
 const ANCHOR_STEP_MS: i64 = 500;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +18,7 @@ pub struct Boot {
     pub anchor: Option<Anchor>,
 }
 
-/// The aggregate of the `clock` stream: boots by the number that segments carry.
+/// The aggregate of the `clock` stream: the boots, indexed by the number that segments carry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Boots(Vec<Boot>);
 
@@ -36,7 +36,7 @@ impl Boots {
         u32::try_from(self.0.len()).expect("a board does not boot 2^32 times")
     }
 
-    /// Boots that a salvaged log knows nothing about stay without a name and a date.
+    /// Sets the id of a boot. Boots below it that a salvaged log does not know get no id and no date.
     pub fn apply_started(&mut self, boot: u32, id: String) {
         let at = boot as usize;
         if self.0.len() <= at {
@@ -45,8 +45,8 @@ impl Boots {
         self.0[at].id = id;
     }
 
-    /// The date of a moment in Unix milliseconds, and whether the clock was set; without an anchor
-    /// the time since boot.
+    /// Returns the date of a moment in Unix milliseconds and whether the clock was set. Without an anchor
+    /// the date is the time since boot, and the clock counts as not set.
     pub fn date(&self, moment: Moment) -> (i64, bool) {
         let anchor = self.get(moment.boot).and_then(|boot| boot.anchor);
         anchor.map_or((moment.ms, false), |anchor| (anchor.date(moment.ms), anchor.set))
@@ -58,22 +58,23 @@ impl Boots {
         }
     }
 
-    /// Whether this anchor is worth remembering.
+    /// Says whether `next` should be recorded as the anchor of this boot.
     pub fn is_news(&self, boot: u32, next: &Anchor) -> bool {
         let known = self.get(boot).and_then(|boot| boot.anchor.as_ref());
         known.is_none_or(|known| improves(known, next))
     }
 }
 
-/// Whether `next` says something that `known` does not. A clock that lost its date teaches nothing.
+/// Says whether `next` adds something to `known`. An anchor of an unset clock never replaces one of a set
+/// clock.
 fn improves(known: &Anchor, next: &Anchor) -> bool {
     let moved = (next.boot_at_ms - known.boot_at_ms).abs() >= ANCHOR_STEP_MS;
     (next.set || !known.set) && (moved || next.set != known.set)
 }
 
-/// A date as text, in UTC with milliseconds; before 1970 is 1970.
+/// Formats Unix milliseconds as an RFC 3339 date in UTC. Dates before 1970 become 1970.
 pub fn rfc3339(ms: i64) -> humantime::Rfc3339Timestamp {
-    // Year 9999 is where RFC 3339 ends.
+    // RFC 3339 ends with the year 9999.
     let ms = u64::try_from(ms.clamp(0, 253_402_300_799_999)).unwrap_or(0);
     humantime::format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(ms))
 }

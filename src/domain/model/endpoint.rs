@@ -1,7 +1,7 @@
-//! The addresses of a sink.
+//! The addresses of a sink. `domain::policy::failover` chooses between them.
 
-/// One address, with its place among those of the same sink (RFC 2782): the lowest priority that
-/// works is used, within it by weight.
+/// One address of a sink, with the priority and the weight of RFC 2782: the lowest priority number that
+/// works is used, and within one priority the weights decide.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
     pub priority: u16,
@@ -10,7 +10,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// As a person lists them, the preferred first.
+    /// Makes endpoints from URLs in order of preference: priorities count from 0, and every weight is 1.
     pub fn in_order(urls: &[impl ToString]) -> Vec<Self> {
         let one = |(priority, url): (u16, &_)| Self {
             priority,
@@ -20,12 +20,12 @@ impl Endpoint {
         (0..).zip(urls).map(one).collect()
     }
 
-    /// What of the address may be shown and stored.
+    /// The URL without its query, which may be shown and stored.
     pub fn address(&self) -> &str {
         without_query(&self.url)
     }
 
-    /// Scheme, host and port.
+    /// Scheme, host and port of the URL.
     pub fn origin(&self) -> &str {
         let address = self.address();
         let host = address.find("://").map_or(0, |at| at + 3);
@@ -34,7 +34,7 @@ impl Endpoint {
     }
 }
 
-/// What of a URL may be shown and stored: a query may hold a key.
+/// Cuts query and fragment off a URL. A query may hold a key, so it is neither shown nor stored.
 pub fn without_query(url: &str) -> &str {
     url.split(['?', '#']).next().unwrap_or_default()
 }

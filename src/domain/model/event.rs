@@ -1,10 +1,10 @@
 //! Events: the operational facts of the log, in streams with versions.
 //!
-//! Aggregates (registry, boots, delivery, ledger, generation) are what replaying their stream gives.
-//! An event is stored as postcard; the order of the variants is part of the format, so append only.
+//! An aggregate (registry, boots, delivery, ledger, generation) is the result of replaying its stream. An
+//! event is stored as postcard; the order of the variants is part of the format, so new ones go at the end.
 //!
-//! What an operator far away should know of is *published*: a [`PublishedEvent`], delivered to the
-//! sinks like the readings. The rest is the log's own bookkeeping.
+//! Events that an operator far away should know of are *published*: they are a [`PublishedEvent`] and are
+//! delivered to the sinks like the readings. The others are the log's own bookkeeping.
 
 use outstation_codec::PublishedEvent;
 use serde::{Deserialize, Serialize};
@@ -15,25 +15,25 @@ use crate::domain::policy::budget::Spent;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
-    /// It is delivered to the sinks.
+    /// An event that is delivered to the sinks.
     Published(PublishedEvent),
-    /// `ledger`: what a port took in since the last such event.
+    /// `ledger`: counts of what a port took in since its last such event.
     TookIn { port: String, intake: Intake },
-    /// `delivery/<sink>`: everything from here on is pending for the sink.
+    /// `delivery/<sink>`: every reading from this number on is pending for the sink.
     SinkAdded { from: u64 },
-    /// `delivery/<sink>`: the sink has these readings, or has refused them. `quarantine/<sink>`: it has
-    /// taken after all what it had refused.
+    /// `delivery/<sink>`: the sink has these readings, or has refused them. `quarantine/<sink>`: the sink
+    /// has now accepted these readings, which it had refused before.
     Acknowledged { first: u64, last: u64 },
     /// `delivery/<sink>`: the sink has all published events up to this position.
     EventsAcknowledged { through: u64 },
-    /// `quarantine/<sink>`: the sink is best-effort, and they left the log before it had them.
+    /// `quarantine/<sink>`: the sink is best-effort, and these readings left the log before it had them.
     Skipped { first: u64, last: u64 },
-    /// `breaker/<sink>`: where the breaker of an endpoint stands, for the next process.
+    /// `breaker/<sink>`: the state of an endpoint's breaker, from which the next process goes on.
     BreakerSaved { endpoint: String, saved: SavedBreaker },
-    /// `budget/<sink>`: bytes on the wire in this period so far.
+    /// `budget/<sink>`: the bytes sent on the wire in the current period.
     Spent(Spent),
-    /// `quarantine/<sink>`, `ledger`: of these readings, gone for good, `count` were refused and not
-    /// kept; which ones is not remembered any more.
+    /// `quarantine/<sink>` and `ledger`: all readings of this range have left the log, and `count` of them
+    /// were refused and not kept. Their single numbers are no longer recorded.
     Forgotten { first: u64, last: u64, count: u64 },
 }
 
@@ -44,14 +44,14 @@ impl From<PublishedEvent> for Event {
 }
 
 impl Event {
-    /// The kind column: what a person or a query selects by.
+    /// The name of the kind, as it is stored in the `kind` column; people and queries select by it.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Published(event) => event.kind(),
             Self::TookIn { .. } => "took_in",
             Self::SinkAdded { .. } => "sink_added",
             Self::Acknowledged { .. } => "acknowledged",
-            // The name is stored.
+            // Logs on devices hold this name, so it stays.
             Self::EventsAcknowledged { .. } => "told",
             Self::Skipped { .. } => "skipped",
             Self::BreakerSaved { .. } => "breaker_saved",
@@ -60,14 +60,14 @@ impl Event {
         }
     }
 
-    /// Whether it is delivered to the sinks. The log's own bookkeeping, several times a second, is
-    /// not news.
+    /// Says whether the event is delivered to the sinks. The log's own bookkeeping, which comes several
+    /// times a second, is not.
     pub fn is_published(&self) -> bool {
         matches!(self, Self::Published(_))
     }
 }
 
-/// The name of a stream.
+/// The name of a stream of events.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stream(String);
 
@@ -92,7 +92,7 @@ impl Stream {
         Self("config".into())
     }
 
-    /// Of the log itself.
+    /// The stream of the log itself.
     pub fn log() -> Self {
         Self("log".into())
     }
@@ -125,24 +125,24 @@ impl Stream {
         &self.0
     }
 
-    /// The sink whose delivery state this is.
+    /// Returns the sink, if this is a `delivery/<sink>` stream.
     pub fn delivery_sink(&self) -> Option<&str> {
         self.sink_of("delivery")
     }
 
-    /// The sink of a stream such as `delivery/<sink>`.
+    /// Returns the sink of a stream `<kind>/<sink>` of this kind, such as `delivery`.
     pub fn sink_of(&self, kind: &str) -> Option<&str> {
         self.of_sink().filter(|(known, _)| *known == kind).map(|(_, sink)| sink)
     }
 
-    /// Kind and sink of a stream that holds what is known of a sink.
+    /// Splits the name of a stream that holds the state of a sink into kind and sink.
     pub fn of_sink(&self) -> Option<(&str, &str)> {
         let (kind, sink) = self.0.split_once('/')?;
         matches!(kind, "delivery" | "quarantine" | "breaker" | "budget").then_some((kind, sink))
     }
 
-    /// Whether an aggregate is rebuilt from it, so that only a snapshot may replace its events. The
-    /// others are history for people.
+    /// Says whether an aggregate is rebuilt from this stream; then only a snapshot may replace its events.
+    /// The other streams are history for people.
     pub fn has_aggregate(&self) -> bool {
         matches!(self.as_str(), "registry" | "clock" | "ledger" | "config")
             || self.of_sink().is_some()

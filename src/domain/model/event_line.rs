@@ -1,7 +1,7 @@
-//! How an event reads as JSON: for sinks, for the reference receiver, and for people.
+//! An event as JSON, for sinks, for the reference receiver and for people.
 //!
-//! The names are a promise to whoever reads them: add, never rename. They are those of readings,
-//! metrics and `/status` wherever these say the same thing.
+//! The names of the fields are stable, because receivers rely on them: add names, never rename one. They
+//! equal the names of readings, metrics and `/status` where the meaning is the same.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use serde::Serialize;
 
 use super::boots::rfc3339;
 
-/// One event with all that one has to know about it.
+/// One event as a JSON object, complete in itself.
 #[derive(Debug, Serialize)]
 pub struct EventLine<'a> {
     pub device: &'a str,
     pub epoch: u64,
-    /// Its position.
+    /// The position of the event.
     pub event: u64,
     pub stream: &'a str,
     pub time: String,
@@ -26,7 +26,7 @@ pub struct EventLine<'a> {
     pub facts: Facts<'a>,
 }
 
-/// What an event of its kind says.
+/// The fields that depend on the kind of the event.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Facts<'a> {
@@ -50,18 +50,18 @@ pub struct Evicted {
     lane: &'static str,
     first_seq: u64,
     last_seq: u64,
-    /// Those of them that some sink lacked.
+    /// How many of these readings some sink did not have.
     count: u64,
-    /// When the first and the last of them arrived, unless the device never knew.
+    /// When the first and the last of them arrived; `None` if the device never knew the date.
     first_time: Option<String>,
     last_time: Option<String>,
 }
 
-/// Those that occurred, by reason.
+/// The counts of the faults that occurred, by reason.
 type Faults = BTreeMap<&'static str, u64>;
 
 impl<'a> EventLine<'a> {
-    /// `date` gives Unix milliseconds, and whether the device knew the date.
+    /// `date` gives the Unix milliseconds of a moment, and whether the device knew the date.
     pub fn new(
         device: &'a str,
         epoch: u64,
@@ -81,7 +81,7 @@ impl<'a> EventLine<'a> {
         }
     }
 
-    /// An event of a batch.
+    /// Makes the line of an event that is part of a batch.
     pub fn of(batch: &'a Batch, record: &'a EventRecord) -> Self {
         Self::new(&batch.device, batch.epoch, record, |moment| batch.date(moment))
     }
@@ -108,7 +108,7 @@ impl<'a> Facts<'a> {
                 reason: loss.reason(),
                 first_seq: *first,
                 last_seq: *last,
-                // A receiver may read this from anybody.
+                // A receiver may be sent any numbers, so the sum must not overflow.
                 count: last.saturating_sub(*first).saturating_add(1),
             },
             PublishedEvent::Evicted { lane, first, last, count, from, to } => {
@@ -165,8 +165,8 @@ mod tests {
 
     const BOOT_AT_MS: i64 = 1_767_225_600_000; // 2026-01-01T00:00:00Z
 
-    /// One of each kind, in the order of the format, with what a line says of it. Matching names
-    /// every variant, so that none is forgotten here.
+    /// One event of each kind, in the order of the format, with the JSON that its line has. The match names
+    /// every variant, so that a new one cannot be left out.
     fn next(event: Option<&PublishedEvent>) -> Option<(PublishedEvent, &'static str)> {
         let Some(event) = event else {
             let channel = Channel { name: "t".into(), unit: "Cel".into(), kind: ValueType::F32 };

@@ -1,11 +1,11 @@
-//! Which configuration and version the daemon runs under, counted over the life of the log.
+//! The generation: a number that counts the changes of configuration or version over the life of the log.
 
 use serde::{Deserialize, Serialize};
 
 /// The aggregate of the `config` stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generation {
-    /// Counts from 1; 0 before the first start.
+    /// The generation, counted from 1; 0 before the first start.
     pub number: u32,
     /// CRC-32 of the effective configuration as `outstation check` prints it.
     pub digest: u32,
@@ -13,7 +13,7 @@ pub struct Generation {
 }
 
 impl Generation {
-    /// The next generation, if this configuration and version are not the last ones.
+    /// Returns the number of the next generation, or `None` if configuration and version have not changed.
     pub fn succeeded_by(&self, digest: u32, version: &str) -> Option<u32> {
         let same = self.number > 0 && self.digest == digest && self.version == version;
         (!same).then(|| self.number.saturating_add(1))

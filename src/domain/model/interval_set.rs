@@ -1,31 +1,31 @@
-//! What one sink has acknowledged: a set of sequence numbers, kept as few intervals, and how far it
-//! has the published events.
+//! Sets of sequence numbers, kept as few intervals, and what one sink has acknowledged.
 //!
-//! Sequence numbers are shared by all lanes, so one set serves them all: while lanes overtake each
-//! other it has a few intervals, and when everything is delivered it is a single one.
+//! All lanes share one range of sequence numbers, so one set per sink is enough. While lanes overtake each
+//! other the set has a few intervals, and when everything is delivered it has one.
 
 use serde::{Deserialize, Serialize};
 
 /// The aggregate of a `delivery/<sink>` stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// The readings the sink has.
+    /// The readings that the sink has or has refused.
     pub readings: IntervalSet,
-    /// The position of the last event it has.
+    /// The position of the last published event that the sink has.
     pub events: u64,
 }
 
-/// Disjoint, ascending, non-adjacent closed intervals of sequence numbers.
+/// Sequence numbers as disjoint, ascending, non-adjacent closed intervals.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IntervalSet(Vec<(u64, u64)>);
 
-/// No readings.
+/// The empty set, for places that need a reference.
 pub static NONE: IntervalSet = IntervalSet::EMPTY;
 
 impl IntervalSet {
     pub const EMPTY: Self = Self(Vec::new());
 
-    /// The numbers of these intervals, in whatever order; one that runs backward is empty.
+    /// Makes a set of intervals given in any order. An interval whose first number is above its last is
+    /// ignored.
     pub fn of(intervals: &[(u64, u64)]) -> Self {
         let mut sorted: Vec<(u64, u64)> =
             intervals.iter().copied().filter(|(first, last)| first <= last).collect();
@@ -40,7 +40,7 @@ impl IntervalSet {
         Self(merged)
     }
 
-    /// Adds `first..=last` and says how many numbers were new.
+    /// Adds `first..=last` and returns how many numbers were new.
     pub fn insert(&mut self, first: u64, last: u64) -> u64 {
         assert!(first <= last, "an interval runs forward");
         // Everything that overlaps or touches the new interval becomes part of it.
@@ -56,7 +56,7 @@ impl IntervalSet {
         merged.1 - merged.0 + 1 - before
     }
 
-    /// Takes `first..=last` out and says how many numbers were there.
+    /// Removes `first..=last` and returns how many numbers were in the set.
     pub fn remove(&mut self, first: u64, last: u64) -> u64 {
         let from = self.0.partition_point(|(_, end)| *end < first);
         let to = self.0.partition_point(|(start, _)| *start <= last);
@@ -78,7 +78,7 @@ impl IntervalSet {
         self.0.get(at).is_some_and(|(start, _)| *start <= seq)
     }
 
-    /// The first number at or after `from` that is not in the set.
+    /// Returns the first number at or after `from` that is not in the set.
     pub fn first_gap(&self, from: u64) -> u64 {
         let at = self.0.partition_point(|(_, end)| *end < from);
         match self.0.get(at) {
@@ -91,14 +91,14 @@ impl IntervalSet {
         self.0.iter().map(|(start, end)| end - start + 1).sum()
     }
 
-    /// How many of the numbers lie in `first..=last`.
+    /// Counts the numbers that lie in `first..=last`.
     pub fn count_within(&self, first: u64, last: u64) -> u64 {
         let overlap =
             |(start, end): &(u64, u64)| (last.min(*end) + 1).saturating_sub(first.max(*start));
         self.0.iter().map(overlap).sum()
     }
 
-    /// The numbers in either set.
+    /// Returns the numbers that are in either set.
     pub fn union(&self, other: &Self) -> Self {
         if other.0.is_empty() {
             return self.clone();
@@ -106,12 +106,12 @@ impl IntervalSet {
         Self::of(&[self.0.as_slice(), &other.0].concat())
     }
 
-    /// The numbers of this set that are not in the other.
+    /// Returns the numbers of this set that are not in the other.
     pub fn difference(&self, other: &Self) -> Self {
         Self(self.0.iter().flat_map(|(first, last)| other.missing(*first, *last)).collect())
     }
 
-    /// The numbers of the set that lie in `first..=last`, as intervals.
+    /// Returns the numbers of the set that lie in `first..=last`, as intervals.
     pub fn within(&self, first: u64, last: u64) -> Vec<(u64, u64)> {
         if first > last {
             return Vec::new();
@@ -121,7 +121,7 @@ impl IntervalSet {
         overlap.map(|(start, end)| (first.max(*start), last.min(*end))).collect()
     }
 
-    /// The lowest so many numbers.
+    /// Returns the `count` lowest numbers, as intervals.
     pub fn lowest(&self, mut count: u64) -> Vec<(u64, u64)> {
         let mut taken = Vec::new();
         for (first, last) in &self.0 {
@@ -139,7 +139,7 @@ impl IntervalSet {
         self.0.is_empty()
     }
 
-    /// The numbers in both sets.
+    /// Returns the numbers that are in both sets.
     pub fn intersection(&self, other: &Self) -> Self {
         let (mut left, mut right) = (self.0.iter().peekable(), other.0.iter().peekable());
         let mut common = Vec::new();
@@ -157,7 +157,7 @@ impl IntervalSet {
         Self(common)
     }
 
-    /// The numbers of `first..=last` that are not in the set, as intervals.
+    /// Returns the numbers of `first..=last` that are not in the set, as intervals.
     pub fn missing(&self, first: u64, last: u64) -> Vec<(u64, u64)> {
         let (mut missing, mut from) = (Vec::new(), first);
         while from <= last {
@@ -181,7 +181,7 @@ impl IntervalSet {
         &self.0
     }
 
-    /// The numbers between the first and the last interval that are missing.
+    /// Returns the gaps between the first and the last interval.
     pub fn gaps(&self) -> impl Iterator<Item = (u64, u64)> {
         self.0.windows(2).map(|pair| (pair[0].1 + 1, pair[1].0 - 1))
     }

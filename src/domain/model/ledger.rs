@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::interval_set::IntervalSet;
 use super::reading_class::{Classes, SinkState};
 
-/// What one port took in. Used for a port's whole life and for the part since the last message.
+/// What one port took in, over its whole life or since its last message to the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intake {
     pub bytes: u64,
@@ -23,11 +23,11 @@ pub struct Intake {
     pub fault_bytes: u64,
     pub padding_bytes: u64,
     pub frames: u64,
-    /// Frames that describe or explain and carry no reading: hello, log.
+    /// Frames that carry no reading: hello, log.
     pub control: u64,
-    /// Readings decoded and offered to the log.
+    /// Readings that were decoded and offered to the log.
     pub accepted: u64,
-    /// Accepted readings dropped because the log did not keep up.
+    /// Accepted readings that were dropped because the log did not keep up.
     pub overflow: u64,
     pub faults: FaultCounts,
 }
@@ -50,14 +50,15 @@ impl Intake {
     }
 }
 
-/// The aggregate of the `ledger` stream: what came in over the life of the log, and what of it
-/// was lost after it was stored.
+/// The aggregate of the `ledger` stream: what came in over the life of the log, and which readings were
+/// lost after they were stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Books {
     pub ports: BTreeMap<String, Intake>,
     pub evicted: IntervalSet,
     pub damaged: IntervalSet,
-    /// Refused and not kept, so long ago that they are known by number of readings only.
+    /// How many readings were refused, not kept, and removed from the log so long ago that their numbers
+    /// are no longer recorded.
     pub forgotten: u64,
 }
 
@@ -70,12 +71,13 @@ impl Books {
         match loss {
             Loss::Evicted => self.evicted.insert(first, last),
             Loss::Damaged => self.damaged.insert(first, last),
-            // Lost before it had a number, or published in the sink's own stream: no such event.
+            // An overflow happens before a reading has a number, and a refusal is recorded in the stream of
+            // its sink, so neither comes here.
             Loss::Overflow | Loss::Refused => 0,
         };
     }
 
-    /// How many readings were given a number, which is the last one given.
+    /// How many readings were given a number. As numbers count from 1, this is also the last number.
     pub fn stored(&self) -> u64 {
         let intake = self.intake();
         intake.accepted.saturating_sub(intake.overflow)
@@ -87,7 +89,7 @@ impl Books {
         total
     }
 
-    /// The numbers of `first..=last` that are neither delivered nor lost, as intervals.
+    /// Returns the numbers of `first..=last` that are neither delivered nor lost, as intervals.
     pub fn pending(&self, delivered: &IntervalSet, first: u64, last: u64) -> Vec<(u64, u64)> {
         let missing = |set: &IntervalSet, from: Vec<(u64, u64)>| -> Vec<(u64, u64)> {
             from.into_iter().flat_map(|(first, last)| set.missing(first, last)).collect()
@@ -95,26 +97,28 @@ impl Books {
         missing(&self.damaged, missing(&self.evicted, delivered.missing(first, last)))
     }
 
-    /// How many bytes of each port are accounted for.
+    /// The bytes of each port that are accounted for.
     pub fn bytes(&self) -> BTreeMap<String, u64> {
         self.ports.iter().map(|(port, intake)| (port.clone(), intake.bytes)).collect()
     }
 
-    /// The first number at or after `from` that is neither delivered nor lost.
+    /// Returns the first number at or after `from` that is neither delivered nor lost.
     pub fn first_pending(&self, delivered: &IntervalSet, from: u64) -> u64 {
         let next = self.damaged.first_gap(self.evicted.first_gap(delivered.first_gap(from)));
         if next == from { from } else { self.first_pending(delivered, next) }
     }
 
-    /// Which reading is what, given the sinks that each has to reach.
+    /// Sorts the stored readings into classes. `sinks` are those that every reading has to reach.
     pub fn classes(&self, sinks: &[SinkState<'_>]) -> Classes {
         Classes::of(&self.evicted, &self.damaged, sinks)
     }
 
-    /// The whole account, given how far the log goes and the sinks that each reading has to reach.
+    /// Makes the whole account. `head` is the last number in the log, `uncommitted` counts the accepted
+    /// readings that are not yet committed, and `sinks` are those that every reading has to reach.
     pub fn ledger(&self, head: u64, uncommitted: u64, sinks: &[SinkState<'_>]) -> Ledger {
         let classes = self.classes(sinks);
-        // What is forgotten stands among what was settled long ago.
+        // No set of refused readings holds the forgotten ones any more, so `classes` counts them as
+        // delivered.
         let delivered = classes.delivered.count().saturating_sub(self.forgotten);
         let refused = classes.refused.count() + self.forgotten;
         let (evicted, damaged) = (classes.evicted.count(), classes.damaged.count());
@@ -134,11 +138,11 @@ impl Books {
     }
 }
 
-/// The whole account at one moment.
+/// The whole account at one moment, in readings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     pub intake: Intake,
-    /// Accepted and not yet committed.
+    /// Accepted and not yet committed readings.
     pub uncommitted: u64,
     pub stored: u64,
     pub delivered: u64,
@@ -159,10 +163,10 @@ impl Ledger {
         }
     }
 
-    /// The equations that do not hold, as a person would write them; none in a sound ledger.
+    /// Returns the equations that do not hold, as text for people. A sound ledger has none.
     ///
-    /// They hold in the middle of the traffic too: a message to the log carries readings and their
-    /// counts together, and counts only whole frames.
+    /// The equations hold under traffic too: a message to the log carries readings and their counts
+    /// together, and it counts only whole frames.
     pub fn imbalances(&self) -> Vec<String> {
         let intake = &self.intake;
         let equations = [

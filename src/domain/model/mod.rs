@@ -1,21 +1,21 @@
-//! The nouns, one type each, with what is true of them alone.
+//! The nouns, with one type each and the rules that concern that type alone.
 
-// What a sensor says, and how it is named and dated.
+// What a sensor measures, and how it is named and dated.
 pub mod boots;
 pub mod sensors;
 
-// What the log keeps and hands out.
+// What the log stores and hands out.
 pub mod event;
 pub mod event_line;
 pub mod generation;
 
-// The account of it.
+// The account of every reading.
 pub mod interval_set;
 pub mod ledger;
 pub mod quarantine;
 pub mod reading_class;
 pub mod refusal_reason;
 
-// Where it goes.
+// Where readings are sent.
 pub mod endpoint;
 pub mod template;

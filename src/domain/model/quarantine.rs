@@ -1,26 +1,25 @@
-//! What a sink will never take: the aggregate of a `quarantine/<sink>` stream, and what a person may
-//! want to be done with it.
+//! The quarantine: readings that a sink refused for good, and what an operator can have done with them.
 
 use serde::{Deserialize, Serialize};
 
 use super::interval_set::IntervalSet;
 
-/// By sequence number; a number is in one of these sets at most.
+/// The aggregate of a `quarantine/<sink>` stream. A sequence number is in one of the sets at most.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quarantine {
-    /// Refused, and kept aside with the server's reason.
+    /// Refused readings that are kept aside with the server's reason.
     pub held: IntervalSet,
-    /// Refused, and not kept any more.
+    /// Refused readings that are no longer kept.
     pub discarded: IntervalSet,
-    /// Gone from the log before a best-effort sink had them.
+    /// Readings that left the log before a best-effort sink had them.
     pub skipped: IntervalSet,
-    /// Refused once, still kept, and offered again.
+    /// Refused readings that are still kept and are being offered again.
     pub replayed: IntervalSet,
-    /// Discarded so long ago that they are known by number of readings only.
+    /// How many discarded readings are so old that their numbers are no longer recorded.
     pub forgotten: u64,
 }
 
-/// A sink that never refused anything.
+/// The quarantine of a sink that never refused anything.
 pub static NOTHING: Quarantine = Quarantine {
     held: IntervalSet::EMPTY,
     discarded: IntervalSet::EMPTY,
@@ -47,7 +46,8 @@ impl Quarantine {
         self.discarded.insert(first, last);
     }
 
-    /// The sink has taken after all what it was offered again, even what was discarded on its way.
+    /// Records that the sink has accepted readings that were offered again. Some may have been discarded
+    /// while they were on their way.
     pub fn deliver(&mut self, first: u64, last: u64) {
         self.replayed.remove(first, last);
         self.discarded.remove(first, last);
@@ -63,45 +63,46 @@ impl Quarantine {
         }
     }
 
-    /// The readings of which there is a copy.
+    /// The readings of which a copy is kept.
     pub fn kept(&self) -> IntervalSet {
         self.held.union(&self.replayed)
     }
 
-    /// So many of those kept that give way first: the oldest, and what is offered again after all others.
+    /// Returns the `count` kept readings that are to be discarded first, as intervals: the oldest, and
+    /// those that are being offered again only after all others.
     pub fn giving_way(&self, count: u64) -> Vec<(u64, u64)> {
         let of_replayed = count.saturating_sub(self.held.count());
         [self.held.lowest(count), self.replayed.lowest(of_replayed)].concat()
     }
 
-    /// The readings that were refused and not taken since.
+    /// The readings that were refused and not accepted since.
     pub fn refused(&self) -> IntervalSet {
         self.kept().union(&self.discarded)
     }
 }
 
-/// What a person wants done with readings in quarantine.
+/// What an operator wants done with readings in quarantine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum QuarantineCommand {
-    /// Offer them to their sink once more.
+    /// Offer them to their sink again.
     Replay,
-    /// Keep them no longer.
+    /// Discard them.
     Drop,
 }
 
-/// Which readings, and what is to become of them.
+/// An operator's order: a command, and the readings it applies to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineOrder {
     pub command: QuarantineCommand,
-    /// `None`: whichever sink refused them.
+    /// The sink that refused the readings; `None` means every sink.
     pub sink: Option<String>,
-    /// First and last sequence numbers. `None`: all.
+    /// First and last sequence numbers; `None` means all readings.
     pub numbers: Option<Vec<(u64, u64)>>,
 }
 
 impl QuarantineOrder {
-    /// What of these numbers it is about, as intervals.
+    /// Returns those readings of `kept` that the order applies to, as intervals.
     pub fn selects(&self, sink: &str, kept: &IntervalSet) -> Vec<(u64, u64)> {
         if self.sink.as_ref().is_some_and(|wanted| wanted != sink) {
             return Vec::new();
@@ -116,7 +117,7 @@ impl QuarantineOrder {
     }
 }
 
-/// How many readings of a sink an order was carried out on.
+/// The result of an order for one sink: how many readings it was carried out on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
     pub sink: String,

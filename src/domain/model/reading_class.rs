@@ -1,28 +1,30 @@
-//! What becomes of every stored reading, given what each sink has done with it: the classes of the
-//! ledger, as sets of numbers.
+//! The classes of the ledger: what became of every stored reading, given the state of each sink, as sets of
+//! sequence numbers.
 //!
-//! | of a sink | a reading is |
+//! For one sink, a reading is
+//!
+//! | word | meaning |
 //! |---|---|
 //! | had | delivered, or gone before a best-effort sink could have it |
-//! | settled | had, or refused and not offered again: nothing is to be done about it |
-//! | missing | evicted or damaged before it was settled; a copy that is offered again is still there |
+//! | settled | had, or refused and not being offered again: nothing is left to do |
+//! | missing | evicted or damaged before it was settled, and no copy is being offered again |
 //!
-//! Of all sinks together, in this order: *delivered* is what every sink had, *lost* (evicted, damaged)
-//! what some sink misses, *quarantined* and *refused* what is settled for all and kept, or not
-//! kept, for those that refused it, and *pending* is the rest.
+//! For all sinks together, checked in this order: *delivered* readings are had by every sink; *lost* ones
+//! (evicted, damaged) are missing for some sink; *quarantined* and *refused* ones are settled for all, and
+//! a sink that refused them keeps a copy, or no sink does; the rest is *pending*.
 
 use super::interval_set::{IntervalSet, NONE};
 use super::quarantine::{NOTHING, Quarantine};
 
-/// What one sink has of the readings, and what it refused.
+/// What one sink has and what it refused.
 #[derive(Clone, Copy, Debug)]
 pub struct SinkState<'a> {
-    /// What it has, and what it has refused.
+    /// The readings that the sink has or has refused.
     pub readings: &'a IntervalSet,
     pub quarantine: &'a Quarantine,
 }
 
-/// A sink that has nothing: stands in where there is no sink at all.
+/// A sink that has nothing; it stands in when no sink is configured.
 static NOBODY: SinkState<'static> = SinkState { readings: &NONE, quarantine: &NOTHING };
 
 impl SinkState<'_> {
@@ -37,7 +39,7 @@ impl SinkState<'_> {
     }
 }
 
-/// The readings of each class but those pending.
+/// The readings of each class. Readings in no class are pending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Classes {
     pub delivered: IntervalSet,
@@ -48,7 +50,7 @@ pub struct Classes {
 }
 
 impl Classes {
-    /// `sinks`: those that every reading has to reach.
+    /// `sinks` are those that every reading has to reach.
     pub fn of(evicted: &IntervalSet, damaged: &IntervalSet, sinks: &[SinkState<'_>]) -> Self {
         let sinks = if sinks.is_empty() { std::slice::from_ref(&NOBODY) } else { sinks };
         let gone = evicted.union(damaged);
@@ -62,7 +64,8 @@ impl Classes {
             held = held.union(&sink.quarantine.held);
             settled = settled.intersection(&of_sink);
         }
-        // What is settled for all is missing nowhere.
+        // A reading that is settled for every sink is missing for none, so `refused` and `lost` do not
+        // overlap.
         let refused = settled.difference(&delivered);
         Self {
             damaged: lost.intersection(damaged),
@@ -93,7 +96,7 @@ mod tests {
         })
     }
 
-    /// Any state of a quarantine in which each number is in one place.
+    /// Any quarantine in which each number is in one set at most.
     fn quarantine() -> impl Strategy<Value = Quarantine> {
         (set(), set(), set(), set()).prop_map(|(held, discarded, skipped, replayed)| {
             let discarded = discarded.difference(&held);
@@ -108,7 +111,7 @@ mod tests {
         set.intervals().iter().flat_map(|(first, last)| *first..=*last).collect()
     }
 
-    /// One reading at a time, in words.
+    /// The class of a single reading, by the definitions in words.
     fn class(
         seq: u64,
         evicted: &IntervalSet,

@@ -1,16 +1,17 @@
-//! Why a sink refused readings for good, as it is kept with them.
+//! The reason for which a sink refused readings for good, as it is kept with them.
 
 use std::fmt;
 
-/// The reason for a refusal, bounded: one that is longer cannot be made, and so cannot be stored.
+/// The reason for a refusal, cut to `BYTES_MAX` bytes when it is made, so that a longer one cannot be
+/// stored.
 ///
-/// It is the whole of what is known, the server's words among it. It is kept once for each reading
-/// in quarantine, in the log and in an event.
+/// It holds everything that is known, the server's words included. It is stored once for each reading in
+/// quarantine, in the log and in an event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RefusalReason(String);
 
 impl RefusalReason {
-    /// A status, a sentence and the place of the mistake fit; a page of HTML does not.
+    /// The limit in bytes. A status, a sentence and the place of the error fit; a page of HTML does not.
     pub const BYTES_MAX: usize = 256;
 
     pub fn as_str(&self) -> &str {
@@ -18,7 +19,7 @@ impl RefusalReason {
     }
 }
 
-/// Keeps the beginning, whole characters.
+/// Keeps the beginning of the text and cuts only between characters.
 impl From<&str> for RefusalReason {
     fn from(text: &str) -> Self {
         let mut end = text.len().min(Self::BYTES_MAX);

@@ -1,7 +1,7 @@
-//! The channel registry: which sensors this device has ever seen, under small stable numbers.
+//! The channel registry: all sensors that this device has ever seen, under small stable numbers.
 //!
-//! Segments name sensors and channels by number; the registry says what the numbers mean and
-//! travels with each batch. It only grows: a number never changes its meaning.
+//! Segments name sensors and channels by number. The registry says what the numbers mean and travels with
+//! each batch. It only grows, and a number never changes its meaning.
 
 use std::collections::HashMap;
 
@@ -15,9 +15,9 @@ pub struct Registry {
     ids: HashMap<(String, String), u32>,
 }
 
-/// Where a sensor's readings go: its number, and the registry's channel for each of its own. A sensor
-/// that has shown the most channels it may have gets none for further ones: noise on a line without
-/// checksums must not invent names for ever.
+/// Where the values of a sensor go: the sensor's number, and for each of its channels the channel in the
+/// registry. A channel is `None` if the sensor already has `CHANNELS_MAX` channels: noise on a line without
+/// checksums must not add names without bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
     pub id: u32,
@@ -37,8 +37,8 @@ impl Registry {
         self.sensors.is_empty()
     }
 
-    /// Replays "sensor `id` is now described so". Numbers that a salvaged log has lost the meaning of
-    /// stay without a name: nothing maps to them.
+    /// Replays the event that describes sensor `id`. Lower numbers whose description a salvaged log has
+    /// lost get no name, so that nothing maps to them.
     pub fn apply(&mut self, id: u32, sensor: Sensor) {
         let at = id as usize;
         if self.sensors.len() <= at {
@@ -48,14 +48,14 @@ impl Registry {
         self.sensors[at] = sensor;
     }
 
-    /// Restores the lookup table, which a snapshot does not carry.
+    /// Rebuilds the lookup table, which a snapshot does not carry.
     pub fn reindex(&mut self) {
         let named = self.sensors.iter().zip(0..).filter(|(sensor, _)| !sensor.port.is_empty());
         self.ids =
             named.map(|(sensor, id)| ((sensor.port.clone(), sensor.name.clone()), id)).collect();
     }
 
-    /// The mapping of a sensor, and its new description where this reading teaches one.
+    /// Returns the mapping of a sensor, and its new description if this reading adds to what is known.
     pub fn locate(&self, seen: &Sensor) -> (Mapping, Option<Sensor>) {
         let key = (seen.port.clone(), seen.name.clone());
         let Some(&id) = self.ids.get(&key) else {
@@ -94,8 +94,8 @@ fn place_of(known: &[Channel], channel: &Channel, hint: usize) -> Option<usize> 
     known.iter().position(|at| at.name == channel.name)
 }
 
-/// A channel after one more reading: a unit once known stays until another is stated, and a type
-/// only widens, so that a line saying `20` and then `20.5` does not change it back and forth.
+/// Combines what is known of a channel with one more reading: a known unit stays until another is stated,
+/// and a type only widens, so that a line with `20` and then `20.5` does not change it back and forth.
 fn combined(known: &Channel, seen: &Channel) -> Channel {
     let unit = if seen.unit.is_empty() { &known.unit } else { &seen.unit };
     Channel { name: known.name.clone(), unit: unit.clone(), kind: known.kind.max(seen.kind) }

@@ -1,8 +1,8 @@
-//! A name made from those of a reading, such as `plant/{device}/{sensor}`.
+//! Templates for names that are made from those of a reading, such as `plant/{device}/{sensor}`.
 
 use std::fmt;
 
-/// Text with places for the names of the device, the port and the sensor.
+/// Text with placeholders for the names of the device, the port and the sensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Piece>);
 
@@ -14,7 +14,7 @@ enum Piece {
     Sensor,
 }
 
-/// What a template is filled in with.
+/// The names that a template is filled in with.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TemplateNames<'a> {
     pub device: &'a str,
@@ -23,12 +23,12 @@ pub struct TemplateNames<'a> {
 }
 
 impl Template {
-    /// For defaults.
+    /// Parses a default. Panics if the text is not a valid template.
     pub fn built_in(text: &'static str) -> Self {
         Self::parse(text).expect("a default is sound")
     }
 
-    /// None if a brace is not part of `{device}`, `{port}` or `{sensor}`, or there is nothing.
+    /// Returns `None` for an empty text, and if a brace is not part of `{device}`, `{port}` or `{sensor}`.
     pub fn parse(text: &str) -> Option<Self> {
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -51,7 +51,7 @@ impl Template {
         (!pieces.is_empty()).then_some(Self(pieces))
     }
 
-    /// With the names as they are.
+    /// Fills in the names unchanged; the caller must escape the result if its use requires that.
     pub fn fill(&self, names: TemplateNames<'_>) -> String {
         let pieces = self.0.iter().map(|piece| match piece {
             Piece::Text(text) => text.as_str(),
@@ -62,13 +62,13 @@ impl Template {
         pieces.collect()
     }
 
-    /// Whether it is the same for all sensors of a device.
+    /// Says whether the result is the same for all sensors of a device.
     pub fn is_of_device(&self) -> bool {
         !self.0.iter().any(|piece| matches!(piece, Piece::Port | Piece::Sensor))
     }
 }
 
-/// As it was written.
+/// Writes the template as it was configured.
 impl fmt::Display for Template {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = TemplateNames { device: "{device}", port: "{port}", sensor: "{sensor}" };

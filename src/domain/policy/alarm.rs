@@ -1,27 +1,27 @@
-//! What makes a reading an alarm.
+//! Decides which readings are alarms.
 //!
-//! An alarm is committed and sent at once, at the price of a sync of the flash and of a request each. So
-//! alarms are *edges*: the reading that enters the alarm state and the one that leaves it, and none of
-//! those in between, or an input stuck at its limit would wear the flash as fast as it is read. An input
-//! that flutters has edges without end; beyond a few, one in ten seconds is an alarm. A reading is held
-//! against the reading of the last alarm, not against the one before it, so that what holds in the
-//! end is raised.
+//! An alarm is committed and sent at once, which costs one sync of the flash and one request each. So only
+//! *edges* are alarms: the reading that enters the alarm state and the one that leaves it, and none between
+//! them; otherwise an input stuck at its limit would wear the flash as fast as it is read. An input that
+//! flutters has edges without end, so after a burst of 4 at most one in ten seconds is an alarm. A reading
+//! is compared with the reading of the last alarm and not with the one before it, so that the state that
+//! holds in the end is raised.
 //!
-//! What was raised is not remembered over a restart: a state that lasts is raised once more.
+//! The last alarm is not remembered over a restart: a state that lasts is raised once more.
 
 use std::collections::BTreeMap;
 
 use outstation_codec::{SENSORS_MAX, Sensor, Value};
 
-/// So many alarms of one rule and sensor in a row.
+/// How many alarms of one rule and sensor may follow each other without a pause.
 const BURST: i64 = 4;
-/// Then one in so long.
+/// The pause after a burst, in milliseconds: one alarm may follow each time it has passed.
 const EVERY_MS: i64 = 10_000;
 
-/// Which readings of a port are alarms.
+/// A rule that says which readings of a port are alarms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
-    /// `None`: every sensor of the port.
+    /// The sensor that the rule applies to; `None` means every sensor of the port.
     pub sensor: Option<String>,
     pub channel: String,
     pub when: When,
@@ -32,20 +32,21 @@ pub enum When {
     Number {
         above: Option<f64>,
         below: Option<f64>,
-        /// How far back it must come from `above` or `below` to be within again.
+        /// How far a value must come back from `above` or `below` to be within again.
         hysteresis: f64,
-        /// So far from the value of the last alarm, or from the first value.
+        /// How far a value must be from the value of the last alarm, or from the first value, to be an
+        /// alarm.
         change: Option<f64>,
     },
-    /// While a boolean has this value.
+    /// A boolean channel is in the alarm state while it has this value.
     Is(bool),
 }
 
-/// The rules of one port, and where each of its sensors stands.
+/// The rules of one port, with the state of each of its sensors.
 #[derive(Debug, Default)]
 pub struct Watch {
     rules: Vec<Rule>,
-    /// By sensor, one for each rule.
+    /// By name of the sensor; one state for each rule.
     states: BTreeMap<String, Vec<State>>,
 }
 
@@ -57,14 +58,14 @@ enum Level {
     Below,
 }
 
-/// Where one sensor stands with one rule.
+/// The state of one sensor under one rule.
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
-    /// Where the channel was found.
+    /// The index of the channel, where it was found last; a hint.
     place: usize,
     level: Level,
     raised: Level,
-    /// The value of the last alarm, or the first one.
+    /// The value of the last alarm, or the first value.
     reference: Option<f64>,
     guard: Guard,
 }
@@ -78,10 +79,11 @@ impl Watch {
         self.rules.is_empty()
     }
 
-    /// Whether a reading that arrived at `now_ms` is an alarm; `cells` are (channel index, value).
+    /// Says whether a reading that arrived at `now_ms` is an alarm. `cells` are (channel index, value).
     pub fn is_alarm(&mut self, sensor: &Sensor, cells: &[(u16, Value)], now_ms: i64) -> bool {
         if !self.states.contains_key(&sensor.name) {
-            // Names are the sender's to invent. Starting over tells what lasts once more.
+            // The sender chooses the names, so their number must be bounded. After the states are cleared,
+            // alarms that last are raised once more.
             if self.states.len() >= SENSORS_MAX {
                 self.states.clear();
             }
@@ -92,7 +94,7 @@ impl Watch {
         for (rule, state) in self.rules.iter().zip(states) {
             if rule.sensor.as_ref().is_none_or(|name| *name == sensor.name) {
                 if let Some(value) = state.value(sensor, &rule.channel, cells) {
-                    // Every rule follows the values, whatever the others say.
+                    // Each rule follows the values, whether or not another one raises an alarm.
                     alarm |= state.follow(&rule.when, value, now_ms);
                 }
             }
@@ -102,7 +104,7 @@ impl Watch {
 }
 
 impl State {
-    /// What a reading says of the channel.
+    /// Returns the value that a reading has for the channel.
     fn value<'a>(
         &mut self,
         sensor: &Sensor,
@@ -153,10 +155,10 @@ impl Level {
     }
 }
 
-/// Lets a burst through, and then one in so long.
+/// Lets a burst through, and after it one alarm per interval.
 #[derive(Clone, Copy, Debug, Default)]
 struct Guard {
-    /// When the next one would be due at an even pace.
+    /// When the next alarm would be due at an even pace.
     due_ms: Option<i64>,
 }
 
@@ -171,7 +173,7 @@ impl Guard {
     }
 }
 
-/// A sensor that says NaN says nothing.
+/// Returns the value as a number. NaN counts as no value.
 #[expect(clippy::cast_precision_loss, reason = "beyond 2^53 the nearest double is near enough")]
 fn number(value: &Value) -> Option<f64> {
     let number = match value {
@@ -183,7 +185,7 @@ fn number(value: &Value) -> Option<f64> {
     (!number.is_nan()).then_some(number)
 }
 
-/// Many formats have no word for a boolean and write 0 and 1.
+/// Returns the value as a boolean. Many formats have no boolean and write 0 and 1.
 fn truth(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(is) => Some(*is),
@@ -220,7 +222,7 @@ mod tests {
         watch("level", When::Number { above, below, hysteresis, change: None })
     }
 
-    /// Which of these values are alarms, a minute after each other.
+    /// Returns the indexes of the values that are alarms, if they are a minute apart.
     fn alarms(watch: &mut Watch, channel: u16, values: &[Value]) -> Vec<usize> {
         let at = |(place, value): (usize, &Value)| {
             let now_ms = i64::try_from(place).expect("few") * MINUTE;
@@ -311,7 +313,7 @@ mod tests {
         let mut door = watch("door", When::Is(true));
         let mut raised = false;
         let mut alarms = 0;
-        // A minute of a hundred edges a second, then it stays open.
+        // A hundred edges a second for a minute; then the door stays open.
         for step in 0..12_000 {
             let is = step >= 6000 || step % 2 == 0;
             if door.is_alarm(&sensor("a"), &[(2, Value::Bool(is))], step * 10) {
@@ -332,8 +334,8 @@ mod tests {
     }
 
     proptest! {
-        /// Invariants checked: whatever the values, alarms keep their pace; and when the values rest
-        /// long enough, what was raised is where they are.
+        /// Invariants checked: alarms keep their pace for any values; once the values have rested long
+        /// enough, the level that was raised is the level they are at.
         #[test]
         fn alarms_keep_their_pace_and_the_last_word_is_true(
             values in prop::collection::vec((any::<f64>(), 0i64..3000), 1..200),

@@ -1,8 +1,8 @@
 //! Exponential backoff with full jitter.
 //!
-//! The wait is drawn from all of (0, ceiling], also once the ceiling has stopped growing: devices
-//! that lost the same server together must not come back together. (Source: AWS Architecture Blog,
-//! "Exponential Backoff and Jitter".)
+//! The wait is drawn from all of (0, ceiling], also after the ceiling has stopped growing: devices that
+//! lost the same server together must not come back together. (Source: AWS Architecture Blog, "Exponential
+//! Backoff and Jitter".)
 
 use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The most that attempt number `attempt` (from 0) waits.
+    /// The longest wait before attempt number `attempt`, counted from 0.
     pub fn ceiling(&self, attempt: u32) -> Duration {
         let exponent = i32::try_from(attempt).unwrap_or(i32::MAX);
         let seconds = self.first.as_secs_f64() * self.factor.powi(exponent);
@@ -23,16 +23,16 @@ impl Backoff {
     }
 
     pub fn wait(&self, attempt: u32, rng: &mut fastrand::Rng) -> Duration {
-        // 1 - [0, 1) is (0, 1]: never an immediate retry.
+        // 1 - [0, 1) is (0, 1], so a retry is never immediate.
         self.ceiling(attempt).mul_f64(1.0 - rng.f64())
     }
 }
 
-/// Where a device's jitter starts: from who it is, and from the entropy at hand.
+/// Makes the seed of a device's jitter from the names that identify it and from the entropy at hand.
 ///
-/// Neither alone is enough. Boards of one image that boot together may be given equal entropy, since
-/// the kernel hands some out before it has gathered any; and boards that were cloned with one
-/// device id are told apart by entropy alone.
+/// Neither is enough alone. Boards with one image that boot together may be given equal entropy, since the
+/// kernel hands some out before it has gathered any. Boards that were cloned with one device id differ in
+/// their entropy only.
 pub fn jitter_seed(names: &[&str], entropy: u64) -> u64 {
     let mut hasher = DefaultHasher::new();
     for name in names {

@@ -1,32 +1,33 @@
-//! How large the next batch may be.
+//! Decides how large the next batch may be.
 //!
-//! Three things bound it, each as a share of what is configured, and the smallest holds:
+//! There are three bounds, each a share of what is configured, and the smallest one holds:
 //!
-//! - **trust in the link**: after a failure, and at the start, the next batch is a small probe; each
-//!   success allows four times as much. A probe that fails is halved, so that on any link some batch
-//!   passes in time at last.
-//! - **what the server calls too large**: half of it, and slowly more again: the server, or what
-//!   stands before it, may change.
-//! - **how long a request takes**: about a second, so that an alarm or a fresh reading never waits
-//!   long behind the backlog.
+//! - **trust in the link**: at the start and after a failure the next batch is a small probe, and each
+//!   success allows four times as much. After a probe that fails, the next one has half its size, so that
+//!   in the end some batch passes in time on any link.
+//! - **what the server calls too large**: half of that size, and then slowly more again, because the
+//!   server, or a proxy before it, may change.
+//! - **how long a request takes**: about a second, so that an alarm or a fresh reading never waits long
+//!   behind the backlog.
 
 use std::time::Duration;
 
-/// How much a batch may hold.
+/// The most that a batch may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub readings_max: u64,
     pub bytes_max: usize,
 }
 
-/// What a request should take.
+/// How long a request should take.
 const TARGET: Duration = Duration::from_secs(1);
-/// A round trip that takes the target alone must not shrink batches to nothing: so much of the
-/// target is for sending, whatever the rest takes.
+/// The least share of `TARGET` that is left for sending. Without it, a round trip that takes a second alone
+/// would shrink batches to nothing.
 const SENDING_MIN: f64 = 0.25;
 const PROBE_READINGS: f64 = 256.0;
 const GROWTH: f64 = 4.0;
-/// Doubles in about 180 batches, so that a server that stays as it is refuses one in so many.
+/// The growth of `cap` with each success: it doubles in about 180 batches, so a server that does not change
+/// refuses one batch in about 180.
 const CAP_RECOVERY: f64 = 1.0 + 1.0 / 256.0;
 
 #[derive(Clone, Debug)]
@@ -60,7 +61,8 @@ impl BatchSize {
         }
     }
 
-    /// A batch of this size was delivered; `took`, if it is known, by one request.
+    /// Records that a batch of this size was delivered. `took` is the time of the request, if one request
+    /// carried the batch and its time is known.
     pub fn accepted(&mut self, sent: Limits, took: Option<Duration>) {
         self.trusted = (self.trusted * GROWTH).min(1.0);
         self.cap = (self.cap * CAP_RECOVERY).min(1.0);
@@ -69,14 +71,15 @@ impl BatchSize {
         }
     }
 
-    /// A batch of this size was not answered, or not now. `slow` if its size may be why.
+    /// Records that a batch of this size got no answer, or was refused for the time being. `slow` says that
+    /// its size may be the reason.
     pub fn failed(&mut self, sent: Limits, slow: bool) {
         let (share, probe) = (self.share_of(sent), self.probe());
         let halved = if slow { share / 2.0 } else { probe };
         self.trusted = halved.min(probe).max(self.least());
     }
 
-    /// A batch of this size is too large for the server.
+    /// Records that a batch of this size is too large for the server.
     pub fn too_large(&mut self, sent: Limits) {
         self.cap = (self.share_of(sent) / 2.0).clamp(self.least(), self.cap);
     }
@@ -90,34 +93,34 @@ impl BatchSize {
         (self.least() * PROBE_READINGS).min(1.0)
     }
 
-    /// One reading.
+    /// The share of one reading.
     fn least(&self) -> f64 {
         1.0 / self.most.readings_max.max(1) as f64
     }
 }
 
-/// What a request takes on this link, as a straight line over its size: least squares over the last
-/// requests, older ones fading. A plain mean of bytes per second would take the round trip for slow
-/// sending, send less, and find the link slower still.
+/// The time that requests take on this link, as a straight line over their size: least squares over the
+/// last requests, with the weight of older ones fading. A mean of bytes per second would count the round
+/// trip as slow sending, send less, and find the link slower still.
 #[derive(Clone, Debug, Default)]
 struct Link {
     noted: bool,
-    /// Means of size, seconds, size², and size · seconds.
+    /// The means of size, seconds, size², and size · seconds.
     size: f64,
     seconds: f64,
     square: f64,
     product: f64,
     /// Seconds for a size of 1, without the round trip.
     slope: Option<f64>,
-    /// Whether that comes of comparing sizes.
+    /// Whether `slope` was computed from different sizes, and is not the first guess.
     compared: bool,
 }
 
 /// The weight of the last request in the means.
 const FRESH: f64 = 1.0 / 8.0;
-/// Sizes closer together than this, of their mean, say nothing about what more of it would take.
+/// The least spread of the sizes, as a share of their mean, from which a slope can be computed.
 const SPREAD_MIN: f64 = 0.1;
-/// So many times as long, or as short, as expected: the link is another one now.
+/// By what factor a time must differ from the expected one to show that the link has changed.
 const SURPRISE: f64 = 2.0;
 
 impl Link {
@@ -142,16 +145,16 @@ impl Link {
             self.slope = Some((self.product - self.size * self.seconds) / variance);
             self.compared = true;
         } else if self.slope.is_none() && seconds >= TARGET.as_secs_f64() * SENDING_MIN {
-            // With nothing to compare it with, all of it may have been sending.
+            // There is nothing to compare with yet, and all of the time may have been sending.
             self.slope = Some(seconds / size);
         }
     }
 
-    /// What was learned is wrong, and it matters: requests take too long, or could take longer.
+    /// Says whether the slope is wrong in a way that matters: requests take too long, or could be larger.
     fn is_surprised(&self, size: f64, seconds: f64) -> bool {
         let (Some(slope), target) = (self.slope, TARGET.as_secs_f64()) else { return false };
         let expected = self.round_trip(slope) + slope.max(0.0) * size;
-        // A guess that was too low is put right by comparing, not by another guess.
+        // A first guess that was too low is corrected by comparing sizes, and not by a second guess.
         let slower = self.compared && seconds > target && seconds > SURPRISE * expected;
         slower || (expected > target / SURPRISE && expected > SURPRISE * seconds)
     }
@@ -160,7 +163,7 @@ impl Link {
         (self.seconds - slope.max(0.0) * self.size).max(0.0)
     }
 
-    /// The size that takes about as long as it should.
+    /// The size of a request that takes about `TARGET`.
     fn share(&self) -> f64 {
         match self.slope {
             Some(slope) if slope > 0.0 => {
@@ -178,7 +181,7 @@ mod tests {
 
     const MOST: Limits = Limits { readings_max: 65_536, bytes_max: 256 << 10 };
 
-    /// A link with a round trip and so many readings a second.
+    /// A link with a round trip in seconds and a rate in readings per second.
     struct Wire {
         size: BatchSize,
         round_trip: f64,
@@ -191,7 +194,7 @@ mod tests {
             Self { size: BatchSize::new(MOST), round_trip, rate, timeout: 30.0 }
         }
 
-        /// Sends as much as allowed, and says how much and how long that took; none: too long.
+        /// Sends as much as is allowed. Returns the size and the seconds, which are `None` after a timeout.
         fn send(&mut self) -> (u64, Option<f64>) {
             let sent = self.size.limits();
             let took = self.round_trip + sent.readings_max as f64 / self.rate;

@@ -1,4 +1,4 @@
-//! The circuit breaker: when to leave a failing endpoint alone, and when to ask again.
+//! The circuit breaker: it decides when to leave a failing endpoint alone, and when to probe it again.
 //!
 //! ```text
 //!            failures in a row, or half of the recent requests, or one that is plain
@@ -8,8 +8,8 @@
 //!     └────────────────────────────── HalfOpen ───────────────┘
 //! ```
 //!
-//! Closed lets traffic flow, Open refuses it, HalfOpen lets one probe through. A probe that is
-//! dropped unanswered gives its place back. Pure: time and randomness are arguments.
+//! Closed lets traffic flow, Open refuses it, HalfOpen lets one probe through. A probe that is dropped
+//! before its answer makes way for another one. Time and randomness are arguments.
 
 use std::time::Duration;
 
@@ -18,13 +18,14 @@ use serde::{Deserialize, Serialize};
 use super::backoff::Backoff;
 use super::outcomes::Outcomes;
 
-/// Why a request did not succeed, as far as the breaker cares. Stored: append only.
+/// Why a request failed, as far as the breaker cares. Causes are stored, so new ones go at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cause {
-    /// No answer: resolve, connect, reset, timeout.
+    /// There was no answer: the name did not resolve, the connection failed or was reset, or the time was
+    /// up.
     LinkDown,
-    /// The server answers, and asks us to slow down or is in trouble: 429, 503. Which status means what says
-    /// `transport/http_answer.rs`.
+    /// The server answers, and asks for a pause or is in trouble: 429, 503. `transport/http_answer.rs` maps
+    /// each status to a cause.
     ServerBusy,
     /// The server answers, and will refuse until a person changes something: 401, 403, TLS.
     Misconfigured,
@@ -44,22 +45,22 @@ impl Cause {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
-    /// Failures in a row that open the breaker.
+    /// How many failures in a row open the breaker.
     pub failures_max: u32,
-    /// So many outcomes within the window are enough to open it when half of them are failures.
+    /// How many outcomes within the window are enough to open the breaker when half of them are failures.
     pub outcomes_min: u32,
-    /// Between a failure and the next request while closed.
+    /// The wait between a failure and the next request while the breaker is closed.
     pub rest: Backoff,
-    /// Waits between probes, and how many of them there are before `long` takes over.
+    /// The waits between probes, and how many of them there are before `long` takes over.
     pub short: Backoff,
     pub short_waits: u32,
     pub long: Backoff,
-    /// On top of a minimum: a misconfiguration does not heal by itself.
+    /// The waits after a misconfiguration, on top of a minimum, because it does not heal by itself.
     pub misconfigured: Backoff,
     pub misconfigured_wait_min: Duration,
-    /// The longest a server may send us away for.
+    /// The longest `Retry-After` of a server that is obeyed.
     pub retry_after_max: Duration,
-    /// The longest wait of a process that cannot know how much of its predecessor's is left.
+    /// The longest wait of a process that cannot know how much of its predecessor's wait is left.
     pub resume_max: Duration,
 }
 
@@ -78,16 +79,17 @@ impl Default for Policy {
                 factor: 2.0,
                 max: Duration::from_secs(2),
             },
-            // An outage of up to a minute is over within six seconds of its end: a restart of the
-            // server, a modem that dials anew. These waits cost 36 probes in about 95 s.
+            // After an outage of up to a minute, such as a restart of the server or a modem that dials
+            // anew, the first probe comes within six seconds of its end. These waits cost 36 probes in
+            // about 95 s.
             short: Backoff {
                 first: Duration::from_secs(1),
                 factor: 1.25,
                 max: Duration::from_secs(6),
             },
             short_waits: 36,
-            // Beyond that growing by a quarter keeps the ceiling below half of the outage so far,
-            // and the mean wait for the first probe after its end near a sixth of it. At 15 minutes
+            // Beyond that, growth by a quarter keeps the ceiling below half of the outage so far, and the
+            // mean wait for the first probe after its end near a sixth of it. With a ceiling of 15 minutes
             // a day costs about 250 probes.
             long: Backoff {
                 first: Duration::from_millis(7500),
@@ -107,7 +109,7 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// How long an endpoint is left alone for the `attempt`-th time in a row.
+    /// Draws the wait before a probe; `attempt` counts the waits in a row from 0.
     fn wait(
         &self,
         attempt: u32,
@@ -123,8 +125,8 @@ impl Policy {
             _ => self.long.wait(attempt - self.short_waits, rng),
         };
         let Some(asked) = retry_after else { return own };
-        // A server in trouble names the same time to everybody. Half as much again, drawn, keeps
-        // them from coming back together; and never before it.
+        // A server in trouble tells all its clients the same time. A random share of half of it is added,
+        // so that they do not come back together, and none comes before that time.
         let asked = asked.min(self.retry_after_max);
         asked + own.max((asked / 2).mul_f64(1.0 - rng.f64()))
     }
@@ -135,14 +137,14 @@ impl Policy {
     }
 }
 
-/// Moments are durations since any fixed point.
+/// The state of the breaker. Moments are durations since any fixed point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
-    /// Traffic flows; `failures` in a row so far.
+    /// Traffic flows; there were `failures` in a row so far.
     Closed { failures: u32 },
-    /// Nothing is sent before `until`; this is the `attempt`-th wait in a row.
+    /// Nothing is sent before `until`; `attempt` counts the waits in a row, from 0.
     Open { until: Duration, attempt: u32, cause: Cause },
-    /// One probe decides; `probing` while it is out.
+    /// One probe decides; `probing` is true while it is on its way.
     HalfOpen { probing: bool, attempt: u32, cause: Cause },
 }
 
@@ -168,7 +170,7 @@ impl BreakerState {
         matches!(self, Self::Closed { .. })
     }
 
-    /// When an open breaker will let a probe through.
+    /// When an open breaker will let a probe through; `None` in the other states.
     pub fn until(&self) -> Option<Duration> {
         match self {
             Self::Open { until, .. } => Some(*until),
@@ -177,11 +179,12 @@ impl BreakerState {
     }
 }
 
-/// What of a breaker the next process must know, so that a crash loop does not hammer the server.
+/// The state of a breaker that the next process goes on from, so that a crash loop does not flood the
+/// server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SavedBreaker {
     Closed,
-    /// Not before `until_ms`, in milliseconds since the boot with this id.
+    /// Nothing is sent before `until_ms`, in milliseconds since the boot with the id `boot`.
     Open {
         attempt: u32,
         cause: Cause,
@@ -190,7 +193,7 @@ pub enum SavedBreaker {
     },
 }
 
-/// One moment on the process's clock and on the device's, which outlives the process.
+/// One moment on the clock of the process and on that of the device, which outlives the process.
 #[derive(Clone, Copy, Debug)]
 pub struct Now<'a> {
     pub at: Duration,
@@ -198,18 +201,18 @@ pub struct Now<'a> {
     pub boot: &'a str,
 }
 
-/// The answer to "may I send?".
+/// The breaker's answer to a request that asks to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leave {
-    /// The pass must be given back by exactly one of `succeeded`, `failed` or `cancelled`.
+    /// Send it. The caller must give the pass back by exactly one of `succeeded`, `failed` or `cancelled`.
     Send(Pass),
-    /// Ask again then.
+    /// Ask again at this moment.
     WaitUntil(Duration),
-    /// A probe is out; ask again when it is back.
+    /// A probe is on its way; ask again when it has an answer.
     WaitForProbe,
 }
 
-/// What a request is to the breaker that let it through.
+/// The part that a request plays for the breaker that let it through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
     Traffic,
@@ -220,7 +223,7 @@ pub enum Pass {
 pub struct Breaker {
     policy: Policy,
     state: BreakerState,
-    /// While closed: no request before this moment, since the last one failed.
+    /// While the breaker is closed, no request is sent before this moment: the rest after a failure.
     rest_until: Duration,
     outcomes: Outcomes,
 }
@@ -239,7 +242,7 @@ impl Breaker {
         self.state
     }
 
-    /// Whether a probe may go.
+    /// Says whether a probe may be sent now.
     pub fn is_due(&self, now: Duration) -> bool {
         match self.state {
             BreakerState::Closed { .. } => false,
@@ -248,7 +251,7 @@ impl Breaker {
         }
     }
 
-    /// Asks for leave to send one request.
+    /// Asks for permission to send one request.
     pub fn ask(&mut self, now: Duration) -> Leave {
         match self.state {
             BreakerState::Closed { .. } if now < self.rest_until => {
@@ -272,7 +275,7 @@ impl Breaker {
                 self.state = BreakerState::Closed { failures: 0 };
             }
             (_, Pass::Probe) => *self = Self::new(self.policy),
-            // A straggler from before the breaker opened; the probe decides.
+            // The request is from before the breaker opened; only the probe decides.
             (_, Pass::Traffic) => {}
         }
     }
@@ -305,14 +308,14 @@ impl Breaker {
         self.state = BreakerState::Open { until, attempt, cause };
     }
 
-    /// The request was dropped before it was answered: its outcome is unknown.
+    /// Records that a request was dropped before its answer; its outcome is unknown.
     pub fn cancelled(&mut self, pass: Pass) {
         if let (BreakerState::HalfOpen { attempt, cause, .. }, Pass::Probe) = (self.state, pass) {
             self.state = BreakerState::HalfOpen { probing: false, attempt, cause };
         }
     }
 
-    /// For the next process.
+    /// Returns the state that the next process goes on from.
     pub fn saved(&self, now: Now<'_>) -> SavedBreaker {
         let (until, attempt, cause) = match self.state {
             BreakerState::Closed { .. } => return SavedBreaker::Closed,
@@ -324,11 +327,11 @@ impl Breaker {
         SavedBreaker::Open { attempt, cause, until_ms, boot: now.boot.to_owned() }
     }
 
-    /// Goes on where an earlier process stood.
+    /// Makes a breaker that goes on where an earlier process stopped.
     ///
-    /// In the same boot the moment holds. After a reboot, or once it has passed, a short wait stands
-    /// for it: a reboot is often a person's repair, and a loop of crashes or reboots then sends at
-    /// most one probe a life, and often none.
+    /// Within one boot the saved moment holds. After a reboot, or once the moment has passed, a short wait
+    /// replaces it: a reboot is often a person's repair, and a loop of crashes or reboots then sends at
+    /// most one probe per process, and often none.
     pub fn restored(
         policy: Policy,
         saved: &SavedBreaker,
@@ -346,7 +349,8 @@ impl Breaker {
         Self { state: BreakerState::Open { until, attempt: *attempt, cause: *cause }, ..breaker }
     }
 
-    /// A server that names a time, or a person's mistake, need not be tried three times over.
+    /// Says whether the breaker stays closed after a failure. It opens at once if the server names a time
+    /// or if a person has to act, since further attempts would be useless.
     fn tolerates(
         &self,
         now: Duration,

@@ -1,14 +1,15 @@
-//! What a metered link may be used for, and when.
+//! Budgets for metered links: how many bytes may be sent per period, and the hours in which only alarms may
+//! be sent.
 //!
-//! Bytes are counted by calendar day or month, in UTC. While the clock is not set nobody knows the
-//! date: then by time since boot. What was spent is never given back by a clock that steps: a
-//! period begins anew only when a later one does.
+//! Bytes are counted by calendar day or month in UTC. While the clock is not set the date is unknown, and a
+//! period is measured by time since boot. A clock that steps never gives back what was spent: a new period
+//! begins only when a later one is reached.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// So many bytes on the wire in each period.
+/// The bytes that may be sent on the wire in each period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Budget {
     pub bytes: u64,
@@ -21,24 +22,25 @@ pub enum Period {
     Month,
 }
 
-/// Minutes of the day, UTC; over midnight when `from` is after `to`.
+/// Hours of the day in which only alarms are sent, as minutes in UTC. They span midnight when `from_min` is
+/// after `to_min`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuietHours {
     pub from_min: u16,
     pub to_min: u16,
 }
 
-/// What the clocks show.
+/// What the clocks show at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clocks {
     /// Unix milliseconds.
     pub wall_ms: i64,
-    /// Whether they are the date.
+    /// Whether `wall_ms` is the true date.
     pub set: bool,
     pub since_boot_ms: i64,
 }
 
-/// Why only alarms leave.
+/// The reason for which only alarms are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
     Spent,
@@ -56,12 +58,12 @@ impl Held {
     }
 }
 
-/// How a budget stands.
+/// The state of a budget at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BudgetStatus {
     pub budget: Budget,
     pub spent: u64,
-    /// What will be spent when the period ends, at the rate so far.
+    /// The bytes that will have been spent when the period ends, at the rate so far.
     pub forecast: u64,
     pub ends_in: Duration,
 }
@@ -84,7 +86,7 @@ impl Period {
         }
     }
 
-    /// How many periods after that of 1970-01-01 a moment lies.
+    /// The number of the period that a moment lies in, counted from 1970-01-01.
     fn number(self, wall_ms: i64) -> i64 {
         let days = wall_ms.div_euclid(DAY_MS);
         match self {
@@ -102,7 +104,7 @@ impl Period {
         days.saturating_mul(DAY_MS)
     }
 
-    /// How long it is taken to be while nobody knows the date.
+    /// How long a period lasts, in milliseconds, while the date is unknown.
     fn undated_ms(self) -> i64 {
         match self {
             Self::Day => DAY_MS,
@@ -111,7 +113,7 @@ impl Period {
     }
 }
 
-/// Months since January 1970 of a day since 1970-01-01. (Source: Howard Hinnant,
+/// Months from January 1970 to a day, which is counted from 1970-01-01. (Source: Howard Hinnant,
 /// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`; years begin in March there.)
 fn month_of(days: i64) -> i64 {
     let days = days + 719_468;
@@ -123,7 +125,7 @@ fn month_of(days: i64) -> i64 {
     (era * 400 + year_of_era - 1970) * 12 + months_since_march + 2
 }
 
-/// The inverse: `days_from_civil` of the first of a month.
+/// The first day of a month, the inverse of `month_of` (`days_from_civil` of the same source).
 fn first_day_of(month: i64) -> i64 {
     let months = month + 1970 * 12 - 2;
     let (year, months_since_march) = (months.div_euclid(12), months.rem_euclid(12));
@@ -132,36 +134,37 @@ fn first_day_of(month: i64) -> i64 {
     era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-/// What was spent, as the next process must know it.
+/// What was spent, as it is saved for the next process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
     /// The number of the period; 0 until the date was known for the first time.
     pub period: i64,
-    /// On the wire, in this period.
+    /// Bytes on the wire in this period.
     pub bytes: u64,
-    /// What of it was spent since the date is not known.
+    /// The part of `bytes` that was spent since the date became unknown.
     pub undated: u64,
-    /// Whole hours since then: enough to see a day or a month pass, and few changes to save.
+    /// Whole hours since the date became unknown: fine enough to see a day or a month pass, and coarse
+    /// enough to change seldom, as each change is saved.
     pub undated_hours: u32,
 }
 
-/// What was spent in the period that runs.
+/// What was spent in the current period.
 #[derive(Clone, Debug)]
 pub struct Spending {
     budget: Budget,
     period: i64,
     bytes: u64,
     undated: u64,
-    /// Since when the date is not known, in milliseconds since boot; before that if an earlier boot
-    /// did not know it either.
+    /// Since when the date is unknown, in milliseconds since boot. Negative if an earlier boot did not know
+    /// it either.
     undated_since_ms: i64,
-    /// The period that a clock left when it jumped ahead by more than one, and what was spent in it:
-    /// it may come back.
+    /// The period before the clock jumped ahead by more than one, and the bytes spent in it; the clock may
+    /// come back to it.
     left: Option<(i64, u64)>,
 }
 
 impl Spending {
-    /// `recalled`: what an earlier process saved.
+    /// Goes on from what an earlier process saved.
     pub fn new(budget: Budget, recalled: Option<Spent>, now: Clocks) -> Self {
         let Spent { period, bytes, undated, undated_hours } = recalled.unwrap_or_default();
         let undated_since_ms = now.since_boot_ms - i64::from(undated_hours) * HOUR_MS;
@@ -170,7 +173,7 @@ impl Spending {
         all
     }
 
-    /// Counts bytes, in the period that runs now.
+    /// Counts bytes in the current period.
     pub fn spend(&mut self, bytes: u64, now: Clocks) {
         if now.set {
             self.turn(self.budget.period.number(now.wall_ms));
@@ -185,7 +188,7 @@ impl Spending {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    /// The date is known.
+    /// Goes to the period that the clock shows, now that the date is known.
     fn turn(&mut self, period: i64) {
         if period > self.period {
             if period > self.period + 1 {
@@ -194,7 +197,7 @@ impl Spending {
             // What was spent before the date was known was most likely spent in this period.
             (self.period, self.bytes) = (period, self.undated);
         } else if period < self.period - 1 {
-            // The clock was wrong by more than a step over a boundary: without this, one that once
+            // The clock was wrong by more than a step over a boundary. Without this case, a clock that once
             // showed 2099 would keep the budget spent until then.
             self.period = period;
             let left = self.left.take().filter(|(left, _)| *left == period);
@@ -216,7 +219,7 @@ impl Spending {
     pub fn account(&self, now: Clocks) -> BudgetStatus {
         let (length, left) = self.span_ms(now);
         let left = left.clamp(0, length);
-        // The first minute says nothing about a month.
+        // The forecast counts at least a minute as elapsed, since less says nothing about a month.
         let elapsed = (length - left).max(MINUTE_MS);
         let [length, elapsed] = [length, elapsed].map(i64::unsigned_abs).map(u128::from);
         let forecast = u128::from(self.bytes) * length / elapsed;
@@ -228,7 +231,7 @@ impl Spending {
         }
     }
 
-    /// How long the period is, and what is left of it.
+    /// Returns the length of the period and the time that is left of it, in milliseconds.
     fn span_ms(&self, now: Clocks) -> (i64, i64) {
         if now.set {
             let begins = |number| self.budget.period.begins_ms(number);
@@ -242,7 +245,7 @@ impl Spending {
 }
 
 impl QuietHours {
-    /// How long they still last, if it is their time.
+    /// Returns how long the quiet hours still last, or `None` outside of them.
     pub fn left(self, wall_ms: i64) -> Option<Duration> {
         let of_day = wall_ms.rem_euclid(DAY_MS);
         let [from, to] = [self.from_min, self.to_min].map(|min| i64::from(min) * MINUTE_MS);
@@ -252,7 +255,7 @@ impl QuietHours {
     }
 }
 
-/// Why only alarms may leave now, and how long that lasts.
+/// Returns why only alarms may be sent now and how long that lasts, or `None` if everything may be sent.
 pub fn held(
     spending: Option<&Spending>,
     quiet: Option<QuietHours>,
@@ -261,7 +264,7 @@ pub fn held(
     let spent = spending.filter(|spending| spending.is_spent());
     let spent = spent.map(|spending| (Held::Spent, spending.account(now).ends_in));
     let quiet = quiet.filter(|_| now.set).and_then(|quiet| quiet.left(now.wall_ms));
-    // Whatever lasts longer is the reason.
+    // If both hold, the one that lasts longer is the reason.
     spent
         .into_iter()
         .chain(quiet.map(|left| (Held::QuietHours, left)))
@@ -272,7 +275,7 @@ pub fn held(
 mod tests {
     use super::*;
 
-    /// Noon of a day since 1970-01-01.
+    /// Noon of a day, which is counted from 1970-01-01.
     fn noon(day: i64) -> Clocks {
         Clocks { wall_ms: day * DAY_MS + 12 * HOUR_MS, set: true, since_boot_ms: 0 }
     }
@@ -338,7 +341,7 @@ mod tests {
             spending.spend(100, clocks);
         }
         assert_eq!(spending.saved(noon(DAY)), spent(DAY, 1000));
-        // A clock that was wrong by years does not keep the budget spent until they are over.
+        // A clock that was wrong by years must not keep the budget spent until they are over.
         let mut spending = Spending::new(DAILY, Some(spent(DAY + 5000, 1000)), noon(DAY));
         assert!(spending.is_spent());
         spending.spend(0, noon(DAY + 1));
@@ -372,13 +375,13 @@ mod tests {
 
     #[test]
     fn what_was_spent_before_the_date_was_known_counts_in_its_period() {
-        // The same day as before the reboot, and a later one.
+        // The day of the reboot, and the day after it.
         for (day, in_period) in [(DAY, 700), (DAY + 1, 300)] {
             let mut spending = Spending::new(DAILY, Some(spent(DAY, 400)), unset(0));
             spending.spend(300, unset(MINUTE_MS));
             let saved = spending.saved(unset(MINUTE_MS));
             assert_eq!(saved, Spent { undated: 300, ..spent(DAY, 700) }, "nobody knows yet");
-            // Another process goes on with it.
+            // Both this process and one that goes on from what was saved.
             for mut spending in [spending, Spending::new(DAILY, Some(saved), unset(MINUTE_MS))] {
                 spending.spend(0, noon(day));
                 assert_eq!(spending.saved(noon(day)), spent(day, in_period));

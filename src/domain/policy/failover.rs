@@ -1,25 +1,24 @@
-//! Which endpoint of a sink comes next (RFC 2782).
+//! Decides which endpoint of a sink comes next (RFC 2782).
 //!
-//! The lowest priority number that is ready wins. Within one priority the choice is drawn by weight
-//! and then kept while it works: a connection that is warm is worth more than an even spread of one
-//! device's requests, and a fleet spreads over its devices.
+//! The lowest priority number that is ready wins. Within one priority the choice is drawn by weight and
+//! then kept while it works: a warm connection is worth more than an even spread of one device's requests,
+//! and a fleet is spread over its devices.
 
-/// One endpoint, as far as the choice goes.
+/// What the choice needs to know of one endpoint.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Candidate {
     pub priority: u16,
     pub weight: u16,
-    /// Whether its breaker is open and its wait is over, so that a probe would tell more.
+    /// Whether its breaker is open and the wait is over, so that a probe may be sent.
     pub due: bool,
-    /// Whether it was drawn before.
+    /// Whether it was drawn before and is in use.
     pub current: bool,
 }
 
-/// The candidates in the order in which they are asked whether they are ready.
+/// Returns the indexes of the candidates in the order in which they are asked whether they are ready.
 ///
-/// Within a priority those that are due come first: without that an endpoint that failed once would
-/// stay out for as long as its peers work. Behind them the one that was drawn before, and then the
-/// others, drawn by weight.
+/// Within a priority those that are due come first: otherwise an endpoint that failed once would stay out
+/// for as long as its peers work. The one in use follows, and then the others, drawn by weight.
 pub fn order(candidates: &[Candidate], rng: &mut fastrand::Rng) -> Vec<usize> {
     let mut drawn = Vec::with_capacity(candidates.len());
     let mut left: Vec<usize> = (0..candidates.len()).collect();
@@ -34,11 +33,11 @@ pub fn order(candidates: &[Candidate], rng: &mut fastrand::Rng) -> Vec<usize> {
     drawn
 }
 
-/// A place in `left`, with a chance in proportion to the weight there. A weight of 0 is a small
-/// chance, not none.
+/// Draws an index into `left`, with a chance in proportion to the weight. A weight of 0 gives a small
+/// chance.
 fn draw(candidates: &[Candidate], left: &[usize], rng: &mut fastrand::Rng) -> usize {
-    // As the RFC's running sum with weights of 0 in front, but without their order: 0 counts as a
-    // hundredth of 1.
+    // This is the running sum of the RFC, but without its order, which puts weights of 0 in front: here 0
+    // counts as a hundredth of 1.
     let share = |at: &usize| match candidates[*at].weight {
         0 => 1,
         weight => 100 * u64::from(weight),

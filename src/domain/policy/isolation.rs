@@ -1,17 +1,18 @@
-//! Dividing a batch: into what fits, and, of a refused one, down to what is refused.
+//! Divides a batch: into parts that fit, and a refused one down to the readings that are refused.
 //!
-//! A refused batch is halved, and each half that is refused again: events from readings, then by
-//! segments, then by readings. The left part goes first, so that order holds. To find `k` bad ones
-//! among `n` takes about `2·k·log₂ n` requests, and whatever is accepted on the way is delivered.
+//! A refused batch is halved, and so is each half that is refused again: first into readings and events,
+//! then by segments, then by readings. The left part is sent first, so that the order holds. To find `k`
+//! bad readings among `n` takes about `2·k·log₂ n` requests, and all parts that are accepted on the way are
+//! delivered.
 
 use outstation_codec::{Batch, EventRecord, StoredSegment};
 
-/// What a refused batch comes apart into.
+/// The parts of a refused batch.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Divided {
-    /// To be offered one after the other.
+    /// Two batches, to be offered one after the other.
     Halves(Batch, Batch),
-    /// A single reading; or several of a segment that cannot be divided, because it is damaged.
+    /// A single reading, or all readings of a damaged segment, which cannot be divided.
     Readings(StoredSegment),
     Event(EventRecord),
     Nothing,
@@ -19,7 +20,7 @@ pub enum Divided {
 
 pub fn divide(mut batch: Batch) -> Divided {
     if !batch.segments.is_empty() && !batch.events.is_empty() {
-        // Readings first: they never wait behind an event.
+        // Readings go first, so that they never wait behind an event.
         let events = Batch {
             segments: Vec::new(),
             events: std::mem::take(&mut batch.events),
@@ -44,8 +45,9 @@ pub fn divide(mut batch: Batch) -> Divided {
     }
 }
 
-/// Takes about so many readings off the front, at least one; nothing remains if the batch has no
-/// more. Events go with the front. A segment that cannot be cut stays whole.
+/// Splits a batch after about `readings` readings, at least one, and returns the front and the rest. The
+/// rest is `None` if the batch has no more. Events go with the front. A segment that cannot be cut stays
+/// whole.
 pub fn take(mut batch: Batch, readings: u64) -> (Batch, Option<Batch>) {
     let mut room = readings.max(1);
     let mut whole = 0;
@@ -68,7 +70,8 @@ pub fn take(mut batch: Batch, readings: u64) -> (Batch, Option<Batch>) {
     (batch, rest)
 }
 
-/// One reading of the batch, any; none if it has none that can be had alone.
+/// Returns a batch of one reading, drawn at random; `None` if there is no reading or its segment is
+/// damaged.
 pub fn sample(batch: &Batch, rng: &mut fastrand::Rng) -> Option<Batch> {
     let at = rng.usize(..batch.segments.len().max(1));
     let segment = batch.segments.get(at)?;
@@ -89,7 +92,7 @@ fn divide_segment(mut batch: Batch) -> Divided {
     }
 }
 
-/// The segment boundary nearest to the middle of the readings, of two segments or more.
+/// The segment boundary nearest to the middle of the readings. The batch must have at least two segments.
 fn middle(batch: &Batch) -> usize {
     let (half, mut before) = (batch.readings() / 2, 0);
     let mut distance = |segment: &StoredSegment| {
@@ -101,7 +104,7 @@ fn middle(batch: &Batch) -> usize {
     (0..inner).min_by_key(|at| distances[*at]).unwrap_or(0) + 1
 }
 
-/// The first so many readings of a segment and the others, if there are both.
+/// Cuts a segment after so many readings; `None` if one part would be empty or the segment is damaged.
 fn cut_at(segment: &StoredSegment, readings: u64) -> Option<(StoredSegment, StoredSegment)> {
     let (first, last) = (segment.first_seq, segment.last_seq());
     let middle = first + readings;
@@ -111,7 +114,7 @@ fn cut_at(segment: &StoredSegment, readings: u64) -> Option<(StoredSegment, Stor
     Some((segment.cut(first, middle - 1).ok()?, segment.cut(middle, last).ok()?))
 }
 
-/// Of the same device, epoch and lane, with the same sensors and boots, and empty.
+/// An empty batch of the same device, epoch and lane, with the same sensors and boots.
 fn like(batch: &Batch) -> Batch {
     Batch {
         device: batch.device.clone(),

@@ -1,29 +1,29 @@
-//! Which lane goes next.
+//! Decides which lane is sent next.
 //!
-//! Alarms come first, always. Between fresh readings and the backlog decides stride scheduling
-//! (Waldspurger 1995): each lane has a clock that its readings move on, those of the backlog
-//! `live_share` times as far, and the lane that is behind goes next. A lane that has nothing is set
-//! to the other's time: it saves up no credit, and the other has the whole link meanwhile.
+//! Alarms always come first. Between fresh readings and the backlog, stride scheduling decides (Waldspurger
+//! 1995): each lane has a clock that advances with its readings, that of the backlog `live_share` times as
+//! far for each, and the lane whose clock is behind goes next. The clock of an empty lane is set to that of
+//! the other one: the empty lane saves up no credit, and the other has the whole link meanwhile.
 
 use std::time::Duration;
 
 use outstation_codec::Lane;
 
-/// How a sink is given what is pending for it.
+/// The order in which a sink gets its pending readings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Alarms, then what is fresh, with the backlog behind it.
+    /// Alarms first, then fresh readings, with the backlog behind them.
     LiveFirst,
-    /// As it was stored, oldest first: for receivers that refuse a time before one they have.
+    /// In the order of the log, oldest first, for receivers that refuse a time before one they have.
     AsStored,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LanePolicy {
     pub order: Order,
-    /// While both have something: so many readings of live for one of the backlog.
+    /// How many live readings are sent for each one of the backlog, while both lanes have some.
     pub live_share: u32,
-    /// What has waited longer for this sink is backlog.
+    /// How long a reading may wait for this sink before it counts as backlog.
     pub live_window: Duration,
 }
 
@@ -33,12 +33,12 @@ impl Default for LanePolicy {
     }
 }
 
-/// What may leave while everything else is held back.
+/// The lanes that may be sent while everything else is held back.
 pub const ALARMS: &[Lane] = &[Lane::Alarm];
 const LIVE_FIRST: &[Lane] = &[Lane::Alarm, Lane::Live, Lane::Backfill];
 const BACKFILL_FIRST: &[Lane] = &[Lane::Alarm, Lane::Backfill, Lane::Live];
 
-/// Whose turn it is.
+/// Decides which lane is next.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     policy: LanePolicy,
@@ -51,7 +51,7 @@ impl Schedule {
         Self { policy, live: 0, backfill: 0 }
     }
 
-    /// The lanes in the order in which they may go now.
+    /// The lanes in the order in which they may be sent now.
     pub fn lanes(&self) -> &'static [Lane] {
         match self.policy.order {
             Order::LiveFirst if self.backfill < self.live => BACKFILL_FIRST,
@@ -59,12 +59,12 @@ impl Schedule {
         }
     }
 
-    /// Whether anything may go before what was begun.
+    /// Says whether another lane may be sent before the leftovers of a batch.
     pub fn overtakes(&self) -> bool {
         self.policy.order == Order::LiveFirst
     }
 
-    /// These lanes were asked in this order, and that is the first that had something.
+    /// Records that the lanes were asked in this order and that `first` is the first one that had readings.
     pub fn found(&mut self, asked: &[Lane], first: Option<Lane>) {
         for lane in asked.iter().take_while(|lane| Some(**lane) != first) {
             match lane {
@@ -75,7 +75,7 @@ impl Schedule {
         }
     }
 
-    /// So many readings of a lane were delivered.
+    /// Records that readings of a lane were delivered.
     pub fn sent(&mut self, lane: Lane, readings: u64) {
         let share = u64::from(self.policy.live_share);
         match lane {
@@ -99,7 +99,7 @@ mod tests {
         Schedule::new(LanePolicy { order: Order::LiveFirst, live_share, live_window })
     }
 
-    /// A sink whose lanes hold so many readings.
+    /// A sink with a number of pending readings in each lane.
     struct Queue {
         schedule: Schedule,
         holds: [u64; 3],
@@ -132,7 +132,7 @@ mod tests {
                 sent[lane as usize] += readings;
                 live_in_row = if lane == Lane::Live { live_in_row + readings } else { 0 };
                 prop_assert!(live_in_row <= u64::from(share) * 1000 + 1000, "the backlog starves");
-                // Neither is ever further from its share than one batch takes it.
+                // No lane is ever further from its share than one batch takes it.
                 let due = sent[Lane::Backfill as usize] * u64::from(share);
                 let ahead = sent[Lane::Live as usize].abs_diff(due);
                 prop_assert!(ahead <= 1000 * u64::from(share), "{:?} at {}", sent, share);

@@ -1,12 +1,12 @@
-//! The decisions, each a function or a state machine of what it is handed.
+//! The decisions. Each is a function or a state machine of its arguments alone.
 
-// What is urgent, and what has to give way.
+// What is urgent, and what gives way when room or flash is short.
 pub mod alarm;
 pub mod lanes;
 pub mod retention;
 pub mod wear;
 
-// When to send, how much, and when not.
+// When to send, how much, and when not to send.
 pub mod backoff;
 pub mod batch_size;
 pub mod breaker;
@@ -18,5 +18,5 @@ pub mod ramp;
 pub mod token_bucket;
 pub mod trust;
 
-// When to start again.
+// When to start an actor again.
 pub mod restart;

@@ -1,8 +1,8 @@
-//! How requests went lately: counts over a sliding window, in constant memory.
+//! Counts the outcomes of recent requests over a sliding window, in constant memory.
 
 use std::time::Duration;
 
-/// The window slides by this much: coarse enough for a few bytes, fine enough for two minutes.
+/// The window slides in steps of this many seconds: coarse enough to take few bytes for two minutes.
 const SLOT_S: u64 = 10;
 const SLOTS: usize = 12;
 
@@ -12,7 +12,7 @@ pub struct Outcomes([Slot; SLOTS]);
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Slot {
-    /// Since the fixed point that moments are counted from.
+    /// The number of the slot, counted from the fixed point of the moments.
     number: u64,
     all: u32,
     failed: u32,
@@ -30,7 +30,7 @@ impl Outcomes {
         slot.failed = slot.failed.saturating_add(u32::from(failed));
     }
 
-    /// Whether there are at least `all_min` outcomes, and at least half of them are failures.
+    /// Says whether there are at least `all_min` outcomes and at least half of them are failures.
     pub fn mostly_failed(&self, now: Duration, all_min: u32) -> bool {
         let oldest = (now.as_secs() / SLOT_S + 1).saturating_sub(SLOTS as u64);
         let recent = self.0.iter().filter(|slot| slot.number >= oldest);
@@ -67,7 +67,7 @@ mod tests {
         (0..10).for_each(|_| outcomes.note(seconds(5), true));
         assert!(outcomes.mostly_failed(seconds(119), 10));
         assert!(!outcomes.mostly_failed(seconds(120), 10));
-        // Its slot is used again.
+        // This moment uses the slot again.
         outcomes.note(seconds(125), false);
         assert!(!outcomes.mostly_failed(seconds(125), 1));
     }

@@ -1,15 +1,15 @@
-//! The first requests after a recovery: apart, then closer, then at will.
+//! Spaces out the first requests after a recovery: far apart, then closer, then without a gap.
 //!
-//! A server that has just come back meets everybody's backlog at once. Its clients are spread by
-//! their probes already; the ramp keeps the one that has just got through from following up with all
-//! it has in the same instant, and lets it notice a relapse after one request instead of many. It
-//! costs 94 ms on average and 188 ms at most, once per recovery: the first delivery is the probe
-//! itself and does not wait, and a drain of a million readings takes a second of its own.
+//! A server that has just come back gets the backlogs of all its clients at once. Their probes are spread
+//! already; the ramp keeps a client whose probe succeeded from sending everything else in the same instant,
+//! and lets it notice a relapse after one request instead of many. The ramp costs 94 ms on average and 188
+//! ms at most, once per recovery: the first delivery is the probe itself and does not wait, and a drain of
+//! a million readings takes a second of its own.
 
 use std::time::Duration;
 
 const GAP_MAX: Duration = Duration::from_millis(100);
-/// The gap's ceiling halves with each success; the fifth request after the probe is free.
+/// The ceiling of the gap halves with each success, so the fifth request after the probe has no gap.
 const STEPS: u32 = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,14 +19,14 @@ pub struct Ramp {
 }
 
 impl Default for Ramp {
-    /// At its top: nothing has to recover when nothing has failed.
+    /// Starts at the end of the ramp: where nothing has failed, nothing has to recover.
     fn default() -> Self {
         Self { step: STEPS, next_at: Duration::ZERO }
     }
 }
 
 impl Ramp {
-    /// A breaker has closed.
+    /// Starts the ramp, because a breaker has closed.
     pub fn begin(&mut self, now: Duration, rng: &mut fastrand::Rng) {
         self.step = 0;
         self.draw(now, rng);
@@ -39,7 +39,7 @@ impl Ramp {
         }
     }
 
-    /// When the next request may go.
+    /// The moment from which the next request may be sent.
     pub fn ready_at(&self) -> Duration {
         self.next_at
     }
@@ -56,7 +56,7 @@ impl Ramp {
 mod tests {
     use super::*;
 
-    /// How long each request waits, were it made as soon as the one before had succeeded.
+    /// How long each request waits if it is made as soon as the one before has succeeded.
     fn gaps(seed: u64) -> Vec<Duration> {
         let (mut ramp, mut rng) = (Ramp::default(), fastrand::Rng::with_seed(seed));
         let mut now = Duration::from_secs(1000);

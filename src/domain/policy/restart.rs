@@ -1,4 +1,4 @@
-//! The restart budget: how often an actor may crash before a restart is no longer the answer.
+//! The restart budget: how often an actor may crash before it is given up.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -23,12 +23,12 @@ impl RestartBudget {
         Self { restarts_max, window, wait, recent: VecDeque::new() }
     }
 
-    /// For what must not be started again.
+    /// A budget for an actor that must not be started again.
     pub fn none() -> Self {
         Self::new(0, Duration::ZERO)
     }
 
-    /// Spends one restart: how long to wait before it, or none when the budget is spent.
+    /// Spends one restart and returns the wait before it, or `None` when the budget is spent.
     pub fn spend(&mut self, now: Duration, rng: &mut fastrand::Rng) -> Option<Duration> {
         while self.recent.front().is_some_and(|at| now.saturating_sub(*at) >= self.window) {
             self.recent.pop_front();
@@ -43,7 +43,7 @@ impl RestartBudget {
 }
 
 impl Default for RestartBudget {
-    /// Five in a minute: enough for bad luck, too little for a crash loop to hide.
+    /// Five restarts in a minute: enough for bad luck, too few for a crash loop to hide.
     fn default() -> Self {
         Self::new(5, Duration::from_secs(60))
     }

@@ -1,47 +1,48 @@
-//! How much of the log has to go so that it keeps its bounds.
+//! Decides how many bytes of the log have to be evicted so that it stays within its bounds.
 
-/// The most a log may take, and what of it is not for readings.
+/// The size that a log may have, and the part of it that is not for readings. In bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Everything the log keeps on disk.
+    /// The bound of all files of the log together.
     pub bytes_max: u64,
-    /// Journal, index of the journal, and the ballast.
+    /// The part for the journal, the index of the journal, and the ballast.
     pub reserved: u64,
 }
 
-/// What the log takes now.
+/// The size of the log now, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Pages of the file that hold something.
+    /// Pages of the file that are in use.
     pub used: u64,
-    /// The file as it is, free pages included.
+    /// The whole file, free pages included.
     pub file: u64,
     /// A damaged log that was set aside.
     pub aside: u64,
 }
 
-/// What has to happen before so many bytes more can be written.
+/// What has to be done before more bytes can be written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Relief {
-    /// The log that was set aside goes first: everything readable in it was salvaged.
+    /// Whether to remove the log that was set aside. It goes first: everything readable in it was salvaged.
     pub remove_aside: bool,
-    /// At least so many bytes of readings.
+    /// How many bytes of readings to evict at least.
     pub evict: u64,
 }
 
 impl Bounds {
-    /// Bytes for readings and events.
+    /// The bytes for readings and events.
     pub fn room(&self) -> u64 {
         self.bytes_max.saturating_sub(self.reserved)
     }
 
-    /// Evicting row by row would make an event of each second of readings; so a bit more goes at once.
+    /// The extra bytes of an eviction. If rows were evicted one by one, each second of readings would cost
+    /// an event.
     fn step(&self) -> u64 {
         self.room() / 256
     }
 
-    /// `available`: how large the file system lets the file become, whatever the bounds say. A full
-    /// disk is a full log.
+    /// Decides what has to be done before `coming` more bytes can be written. `available` is the size that
+    /// the file system allows for the file, in bytes; a full disk counts as a full log.
     pub fn relief(&self, usage: Usage, coming: u64, available: u64) -> Relief {
         let room = self.room().min(available);
         let wanted = usage.used + coming;
@@ -53,7 +54,7 @@ impl Bounds {
         Relief { remove_aside, evict }
     }
 
-    /// Whether the file is so much larger than it may be that copying it pays.
+    /// Says whether the file is so much larger than its bound that copying it is worth the cost.
     pub fn is_oversized(&self, usage: Usage) -> bool {
         usage.file > self.bytes_max
     }

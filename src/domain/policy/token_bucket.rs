@@ -1,11 +1,11 @@
-//! A token bucket that is charged afterwards: what a request costs is known once it was made.
+//! A token bucket that is charged afterwards, because the cost of a request is known only once it was made.
 //!
-//! A request may go whenever there is no debt; what it took is then paid back at the rate. Over any
-//! time the bytes stay below rate × time + one second's worth + the one request that ends it.
+//! A request may go whenever there is no debt, and its bytes are then paid back at the rate. Over any time
+//! the bytes stay below rate × time + one second's worth + the bytes of the last request.
 
 use std::time::Duration;
 
-/// What may be saved up while nothing is sent.
+/// How many seconds' worth of credit may be saved up while nothing is sent.
 const SAVED_MAX_S: f64 = 1.0;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,7 +14,7 @@ pub struct TokenBucket {
     rate: f64,
     /// Bytes; below zero they are a debt.
     credit: f64,
-    /// When `credit` was right.
+    /// The moment for which `credit` holds.
     at: Duration,
 }
 
@@ -29,7 +29,7 @@ impl TokenBucket {
         self.at = self.at.max(now);
     }
 
-    /// When the debt is paid; a moment in the past if there is none.
+    /// The moment when the debt is paid; it is in the past if there is none.
     pub fn ready_at(&self) -> Duration {
         let debt = (-self.credit / self.rate).clamp(0.0, f64::from(u32::MAX));
         self.at + Duration::from_secs_f64(debt)

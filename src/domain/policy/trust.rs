@@ -1,15 +1,16 @@
-//! Whether a server that refuses readings means these readings.
+//! Decides whether a server that refuses readings can be trusted to mean these readings.
 //!
-//! A few bad readings are put aside. When nearly everything is refused, the server is configured
-//! wrongly, or speaks of something else: then nothing may be put aside, or the whole log would be.
+//! A few bad readings are put in quarantine. When nearly everything is refused, the server is configured
+//! wrongly or refuses for another reason. Then no reading may be put in quarantine, or the whole log would
+//! end there.
 
-/// So many single readings refused in a row, with nothing accepted between.
+/// Trust is lost after so many single readings refused in a row, with none accepted between,
 const IN_A_ROW: u32 = 16;
-/// Or nine in ten of the last so many readings that were decided.
+/// or when nine in ten of the last so many readings were refused.
 const DECIDED: u32 = 64;
 const REFUSED_MAX: u32 = DECIDED * 9 / 10;
 
-/// What became of the last readings, one bit each, the last one lowest; 1 is refused.
+/// What became of the last readings, as one bit each with the latest one lowest; 1 means refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
     recent: u64,
@@ -23,13 +24,13 @@ impl Trust {
         self.decided = self.decided.saturating_add(readings).min(DECIDED);
     }
 
-    /// A single reading was refused.
+    /// Records that a single reading was refused.
     pub fn refused(&mut self) {
         self.recent = self.recent << 1 | 1;
         self.decided = (self.decided + 1).min(DECIDED);
     }
 
-    /// Whether nearly everything is refused.
+    /// Says whether nearly everything is refused.
     pub fn is_lost(&self) -> bool {
         self.recent.trailing_ones() >= IN_A_ROW
             || (self.decided == DECIDED && self.recent.count_ones() > REFUSED_MAX)
@@ -40,7 +41,7 @@ impl Trust {
 mod tests {
     use super::*;
 
-    /// The readings refused until trust is lost, if it ever is: `true` is accepted.
+    /// Returns how many readings are refused until trust is lost, or `None`. `true` means accepted.
     fn refused_until_lost(decisions: impl IntoIterator<Item = bool>) -> Option<usize> {
         let (mut trust, mut refused) = (Trust::default(), 0);
         for accepted in decisions {

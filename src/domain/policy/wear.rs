@@ -1,4 +1,4 @@
-//! How long the flash lasts under the log.
+//! Computes how long the flash lasts under the log.
 //!
 //! ```text
 //! bytes a day = commits a day × bytes of a commit + bytes of readings a day × amplification
@@ -6,44 +6,44 @@
 //! years       = endurance ÷ (bytes a day × 365.25)
 //! ```
 //!
-//! Size × cycles is the "total bytes written" of flash that levels its wear (JEDEC JESD218 takes it
-//! the same way, divided by the amplification inside the device). That of the device is unknown to
-//! us; what the file system and SQLite's journal add is in the two constants.
+//! Size × cycles is the "total bytes written" of flash with wear levelling (JEDEC JESD218 computes it in
+//! the same way, divided by the amplification inside the device). The amplification of the device is not
+//! known here; what the file system and SQLite's journal add is in the two constants.
 
-/// What a commit writes to the flash besides its readings, in bytes: pages of the journal, their
-/// copies in the file, and the file system's own journal. Measured on ext4 with blocks of 4 KiB, see
+/// Bytes that a commit writes to the flash besides its readings: pages of the journal, their copies in the
+/// file, and the file system's own journal. Measured on ext4 with blocks of 4 KiB, see
 /// `docs/develop/figures.md`; with smaller blocks it is half.
 pub const BYTES_PER_COMMIT: f64 = 8_600.0;
-/// What a byte of a segment's body writes to the flash, the first and the second copy together.
+/// Bytes written to the flash for each byte of a segment's body, in the journal and the file together.
 /// Measured, see `docs/develop/figures.md`.
 pub const BYTES_PER_BODY_BYTE: f64 = 2.5;
 
 const SECONDS_PER_DAY: f64 = 86_400.0;
 const DAYS_PER_YEAR: f64 = 365.25;
 
-/// What is written, on average.
+/// How much is written, on average.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Load {
     pub commits_per_s: f64,
-    /// Of segment bodies.
+    /// Bytes of segment bodies.
     pub body_bytes_per_s: f64,
 }
 
 impl Load {
-    /// One commit after another, as often as this interval allows, whatever is in them.
+    /// The highest load: one commit per interval, whatever the commits hold.
     pub fn busiest(commit_interval_s: f64) -> Self {
         Self { commits_per_s: per_second(commit_interval_s), body_bytes_per_s: 0.0 }
     }
 
-    /// Readings at this rate: at most one commit per interval, at least one per `commit_readings`, and
-    /// never more than readings.
+    /// The load of readings at this rate: at most one commit per interval, but at least one per
+    /// `commit_readings` readings, and never more commits than readings.
     pub fn of(rate: Rate, commit_interval_s: f64, commit_readings: f64) -> Self {
         let filled = rate.readings_per_s / commit_readings.max(1.0);
         let commits = per_second(commit_interval_s).max(filled).min(rate.readings_per_s);
         Self { commits_per_s: commits, body_bytes_per_s: rate.body_bytes_per_s }
     }
 
-    /// Bytes written to the flash.
+    /// Bytes written to the flash in a day.
     pub fn bytes_per_day(&self) -> f64 {
         let commits = self.commits_per_s * BYTES_PER_COMMIT;
         let bodies = self.body_bytes_per_s * BYTES_PER_BODY_BYTE;
@@ -62,7 +62,7 @@ pub struct Rate {
     pub body_bytes_per_s: f64,
 }
 
-/// What the log stands on.
+/// The flash that holds the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flash {
     pub bytes: u64,
@@ -70,7 +70,7 @@ pub struct Flash {
     pub cycles: u32,
 }
 
-/// A cheap eMMC: 8 GB of cells that take 3,000 cycles.
+/// A cheap eMMC: 8 GB of cells that last 3,000 cycles.
 impl Default for Flash {
     fn default() -> Self {
         Self { bytes: 8_000_000_000, cycles: 3_000 }
@@ -83,7 +83,7 @@ impl Flash {
         self.bytes as f64 * f64::from(self.cycles)
     }
 
-    /// How long it lasts when so much is written; for ever when nothing is.
+    /// How many years the flash lasts at this load; `None` if nothing is written.
     pub fn years(&self, bytes_per_day: f64) -> Option<f64> {
         (bytes_per_day > 0.0).then(|| self.endurance_bytes() / (bytes_per_day * DAYS_PER_YEAR))
     }

@@ -1,4 +1,4 @@
-//! Every transition of the breaker, its waits over a day, and what the next process makes of it.
+//! Every transition of the breaker, its waits over a day, and how the next process goes on.
 
 use super::*;
 
@@ -21,7 +21,7 @@ impl Rig {
         Self { breaker, now: Duration::ZERO, rng: fastrand::Rng::with_seed(seed) }
     }
 
-    /// Waits for leave and takes it.
+    /// Waits until the breaker lets a request through, and returns its pass.
     fn pass(&mut self) -> Pass {
         loop {
             match self.breaker.ask(self.now) {
@@ -62,7 +62,7 @@ impl Rig {
         self.breaker.state().until().expect("it is open") - self.now
     }
 
-    /// Fails until the day is over; how many requests that took.
+    /// Fails every request until the day is over, and returns how many there were.
     fn fail_all_day(&mut self, cause: Cause, mut restart: impl FnMut(&mut Self)) -> u32 {
         let mut requests = 0;
         loop {
@@ -263,7 +263,7 @@ fn rng(seed: u64) -> fastrand::Rng {
     fastrand::Rng::with_seed(seed)
 }
 
-/// The clocks of a process that was started `started` after the boot.
+/// The clocks of a process that was started at `started`, a duration since the boot.
 fn clocks(at: Duration, started: Duration, boot: &str) -> Now<'_> {
     let since_boot_ms = i64::try_from((started + at).as_millis()).expect("it fits");
     Now { at, since_boot_ms, boot }
@@ -275,7 +275,7 @@ fn in_the_same_boot_the_next_process_waits_until_the_same_moment() {
     (0..60).for_each(|_| rig.fail(Cause::ServerBusy));
     let saved = rig.breaker.saved(clocks(rig.now, 5 * SECOND, "boot"));
     let until = rig.breaker.state().until().expect("it is open") + 5 * SECOND;
-    // It starts a second later, so its own clock is behind.
+    // The next process starts a second later than `now`, so its own clock is behind.
     let started = rig.now + 6 * SECOND;
     let here = clocks(Duration::ZERO, started, "boot");
     let next = Breaker::restored(Policy::default(), &saved, here, &mut rig.rng);
@@ -330,7 +330,7 @@ fn closed_stays_closed_across_a_restart() {
 fn a_process_that_crashes_after_every_request_sends_no_more_than_one_that_lives() {
     for seed in 0..50 {
         let requests = Rig::seeded(seed).fail_all_day(Cause::LinkDown, |rig| {
-            // Before it has opened there is nothing to go on from.
+            // Before the breaker has opened there is no wait to restore.
             if !rig.breaker.state().is_closed() {
                 let here = clocks(rig.now, SECOND, "boot");
                 let saved = rig.breaker.saved(here);

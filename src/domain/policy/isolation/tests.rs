@@ -1,4 +1,4 @@
-//! Real segments, and a server that refuses what holds a bad reading.
+//! Isolation with real segments and a server that refuses each batch that holds a bad reading.
 
 use std::collections::BTreeSet;
 
@@ -8,13 +8,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::test_kit::batches;
 
-/// Segments of so many readings each, numbered from 1 on; every reading's value is its number.
+/// Segments with these counts of readings, numbered from 1 on. The value of each reading is its number.
 fn batch(counts: &[u32], events: u64) -> Batch {
     let mut next = 1;
     let segments = counts.iter().map(|count| {
         let first = next;
         next += u64::from(*count);
-        // Two sensors, so that a segment has more than one section.
+        // There are two sensors, so that a segment has more than one section.
         let row = |row: u32| {
             let number = i64::try_from(first + u64::from(row)).expect("small");
             (u32::from(row >= count / 3), Stamp::boot(i64::from(row)), vec![Value::Int(number)])
@@ -39,7 +39,7 @@ fn numbers(batch: &Batch) -> Vec<u64> {
     numbers
 }
 
-/// What a server that refuses these readings and events was sent and took.
+/// What was sent to a server that refuses some readings and events, and what it accepted.
 #[derive(Default)]
 struct Outcome {
     requests: usize,
@@ -81,7 +81,7 @@ fn one_bad_reading_is_found_in_about_two_requests_a_halving() {
     let outcome = isolate(batch(&[64; 64], 0), &bad, &BTreeSet::new());
     assert_eq!(outcome.quarantined, [777]);
     assert_eq!(outcome.taken.len(), 64 * 64 - 1);
-    // 2·k·log₂ n, and the first.
+    // 2·k·log₂ n requests, and the first one.
     assert_eq!(outcome.requests, 2 * 12 + 1);
 }
 
@@ -165,7 +165,7 @@ proptest! {
         let expected: Vec<u64> = (1..=total).filter(|seq| !bad.contains(seq)).collect();
         prop_assert_eq!(outcome.taken, expected);
         prop_assert_eq!(&outcome.quarantined, &bad.iter().copied().collect::<Vec<_>>());
-        // Halving by segments is uneven when they are: at most one level more for each kind.
+        // Halving by segments is uneven when their sizes are, which adds at most one level for each kind.
         let levels = (u64::BITS - total.leading_zeros() + 2 + 4) as usize;
         prop_assert!(outcome.requests <= 1 + 2 * bad.len() * levels, "{} for {}", outcome.requests, bad.len());
     }
