@@ -1,8 +1,8 @@
-//! What the rest of the program holds of the log: handles that can do one thing each.
+//! The handles through which the rest of the program uses the log. Each can do one thing only.
 //!
-//! An [`Appender`] can only append, a [`Reader`] can only read, acknowledge and refuse, a [`Curator`] can
-//! only change what becomes of what was refused. Both mailboxes are bounded, and the log never sends into
-//! anybody's mailbox, so nothing can deadlock.
+//! An [`Appender`] can only append, a [`Reader`] can only read, acknowledge and refuse, and a [`Curator`]
+//! can only change the quarantine. Both mailboxes are bounded, and the log never sends into the mailbox of
+//! another actor, so no deadlock is possible.
 
 use std::collections::BTreeMap;
 
@@ -21,34 +21,34 @@ use super::settings::LogConfig;
 use super::status::LogStatus;
 pub use crate::domain::policy::batch_size::Limits;
 
-/// Messages in flight to the log. A message is at most one ingest buffer, and a port waits for its
-/// place, so this only has to cover every port having one under way while a commit is running.
+/// The most messages in flight to the log. A message is at most one ingest buffer, and a port waits for its
+/// place, so it is enough that each port can have one message under way while a commit is running.
 const APPENDS_MAX: usize = 64;
-/// Each sink asks one thing at a time.
+/// The most requests in flight. Each sink makes one request at a time.
 const REQUESTS_MAX: usize = 16;
 
-/// The log's actor is gone, and the process is ending.
+/// The error of a handle whose log is gone, because the process is ending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the log is closed")]
 pub struct LogClosed;
 
-/// What a port hands over at once.
+/// What a port hands to the log in one message.
 #[derive(Debug, Default)]
 pub struct Append {
     pub port: String,
-    /// Of `readings`.
+    /// The lane of `readings`.
     pub lane: Lane,
-    /// Those that no rule makes an alarm.
+    /// The readings that are not alarms.
     pub readings: Readings,
-    /// Committed at once, together with the others.
+    /// The alarms. They are committed at once, together with the other readings.
     pub alarms: Readings,
-    /// What the port took in since its last message.
+    /// The counts of what the port took in since its last message.
     pub intake: Intake,
     pub events: Vec<(Stream, Event)>,
 }
 
 impl Append {
-    /// The lane of the most urgent of its readings.
+    /// Returns the lane of the most urgent readings in the message.
     pub(super) fn most_urgent(&self) -> Lane {
         if self.alarms.is_empty() { self.lane } else { Lane::Alarm }
     }
@@ -70,7 +70,7 @@ pub(super) enum LogRequest {
     Order { order: QuarantineOrder, answer: oneshot::Sender<Result<Vec<Done>, Declined>> },
 }
 
-/// What of a batch a sink has confirmed.
+/// What a sink has confirmed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Acknowledgement {
     /// First and last sequence numbers.
@@ -80,20 +80,20 @@ pub struct Acknowledgement {
 }
 
 impl Acknowledgement {
-    /// All of a batch.
+    /// Acknowledges everything in a batch.
     pub fn of(batch: &Batch) -> Self {
         Self { readings: batch.ranges(), events: batch.events.last().map(|event| event.position) }
     }
 }
 
-/// Readings that a sink will never take.
+/// Readings that a sink refuses for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     pub segment: StoredSegment,
     pub reason: RefusalReason,
 }
 
-/// What the log remembers of a sink for its uploader.
+/// What the log keeps of a sink for the uploader of the next process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recalled {
     /// By endpoint.
@@ -101,21 +101,21 @@ pub struct Recalled {
     pub budget: Option<Spent>,
 }
 
-/// What a sink wants next.
+/// What a sink asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct Ask {
-    /// Of the first of these lanes that has something; events come along with any but alarms alone.
-    /// A sink that takes everything as it was stored is given what is next, whichever of live and
-    /// backfill it asks for, and nothing for alarms alone.
+    /// The readings come from the first of these lanes that has any; events come with them unless only
+    /// alarms are asked for. A sink that takes everything in the order of the log gets the next readings
+    /// whether it asks for live or for backfill, and none if it asks for alarms only.
     pub lanes: &'static [Lane],
     pub limits: Limits,
 }
 
-/// Can append, and nothing else.
+/// A handle that can append to the log and do nothing else.
 #[derive(Clone, Debug)]
 pub struct Appender(mpsc::Sender<Append>);
 
-/// A permit for one place in the log's mailbox; unused, it is given back.
+/// A permit for one place in the log's mailbox. If it is not used, dropping it gives the place back.
 pub type AppendPermit<'a> = mpsc::Permit<'a, Append>;
 
 impl Appender {
@@ -124,14 +124,14 @@ impl Appender {
         self.0.reserve().await.map_err(|_| LogClosed)
     }
 
-    /// Notes an operational fact for people to read. A log that is too busy for it does without:
-    /// nobody waits for history.
+    /// Records an operational fact for people to read. If the mailbox of the log is full, the event is
+    /// dropped, because history must not make its sender wait.
     pub fn note(&self, stream: Stream, event: impl Into<Event>) {
         self.try_note(Lane::default(), stream, event.into());
     }
 
-    /// The same for what the next process must find even if this one dies right away: it is
-    /// committed as soon as an alarm is.
+    /// Records a fact that the next process must find even if this one dies at once. The event is committed
+    /// as soon as an alarm is, and is dropped, too, if the mailbox is full.
     pub fn note_at_once(&self, stream: Stream, event: impl Into<Event>) {
         self.try_note(Lane::Alarm, stream, event.into());
     }
@@ -144,7 +144,7 @@ impl Appender {
     }
 }
 
-/// Can read and acknowledge for one sink, and nothing else.
+/// A handle that can read, acknowledge and refuse for one sink and do nothing else.
 #[derive(Clone, Debug)]
 pub struct Reader {
     sink: String,
@@ -153,12 +153,12 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Wakes when the log's status changes, new readings included.
+    /// Returns a watch on the log's status, which changes with new readings, too.
     pub fn status(&self) -> watch::Receiver<LogStatus> {
         self.status.clone()
     }
 
-    /// The next readings this sink does not have, or none.
+    /// Returns the next readings and events that are pending for this sink, or `None`.
     pub async fn next(&self, ask: Ask) -> Result<Option<Batch>, LogClosed> {
         let (answer, answered) = oneshot::channel();
         let request = LogRequest::Next { sink: self.sink.clone(), ask, answer };
@@ -166,8 +166,8 @@ impl Reader {
         answered.await.map_err(|_| LogClosed)
     }
 
-    /// These readings are kept aside, and they are not pending for this sink any more. Answered
-    /// once noted.
+    /// Puts readings into quarantine, so that they are no longer pending for this sink. Returns once that
+    /// is recorded.
     pub async fn quarantine(&self, refused: Refused) -> Result<(), LogClosed> {
         let (answer, answered) = oneshot::channel();
         let request = LogRequest::Quarantine { sink: self.sink.clone(), refused, answer };
@@ -175,7 +175,7 @@ impl Reader {
         answered.await.map_err(|_| LogClosed)
     }
 
-    /// What an earlier process left for this sink's uploader; waits until the log is open.
+    /// Returns what an earlier process left for this sink's uploader. Waits until the log is open.
     pub async fn recall(&self) -> Result<Recalled, LogClosed> {
         let mut status = self.status.clone();
         status.wait_for(LogStatus::is_opened).await.map_err(|_| LogClosed)?;
@@ -185,8 +185,8 @@ impl Reader {
         answered.await.map_err(|_| LogClosed)
     }
 
-    /// The sink has what the receipt says. Answered once noted; durable with a later commit, so that
-    /// a crash in between repeats a delivery and never skips one.
+    /// Records that the sink has what the receipt says. Returns once that is recorded; it becomes durable
+    /// with a later commit, so that a crash in between repeats a delivery and never skips one.
     pub async fn acknowledge(&self, receipt: Acknowledgement) -> Result<(), LogClosed> {
         let (answer, answered) = oneshot::channel();
         let request = LogRequest::Acknowledge { sink: self.sink.clone(), receipt, answer };
@@ -195,12 +195,13 @@ impl Reader {
     }
 }
 
-/// Can change what becomes of the readings in quarantine, and nothing else.
+/// A handle that can change the quarantine and do nothing else.
 #[derive(Clone, Debug)]
 pub struct Curator(mpsc::Sender<LogRequest>);
 
 impl Curator {
-    /// Answered once it is durable.
+    /// Carries out an order. Returns how many readings of each sink were changed, once that is durable, or
+    /// why the order was declined.
     pub async fn carry_out(
         &self,
         order: QuarantineOrder,
@@ -211,7 +212,7 @@ impl Curator {
     }
 }
 
-/// The sending ends, from which handles are made.
+/// The sending ends of the log's mailboxes, from which handles are made.
 #[derive(Clone, Debug)]
 pub struct LogHandle {
     appends: mpsc::Sender<Append>,
@@ -220,7 +221,7 @@ pub struct LogHandle {
     status: watch::Receiver<LogStatus>,
 }
 
-/// The receiving ends.
+/// The receiving ends of the log's mailboxes.
 #[derive(Debug)]
 pub struct Mailbox {
     pub(super) appends: mpsc::Receiver<Append>,
@@ -229,7 +230,7 @@ pub struct Mailbox {
     pub(super) status: watch::Sender<LogStatus>,
 }
 
-/// The two ends of a log that is not running yet.
+/// Makes the two ends of a log that is not running yet.
 pub fn channel() -> (LogHandle, Mailbox) {
     let (append_sender, appends) = mpsc::channel(APPENDS_MAX);
     let (request_sender, requests) = mpsc::channel(REQUESTS_MAX);
@@ -257,7 +258,7 @@ impl LogHandle {
         }
     }
 
-    /// What the log is to hold to from now on. Where it is and whose it is stays as it was.
+    /// Gives the log new settings, which hold from now on. The caller must keep the path and the device.
     pub fn reconfigure(&self, settings: LogConfig) {
         self.settings.send_replace(Some(settings));
     }

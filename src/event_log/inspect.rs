@@ -1,10 +1,9 @@
-//! The log as others see it beside the daemon: read only, in pages.
+//! Read-only access to the log, page by page, from beside the daemon.
 //!
-//! SQLite cannot begin its journal anew while anybody reads from it, so whoever reads long makes the
-//! daemon's journal grow. Each question here is one short transaction that has ended when its answer
-//! is handed over: readers print, wait and think with nothing open. Between two pages the daemon may
-//! have removed segments, or merged some; whoever walks asks for the segment that *holds* the next
-//! number, and so misses none.
+//! SQLite cannot begin its journal anew while a reader is active, so a long read makes the daemon's journal
+//! grow. Each call here is one short transaction that has ended when it returns: callers print, wait and
+//! compute with nothing open. Between two pages the daemon may remove or merge segments; a caller that asks
+//! for the segment that *holds* the next number misses none.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -29,19 +28,19 @@ use crate::domain::model::ledger::{Books, Ledger};
 use crate::domain::model::quarantine::Quarantine;
 use crate::domain::model::sensors::Registry;
 
-/// Rows of one page: a millisecond's work, so that no transaction is long.
+/// The most rows of one page: about a millisecond's work, so that no transaction is long.
 const PAGE_ROWS: usize = 256;
-/// And so many bytes of bodies.
+/// The most bytes of bodies of one page.
 const PAGE_BYTES: usize = 1 << 20;
-/// The structure is checked in one transaction. Up to this size that takes seconds, and the daemon's
-/// journal grows by what it commits in them.
+/// The largest file whose structure is checked. The check is one transaction, which takes seconds at this
+/// size, and the daemon's journal grows by its commits meanwhile.
 const STRUCTURE_BYTES_MAX: u64 = 1 << 30;
 const STRUCTURE_FAULTS_MAX: u32 = 16;
 
 const ALL_EVENTS: &str = "SELECT stream, version, boot, at_ms, position, data, crc FROM events \
      WHERE stream = ?1 ORDER BY version";
 
-/// A log open for reading.
+/// A log that is open for reading.
 #[derive(Debug)]
 pub struct LogView {
     connection: Connection,
@@ -60,14 +59,14 @@ pub struct CommittedState {
     pub pages: Pages,
 }
 
-/// What the numbers and times of a segment mean.
+/// What the numbers and times in a segment refer to.
 #[derive(Clone, Copy, Debug)]
 pub struct Meaning<'a> {
     pub registry: &'a Registry,
     pub boots: &'a Boots,
 }
 
-/// A file of the log, as it is on disk.
+/// A file of the log on disk.
 #[derive(Clone, Debug)]
 pub struct LogFile {
     pub what: &'static str,
@@ -75,7 +74,7 @@ pub struct LogFile {
     pub bytes: u64,
 }
 
-/// An event as it stands in the log; `None` where it is damaged.
+/// An event in the log; `event` is `None` if it is damaged.
 #[derive(Debug)]
 pub struct StoredEvent {
     pub stream: Stream,
@@ -95,7 +94,7 @@ pub struct StoredStream {
 }
 
 impl LogView {
-    /// Opens the log at this path. Nothing is written to it, and no daemon is needed.
+    /// Opens the log at this path. Nothing is written to it, and no daemon need run.
     pub fn open(path: &Path) -> Result<Self> {
         let files = Files::of(path);
         let failed = |source| files.failed("read the log", source);
@@ -112,8 +111,8 @@ impl LogView {
         }
     }
 
-    /// SQLite needs to write its index of the journal even to read. Where this user cannot, a log
-    /// nobody writes to and that has nothing in its journal is its file alone.
+    /// Opens the file alone, without the journal. SQLite must write to the index of the journal even to
+    /// read. A user who cannot do that can read a log that no daemon holds and whose journal is empty.
     fn at_rest(files: &Files) -> Result<Self> {
         if files.is_held() || files::len(&files.journal()) > 0 {
             return Err(StorageError::Closed { path: files.log().to_owned() });
@@ -130,7 +129,7 @@ impl LogView {
         let connection =
             Connection::open_with_flags(format!("file:{}{options}", escaped(path)), flags)
                 .map_err(open)?;
-        // To move the journal into the file is the daemon's business.
+        // Only the daemon moves the journal into the file.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(open)?;
         connection.pragma_update(None, "cache_size", -512).map_err(open)?;
         connection.pragma_update(None, "temp_store", "memory").map_err(open)?;
@@ -153,14 +152,14 @@ impl LogView {
         self.format
     }
 
-    /// Changes with every commit of anybody else.
+    /// A number that changes with every commit of another connection.
     pub fn data_version(&self) -> Result<i64> {
         self.connection
             .pragma_query_value(None, "data_version", |row| row.get(0))
             .map_err(sql("ask whether the log has changed"))
     }
 
-    /// Whether the file at the path is another one by now: a damaged log was replaced.
+    /// Says whether there is another file at the path now, because a damaged log was replaced.
     pub fn is_replaced(&self) -> bool {
         self.files.identity().is_ok_and(|identity| identity != self.identity)
     }
@@ -183,17 +182,17 @@ impl LogView {
         queries::oldest_seq(&self.connection)
     }
 
-    /// Some segments that begin at or after `from`, without their bodies; none at the end.
+    /// A page of segments that begin at or after `from`, without their bodies; empty at the end.
     pub fn heads(&self, from: u64) -> Result<Vec<Head>> {
         queries::heads(&self.connection, from, PAGE_ROWS)
     }
 
-    /// Some segments that begin before `seq`, the last first.
+    /// A page of segments that begin before `seq`, the last first.
     pub fn heads_before(&self, seq: u64) -> Result<Vec<Head>> {
         queries::heads_before(&self.connection, seq, PAGE_ROWS)
     }
 
-    /// Some segments, from the one that holds `from` or the next; at least two if there are two.
+    /// A page of segments, from the one that holds `from` or the next; at least two if there are two.
     pub fn segments(&self, from: u64) -> Result<Vec<StoredSegment>> {
         let (mut page, mut bytes) = (Vec::new(), 0);
         let read = queries::segments_from(&self.connection, from, |segment: StoredSegment| {
@@ -202,7 +201,7 @@ impl LogView {
             page.len() < 2 || (page.len() < PAGE_ROWS && bytes < PAGE_BYTES)
         });
         match read {
-            // What stands before the damage is as good as ever.
+            // What precedes the damage can still be used.
             Err(_) if page.len() > 1 => Ok(page),
             read => read.map(|()| page),
         }
@@ -218,8 +217,8 @@ impl LogView {
         Ok(found)
     }
 
-    /// Where to go on after a segment. A damaged one may lie about its length: it ends where the next
-    /// begins.
+    /// The number at which to go on after a segment. The length of a damaged one cannot be trusted, so it
+    /// ends where the next begins.
     pub fn after(&self, segment: &StoredSegment) -> Result<u64> {
         if segment.is_sound() {
             return Ok(segment.last_seq() + 1);
@@ -228,7 +227,7 @@ impl LogView {
         Ok(next.unwrap_or(u64::MAX))
     }
 
-    /// Some of the published events, after a position, in order.
+    /// A page of the published events after a position, in order.
     pub fn published(&self, after: u64) -> Result<Vec<StoredEvent>> {
         let key = params![signed(after), signed(PAGE_ROWS as u64)];
         let rows = queries::event_rows(&self.connection, queries::PUBLISHED, key)?;
@@ -239,7 +238,7 @@ impl LogView {
         Ok(queries::versions(&self.connection)?.into_keys().collect())
     }
 
-    /// The snapshot and all events of a stream: some thousands at most.
+    /// The snapshot and all events of a stream; there are some thousands at most.
     pub fn stream(&self, stream: &Stream) -> Result<StoredStream> {
         let _one_commit =
             self.connection.unchecked_transaction().map_err(sql("begin to read the log"))?;
@@ -248,8 +247,8 @@ impl LogView {
         Ok(StoredStream { snapshot, events: rows.into_iter().map(StoredEvent::from).collect() })
     }
 
-    /// Some copies of readings that a sink refused, each with whether it is what was written, from the
-    /// one that holds `from`, or the next.
+    /// A page of copies of readings that a sink refused, each with whether it is sound, from the one that
+    /// holds `from` or the next.
     pub fn quarantined(&self, sink: &str, from: u64) -> Result<Vec<(QuarantineRow, bool)>> {
         let (mut page, mut bytes) = (Vec::new(), 0);
         copies::each(&self.connection, sink, from, |copy, sound| {
@@ -265,8 +264,8 @@ impl LogView {
         queries::kept(&self.connection)
     }
 
-    /// What SQLite finds wrong with the structure of the file; `None` if that would take too long
-    /// beside a daemon.
+    /// The faults that SQLite finds in the structure of the file; `None` if the file is so large that the
+    /// check would take too long beside a daemon.
     pub fn structure_faults(&self) -> Result<Option<Vec<String>>> {
         if queries::pages(&self.connection)?.file_bytes() > STRUCTURE_BYTES_MAX {
             return Ok(None);
@@ -282,7 +281,7 @@ impl LogView {
         Ok(Some(found))
     }
 
-    /// Every file that is there.
+    /// The files of the log that exist.
     pub fn files(&self) -> Vec<LogFile> {
         let (files, aside) = (&self.files, self.files.aside());
         let all = [
@@ -298,7 +297,7 @@ impl LogView {
         there.map(|(what, path)| LogFile { what, bytes: files::len(&path), path }).collect()
     }
 
-    /// Whether this path is one of the log's own files.
+    /// Says whether this path is one of the log's own files.
     pub fn owns(&self, path: &Path) -> bool {
         use std::os::unix::fs::MetadataExt;
         let Ok(other) = std::fs::metadata(path) else { return false };
@@ -316,7 +315,7 @@ impl CommittedState {
         &self.aggregates.books
     }
 
-    /// The sinks that the log knows of.
+    /// The sinks that the log knows.
     pub fn sinks(&self) -> Vec<String> {
         self.aggregates.deliveries.keys().cloned().collect()
     }
@@ -329,17 +328,17 @@ impl CommittedState {
         self.aggregates.delivered_to_all(sinks)
     }
 
-    /// The account, given the sinks that each reading has to reach.
+    /// The whole account; `sinks` are those that each reading has to reach.
     pub fn ledger(&self, sinks: &[String]) -> Ledger {
         self.books().ledger(self.next_seq - 1, 0, &self.aggregates.sink_states(sinks))
     }
 
-    /// The position of the last event that is delivered.
+    /// The position of the last published event.
     pub fn position(&self) -> u64 {
         self.aggregates.position()
     }
 
-    /// What a sink has and lacks; no word of lanes.
+    /// What a sink has and lacks, without lanes.
     pub fn progress(&self, sink: &str) -> Progress {
         let pending_events = self.position().saturating_sub(self.delivery(sink).events);
         Progress { pending_events, ..self.aggregates.progress(sink, self.next_seq - 1) }
@@ -349,7 +348,7 @@ impl CommittedState {
         self.aggregates.quarantine(sink)
     }
 
-    /// Those that have refused something.
+    /// The sinks that have refused readings.
     pub fn refusing_sinks(&self) -> Vec<String> {
         self.aggregates.quarantines.keys().cloned().collect()
     }
@@ -368,12 +367,12 @@ impl From<(EventRow, bool)> for StoredEvent {
     }
 }
 
-/// Bytes that a segment takes in the file.
+/// The bytes that a segment takes in the file.
 pub fn bytes_in_file(head: &Head) -> u64 {
     head.bytes + ROW_BYTES
 }
 
-/// Of the most bytes a log may take, those for readings and events.
+/// The bytes for readings and events in a log of `bytes_max` bytes.
 pub fn room(bytes_max: u64) -> u64 {
     bounds(bytes_max).room()
 }
@@ -385,7 +384,7 @@ fn is_closed(error: &StorageError) -> bool {
     matches!(source.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
 }
 
-/// A path as a URI has it.
+/// A path, escaped for a URI.
 fn escaped(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-".contains(byte);

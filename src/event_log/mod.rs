@@ -1,4 +1,4 @@
-//! The durable log: sole owner of the database.
+//! The durable log, which alone owns its database.
 //!
 //! ```text
 //!  ingest ──Append──▶ ┌───────────────────────────┐ ◀──next──  upload
@@ -9,10 +9,10 @@
 //!                          watch: LogStatus ──▶ uploaders, /status, /metrics
 //! ```
 //!
-//! Three handles: an [`Appender`] can only append, a [`Reader`] can only read, acknowledge and refuse, a
-//! [`Curator`] can only change what becomes of what was refused.
-//! Both mailboxes are bounded, and the log never sends into anybody's mailbox, so nothing can
-//! deadlock. A reading is *accepted* when its message is taken and *stored* after the commit.
+//! There are three handles: an [`Appender`] can only append, a [`Reader`] can only read, acknowledge and
+//! refuse, and a [`Curator`] can only change the quarantine. Both mailboxes are bounded, and the log never
+//! sends into the mailbox of another actor, so no deadlock is possible. A reading is *accepted* when its
+//! message is taken and *stored* after the commit.
 
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ mod retention;
 mod state;
 pub mod store;
 
-// Readers beside the daemon.
+// For readers that run beside the daemon.
 pub mod inspect;
 
 #[cfg(test)]
@@ -44,7 +44,7 @@ pub use store::error;
 use store::files::Files;
 pub use store::rows::QuarantineRow;
 
-/// Where the daemon that has this log takes orders.
+/// The path of the control socket of the daemon that owns this log.
 pub fn control_path(log: &Path) -> PathBuf {
     Files::of(log).control()
 }

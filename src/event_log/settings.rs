@@ -1,4 +1,4 @@
-//! What the log is given when it starts, and when the configuration changes.
+//! The settings of the log, which it gets when it starts and when the configuration changes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use outstation_codec::Lane;
 use crate::config::EventLog;
 use crate::domain::policy::lanes::LanePolicy;
 
-/// What the actor needs to know; see the configuration for the meaning of each.
+/// What the log's actor needs to know. The configuration documents what each setting means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
     pub device: String,
@@ -17,21 +17,21 @@ pub struct LogConfig {
     pub commit_interval: Intervals,
     pub commit_readings: usize,
     pub bytes_max: u64,
-    /// By sink: so many readings that it refuses are kept aside; none of a sink that is not here.
+    /// By sink: how many of the readings it refuses are kept. A sink that is missing here keeps none.
     pub quarantine_readings: BTreeMap<String, u64>,
     pub retain_delivered: bool,
     pub sinks: Vec<SinkRules>,
-    /// Of the effective configuration, and the version of the program.
+    /// The digest of the effective configuration, and the version of the program.
     pub generation: (u32, &'static str),
 }
 
-/// What the log holds to for one sink.
+/// The rules of the log for one sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SinkRules {
     pub name: String,
-    /// Whether it takes the published events.
+    /// Whether the sink takes the published events.
     pub events: bool,
-    /// Whether readings may leave before it has them.
+    /// Whether readings may leave the log before the sink has them.
     pub best_effort: bool,
     pub lanes: LanePolicy,
 }
@@ -45,9 +45,9 @@ impl SinkRules {
 }
 
 impl LogConfig {
-    /// The settings of a log that no sink reads: section `[log]` of a configuration, whose defaults are
-    /// therefore the log's own. A log that is read also takes `sinks` and `quarantine_readings`, one that
-    /// belongs to a daemon its `generation`.
+    /// The settings of a log that no sink reads, from the section `[log]` of a configuration, whose
+    /// defaults are therefore the log's own. The caller adds `sinks` and `quarantine_readings` if there are
+    /// readers, and the `generation` in a daemon.
     pub fn new(log: &EventLog, device: &str) -> Self {
         Self {
             device: device.to_owned(),
@@ -78,15 +78,14 @@ impl LogConfig {
         self.those(|rules| rules.events)
     }
 
-    /// The sinks whose readings stay until they have them. Where all are best-effort, all are waited for
-    /// while there is room: to delete what nobody has, only because nobody insists on it, would serve no
-    /// one.
+    /// The sinks that readings are kept for until they have them. If all sinks are best-effort, all are
+    /// waited for while there is room, since deleting readings that no sink has would help none of them.
     pub(super) fn waited_for(&self) -> Vec<String> {
         let all = self.sinks.iter().all(|rules| rules.best_effort);
         self.those(|rules| all || !rules.best_effort)
     }
 
-    /// The sinks that have to do without what left before they had it.
+    /// The sinks that do not get readings which left the log before they had them.
     pub(super) fn left_behind(&self) -> Vec<String> {
         let waited_for = self.waited_for();
         self.those(|rules| !waited_for.contains(&rules.name))
@@ -115,8 +114,8 @@ impl Intervals {
         }
     }
 
-    /// Acknowledgements and intake without readings can wait this long for company: a power cut then
-    /// repeats a delivery or forgets some fault counts, and every commit costs flash.
+    /// How long acknowledgements, and intake without readings, may wait to be part of a commit, because
+    /// every commit costs flash. A power cut in that time repeats a delivery or forgets some fault counts.
     pub(super) fn deferred(&self) -> Duration {
         self.live * 10
     }

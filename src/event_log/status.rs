@@ -1,4 +1,4 @@
-//! The log as others see it.
+//! What the log publishes about itself.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use outstation_codec::Lane;
 
 use crate::domain::model::ledger::{Intake, Ledger};
 
-/// Which lanes hold something for a sink.
+/// Which lanes hold readings that are pending for a sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PendingLanes {
     pub alarm: bool,
@@ -24,25 +24,24 @@ impl PendingLanes {
     }
 }
 
-/// What one sink has, and what is pending for it.
+/// What one sink has and what is pending for it, in readings unless a field says otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     pub delivered: u64,
     pub pending: u64,
-    /// Of those, what is not fresh any more.
+    /// Those of the pending readings that are no longer fresh.
     pub backlog: u64,
-    /// When the oldest of them arrived, in milliseconds since this boot, which one of an earlier boot
-    /// was before.
+    /// When the oldest pending reading arrived, in milliseconds since this boot. Zero or less if it arrived
+    /// in an earlier boot.
     pub oldest_ms: Option<i64>,
-    /// Which lanes hold something for it.
     pub pending_lanes: PendingLanes,
-    /// Readings that left the log before it had them, because it is best-effort.
+    /// Readings that left the log before the sink had them, because it is best-effort.
     pub skipped: u64,
-    /// Refused, and kept aside.
+    /// Refused readings that are kept.
     pub quarantined: u64,
-    /// Refused, and kept no longer.
+    /// Refused readings that are no longer kept.
     pub refused: u64,
-    /// Published events it does not have yet.
+    /// Published events that the sink does not have yet.
     pub pending_events: u64,
 }
 
@@ -52,16 +51,16 @@ impl Progress {
     }
 }
 
-/// What the log takes on disk.
+/// The size of the log on disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Disk {
-    /// Of the file, what holds readings and events.
+    /// The part of the file that holds readings and events.
     pub used_bytes: u64,
-    /// The file, free pages included.
+    /// The whole file, free pages included.
     pub file_bytes: u64,
     /// A damaged log that was set aside.
     pub aside_bytes: u64,
-    /// How far `used_bytes` may grow.
+    /// The size that `used_bytes` may reach.
     pub room_bytes: u64,
 }
 
@@ -69,20 +68,20 @@ pub struct Disk {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wear {
     pub commits: u64,
-    /// Syncs that commits and checkpoints asked of the storage.
+    /// Syncs that commits and checkpoints requested from the storage.
     pub syncs: u64,
-    /// What they wrote: without what the file system and the device add to it.
+    /// Bytes that they wrote, without what the file system and the device add.
     pub written_bytes: u64,
-    /// What of it are readings, as they were encoded first.
+    /// Bytes of readings, counted when they were first committed and not again when segments are merged.
     pub body_bytes: u64,
 }
 
-/// Everything the log says of itself.
+/// The published state of the log.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LogStatus {
     /// Whether the log is open and its last commit succeeded.
     pub accepting: bool,
-    /// Why not, as an error chain.
+    /// Why the log does not accept readings, as an error chain with advice.
     pub trouble: Option<String>,
     pub path: String,
     pub epoch: u64,
@@ -93,16 +92,16 @@ pub struct LogStatus {
     pub sensors: usize,
     pub clock_set: bool,
     pub ports: BTreeMap<String, Intake>,
-    /// By port: the bytes of its intake as of the last commit. What they gave is stored.
+    /// By port: the bytes of its intake as of the last commit. The readings from these bytes are stored.
     pub stored_bytes: BTreeMap<String, u64>,
-    /// The same as this process found it.
+    /// By port: the value of `stored_bytes` when this process opened the log.
     pub found_bytes: BTreeMap<String, u64>,
     pub sinks: BTreeMap<String, Progress>,
     pub ledger: Ledger,
 }
 
 impl LogStatus {
-    /// Whether the log has been opened since the process started.
+    /// Says whether the log has been opened since the process started.
     pub fn is_opened(&self) -> bool {
         self.epoch != 0
     }

@@ -1,4 +1,4 @@
-//! An order upon the quarantine where no daemon runs.
+//! Carries out an order on the quarantine when no daemon runs.
 
 use super::log_actor::LogActor;
 use crate::clock::Clock;
@@ -9,7 +9,7 @@ use crate::event_log::settings::LogConfig;
 use crate::event_log::store::error::StorageError;
 
 /// Opens the log, carries an order out, and closes the log again. The outer result says whether the log
-/// could be used, the inner one what became of the order.
+/// could be used, the inner one what the order did.
 pub fn carry_out_alone(
     config: LogConfig,
     clock: Clock,

@@ -1,4 +1,4 @@
-//! Making what was taken durable, and what becomes of it while that is not possible.
+//! Makes accepted readings durable, and keeps them while that is not possible.
 
 use std::time::Duration;
 
@@ -17,34 +17,34 @@ use crate::event_log::store::error::StorageError;
 use crate::event_log::store::files::Files;
 use crate::telemetry::events::{LogVanished, Report};
 
-/// The most that is committed at once while there is little room: what waited may be more than the
-/// journal can take, and would then never be stored.
+/// The most bytes of one commit while there is little room. All that waits may be more than the journal can
+/// take, and would then never be stored.
 const TIGHT_BYTES: usize = 256 << 10;
 
 impl LogActor {
-    /// Sees to a commit within this time.
+    /// Schedules a commit within this time.
     pub(super) fn schedule_within(&mut self, time: Duration) {
-        // While commits fail the next attempt is scheduled, and sooner would not help.
+        // While commits fail, the next attempt is scheduled already, and an earlier one would not help.
         if !self.is_failing() {
             self.schedule.within(time);
         }
     }
 
-    /// Sees to a commit of what is in no hurry.
+    /// Schedules a commit for changes that can wait.
     pub(super) fn schedule_deferred(&mut self) {
         self.schedule.defer_within(self.state.config().commit_interval.deferred());
     }
 
-    /// The same for changes of the quarantine, if there are any.
+    /// Schedules a commit for changes of the quarantine, if there are any.
     pub(super) fn schedule_copies(&mut self) {
         if !self.copies.is_committed() {
             self.schedule_deferred();
         }
     }
 
-    /// Makes everything taken durable; `last` takes along what is in no hurry. Storage that fails in a way
-    /// that may pass is said, what memory can hold is kept, and the commit is tried again. Damage is
-    /// salvaged. Only a broken invariant is an error.
+    /// Makes everything accepted durable; with `last`, also the changes that can wait. If the storage fails
+    /// in a way that may pass, the failure is reported, the newest readings that memory can hold are kept,
+    /// and the commit is tried again. A damaged log is salvaged. Only a broken invariant is an error.
     pub(in crate::event_log) fn commit(
         &mut self,
         mailbox: &Mailbox,
@@ -55,7 +55,8 @@ impl LogActor {
             self.state.aggregates().has_staged(with_deferred) || !self.copies.is_committed();
         if self.segments.is_empty() && !is_pending {
             if with_deferred {
-                // An earlier commit took along what was waiting; without this, the time stays due.
+                // An earlier commit took the deferred changes along; without this, their time would stay
+                // due.
                 self.schedule.deferred_done();
             }
             return Ok(());
@@ -97,7 +98,7 @@ impl LogActor {
             self.segments.len(),
             &mut with_deferred,
         )?;
-        // What leaves anyway is not worth merging.
+        // Segments are merged only if none leave, since those could be the ones merged.
         if remove.is_empty() {
             let ends = || self.offers.ends(&self.state);
             if let Some(merged) = self.compaction.next_merged(self.storage.database(), ends)? {
@@ -118,8 +119,8 @@ impl LogActor {
         Ok(())
     }
 
-    /// A bound that was lowered: everything above it leaves now, and the file is copied smaller. Memory
-    /// holds no readings meanwhile.
+    /// Evicts everything above a bound that was lowered, and copies the file to make it smaller. No
+    /// readings may be in memory meanwhile.
     pub(super) fn fit(&mut self) -> Result<(), StorageError> {
         if !self.retention.is_oversized(&self.storage)? {
             return Ok(());
@@ -158,7 +159,8 @@ impl LogActor {
         Ok(())
     }
 
-    /// Storage that fails in a way that may pass is no error: it is said, and tried again.
+    /// Turns a failure of the storage that may pass into a report and a new attempt; other errors are
+    /// returned.
     pub(super) fn tolerate(&mut self, done: Result<(), StorageError>) -> Result<(), StorageError> {
         match done {
             Err(error) if error.is_transient() => {
@@ -170,8 +172,8 @@ impl LogActor {
         }
     }
 
-    /// The file was deleted or replaced under the open log, whose content is still there: it is written
-    /// to its path again. What stands there meanwhile is set aside.
+    /// Writes the log to its path again, after its file was deleted or replaced while it was open; the
+    /// content is still there. A file that took its place is set aside.
     pub(super) fn replace_vanished(&mut self, mailbox: &Mailbox) -> Result<(), StorageError> {
         LogVanished { path: self.storage.files().log() }.report();
         let replaced = salvage::write_again(self.storage.files(), self.storage.database())
@@ -181,7 +183,8 @@ impl LogActor {
         Ok(())
     }
 
-    /// What was damaged is moved into a new log; what memory holds goes on in it.
+    /// Moves the readable rows of a damaged log into a new one, and goes on with it. Readings in memory are
+    /// kept.
     pub(super) fn salvage(
         &mut self,
         error: &StorageError,
@@ -194,8 +197,8 @@ impl LogActor {
         Ok(())
     }
 
-    /// Goes on in the file that `open` makes or finds at the path, given the sinks and the boot; what
-    /// memory holds and what is staged goes with it.
+    /// Closes the file and goes on in the one that `open` makes or finds at the path, given the sinks and
+    /// the boot. Readings in memory and staged events are kept.
     fn replace(
         &mut self,
         open: impl FnOnce(&Files, &[String], &str) -> Result<Opened, StorageError>,
@@ -219,7 +222,7 @@ impl LogActor {
         Ok(())
     }
 
-    /// Whether an order is to be gone on with; while nothing can be written it waits.
+    /// Says whether there is an order to go on with. While nothing can be written, the order waits.
     pub(super) fn has_order_underway(&self) -> bool {
         self.orders.is_underway() && !self.is_failing()
     }
@@ -234,7 +237,7 @@ impl LogActor {
         Ok(())
     }
 
-    /// Carries out all of an order in a process that ends with it.
+    /// Carries out a whole order, in a process that exists for it alone.
     pub(super) fn carry_out(
         &mut self,
         order: &QuarantineOrder,
@@ -255,7 +258,8 @@ impl LogActor {
             if self.is_failing() || underway.is_finished() {
                 self.commit(mailbox, true)?;
             }
-            // Copies and events are one commit. What else could not be written can wait.
+            // Copies and their events are in one commit. Other changes that could not be written do not
+            // matter here.
             if !self.copies.is_committed() {
                 let trouble = self.storage.health().trouble();
                 let trouble = trouble.map(|trouble| trouble.advice.clone()).unwrap_or_default();

@@ -1,7 +1,7 @@
-//! The log's loop: takes readings in, commits them in groups, hands them out.
+//! The log's loop: it takes readings, commits them in groups, and hands them out.
 //!
-//! Every call into SQLite happens here and blocks; the actor therefore has a thread of its own.
-//! It ends when all its handles are gone, after a last commit. How a commit is made is in `commits.rs`.
+//! Every call to SQLite happens here and blocks, so the actor has a thread of its own. It ends when all its
+//! handles are gone, after a last commit. `commits.rs` makes the commits.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ use crate::event_log::store::storage::Storage;
 use crate::supervisor::heartbeat::Heartbeat;
 use crate::telemetry::events::{LogOpened, Report};
 
-/// One incarnation of the log.
+/// The running log.
 #[derive(Debug)]
 pub struct LogActor {
     pub(super) state: LogState,
@@ -47,7 +47,8 @@ pub struct LogActor {
 }
 
 impl LogActor {
-    /// Opens the log at the path of its settings, whatever is found there, and fits it to its bounds.
+    /// Opens the log at the path in its settings and fits it to its bounds. The caller need not know
+    /// whether the log is missing, damaged, or of an earlier boot.
     pub fn open(config: LogConfig, clock: Clock) -> Result<Self, StorageError> {
         let files = Files::of(&config.path);
         files.create_folder()?;
@@ -75,7 +76,8 @@ impl LogActor {
         actor.copies.reconcile(&mut actor.state, &copied);
         actor.schedule_copies();
         match actor.fit() {
-            // It takes room to become smaller. What was chosen to leave leaves with the next commit.
+            // Making the file smaller takes room itself. The segments chosen for eviction leave with the
+            // next commit.
             Err(error) if error.is_full() => actor.storage.empty_journal(),
             fitted => fitted?,
         }
@@ -85,7 +87,7 @@ impl LogActor {
         Ok(actor)
     }
 
-    /// Runs until its handles are gone.
+    /// Runs until all handles are gone.
     pub async fn run(
         mut self,
         mailbox: Arc<Mutex<Mailbox>>,
@@ -105,8 +107,8 @@ impl LogActor {
                     None => std::future::pending().await,
                 }
             };
-            // All arms are cancel-safe: receiving and sleeping lose nothing when dropped, and
-            // settings not taken are still new.
+            // All arms are cancel-safe: receiving and sleeping lose nothing when dropped, and settings that
+            // were not read remain marked as changed.
             tokio::select! {
                 append = mailbox.appends.recv(), if appending && self.has_room() => match append {
                     Some(append) => self.take(append),
@@ -119,7 +121,7 @@ impl LogActor {
                 () = commit_due => self.commit(mailbox, false)?,
                 Ok(()) = mailbox.settings.changed() => self.reconfigure(mailbox)?,
                 () = heartbeat.answer() => self.on_tick(mailbox)?,
-                // Everybody else is heard between two parts of an order.
+                // Between two parts of an order, the other arms get their turn.
                 () = yield_now(), if self.has_order_underway() => {}
             }
             if self.has_order_underway() {
@@ -137,8 +139,9 @@ impl LogActor {
         self.commit_last(mailbox).await
     }
 
-    /// To end while storage fails would drop what was accepted. The supervisor's deadline ends the
-    /// attempts and names us, and the app says how many readings are gone.
+    /// Makes the last commit and repeats it while it fails, because ending would drop accepted readings.
+    /// The supervisor's deadline ends the attempts and reports the log as late, and the app reports how
+    /// many readings are lost.
     async fn commit_last(&mut self, mailbox: &Mailbox) -> Result<(), StorageError> {
         self.commit(mailbox, true)?;
         while self.is_failing() {
@@ -149,12 +152,12 @@ impl LogActor {
         Ok(())
     }
 
-    /// Whether the last commit failed.
+    /// Says whether the last commit failed.
     pub(super) fn is_failing(&self) -> bool {
         self.storage.health().trouble().is_some()
     }
 
-    /// While commits fail the newest readings are worth more than the oldest, so there is always room.
+    /// While commits fail there is always room, because the newest readings are worth more than the oldest.
     fn has_room(&self) -> bool {
         self.is_failing() || !self.is_filled()
     }
@@ -163,7 +166,7 @@ impl LogActor {
         self.segments.is_filled(self.state.config().commit_readings)
     }
 
-    /// Takes what a port hands over.
+    /// Takes the message of a port.
     pub(in crate::event_log) fn take(&mut self, append: Append) {
         let Append { port, lane, mut readings, mut alarms, intake, events } = append;
         let pressing = !readings.is_empty() || !events.is_empty();
@@ -199,7 +202,7 @@ impl LogActor {
 
     fn answer(&mut self, request: LogRequest, mailbox: &Mailbox) -> Result<(), StorageError> {
         match request {
-            // An asker that went away misses nothing: what it was not handed stays pending.
+            // If the asker is gone, nothing is lost: readings that were not handed over stay pending.
             LogRequest::Next { sink, ask, answer } => {
                 let next = match self.next(&sink, ask) {
                     Err(error) => {
@@ -264,8 +267,9 @@ impl LogActor {
         self.schedule_deferred();
     }
 
-    /// Goes on under other settings as if it had been opened with them. What is in the mailbox was
-    /// accepted under the old ones, from ports that may be gone, and is committed with the change.
+    /// Goes on with other settings as if the log had been opened with them. Messages still in the mailbox
+    /// were accepted under the old settings, from ports that may be gone, so they are committed with the
+    /// change.
     fn reconfigure(&mut self, mailbox: &mut Mailbox) -> Result<(), StorageError> {
         let Some(settings) = mailbox.settings.borrow_and_update().clone() else { return Ok(()) };
         while let Ok(append) = mailbox.appends.try_recv() {
@@ -280,7 +284,7 @@ impl LogActor {
         self.copies.keep_to_limits(&mut self.state);
         self.schedule_copies();
         self.commit(mailbox, true)?;
-        // What memory still holds is counted in the books, so nothing may be committed without it.
+        // The books count the readings that memory still holds, so nothing may be committed without them.
         if self.segments.is_empty() {
             let fitted = self.fit();
             self.tolerate(fitted)?;
@@ -303,7 +307,7 @@ impl LogActor {
         Ok(())
     }
 
-    /// On each heartbeat: looks at what may have changed unnoticed.
+    /// Checks on each heartbeat what may have changed without a message.
     fn on_tick(&mut self, mailbox: &Mailbox) -> Result<(), StorageError> {
         self.anchor_clock();
         self.copies.report_in_time(self.state.clock().now());
@@ -317,18 +321,18 @@ impl LogActor {
         }
     }
 
-    /// Says what happened to the quarantine and was not said yet.
+    /// Reports what happened to the quarantine and was not reported yet.
     pub(super) fn report_quarantine(&mut self) {
         self.copies.report();
     }
 
-    /// What tests look at and change behind the actor's back.
+    /// Gives tests access to parts that they read or change directly.
     #[cfg(test)]
     pub(in crate::event_log) fn parts(&mut self) -> (&mut LogState, &Storage) {
         (&mut self.state, &self.storage)
     }
 
-    /// Tells how the log stands.
+    /// Publishes the status of the log.
     pub fn publish(&mut self, mailbox: &Mailbox) {
         let sinks = self.state.config().names().into_iter();
         let sinks = sinks.map(|sink| (sink.clone(), self.progress(&sink))).collect();

@@ -10,7 +10,7 @@
 //!            └▶ CommitSchedule when the next commit is due
 //! ```
 //!
-//! Where a step needs two parts, the actor hands one to the other for that call.
+//! Where a step needs two parts, the actor passes one to the other for that call.
 
 mod alone;
 mod commits;

@@ -1,5 +1,5 @@
-//! What was accepted and is not committed yet: one open segment per lane, and what waits behind a
-//! storage that fails.
+//! The accepted readings that are not committed yet: one open segment per lane, and a queue of closed ones
+//! that grows while the storage fails.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -14,9 +14,9 @@ use crate::event_log::state::log_state::LogState;
 use crate::event_log::store::commit::NewSegment;
 use crate::telemetry::events::{ReadingsGivenUp, Report, SensorCrowded};
 
-/// The most values of one commit: with one message on top it stays below what a segment holds.
+/// The most values of one commit. With one message on top, it stays below the limit of a segment.
 pub(crate) const CELLS_PER_COMMIT: usize = CELLS_MAX / 4;
-/// While commits fail, what waits is given up in parts of this share of what memory may hold.
+/// While commits fail, waiting readings are given up in parts of this fraction of what memory may hold.
 const PARTS: usize = 8;
 
 /// Consecutive readings of one lane.
@@ -24,7 +24,7 @@ const PARTS: usize = 8;
 struct Block {
     lane: Lane,
     segment: Segment,
-    /// Arrival of the first and last reading, milliseconds since boot.
+    /// When the first and the last reading arrived, in milliseconds since boot.
     first_ms: i64,
     last_ms: i64,
 }
@@ -56,19 +56,20 @@ impl Block {
     }
 }
 
-/// Alarms are numbered behind what was read before them, so that the numbers of a series are in the
-/// order of its times: some receivers refuse what is older than what they have.
+/// The order in which open segments are numbered. Alarms come after what was read before them, so that
+/// numbers and times of a series have the same order: some receivers refuse a reading older than the last
+/// one they have.
 const OPEN: [Lane; 3] = [Lane::Live, Lane::Backfill, Lane::Alarm];
 
 #[derive(Debug)]
 pub(crate) struct OpenSegments {
-    /// Oldest first; filled while nothing can be committed, and behind an alarm.
+    /// Closed segments, oldest first. There are some while nothing can be committed, and after an alarm.
     waiting: VecDeque<Block>,
     /// In the order of [`OPEN`].
     open: [Block; 3],
-    /// So many of those that are not empty are in the commit under way.
+    /// How many of the segments that are not empty are in the commit under way.
     sealed: usize,
-    /// Sensors that were said to have too many channels.
+    /// Sensors that were reported to have too many channels.
     crowded: HashSet<u32>,
 }
 
@@ -78,7 +79,7 @@ impl OpenSegments {
         Self { waiting, open, sealed: 0, crowded: HashSet::new() }
     }
 
-    /// Takes readings into the open segment of a lane. Sensors and channels that are new are recorded.
+    /// Moves readings into the open segment of a lane, and records new sensors and channels.
     pub(crate) fn take(&mut self, lane: Lane, readings: &mut Readings, state: &mut LogState) {
         let mut mappings = Vec::with_capacity(readings.sensors().len());
         for sensor in readings.sensors() {
@@ -103,13 +104,13 @@ impl OpenSegments {
         });
     }
 
-    /// Whether it holds as much as one commit should take.
+    /// Says whether there is as much as one commit should take.
     pub(crate) fn is_filled(&self, readings_max: usize) -> bool {
         self.len() >= readings_max || self.cells() >= CELLS_PER_COMMIT
     }
 
-    /// Gives up the oldest readings when there are more than memory may hold, and counts them as overflow
-    /// of the ports they came from.
+    /// Gives up the oldest readings if there are more than memory may hold, and counts them as overflow of
+    /// the ports they came from.
     pub(crate) fn keep_newest(&mut self, state: &mut LogState) {
         let readings_max = state.config().commit_readings;
         self.part(readings_max);
@@ -127,7 +128,8 @@ impl OpenSegments {
         }
     }
 
-    /// Keeps what memory holds in parts that can be given up, or committed, one by one.
+    /// Closes the open segments once they are large enough to be a part that can be given up, or committed,
+    /// alone.
     pub(crate) fn part(&mut self, readings_max: usize) {
         if self.open_len() >= readings_max / PARTS {
             self.rotate();
@@ -147,7 +149,7 @@ impl OpenSegments {
         self.blocks().map(|block| block.segment.len()).sum()
     }
 
-    /// Readings of the open segments alone.
+    /// Counts the readings of the open segments alone.
     fn open_len(&self) -> usize {
         self.open.iter().map(|block| block.segment.len()).sum()
     }
@@ -160,8 +162,7 @@ impl OpenSegments {
         self.blocks().map(|block| block.segment.cells()).sum()
     }
 
-    /// Closes the open segments: each part of what waits can be given up alone, and what comes next is
-    /// numbered behind all of it.
+    /// Closes the open segments, so that each can be given up alone and later readings get higher numbers.
     pub(crate) fn rotate(&mut self) {
         for open in &mut self.open {
             if !open.segment.is_empty() {
@@ -171,15 +172,15 @@ impl OpenSegments {
         }
     }
 
-    /// Gives up the oldest readings of the lowest lane.
+    /// Removes and returns the oldest segment of the lowest lane.
     fn give_up(&mut self) -> Option<Block> {
         let lowest = self.waiting.iter().map(|block| block.lane).max()?;
         let at = self.waiting.iter().position(|block| block.lane == lowest)?;
         self.waiting.remove(at)
     }
 
-    /// The oldest as segments with numbers from `first_seq` on, while they have fewer bytes than these.
-    /// They stay until [`OpenSegments::clear`].
+    /// Encodes the oldest readings as segments, numbered from `first_seq`, until they have `bytes_max`
+    /// bytes or more. The readings stay here until [`OpenSegments::clear`].
     pub(crate) fn seal(&mut self, first_seq: u64, boot: u32, bytes_max: usize) -> Vec<NewSegment> {
         let (mut next, mut bytes, mut all) = (first_seq, 0, Vec::new());
         let blocks = self.waiting.iter_mut().chain(&mut self.open);
@@ -196,8 +197,8 @@ impl OpenSegments {
         all
     }
 
-    /// Forgets the readings that were sealed, and says how many they were. Keeps the memory of the open
-    /// segments.
+    /// Removes the readings that were sealed and returns how many there were. Keeps the allocated memory of
+    /// the open segments.
     pub(crate) fn clear(&mut self) -> usize {
         let before = self.len();
         for _ in 0..std::mem::take(&mut self.sealed) {

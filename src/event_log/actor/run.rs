@@ -1,4 +1,4 @@
-//! One incarnation of the log, from a path to its last commit.
+//! One run of the log's actor, from a path to its last commit.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::event_log::settings::LogConfig;
 use crate::event_log::store::error::StorageError;
 use crate::supervisor::heartbeat::Heartbeat;
 
-/// Runs the log: the one opened already, or the one that can be opened once the storage is usable.
+/// Runs the log that is open already, or opens it as soon as the storage can be used.
 pub async fn run(
     opened: Option<LogActor>,
     config: LogConfig,

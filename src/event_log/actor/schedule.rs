@@ -1,13 +1,13 @@
-//! When the next commit is due.
+//! Decides when the next commit is due.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How soon storage that failed is tried again.
+/// How long storage that failed is left alone before the next attempt.
 pub(crate) const RETRY: Duration = Duration::from_secs(1);
 
-/// Two times: that of the next commit, and that by which what is in no hurry has to be part of one.
+/// Two times: that of the next commit, and that by which changes that can wait must be part of one.
 #[derive(Debug, Default)]
 pub(crate) struct CommitSchedule {
     commit_at: Option<Instant>,
@@ -16,13 +16,13 @@ pub(crate) struct CommitSchedule {
 }
 
 impl CommitSchedule {
-    /// Sees to a commit within this time.
+    /// Schedules a commit within this time.
     pub(crate) fn within(&mut self, time: Duration) {
         let at = Instant::now() + time;
         self.commit_at = Some(self.commit_at.map_or(at, |known| known.min(at)));
     }
 
-    /// Sees to a commit of what is in no hurry within this time, if it is not seen to already.
+    /// Schedules a commit of deferred changes within this time, unless one is scheduled already.
     pub(crate) fn defer_within(&mut self, time: Duration) {
         self.deferred_at.get_or_insert(Instant::now() + time);
     }
@@ -32,19 +32,19 @@ impl CommitSchedule {
         self.commit_at = Some(Instant::now() + RETRY);
     }
 
-    /// When to wake; what is in no hurry waits for the next attempt while commits fail.
+    /// Returns when to wake. While commits fail, deferred changes wait for the next attempt.
     pub(crate) fn next(&self, is_failing: bool) -> Option<Instant> {
         let deferred_at = self.deferred_at.filter(|_| !is_failing);
         self.commit_at.into_iter().chain(deferred_at).min()
     }
 
-    /// A commit begins. Returns whether it is to take along what is in no hurry.
+    /// Begins a commit. Returns whether it must take the deferred changes along.
     pub(crate) fn begin(&mut self) -> bool {
         self.commit_at = None;
         self.deferred_at.is_some_and(|at| at <= Instant::now())
     }
 
-    /// Nothing in no hurry is left.
+    /// Records that no deferred changes are left.
     pub(crate) fn deferred_done(&mut self) {
         self.deferred_at = None;
     }

@@ -1,7 +1,8 @@
-//! The log while it cannot be opened: storage that is full, read-only, absent or somebody else's.
+//! The log while it cannot be opened, because the storage is full, read-only, absent or belongs to another
+//! user.
 //!
-//! That is transient. What ports hand over is held meanwhile, the newest of it, within the bounds
-//! of what waits for a commit; the rest is counted as overflow of the ports it came from. Opening
+//! These failures are transient. The newest readings from the ports are held meanwhile, within the bounds
+//! of readings that wait for a commit; the rest is counted as overflow of the ports it came from. Opening
 //! is tried again each second.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -22,10 +23,10 @@ use crate::event_log::store::error::StorageError;
 use crate::supervisor::heartbeat::Heartbeat;
 use crate::telemetry::events::{LogTrouble, ReadingsGivenUp, Report};
 
-/// Messages held at most: those without readings are small, and merged when they are more.
+/// The most messages held. Messages without readings are small, and beyond this number they are merged.
 const HELD_MAX: usize = 1024;
 
-/// None if the daemon ends with nothing to store.
+/// Opens the log as soon as the storage allows it. Returns `None` if the daemon ends with nothing to store.
 pub(crate) async fn open_when_usable(
     mut config: LogConfig,
     clock: Clock,
@@ -51,7 +52,7 @@ pub(crate) async fn open_when_usable(
                 mailbox.status.send_modify(|status| {
                     (status.accepting, status.path) = (false, path);
                     status.trouble = Some(error.advice());
-                    // Nobody is to ask for what cannot be read.
+                    // Uploaders must not ask for readings that cannot be read.
                     status.sinks.clear();
                 });
             }
@@ -63,7 +64,8 @@ pub(crate) async fn open_when_usable(
         }
         let again = Instant::now() + RETRY;
         while Instant::now() < again {
-            // What is held may still be stored: the supervisor's deadline ends the attempts.
+            // Readings that are held may still be stored, so only the supervisor's deadline ends the
+            // attempts.
             if !appending && waiting.held.is_empty() {
                 return Ok(None);
             }
@@ -85,14 +87,14 @@ pub(crate) async fn open_when_usable(
     }
 }
 
-/// What was accepted before there was a log to take it.
+/// What was accepted before the log could be opened.
 #[derive(Debug)]
 struct Waiting {
     held: VecDeque<Append>,
     readings: usize,
     readings_max: usize,
     cells: usize,
-    /// What ports took in whose readings are not held.
+    /// By port: the counts of messages whose readings were given up.
     intakes: BTreeMap<String, Intake>,
     books: Books,
     news: bool,
@@ -128,7 +130,7 @@ impl Waiting {
         }
     }
 
-    /// Gives up the oldest readings of the lowest lane, and never what was counted.
+    /// Gives up the oldest message of the lowest lane, but keeps its counts.
     fn give_up(&mut self) {
         let lowest = self.held.iter().map(Append::most_urgent).max();
         let at = self.held.iter().position(|append| Some(append.most_urgent()) == lowest);
@@ -147,8 +149,9 @@ impl Waiting {
         }
     }
 
-    /// There is nothing to offer, so there is nothing to acknowledge or to refuse either: uploaders
-    /// begin when the log is open, see [`Reader::recall`](crate::event_log::Reader::recall).
+    /// Answers requests while the log is not open. There is nothing to offer, so there is nothing to
+    /// acknowledge or to refuse either: uploaders start when the log is open, see
+    /// [`Reader::recall`](crate::event_log::Reader::recall).
     fn answer(&mut self, request: LogRequest) {
         match request {
             LogRequest::Next { answer, .. } => {
@@ -165,7 +168,7 @@ impl Waiting {
 
     fn publish(&mut self, status: &mut LogStatus) -> bool {
         let (intake, uncommitted) = (self.books.intake(), self.readings as u64);
-        // What is stored is not known before it can be read.
+        // What is stored is unknown until the log can be read.
         status.ledger = Ledger { intake, uncommitted, ..Ledger::default() };
         status.ports.clone_from(&self.books.ports);
         std::mem::take(&mut self.news)

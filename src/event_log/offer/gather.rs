@@ -1,5 +1,5 @@
-//! Reading one batch out of a part of the log: whole segments as they are, and of others what the sink
-//! is pending for it.
+//! Reads one batch out of a part of the log: segments that are all pending as they are, and of the others
+//! the readings that are pending for the sink.
 
 use outstation_codec::{Lane, StoredSegment};
 
@@ -7,33 +7,33 @@ use super::view::{Scope, Stored, View};
 use crate::domain::policy::batch_size::Limits;
 use crate::event_log::store::error::StorageError;
 
-/// The most segments of one batch, however small: each has its overhead in memory.
+/// The most segments of one batch, since each has an overhead in memory, however small it is.
 const SEGMENTS_MAX: usize = 4096;
 
-/// Numbers that the log should hold and does not, first and last.
+/// Sequence numbers that the log should hold and does not, first and last.
 pub(crate) type Hole = (u64, u64);
 
-/// Why it is not read on from one row to the next.
+/// Why reading from one row to the next stops.
 enum Pause {
     /// The batch is full, or the scope ends.
     Done,
-    /// What follows is of no concern; what comes from here on may be.
+    /// The next rows hold nothing to read; reading may go on at this number.
     Jump(u64),
     Missing(Hole),
-    /// The row that holds this number is not what was written.
+    /// The row that holds this number is damaged.
     Damaged(u64),
 }
 
-/// What a part of the log gives for one batch.
+/// The result of gathering one batch.
 #[derive(Debug)]
 pub(crate) enum Gathered {
-    /// The next segments that fit, at least one if there is any.
+    /// The next segments that fit: at least one if there is any, and none at the end of the scope.
     Segments(Vec<StoredSegment>),
-    /// Nothing, because what comes next is not there and should be.
+    /// Nothing, because the next readings should be in the log and are not.
     Missing(Hole),
 }
 
-/// Gathers the next segments of a scope. What stands before a hole goes out first.
+/// Gathers the next segments of a scope. If there are segments before a hole, they are returned without it.
 pub(crate) fn gather(
     scope: &Scope,
     view: &View<'_>,
@@ -55,7 +55,7 @@ pub(crate) fn gather(
                 continue;
             }
             Some(Pause::Missing(hole)) => hole,
-            // A damaged row may lie about its length: it ends where the next one begins.
+            // The length of a damaged row cannot be trusted, so the row ends where the next one begins.
             Some(Pause::Damaged(at)) => {
                 let next = view.database.first_after(at)?.unwrap_or(view.end);
                 (at, next.min(view.end).max(at + 1) - 1)
@@ -89,9 +89,9 @@ impl<'a> Gathering<'a> {
         Self { scope, view, limits, expected, readings, bytes, segments }
     }
 
-    /// Takes what is pending of a row; none to go on with the next one.
+    /// Takes the pending readings of a row. Returns `None` to go on with the next row.
     fn take(&mut self, segment: StoredSegment) -> Option<Pause> {
-        // A damaged row may claim any number.
+        // A damaged row may hold any number.
         let begins = segment.first_seq.min(self.view.end);
         if begins > self.expected {
             return Some(Pause::Missing((self.expected, begins - 1)));
@@ -109,8 +109,8 @@ impl<'a> Gathering<'a> {
         if self.expected >= self.scope.before {
             return Some(Pause::Done);
         }
-        // Rows of which nothing is pending are not worth reading, nor those of other lanes where
-        // the index finds the right ones.
+        // Rows without pending readings are not read, nor rows of other lanes if the index finds the right
+        // ones.
         let jumps = self.expected > last + 1 || matches!(self.scope.stored, Stored::Only(_));
         jumps.then_some(Pause::Jump(self.expected))
     }
@@ -133,7 +133,7 @@ impl<'a> Gathering<'a> {
         for (first, last) in pending {
             let pause = match segment.cut(first, last) {
                 Ok(part) => self.add(part),
-                // What does not decode is of no use to anybody.
+                // No sink can use readings that do not decode.
                 Err(_) => Some(Pause::Missing((first, last))),
             };
             if pause.is_some() {

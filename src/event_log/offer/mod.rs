@@ -1,4 +1,4 @@
-//! What a sink is handed next.
+//! Decides what a sink is handed next.
 //!
 //! ```text
 //!  Offers ──View: lanes as parts of the log──▶ gather: segments for one batch

@@ -1,5 +1,5 @@
-//! What the log hands out: the next readings and events that are pending for a sink, with all
-//! they refer to.
+//! What the log hands out: the next readings and events that are pending for a sink, with the sensors and
+//! boots that they refer to.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,21 +19,21 @@ use crate::event_log::store::error::StorageError;
 use crate::telemetry::events::quarantine::Why;
 use crate::telemetry::events::{LogUnreadable, Report, SegmentDamaged};
 
-/// The most events of one batch: they are few, and rarely more than one at a time.
+/// The most events of one batch. They are few, and rarely more than one at a time.
 const EVENTS_MAX: usize = 256;
 
-/// What sinks were offered, and how far their lanes have come. Kept in memory alone.
+/// What was offered to the sinks, and how far their lanes have come. It is kept only in memory.
 #[derive(Debug, Default)]
 pub(crate) struct Offers {
-    /// By sink: the ranges it was last offered by this process.
+    /// By sink: the ranges that this process offered last.
     offered: BTreeMap<String, Vec<(u64, u64)>>,
     /// By sink: how far its lanes have come.
     marks: BTreeMap<String, Marks>,
-    /// Whether the last read failed, which is said once.
+    /// Whether the last read failed, which is reported once.
     is_unreadable: bool,
 }
 
-/// What a sink is handed, and what was found out while it was looked for.
+/// What a sink is handed, and what was found on the way.
 #[derive(Debug, Default)]
 pub(crate) struct Next {
     pub(crate) batch: Option<Batch>,
@@ -43,25 +43,25 @@ pub(crate) struct Next {
     pub(crate) mark_moved: bool,
 }
 
-/// The outcome of one look through what a sink asks for.
+/// The result of looking through the lanes that a sink asks for.
 #[derive(Debug)]
 enum Search {
     Nothing,
     Stored(Lane, Vec<StoredSegment>),
-    /// Copies to offer again, or to give up.
+    /// Copies to offer again, and copies to give up.
     Copies(Replay),
     /// Numbers that the log should hold and does not.
     Missing(Hole),
 }
 
 impl Offers {
-    /// Forgets how far the lanes have come, because the file or the rules are others now.
+    /// Forgets how far the lanes have come, because the file or the rules have changed.
     pub(crate) fn forget_marks(&mut self) {
         self.marks.clear();
     }
 
-    /// What is pending for the sink next, if anything. What the log should hold and does not is
-    /// lost, counted and passed by, so that nothing blocks behind it.
+    /// Returns what is pending for the sink next, if anything. Readings that the log should hold and does
+    /// not are counted as lost and passed over, so that none waits behind them.
     pub(crate) fn next(
         &mut self,
         database: &Database,
@@ -89,7 +89,7 @@ impl Offers {
         Ok(next)
     }
 
-    /// The next pending segments in the first of the lanes it asks for that has any.
+    /// Returns the next pending segments of the first requested lane that has any.
     fn next_segments(
         &mut self,
         database: &Database,
@@ -136,8 +136,8 @@ impl Offers {
         self.marks.get(sink).copied().unwrap_or_default()
     }
 
-    /// What a sink would be given now; nothing of what cannot be read, because whoever asks for it is
-    /// given nothing either.
+    /// Returns what a sink would be given now. If the log cannot be read, that is nothing, because a sink
+    /// that asks gets nothing either.
     pub(crate) fn backlog(
         &mut self,
         database: &Database,
@@ -150,8 +150,9 @@ impl Offers {
         view.backlog().unwrap_or_default()
     }
 
-    /// The last numbers before and of what sinks were offered or have, and before what is fresh. Nobody
-    /// owns a part of what lies between two of them.
+    /// The numbers at which a segment may not be merged with the next: the last number before each range
+    /// that a sink was offered or has, the last number of that range, and the last number before fresh
+    /// readings. No sink has a part only of what lies between two of them.
     pub(crate) fn ends(&self, state: &LogState) -> BTreeSet<u64> {
         let had = state.aggregates().deliveries.values();
         let had = had.flat_map(|delivery| delivery.readings.intervals());
@@ -161,8 +162,9 @@ impl Offers {
         ranges.flat_map(|(first, last)| [before(*first), *last]).chain(marks.map(before)).collect()
     }
 
-    /// Storage that cannot be read gives nothing, as it takes nothing when it cannot be written: that is
-    /// said once, and tried again when somebody asks again. Storage that is damaged is an error.
+    /// Storage that cannot be read gives nothing, just as it takes nothing when it cannot be written. The
+    /// failure is reported once, and reading is tried again at the next request. Damage is returned as an
+    /// error.
     fn readable<T: Default>(
         &mut self,
         database: &Database,
@@ -184,7 +186,7 @@ impl Offers {
     }
 }
 
-/// Looks through what a sink asks for, lane by lane.
+/// Looks through the lanes that a sink asks for, in order.
 fn search(
     view: &View<'_>,
     state: &LogState,
@@ -213,7 +215,7 @@ fn search_copies(
 ) -> Result<Search, StorageError> {
     let replayed = &state.aggregates().quarantine(sink).replayed;
     let mut replay = replays::read(database, sink, replayed, limits)?;
-    // What is on its way into the table is not missing there.
+    // A copy that is staged for the next commit is not missing in the table.
     if !copies.is_committed() {
         replay.missing.clear();
     }
@@ -237,17 +239,17 @@ fn search_stored(view: &View<'_>, lane: Lane, limits: Limits) -> Result<Search, 
     Ok(Search::Nothing)
 }
 
-/// Counts as lost what of this range is pending for some sink and was not counted before.
+/// Counts readings of this range as lost if they are pending for some sink and were not counted before.
 fn write_off(state: &mut LogState, (first, last): Hole) {
     SegmentDamaged { first, last }.report();
-    // Of all sinks: what those that are waited for have is lost to the others all the same.
+    // All sinks count here: readings that all waited-for sinks have may still be pending for another one.
     let settled = state.aggregates().settled_by_all(&state.config().names());
     for (first, last) in state.aggregates().books.pending(&settled, first, last) {
         state.record(Stream::ledger(), PublishedEvent::Lost { loss: Loss::Damaged, first, last });
     }
 }
 
-/// The next events that are pending for a sink.
+/// Returns the next events that are pending for a sink.
 fn pending_events(
     database: &Database,
     state: &LogState,
@@ -269,7 +271,7 @@ fn pending_events(
     let first_pending = state.aggregates().closed(sink).first_gap(1);
     let rows = rows.into_iter().map(|row| {
         let mut event = row.published()?;
-        // What this sink has under an earlier epoch does not come again under this one.
+        // Readings that this sink has under an earlier epoch are not delivered again under this one.
         if let PublishedEvent::EpochBegan { from, .. } = &mut event {
             *from = first_pending.max(*from);
         }
@@ -284,7 +286,7 @@ fn pending_events(
     rows.collect()
 }
 
-/// Puts a batch together with the sensors and boots that it refers to.
+/// Makes a batch with the sensors and boots that it refers to.
 fn batch(
     state: &LogState,
     epoch: u64,

@@ -1,4 +1,4 @@
-//! The log as one sink sees it: which part of it each lane is.
+//! The log as one sink sees it: which part of it belongs to each lane.
 //!
 //! ```text
 //!   1 ······· the backlog ······· mark ······· what is fresh ······· end
@@ -7,9 +7,9 @@
 //!   backfill   everything         and what was stored as backfill
 //! ```
 //!
-//! The *mark* is the sink's own and is kept in memory alone: where fresh readings begin. It moves on over
-//! what the sink has, and it jumps when what stands there has waited too long, so that after an outage
-//! the freshest state goes first and everything before it is the backlog.
+//! The *mark* is where fresh readings begin. Each sink has its own, kept only in memory. It moves on over
+//! readings that the sink has, and it jumps when the reading at the mark has waited too long, so that after
+//! an outage the freshest readings go first and everything before them is backlog.
 
 use std::time::Duration;
 
@@ -23,57 +23,58 @@ use crate::event_log::store::database::Database;
 use crate::event_log::store::error::StorageError;
 use crate::event_log::store::queries::Head;
 
-/// Whatever overtakes leaves a gap behind it in the set of what the sink has. With so many intervals
-/// nothing makes new gaps in passing: what was stored as backfill goes in its turn, and the mark jumps
-/// seldom. The set is written each few acknowledgements; of this size it is some 12 KiB.
+/// The most intervals in the set of readings that a sink has before no further gaps are made. Readings that
+/// overtake others leave a gap. Above this number, readings stored as backfill go in their turn, and the
+/// mark jumps seldom. The set is written every few acknowledgements; with so many intervals it has some 12
+/// KiB.
 const INTERVALS_MAX: usize = 1024;
-/// The same for alarms. They are few, and to hold one back is worse than to write a larger set: while a
-/// link is kept for alarms alone, each that leaves makes one more gap, for weeks.
+/// The same bound for alarms. They are few, and holding one back is worse than writing a larger set: while
+/// a link is kept for alarms alone, each alarm that is sent makes one more gap, for weeks.
 const INTERVALS_MAX_OF_ALARMS: usize = 4096;
-/// With too many intervals the mark waits so many windows: each jump adds one more.
+/// With too many intervals, the mark waits for this many windows, since each jump adds one more.
 const PATIENCE: u32 = 64;
-/// Segments looked at, from the newest back, for where fresh readings begin.
+/// The most segments that are searched, from the newest back, for the begin of fresh readings.
 const HEADS_MAX: usize = 256;
 
-/// What a sink would be given.
+/// What a sink would be given now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SinkBacklog {
     pub(crate) pending_lanes: PendingLanes,
-    /// How many readings have waited too long to be fresh.
+    /// How many pending readings have waited too long to be fresh.
     pub(crate) backlog: u64,
-    /// When the first one arrived, in milliseconds since this boot.
+    /// When the first pending reading arrived, in milliseconds since this boot.
     pub(crate) oldest_ms: Option<i64>,
 }
 
 /// How far the lanes of a sink have come.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Marks {
-    /// What is fresh begins here.
+    /// The number at which fresh readings begin.
     pub(crate) live: u64,
-    /// No alarm before was pending when it was last looked.
+    /// No alarm before this number was pending at the last look.
     pub(crate) alarm: u64,
-    /// Whether what it was offered last were copies.
+    /// Whether copies were offered last.
     pub(crate) copies: bool,
 }
 
-/// Which segments, by the lane they were stored in.
+/// A selection of segments by the lane in which they were stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stored {
     Any,
-    /// Whatever may not wait: alarms too, if they were not asked for.
+    /// All segments that may not wait, alarms included in case the sink did not ask for them.
     ButBackfill,
     Only(Lane),
 }
 
-/// What a batch is looked for in.
+/// One place to look for the next batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// What is replayed from the quarantine, which is backfill.
+    /// Copies of readings that are replayed from the quarantine; they count as backfill.
     Copies,
     Stored(Lane),
 }
 
-/// A part of the log: what is pending in `from..before` and stored so.
+/// A part of the log: the pending readings of `from..before` in these segments.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scope {
     pub(crate) from: u64,
@@ -87,7 +88,7 @@ pub(crate) struct View<'a> {
     pub(crate) database: &'a Database,
     state: &'a LogState,
     pub(crate) policy: LanePolicy,
-    /// What is not pending for the sink.
+    /// The numbers that are not pending for the sink.
     pub(crate) closed: IntervalSet,
     /// The number after the last one stored.
     pub(crate) end: u64,
@@ -95,8 +96,8 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// How the log looks to a sink now, its marks moved over what is not pending for it; none for a
-    /// sink that is not configured.
+    /// Makes the view of a sink, with its marks moved over readings that are not pending for it. Returns
+    /// `None` if the sink is not configured.
     pub(crate) fn of(
         database: &'a Database,
         state: &'a LogState,
@@ -125,7 +126,7 @@ impl<'a> View<'a> {
         Ok(())
     }
 
-    /// Moves the mark when what stands there has waited too long. Says whether it moved.
+    /// Moves the mark if the reading there has waited too long, and returns whether it moved.
     pub(crate) fn keep_fresh(&mut self) -> Result<bool, StorageError> {
         let mark = self.marks.live;
         let Some(waiting) = self.database.holding(mark)? else { return Ok(false) };
@@ -134,15 +135,15 @@ impl<'a> View<'a> {
         if mark >= self.end || self.state.is_within(&waiting, window * patience) {
             return Ok(false);
         }
-        // No further than half the window: a link slower than the readings come would be late again with
-        // the next commit, and each jump leaves a gap.
+        // The mark moves to half the window and no further: on a link slower than the readings arrive, it
+        // would have to move again with the next commit, and each jump leaves a gap.
         self.marks.live = self.fresh_from(window / 2)?.max(mark);
         self.move_marks()?;
         Ok(self.marks.live > mark)
     }
 
-    /// Where the segments begin that arrived in the last so long, or else the newest one that may not
-    /// wait: the freshest state there is.
+    /// Returns where the segments begin that arrived within `window`, or else the newest segment that may
+    /// not wait, which is the freshest there is.
     fn fresh_from(&self, window: Duration) -> Result<u64, StorageError> {
         let heads = self.database.heads_before(self.end, HEADS_MAX)?;
         let mut from = heads.first().map_or(self.end, |newest| newest.first_seq);
@@ -160,7 +161,7 @@ impl<'a> View<'a> {
         Ok(from)
     }
 
-    /// What the sink would be given now.
+    /// Returns what the sink would be given now.
     pub(crate) fn backlog(&self) -> Result<SinkBacklog, StorageError> {
         let next = self.pending_from(1);
         let oldest_ms = self.database.holding(next)?.map(|head| self.state.on_this_boot(&head));
@@ -188,23 +189,23 @@ impl<'a> View<'a> {
         Ok(false)
     }
 
-    /// The lane that segments go in when they are given in the order they were stored.
+    /// The lane of segments that are sent in the order of the log, from the number `next` on.
     pub(crate) fn lane_as_stored(&self, next: u64) -> Result<Lane, StorageError> {
         Ok(if self.is_live(next)? { Lane::Live } else { Lane::Backfill })
     }
 
-    /// Whether what the sink is given next, in the order it was stored, is fresh.
+    /// Says whether the readings at `next` are fresh, in the order of the log.
     fn is_live(&self, next: u64) -> Result<bool, StorageError> {
         let head = self.database.holding(next)?;
         Ok(head.is_some_and(|head| self.state.is_within(&head, self.policy.live_window)))
     }
 
-    /// The first number from here on that is pending for the sink, if the log goes so far.
+    /// Returns the first number at or after `from` that is pending for the sink, or the end of the log.
     pub(crate) fn pending_from(&self, from: u64) -> u64 {
         self.closed.first_gap(from.max(1)).min(self.end)
     }
 
-    /// How many readings before a number are pending for the sink.
+    /// Counts the readings before a number that are pending for the sink.
     fn count_pending(&self, before: u64) -> u64 {
         let last = before.saturating_sub(1);
         last - self.closed.count_within(1, last)
@@ -214,18 +215,19 @@ impl<'a> View<'a> {
         self.closed.intervals().len() >= INTERVALS_MAX
     }
 
-    /// Whether some of a segment is pending for the sink.
+    /// Says whether some of a segment is pending for the sink.
     fn has_pending(&self, head: &Head) -> bool {
         self.pending_from(head.first_seq) <= head.last_seq()
     }
 
-    /// The parts of the log that a lane is, in the order in which they go.
+    /// The parts of the log that belong to a lane, in the order in which they are sent.
     pub(crate) fn scopes(&self, lane: Lane) -> Vec<Scope> {
         let Marks { live: mark, alarm, .. } = self.marks;
         let end = self.end;
         let scope = |from, before, stored| Scope { from, before, stored };
         match (self.policy.order, lane) {
-            // An alarm that is not next has to wait: its receiver would refuse what comes behind it.
+            // In this order an alarm waits for its turn: its receiver would refuse the older readings that
+            // come after it.
             (Order::AsStored, Lane::Alarm) => Vec::new(),
             (Order::AsStored, _) => vec![scope(1, end, Stored::Any)],
             (Order::LiveFirst, Lane::Alarm)
@@ -244,9 +246,9 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Where to look, given what is asked for. Copies that were offered and not taken come last the
-    /// next time: those that their sink never takes hold up nothing else. In the order stored they go
-    /// before everything, because nothing is taken that is older than what the sink has.
+    /// The places to look for the lanes that are asked for. Copies that were offered and not accepted come
+    /// last the next time, so that copies which their sink never accepts do not hold up anything else. In
+    /// the order of the log copies come first, because the sink accepts nothing older than what it has.
     pub(crate) fn turns(&self, lanes: &[Lane]) -> Vec<Turn> {
         let mut turns: Vec<Turn> = lanes.iter().map(|lane| Turn::Stored(*lane)).collect();
         if let Some(backfill) = lanes.iter().position(|lane| *lane == Lane::Backfill) {
@@ -260,8 +262,8 @@ impl<'a> View<'a> {
         turns
     }
 
-    /// The first number of a scope that is pending. What should be there and is not counts as
-    /// there: whoever reads it finds out.
+    /// Returns the first pending number of a scope. A number that should be in the log and is not counts as
+    /// present; reading it shows the loss.
     pub(crate) fn first_of(&self, scope: &Scope) -> Result<Option<u64>, StorageError> {
         let mut next = self.pending_from(scope.from);
         while next < scope.before {
@@ -285,7 +287,7 @@ impl<'a> View<'a> {
         Ok(None)
     }
 
-    /// The segment of a lane that holds a number, or the next one.
+    /// Returns the segment of a lane that holds a number, or the next one of that lane.
     fn head_of_lane(&self, lane: Lane, seq: u64) -> Result<Option<Head>, StorageError> {
         match self.database.holding(seq)?.filter(|head| head.lane == lane) {
             Some(head) => Ok(Some(head)),

@@ -1,6 +1,5 @@
-//! Why an order upon the quarantine was not carried out, for the person who gave it.
+//! Why an order on the quarantine was not carried out, in words for the person who gave it.
 
-/// Why an order was not carried out.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Declined {
     #[error("nothing such is in quarantine; `outstation quarantine list` shows what is")]

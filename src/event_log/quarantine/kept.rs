@@ -1,5 +1,5 @@
-//! The quarantine: readings that a sink will never take are copied out of their segments, kept aside
-//! within bounds, and offered again or dropped as a person commands.
+//! The quarantine: readings that a sink refused for good are copied out of their segments, kept within
+//! bounds, and offered again or dropped by order of a person.
 //!
 //! ```text
 //!             ┌──────────── Replay ◀───────────┐
@@ -11,9 +11,9 @@
 //!             └──acknowledged──▶ delivered; so is what was discarded on its way to the sink
 //! ```
 //!
-//! What is held is said by the aggregates; the copies in the table follow with the same commit. A
-//! reading that was refused counts as acknowledged in the sink's delivery state, so that nothing waits
-//! for it, and stays so: what is replayed is offered from its copy. What a person wants is in `orders`.
+//! The aggregates record what is held, and the copies in the table follow in the same commit. A refused
+//! reading counts as acknowledged in the sink's delivery state, so that nothing waits for it. This stays
+//! so: a replayed reading is offered from its copy. Orders are in `orders.rs`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -32,19 +32,19 @@ use crate::event_log::store::error::StorageError;
 use crate::event_log::store::rows::QuarantineRow;
 use crate::telemetry::events::quarantine::Why;
 
-/// Copies may take this part of the room for readings and events.
+/// The fraction of the room for readings and events that copies may take.
 const SHARE_OF_ROOM: u64 = 8;
-/// Runs of discarded readings that are remembered by their numbers.
+/// How many runs of discarded readings are recorded by their numbers.
 const DISCARDED_RUNS_MAX: usize = 256;
 
-/// The copies between two commits.
+/// The changes of the copies between two commits.
 #[derive(Debug, Default)]
 pub(crate) struct Copies {
-    /// What they take in the file.
+    /// The bytes that the copies take in the file.
     bytes: u64,
-    /// For the next commit.
+    /// The changes for the next commit.
     staged: Vec<CopyChange>,
-    /// Whether any of it keeps something.
+    /// Whether any staged change keeps a copy.
     keeps: bool,
     report: QuarantineReport,
 }
@@ -67,8 +67,8 @@ impl Copies {
         kept.sum()
     }
 
-    /// What is kept and removed before it was ever written costs nothing: while the storage fails,
-    /// memory holds no more than the quarantine may.
+    /// Stages a change. A copy that is kept and removed before it was written costs nothing, so while the
+    /// storage fails, memory holds no more copies than the quarantine may have.
     pub(crate) fn stage(&mut self, change: CopyChange) {
         self.keeps |= matches!(change, CopyChange::Keep(_));
         if let (CopyChange::Remove { sink, first, last }, true) = (&change, self.keeps) {
@@ -89,8 +89,8 @@ impl Copies {
         }
     }
 
-    /// The table is made to follow the aggregates: what they count on and is not there is gone, what
-    /// they do not know of is of no use. `copied` is what the table holds.
+    /// Makes the table follow the aggregates: copies that they count and the table lacks are discarded, and
+    /// copies they do not know are removed. `copied` is what the table holds.
     pub(crate) fn reconcile(&mut self, state: &mut LogState, copied: &Copied) {
         self.bytes = copied.bytes;
         let known = state.aggregates().quarantines.iter();
@@ -112,7 +112,7 @@ impl Copies {
         self.keep_to_limits(state);
     }
 
-    /// Holds each sink's quarantine to the number of readings that it may have.
+    /// Discards the excess of each sink's quarantine over the number of readings it may have.
     pub(crate) fn keep_to_limits(&mut self, state: &mut LogState) {
         for sink in state.config().quarantine_readings.clone().keys() {
             self.keep_to_limit(state, sink);
@@ -128,7 +128,7 @@ impl Copies {
         }
     }
 
-    /// Sets aside what a sink will never take.
+    /// Puts readings that a sink refused into quarantine.
     pub(crate) fn refuse(&mut self, state: &mut LogState, sink: &str, refused: &Refused) {
         let segment = &refused.segment;
         let (first, last) = (segment.first_seq, segment.last_seq());
@@ -142,14 +142,14 @@ impl Copies {
         let row =
             QuarantineRow { sink: sink.clone(), segment, at: state.now(), replayed: false, reason };
         self.stage(CopyChange::Keep(row));
-        // What was discarded on its way to a sink that was offered it again does not come back.
+        // Readings that were discarded while they were being offered again stay discarded.
         for (first, last) in gone {
             self.take_away(state, &sink, first, last);
         }
         self.keep_to_limit(state, &sink);
     }
 
-    /// Keeps these readings no longer.
+    /// Stops keeping these readings, and reports why.
     pub(crate) fn discard(
         &mut self,
         state: &mut LogState,
@@ -167,7 +167,7 @@ impl Copies {
         self.stage(CopyChange::Remove { sink: sink.to_owned(), first, last });
     }
 
-    /// A sink has these readings; among them may be some that it had refused before.
+    /// Records that a sink has these readings, some of which it may have refused before.
     pub(crate) fn accepted(&mut self, state: &mut LogState, sink: &str, first: u64, last: u64) {
         let Quarantine { replayed, discarded, .. } = state.aggregates().quarantine(sink);
         let refused = [replayed, discarded].map(|set| set.within(first, last)).concat();
@@ -177,7 +177,7 @@ impl Copies {
         }
     }
 
-    /// Offers what is held of these readings once more. Returns how many they are.
+    /// Offers those of these readings that are held again, and returns how many there are.
     pub(crate) fn replay(
         &mut self,
         state: &mut LogState,
@@ -194,7 +194,7 @@ impl Copies {
         count(&held)
     }
 
-    /// Drops what is kept of these readings, as a person commands. Returns how many they are.
+    /// Drops the kept ones of these readings, by order of a person, and returns how many there are.
     pub(crate) fn drop_kept(
         &mut self,
         state: &mut LogState,
@@ -211,8 +211,9 @@ impl Copies {
         count(&kept)
     }
 
-    /// Copies give way to what was never refused: they may take their share of `room`. They are of any
-    /// size, so this is an estimate; the next commit measures what is left.
+    /// Discards copies until they take no more than their share of `room`, in bytes, since readings that
+    /// were never refused come first. Copies differ in size, so this is an estimate; the next commit
+    /// measures the rest.
     pub(crate) fn bound(&mut self, state: &mut LogState, room: u64) {
         let (bytes, most) = (self.bytes + self.coming(), room / SHARE_OF_ROOM);
         let sinks = state.aggregates().quarantines.iter();
@@ -238,34 +239,34 @@ impl Copies {
         }
     }
 
-    /// The copies are written as they were staged.
+    /// Records that the staged changes were written.
     pub(crate) fn committed(&mut self, database: &Database, now: Duration) {
         if self.is_committed() {
             return;
         }
         self.staged.clear();
         self.keeps = false;
-        // Unmeasured they count as before; the next commit measures again.
+        // If measuring fails, the old number stays until the next commit.
         if let Ok(bytes) = database.copied_bytes() {
             self.bytes = bytes;
         }
         self.report_in_time(now);
     }
 
-    /// Says what happened, unless something was said just now or is not durable yet.
+    /// Reports what happened, unless a report came just now or some of it is not durable yet.
     pub(crate) fn report_in_time(&mut self, now: Duration) {
         if self.is_committed() {
             self.report.emit_in_time(now);
         }
     }
 
-    /// Says what happened and was not said yet.
+    /// Reports what happened and was not reported yet.
     pub(crate) fn report(&mut self) {
         self.report.emit();
     }
 }
 
-/// Readings that are gone for good need not be remembered one by one for ever.
+/// Replaces old numbers of discarded readings by a count, when there are too many runs of them.
 pub(crate) fn forget_discarded(
     state: &mut LogState,
     database: &Database,
@@ -277,7 +278,7 @@ pub(crate) fn forget_discarded(
     if crowded.is_empty() {
         return Ok(());
     }
-    // Nothing can become of a number any more that has left the log and of which nobody has a copy.
+    // A number that has left the log and has no copy with any sink cannot change any more.
     let kept = quarantines.values().fold(IntervalSet::EMPTY, |all, of| all.union(&of.kept()));
     let gone = kept.missing(1, database.oldest_seq()?.saturating_sub(1));
     let runs = |(first, last)| crowded.iter().map(|set| set.within(first, last).len()).max();

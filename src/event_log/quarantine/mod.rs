@@ -1,4 +1,4 @@
-//! What becomes of the readings that a sink refuses.
+//! Keeps the readings that a sink refuses for good.
 //!
 //! ```text
 //!  refused ▶ Copies ─staged─▶ the next commit     report: summed up

@@ -1,8 +1,8 @@
-//! What a person wants done with readings in quarantine.
+//! Orders of a person on readings in quarantine.
 //!
-//! An order may be about very many readings. It is carried out in parts, each durable before the next
-//! one begins, so that the log hears everybody else meanwhile; what becomes of a reading by other means
-//! before its part comes is not undone.
+//! An order may concern very many readings. It is carried out in parts, each durable before the next one
+//! begins, so that the log answers others meanwhile. If a reading changes by other means before its part
+//! comes, that is not undone.
 
 use std::collections::VecDeque;
 
@@ -13,18 +13,19 @@ use super::kept::Copies;
 use crate::domain::model::quarantine::{Done, QuarantineCommand, QuarantineOrder};
 use crate::event_log::state::log_state::LogState;
 
-/// Readings of one part. Each may be an event and a row, and moves the rest of the sets; but with each
-/// part the sets are written once, so of a hundred thousand readings there must not be too many parts.
+/// The most readings of one part. Each reading may cost an event and a row and shifts the rest of the sets,
+/// but the sets are written once per part, so an order on a hundred thousand readings must not have too
+/// many parts.
 const PART_READINGS: u64 = 2048;
 
-/// Whoever wants to know.
+/// The sender for the answer to an order.
 pub(crate) type Asker = oneshot::Sender<Result<Vec<Done>, Declined>>;
 
-/// An order, and how far it was carried out.
+/// An order and its progress.
 #[derive(Debug)]
 pub(crate) struct Underway {
     command: QuarantineCommand,
-    /// By sink: what is still to do.
+    /// By sink: the numbers that are still to be done.
     left: VecDeque<(String, VecDeque<(u64, u64)>)>,
     done: Vec<Done>,
     asker: Option<Asker>,
@@ -40,7 +41,7 @@ impl Underway {
         self.done.iter().map(|done| done.readings).sum()
     }
 
-    /// The next numbers, at most so many of them.
+    /// Takes the next numbers, at most `most` of them.
     fn next(&mut self, most: u64) -> Option<(String, u64, u64)> {
         let (sink, runs) = self.left.front_mut()?;
         let sink = sink.clone();
@@ -61,12 +62,12 @@ impl Underway {
         }
     }
 
-    /// What was done, by sink.
+    /// The readings that were changed, by sink.
     pub(crate) fn into_done(self) -> Vec<Done> {
         self.done
     }
 
-    /// Stages the next part, for a commit.
+    /// Stages the next part for a commit.
     pub(crate) fn apply_part(&mut self, state: &mut LogState, copies: &mut Copies) {
         let mut room = PART_READINGS;
         while let Some((sink, first, last)) = (room > 0).then(|| self.next(room)).flatten() {
@@ -80,7 +81,7 @@ impl Underway {
     }
 
     fn answer(&mut self, answer: Result<Vec<Done>, Declined>) {
-        // Whoever went away finds out from the log.
+        // If the asker is gone, the log still shows what was done.
         if let Some(asker) = self.asker.take() {
             drop(asker.send(answer));
         }
@@ -94,8 +95,8 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
-    /// Takes an order; its asker is answered when all of it is durable, or cannot be made so. Returns
-    /// whether there is something to carry out.
+    /// Takes an order. The asker is answered when all of it is durable, or when that is not possible.
+    /// Returns whether there is something to carry out.
     pub(crate) fn take(&mut self, state: &LogState, order: &QuarantineOrder, asker: Asker) -> bool {
         let selected = match &self.underway {
             Some(_) => Err(Declined::Busy),
@@ -117,14 +118,14 @@ impl Orders {
         self.underway.is_some()
     }
 
-    /// Stages the next part of the order, for a commit.
+    /// Stages the next part of the order for a commit.
     pub(crate) fn apply_part(&mut self, state: &mut LogState, copies: &mut Copies) {
         if let Some(underway) = &mut self.underway {
             underway.apply_part(state, copies);
         }
     }
 
-    /// The part that was staged was committed, or could not be: `trouble` says why.
+    /// Records that the staged part was committed, or that this failed for the reason in `trouble`.
     pub(crate) fn committed(&mut self, trouble: Option<&str>) {
         let Some(underway) = &mut self.underway else { return };
         if let Some(trouble) = trouble {
@@ -138,7 +139,8 @@ impl Orders {
     }
 }
 
-/// What an order is about. Nobody would take what is replayed to a sink that is not configured.
+/// Selects the readings that an order concerns. A replay to a sink that is not configured is declined,
+/// since the sink could not accept it.
 pub(crate) fn select(state: &LogState, order: &QuarantineOrder) -> Result<Underway, Declined> {
     let (mut left, mut nobody) = (VecDeque::new(), None);
     for (sink, quarantine) in &state.aggregates().quarantines {

@@ -1,4 +1,4 @@
-//! Offering once more what a sink had refused, from the copies.
+//! Offers readings again that a sink had refused, from their copies.
 
 use outstation_codec::StoredSegment;
 
@@ -7,18 +7,18 @@ use crate::domain::policy::batch_size::Limits;
 use crate::event_log::store::database::Database;
 use crate::event_log::store::error::StorageError;
 
-/// The most copies of one batch, however small: each has its overhead in memory.
+/// The most copies of one batch, since each has an overhead in memory, however small it is.
 const COPIES_MAX: usize = 4096;
 
-/// What of the copies a sink is offered again.
+/// The copies that a sink is offered again.
 #[derive(Debug)]
 pub(crate) struct Replay {
     pub(crate) segments: Vec<StoredSegment>,
-    /// Numbers that should be offered again and of which there is no sound copy.
+    /// Numbers that should be offered again and have no sound copy.
     pub(crate) missing: Vec<(u64, u64)>,
 }
 
-/// Reads what fits into one batch of the copies that are to be offered again.
+/// Reads those of the copies to be offered again that fit into one batch.
 pub(crate) fn read(
     database: &Database,
     sink: &str,
@@ -51,7 +51,7 @@ pub(crate) fn read(
     Ok(Replay { segments: taking.segments, missing })
 }
 
-/// A batch being filled with copies.
+/// A batch while it is filled with copies.
 struct Taking {
     limits: Limits,
     readings: u64,
@@ -61,7 +61,7 @@ struct Taking {
 }
 
 impl Taking {
-    /// Takes what fits of these readings. Says whether they could be read, as far as they were.
+    /// Takes those of these readings that fit. Returns false if they could not be read.
     fn take(&mut self, segment: &StoredSegment, first: u64, last: u64) -> bool {
         let room = self.limits.readings_max.saturating_sub(self.readings).max(1);
         let fitting = last.min(first.saturating_add(room - 1));

@@ -1,5 +1,5 @@
-//! What is to be said of the quarantine: a server that refuses a reading refuses many, and each
-//! would be a line.
+//! Sums up reports about the quarantine: a server that refuses one reading refuses many, and each would be
+//! a line in the journal.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,16 +7,16 @@ use std::time::Duration;
 use crate::telemetry::events::Report;
 use crate::telemetry::events::quarantine::{ReadingsDiscarded, ReadingsQuarantined, Why};
 
-/// The first is said at once, what follows it at most so often.
+/// The least time between two reports. The first is made at once.
 const PAUSE: Duration = Duration::from_secs(60);
 
-/// What happened since it was last said.
+/// What happened since the last report.
 #[derive(Debug, Default)]
 pub(crate) struct QuarantineReport {
     /// By sink, with the last reason.
     refused: BTreeMap<String, (Span, String)>,
     discarded: BTreeMap<(String, Why), Span>,
-    /// When it may be said again.
+    /// When the next report may be made.
     again_at: Duration,
 }
 

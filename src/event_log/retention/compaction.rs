@@ -1,9 +1,9 @@
-//! Merging small segments: in an outage of an hour, a commit each second leaves thousands of them, and
-//! ten readings are too few to compress.
+//! Merges small segments. In an outage of an hour, a commit each second leaves thousands of them, and ten
+//! readings are too few to compress well.
 //!
-//! No reading changes its number by that. A run of segments is merged only where nobody can come to
-//! own a part of the result: it does not cross an end of what a sink was offered or has, nor the place
-//! where its fresh readings begin.
+//! No reading changes its number by a merge. A run of segments is merged only if no sink can come to have a
+//! part of the result: the run does not cross an end of a range that a sink was offered or has, nor the
+//! number at which its fresh readings begin.
 
 use std::collections::BTreeSet;
 
@@ -14,16 +14,16 @@ use crate::event_log::store::database::Database;
 use crate::event_log::store::error::StorageError;
 use crate::event_log::store::queries::Head;
 
-/// A segment with fewer readings is small: above it, merging saves less than it writes.
+/// A segment with fewer readings is small; merging larger ones saves less than it writes.
 const SMALL_READINGS: u32 = 64;
-/// So many small ones become one: a minute of commits.
+/// How many small segments become one: a minute of commits.
 const RUN: usize = 60;
 /// A run that cannot grow any more is merged from this length on.
 const RUN_MIN: usize = 8;
-/// Segments looked at in one go.
+/// How many segments are looked at in one step.
 const HEADS_MAX: usize = 256;
 
-/// A run of segments and what they become.
+/// A run of segments and the one that replaces them.
 pub(crate) struct Merged {
     pub(crate) remove: (u64, u64),
     pub(crate) segment: NewSegment,
@@ -32,14 +32,14 @@ pub(crate) struct Merged {
 /// How far merging has come.
 #[derive(Debug)]
 pub(crate) struct Compaction {
-    /// Everything before was merged or is not worth it.
+    /// All segments before this number were merged or are not worth it.
     from: u64,
-    /// Small segments committed since it was last looked for a run.
+    /// Small segments committed since the last search for a run.
     small: usize,
 }
 
 impl Compaction {
-    /// A log just opened may hold a whole outage of small segments.
+    /// Starts with a search, because a log that was just opened may hold a whole outage of small segments.
     pub(crate) fn new() -> Self {
         Self { from: 0, small: RUN }
     }
@@ -49,8 +49,8 @@ impl Compaction {
         self.small += usize::from(is_small);
     }
 
-    /// The next run of small segments, merged, if there is one. No run crosses one of `ends`: the last
-    /// numbers before and of what sinks were offered or have, and before what is fresh.
+    /// Merges the next run of small segments, if there is one. No run crosses one of `ends`, which are the
+    /// last numbers of ranges that belong together (see `Offers::ends`).
     pub(crate) fn next_merged(
         &mut self,
         database: &Database,
@@ -75,7 +75,7 @@ impl Compaction {
             start += length.max(1);
             self.from = heads[start - 1].last_seq() + 1;
         }
-        // Behind a full page of heads there may be more to look at.
+        // After a full page of heads there may be more to look at.
         if heads.len() < HEADS_MAX {
             self.small = heads.len() - start;
         }
@@ -83,7 +83,7 @@ impl Compaction {
     }
 }
 
-/// One segment of a run; none if the run is not what it should be.
+/// Makes one segment of a run; `None` if the stored segments are not what the heads say.
 fn merge(database: &Database, run: &[Head]) -> Result<Option<Merged>, StorageError> {
     let (first, last) = (run[0], run[run.len() - 1]);
     let mut found = Vec::new();
@@ -101,7 +101,7 @@ fn merge(database: &Database, run: &[Head]) -> Result<Option<Merged>, StorageErr
     let count = u32::try_from(merged.len()).unwrap_or(u32::MAX);
     let body = merged.encode();
     let segment = StoredSegment::sealed(first.first_seq, count, first.lane, first.boot, body);
-    // What is not the sum of its parts is damage that nobody has noticed yet.
+    // A merged segment that is not the sum of its parts shows damage that was not noticed yet.
     if segment.last_seq() != last.last_seq() {
         return Ok(None);
     }
@@ -109,7 +109,7 @@ fn merge(database: &Database, run: &[Head]) -> Result<Option<Merged>, StorageErr
     Ok(Some(Merged { remove: (first.first_seq, last.first_seq), segment }))
 }
 
-/// How many of the first segments belong together.
+/// How many of the first segments can be merged.
 fn run_length(heads: &[Head], ends: &BTreeSet<u64>) -> usize {
     let is_small = |head: &Head| head.count < SMALL_READINGS;
     let joined = |(a, b): (&Head, &Head)| {

@@ -1,4 +1,4 @@
-//! What leaves the log, and what becomes smaller in it.
+//! Removes readings from the log, and merges small segments.
 
 pub(super) mod compaction;
 pub(super) mod room;

@@ -1,5 +1,5 @@
-//! Keeping the log within its bounds: what was delivered leaves it, and when there is no room, what
-//! was not.
+//! Keeps the log within its bounds: delivered readings leave it, and when there is no room, pending ones,
+//! too.
 
 use outstation_codec::{Lane, Moment, PublishedEvent};
 
@@ -15,21 +15,21 @@ use crate::event_log::store::space::{ROW_BYTES, bounds};
 use crate::event_log::store::storage::Storage;
 use crate::telemetry::events::{ReadingsEvicted, ReadingsSkipped, Report};
 
-/// Segments looked at in one go.
+/// How many segments are looked at in one step.
 const HEADS_MAX: usize = 256;
 
-/// The bounds of the log, and what was chosen to leave it.
+/// The bounds of the log, and the segments chosen to leave it.
 #[derive(Debug)]
 pub(crate) struct Retention {
     bounds: Bounds,
-    /// By lane: everything before was evicted.
+    /// By lane: everything before this number was evicted.
     evicted_to: [u64; 3],
     leaving: Leaving,
 }
 
-/// Segments that were chosen to leave and have not left yet, because no commit has succeeded since.
-/// The books count them as lost already: they leave with the next commit, and a choice is not made
-/// anew with each attempt.
+/// Segments that were chosen to leave and have not left, because no commit has succeeded since. The books
+/// count them as lost already, so they leave with the next commit, and the choice is not made again at each
+/// attempt.
 #[derive(Debug, Default)]
 struct Leaving {
     ranges: Vec<(u64, u64)>,
@@ -53,32 +53,32 @@ impl Retention {
         Self { bounds: bounds(bytes_max), evicted_to, leaving }
     }
 
-    /// Holds to another bound from now on.
+    /// Sets another bound.
     pub(crate) fn set_bytes_max(&mut self, bytes_max: u64) {
         self.bounds = bounds(bytes_max);
     }
 
-    /// Goes on in another file, from which nothing was chosen yet.
+    /// Starts again with another file, in which no segment was chosen yet.
     pub(crate) fn restart(&mut self) {
         (self.evicted_to, self.leaving) = ([0; 3], Leaving::default());
     }
 
-    /// What was chosen to leave has left.
+    /// Records that the chosen segments have left.
     pub(crate) fn committed(&mut self) {
         self.leaving = Leaving::default();
     }
 
-    /// Bytes for readings and events.
+    /// The bytes for readings and events.
     pub(crate) fn room(&self) -> u64 {
         self.bounds.room()
     }
 
-    /// Whether the file is so much larger than its bound that it has to be copied smaller.
+    /// Says whether the file is so much larger than its bound that it must be copied to become smaller.
     pub(crate) fn is_oversized(&self, storage: &Storage) -> Result<bool, StorageError> {
         Ok(self.bounds.is_oversized(storage.usage()?))
     }
 
-    /// The segments that have to leave for the log to keep its bounds with nothing coming; see
+    /// Chooses the segments that must leave for the log to keep its bounds if nothing is added; see
     /// [`Retention::make_room`].
     pub(crate) fn excess(
         &mut self,
@@ -92,10 +92,10 @@ impl Retention {
         Ok(self.leaving.ranges.clone())
     }
 
-    /// The segments that have to leave before `coming` can be stored, as ranges of first numbers. Records
-    /// what that loses. `held` readings wait in memory. What was acknowledged leaves only together with
-    /// the acknowledgement: `with_deferred` says whether this commit takes those along, and becomes
-    /// true if it has to.
+    /// Chooses the segments that must leave before `coming` can be stored, returns them as ranges of first
+    /// numbers, and records the losses. `held` readings wait in memory. Acknowledged readings leave only in
+    /// one commit with their acknowledgement: `with_deferred` says whether this commit takes acknowledgements
+    /// along, and is set if it must.
     pub(crate) fn make_room(
         &mut self,
         storage: &Storage,
@@ -107,8 +107,8 @@ impl Retention {
     ) -> Result<Vec<(u64, u64)>, StorageError> {
         let coming: u64 = coming.iter().map(|new| new.segment.body.len() as u64 + ROW_BYTES).sum();
         let usage = storage.usage()?;
-        // The file system refuses more than it says, as one with quotas does. What memory can hold is
-        // no reason to give up what is stored.
+        // Some file systems, such as one with quotas, refuse more than they report as free. As long as
+        // memory can hold the readings, that is no reason to evict stored ones.
         let is_pressing = storage.health().is_full() && held >= state.config().commit_readings / 2;
         let available = if is_pressing { usage.file } else { storage.available(usage) };
         copies.bound(state, self.bounds.room().min(available));
@@ -127,8 +127,8 @@ impl Retention {
         Ok(leaving)
     }
 
-    /// Chooses segments of so many bytes to leave: what was delivered first, then the lowest lane's
-    /// oldest. Those chosen before count.
+    /// Chooses segments of `bytes` bytes to leave: delivered ones first, then the oldest of the lowest
+    /// lane. Segments chosen earlier count.
     fn evict(
         &mut self,
         database: &Database,
@@ -169,7 +169,8 @@ impl Retention {
     }
 }
 
-/// What no sink that is waited for needs any more, as a range of first numbers, unless it is to be kept.
+/// The readings that no waited-for sink needs any more, as a range of first numbers; `None` if there are
+/// none or they are to be kept.
 fn delivered_segments(
     database: &Database,
     state: &mut LogState,
@@ -182,8 +183,8 @@ fn delivered_segments(
     Ok(Some((0, last.first_seq)))
 }
 
-/// The last segment that ends before `end` and is not the newest: that one stays whatever happened
-/// to it, because it carries the sequence on.
+/// The last segment that ends before `end` and is not the newest one. The newest stays in any case, because
+/// the next numbers follow from it.
 fn last_whole_before(database: &Database, end: u64) -> Result<Option<Head>, StorageError> {
     let newest = database.newest()?.map_or(0, |head| head.first_seq);
     let Some(last) = database.head_before(end.min(newest))? else { return Ok(None) };
@@ -193,13 +194,12 @@ fn last_whole_before(database: &Database, end: u64) -> Result<Option<Head>, Stor
     database.head_before(last.first_seq)
 }
 
-/// These numbers leave the log. The best-effort sinks for which some of them are pending do
-/// without.
+/// Records that these numbers leave the log, for the best-effort sinks for which some of them are pending.
 fn leave_behind(state: &mut LogState, first: u64, last: u64) {
     for sink in state.config().left_behind() {
         let settled = state.aggregates().settled(&sink);
         for (first, last) in state.aggregates().books.pending(&settled, first, last) {
-            // One that goes on without pause was said when it began.
+            // A loss that continues the one before was reported when that began.
             if !state.aggregates().quarantine(&sink).skipped.contains(first - 1) {
                 ReadingsSkipped { sink: &sink, first, last }.report();
             }
@@ -208,7 +208,7 @@ fn leave_behind(state: &mut LogState, first: u64, last: u64) {
     }
 }
 
-/// Records and reports what evicting a run of segments loses, given its oldest and its newest.
+/// Records and reports what is lost by evicting a run of segments from `oldest` to `newest`.
 fn record_eviction(state: &mut LogState, lane: Lane, oldest: Head, newest: Head) {
     let (first, last) = (oldest.first_seq, newest.last_seq());
     let pending = state.aggregates().books.pending(&state.settled_by_waited_for(), first, last);

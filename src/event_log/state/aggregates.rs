@@ -1,7 +1,7 @@
-//! The aggregates of the log: what replaying its streams gives, and what appending to them does.
+//! The aggregates of the log, which result from replaying its streams.
 //!
-//! Every change goes through [`Aggregates::record`]: the event is applied and staged in one step,
-//! so that memory and file cannot tell different stories.
+//! Every change goes through [`Aggregates::record`], which applies the event and stages it in one step, so
+//! that memory and file cannot differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,15 +23,16 @@ use crate::event_log::store::commit::Versioned;
 use crate::event_log::store::error::StorageError;
 use crate::event_log::store::rows::{History, SnapshotRow};
 
-/// A snapshot replaces its stream's events after this many, so that replay stays short.
+/// After this many events a snapshot replaces those of its stream, so that replay stays short.
 const EVENTS_PER_SNAPSHOT: u64 = 16;
-/// As many bytes as a few events have.
+/// A snapshot of at most this many bytes is small: about as large as a few events.
 const SNAPSHOT_SMALL: usize = 256;
-/// Events staged at once. Those of aggregates are merged or rare; the others are dropped above it.
+/// The most events staged at once. Events of aggregates are merged or rare; above this number, others are
+/// dropped.
 const STAGED_MAX: usize = 1024;
-/// So many of the published events stay in the log, for people, when every sink has them.
+/// How many published events stay in the log for people when every sink has them.
 const PUBLISHED_EVENTS_KEPT: u64 = 256;
-/// And no more than so many while they are pending for some sink.
+/// The most published events that stay in the log while they are pending for some sink.
 const PENDING_EVENTS_KEPT: u64 = 4096;
 
 #[derive(Clone, Debug, Default)]
@@ -40,23 +41,23 @@ pub(crate) struct Aggregates {
     pub(crate) boots: Boots,
     pub(crate) books: Books,
     pub(crate) generation: Generation,
-    /// By sink: what it has acknowledged, readings and events.
+    /// By sink: the readings and events it has acknowledged.
     pub(crate) deliveries: BTreeMap<String, Delivery>,
-    /// By sink: what it refused.
+    /// By sink: the readings it refused.
     pub(crate) quarantines: BTreeMap<String, Quarantine>,
-    /// By sink and endpoint: where its breaker stands.
+    /// By sink and endpoint: the state of its breaker.
     pub(crate) breakers: BTreeMap<String, BTreeMap<String, SavedBreaker>>,
-    /// By sink: the period and what was spent in it.
+    /// By sink: the period, and the bytes spent in it.
     pub(crate) budgets: BTreeMap<String, Spent>,
     versions: BTreeMap<Stream, u64>,
-    /// Of the last published event.
+    /// The position of the last published event.
     position: u64,
     staged: Vec<Versioned>,
 }
 
 impl Aggregates {
-    /// Replays every stream from its last snapshot, given the version that each is at and how to read
-    /// its history.
+    /// Replays every stream from its last snapshot. `versions` are the versions the streams are at, and
+    /// `history` reads the snapshot and the events of one.
     pub(crate) fn rebuilt(
         versions: BTreeMap<Stream, u64>,
         position: u64,
@@ -67,7 +68,7 @@ impl Aggregates {
         for stream in streams.into_iter().filter(Stream::has_aggregate) {
             all.replay(&stream, history(&stream)?)?;
         }
-        // What was refused is not waited for; that the delivery state says so may come a commit later.
+        // Refused readings are not waited for, but the delivery state may record that one commit later.
         for (sink, quarantine) in &all.quarantines {
             let readings = &mut all.deliveries.entry(sink.clone()).or_default().readings;
             *readings = readings.union(&quarantine.refused());
@@ -90,21 +91,22 @@ impl Aggregates {
         Ok(())
     }
 
-    /// Applies an event that only a snapshot will tell of.
+    /// Applies an event without staging it; only a snapshot will hold its effect.
     pub(crate) fn note(&mut self, stream: Stream, event: impl Into<Event>) {
         self.apply(&stream, &event.into());
         let version = self.version(&stream) + 1;
         self.versions.insert(stream, version);
     }
 
-    /// Applies an event and stages it for the next commit; `at_ms` is when it happened.
+    /// Applies an event and stages it for the next commit. `at_ms` is when it happened, in milliseconds
+    /// since boot.
     pub(crate) fn record(&mut self, stream: Stream, event: impl Into<Event>, at_ms: i64) {
         let event = event.into();
         self.apply(&stream, &event);
         if staging::merge(&mut self.staged, &stream, &event) {
             return;
         }
-        // History is for people: while nothing can be committed it must not eat the memory.
+        // History is for people; it must not fill the memory while nothing can be committed.
         if self.staged.len() >= STAGED_MAX && !stream.has_aggregate() {
             return;
         }
@@ -150,7 +152,8 @@ impl Aggregates {
             Event::BreakerSaved { endpoint, saved } => {
                 if let Some(sink) = stream.sink_of("breaker") {
                     let breakers = self.breakers.entry(sink.to_owned()).or_default();
-                    // Closed is what nothing is known of: endpoints that come and go leave no trace.
+                    // An unknown endpoint counts as closed, so endpoints that come and go need not be
+                    // stored.
                     match saved {
                         SavedBreaker::Closed => drop(breakers.remove(endpoint)),
                         open => drop(breakers.insert(endpoint.clone(), open.clone())),
@@ -213,30 +216,30 @@ impl Aggregates {
         Some(self.quarantines.entry(stream.sink_of("quarantine")?.to_owned()).or_default())
     }
 
-    /// What a sink refused; nothing, if it was never heard of.
+    /// What a sink refused; empty for an unknown sink.
     pub(crate) fn quarantine(&self, sink: &str) -> &Quarantine {
         self.quarantines.get(sink).unwrap_or(&NOTHING)
     }
 
-    /// How a sink stands with the readings.
+    /// The readings that a sink has and those it refused.
     pub(crate) fn sink_state(&self, sink: &str) -> SinkState<'_> {
         let readings = self.deliveries.get(sink).map(|delivery| &delivery.readings);
         let quarantine = self.quarantine(sink);
         SinkState { readings: readings.unwrap_or(&NONE), quarantine }
     }
 
-    /// How each of these sinks does.
+    /// The same for each of these sinks.
     pub(crate) fn sink_states(&self, sinks: &[String]) -> Vec<SinkState<'_>> {
         sinks.iter().map(|sink| self.sink_state(sink)).collect()
     }
 
-    /// What a sink has; nothing, if it was never heard of.
+    /// What a sink has; nothing for an unknown sink.
     pub(crate) fn delivery(&self, sink: &str) -> Delivery {
         self.deliveries.get(sink).cloned().unwrap_or_default()
     }
 
-    /// What every one of these sinks has, or had to do without when it was best-effort; nothing while
-    /// there is no sink.
+    /// The readings that each of these sinks has, or that left the log before it had them because it is
+    /// best-effort. Empty if there is no sink.
     pub(crate) fn delivered_to_all(&self, sinks: &[String]) -> IntervalSet {
         let has =
             |sink: &String| self.delivery(sink).readings.union(&self.quarantine(sink).skipped);
@@ -245,26 +248,27 @@ impl Aggregates {
         sets.fold(first, |all, set| all.intersection(&set))
     }
 
-    /// What a sink needs no more: it has it, it refused it, or it has to do without.
+    /// The readings that a sink no longer needs: it has them, has refused them, or they were skipped for
+    /// it.
     pub(crate) fn settled(&self, sink: &str) -> IntervalSet {
         let quarantine = self.quarantine(sink);
         let has = self.delivery(sink).readings.union(&quarantine.held);
         has.union(&quarantine.discarded).union(&quarantine.skipped)
     }
 
-    /// What none of these sinks needs any more; nothing while there is no sink.
+    /// The readings that none of these sinks needs any more. Empty if there is no sink.
     pub(crate) fn settled_by_all(&self, sinks: &[String]) -> IntervalSet {
         let mut sets = sinks.iter().map(|sink| self.settled(sink));
         let first = sets.next().unwrap_or_default();
         sets.fold(first, |all, set| all.intersection(&set))
     }
 
-    /// What is not pending for a sink: it needs it no more, or it is lost.
+    /// The readings that are not pending for a sink: it no longer needs them, or they are lost.
     pub(crate) fn closed(&self, sink: &str) -> IntervalSet {
         self.settled(sink).union(&self.books.evicted).union(&self.books.damaged)
     }
 
-    /// What a sink has and lacks of the readings up to this one; no word of lanes and events.
+    /// What a sink has and lacks of the readings up to `head`, without lanes and events.
     pub(crate) fn progress(&self, sink: &str, head: u64) -> Progress {
         let state = self.sink_state(sink);
         let classes = self.books.classes(&[state]);
@@ -283,7 +287,7 @@ impl Aggregates {
         }
     }
 
-    /// The last number that any aggregate knows of.
+    /// The highest sequence number in any aggregate.
     pub(crate) fn last_accounted(&self) -> u64 {
         let delivered = self.deliveries.values().map(|delivery| &delivery.readings);
         let quarantines = self.quarantines.values();
@@ -293,12 +297,13 @@ impl Aggregates {
         last.max(self.books.stored())
     }
 
-    /// Takes up a stream, or the order of the published events, behind what may be missing.
+    /// Continues a stream at a version above those that may be missing.
     pub(crate) fn skip_to(&mut self, stream: &Stream, version: u64) {
         self.versions.insert(stream.clone(), version);
     }
 
-    /// Skips every position that a sink acknowledged, so that no new event is taken for one it has.
+    /// Continues above every position that a sink acknowledged, so that it does not take a new event for
+    /// one it has.
     pub(crate) fn skip_published(&mut self) {
         let acknowledged = self.deliveries.values().map(|delivery| delivery.events).max();
         self.skip_to_position(acknowledged.unwrap_or(0));
@@ -313,7 +318,7 @@ impl Aggregates {
         self.position
     }
 
-    /// Events up to this position may leave the log.
+    /// The position up to which events may leave the log.
     pub(crate) fn events_to_forget(&self, sinks: &[String]) -> u64 {
         let acknowledged = sinks.iter().map(|sink| self.delivery(sink).events).min().unwrap_or(0);
         let kept_for_people = self.position.saturating_sub(PUBLISHED_EVENTS_KEPT);
@@ -324,15 +329,15 @@ impl Aggregates {
         &self.staged
     }
 
-    /// Whether there is something for a commit, which takes all staged events, or all but those about
-    /// delivery, because those can wait.
+    /// Says whether there are events for a commit. `delivery` says whether events about delivery count,
+    /// which can wait.
     pub(crate) fn has_staged(&self, delivery: bool) -> bool {
         self.staged.iter().any(|staged| delivery || !staged.is_about_delivery())
     }
 
-    /// What a commit writes of them: the events, and the snapshots that belong with them, each as
-    /// of its stream's version. A snapshot smaller than the events it stands for is written instead
-    /// of them: it stays in its page, while appended rows touch several.
+    /// Returns what a commit writes: the staged events, and the snapshots that belong with them, each as of
+    /// its stream's version. A small snapshot is written instead of the events it replaces: it stays in its
+    /// page, while appended rows touch several pages.
     pub(crate) fn to_commit(
         &self,
         delivery: bool,
@@ -357,12 +362,12 @@ impl Aggregates {
         Ok((events, snapshots))
     }
 
-    /// The staged events, or all but those about delivery, are durable.
+    /// Removes the staged events, which are durable now; those about delivery only if `delivery` is set.
     pub(crate) fn committed(&mut self, delivery: bool) {
         self.staged.retain(|staged| !delivery && staged.is_about_delivery());
     }
 
-    /// All aggregates, each as of its stream's version.
+    /// Returns all aggregates, each as of its stream's version.
     pub(crate) fn snapshots(&self) -> Result<Vec<SnapshotRow>, StorageError> {
         let known = [Stream::registry(), Stream::clock(), Stream::ledger(), Stream::config()];
         let streams: BTreeSet<Stream> = known
@@ -376,7 +381,7 @@ impl Aggregates {
         streams.iter().filter_map(|stream| self.snapshot(stream).transpose()).collect()
     }
 
-    /// The inverse of `snapshot`.
+    /// Decodes a snapshot, the inverse of `snapshot`.
     fn restore(&mut self, stream: &Stream, data: &[u8]) -> Result<(), postcard::Error> {
         match stream.as_str() {
             "registry" => {
@@ -403,7 +408,7 @@ impl Aggregates {
         Ok(())
     }
 
-    /// The aggregate of a stream, for those that have one.
+    /// Encodes the aggregate of a stream; `None` if the stream has none.
     fn snapshot(&self, stream: &Stream) -> Result<Option<SnapshotRow>, StorageError> {
         let encoded = match stream.as_str() {
             "registry" => postcard::to_stdvec(&self.registry),

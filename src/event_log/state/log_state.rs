@@ -1,6 +1,6 @@
-//! What the log knows besides its readings: its settings, its aggregates, and where its numbers stand.
+//! What the log knows besides its readings: its settings, its aggregates, and the numbers it has reached.
 //!
-//! Every change of an aggregate goes through [`LogState::record`], which dates it by the boot clock.
+//! Every change of an aggregate goes through [`LogState::record`], which dates it by the time since boot.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::domain::model::reading_class::SinkState;
 use crate::event_log::settings::LogConfig;
 use crate::event_log::store::queries::Head;
 
-/// The log's memory of itself, durable with each commit.
+/// The log's state in memory. Each commit makes its changes durable.
 #[derive(Debug)]
 pub(crate) struct LogState {
     config: LogConfig,
@@ -28,7 +28,7 @@ pub(crate) struct LogState {
     committed_position: u64,
     /// By port: the bytes of its intake as of the last commit.
     stored_bytes: BTreeMap<String, u64>,
-    /// The same when the log was opened.
+    /// By port: the same when the log was opened.
     found_bytes: BTreeMap<String, u64>,
 }
 
@@ -55,8 +55,8 @@ impl LogState {
         state
     }
 
-    /// Goes on with what another file of the log knows. Returns the events that were staged and not
-    /// committed, which are to be recorded again.
+    /// Goes on with the state of another file of the log. Returns the events that were staged and not
+    /// committed; the caller must record them again.
     pub(crate) fn replace(
         &mut self,
         aggregates: Aggregates,
@@ -74,8 +74,8 @@ impl LogState {
         self.aggregates.record(stream, event, self.clock.since_boot_ms());
     }
 
-    /// What was staged is durable, events about delivery only if `with_delivery`, and so many
-    /// readings with it.
+    /// Records that the staged events and so many readings are durable; events about delivery only if
+    /// `with_delivery`.
     pub(crate) fn committed(&mut self, readings: usize, with_delivery: bool) {
         self.next_seq += readings as u64;
         self.aggregates.committed(with_delivery);
@@ -83,17 +83,17 @@ impl LogState {
         self.stored_bytes = self.aggregates.books.bytes();
     }
 
-    /// What the log holds to.
+    /// The settings in effect.
     pub(crate) fn config(&self) -> &LogConfig {
         &self.config
     }
 
-    /// Holds to other settings from now on.
+    /// Replaces the settings.
     pub(crate) fn reconfigure(&mut self, config: LogConfig) {
         self.config = config;
     }
 
-    /// What the events recorded so far give.
+    /// The aggregates, with all events recorded so far.
     pub(crate) fn aggregates(&self) -> &Aggregates {
         &self.aggregates
     }
@@ -107,7 +107,7 @@ impl LogState {
         self.boot
     }
 
-    /// This moment, as the log dates what happens.
+    /// This moment, as the log dates events.
     pub(crate) fn now(&self) -> Moment {
         Moment { boot: self.boot, ms: self.clock.since_boot_ms() }
     }
@@ -117,7 +117,7 @@ impl LogState {
         self.next_seq
     }
 
-    /// The last number that was stored.
+    /// The highest sequence number that is stored; 0 if there is none.
     pub(crate) fn head(&self) -> u64 {
         self.next_seq - 1
     }
@@ -134,7 +134,7 @@ impl LogState {
         &self.found_bytes
     }
 
-    /// A process that starts again in the same boot goes on under the same number.
+    /// Sets the number of this boot. A process that starts again in the same boot gets the same number.
     fn enter_boot(&mut self) {
         let id = self.clock.boot_id();
         self.boot = match self.aggregates.boots.number_of(id) {
@@ -148,7 +148,7 @@ impl LogState {
         };
     }
 
-    /// Records that another configuration or version is in effect. Returns whether that is so.
+    /// Records that another configuration or version is in effect, if so, and returns whether it is.
     pub(crate) fn enter_generation(&mut self) -> bool {
         let (digest, version) = self.config.generation;
         let Some(generation) = self.aggregates.generation.succeeded_by(digest, version) else {
@@ -162,7 +162,7 @@ impl LogState {
         true
     }
 
-    /// Records what the wall clock shows, if that is news. Returns whether it is.
+    /// Records an anchor of the wall clock if it adds to what is known, and returns whether it does.
     pub(crate) fn anchor_clock(&mut self) -> bool {
         let anchor = self.clock.anchor();
         let is_news = self.aggregates.boots.is_news(self.boot, &anchor);
@@ -172,14 +172,15 @@ impl LogState {
         is_news
     }
 
-    /// Whether the wall clock was set in this boot.
+    /// Says whether the wall clock was set in this boot.
     pub(crate) fn is_clock_set(&self) -> bool {
         let boot = self.aggregates.boots.get(self.boot);
         boot.and_then(|boot| boot.anchor).is_some_and(|anchor| anchor.set)
     }
 
-    /// A sink configured for the first time, or again after others had their readings trimmed, gets
-    /// what is still in the log, which begins at `oldest`. Returns whether there is such a sink.
+    /// Records which readings are pending for new sinks: a sink that is configured for the first time, or
+    /// again after readings it lacks have left, gets what is still in the log, which begins at `oldest`.
+    /// Returns whether there is such a sink.
     pub(crate) fn welcome_sinks(&mut self, oldest: u64) -> bool {
         let from = oldest.min(self.next_seq);
         let mut welcomed = false;
@@ -193,36 +194,36 @@ impl LogState {
         welcomed
     }
 
-    /// What no sink that is waited for needs any more.
+    /// The readings that no sink that is waited for needs any more.
     pub(crate) fn settled_by_waited_for(&self) -> IntervalSet {
         self.aggregates.settled_by_all(&self.config.waited_for())
     }
 
-    /// The first number that is still pending for some sink which is waited for.
+    /// The first number that is pending for some sink that is waited for.
     pub(crate) fn first_needed(&self) -> u64 {
         self.aggregates.books.first_pending(&self.settled_by_waited_for(), 1)
     }
 
-    /// How the sinks stand that each reading has to reach.
+    /// The states of the sinks that each reading has to reach.
     pub(crate) fn counting(&self) -> Vec<SinkState<'_>> {
         self.aggregates.sink_states(&self.config.waited_for())
     }
 
-    /// The whole account, with so many readings that are not committed yet.
+    /// The whole account. `uncommitted` counts the readings that are accepted and not committed yet.
     pub(crate) fn ledger(&self, uncommitted: u64) -> Ledger {
         self.aggregates.books.ledger(self.head(), uncommitted, &self.counting())
     }
 
-    /// Whether the last reading of a segment arrived in the last so long. Another boot is longer ago than
-    /// anything.
+    /// Says whether the last reading of a segment arrived within the last `window`. A reading of another
+    /// boot never did.
     pub(crate) fn is_within(&self, head: &Head, window: Duration) -> bool {
         let window = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
         let age = self.clock.since_boot_ms().saturating_sub(head.last_ms);
         head.boot == self.boot && age <= window
     }
 
-    /// When the first reading of a segment arrived, in milliseconds since this boot. If it was in an
-    /// earlier boot, that is before zero; how long before only two clocks that were set can tell.
+    /// When the first reading of a segment arrived, in milliseconds since this boot. For an earlier boot
+    /// the result is negative if both clocks were set, and otherwise zero, since the distance is unknown.
     pub(crate) fn on_this_boot(&self, head: &Head) -> i64 {
         if head.boot == self.boot {
             return head.first_ms;

@@ -1,4 +1,4 @@
-//! What replaying the streams of the log gives, and what is staged for the next commit.
+//! The state that results from replaying the streams of the log, and the events staged for the next commit.
 
 pub(super) mod aggregates;
 pub(super) mod log_state;

@@ -1,20 +1,21 @@
-//! Events before one commit that are one fact.
+//! Merges events that would be committed together and state one fact.
 
 use outstation_codec::PublishedEvent;
 
 use crate::domain::model::event::{Event, Stream};
 use crate::event_log::store::commit::Versioned;
 
-/// Makes an event part of one that is staged already, if they can be one. Several acknowledgements,
-/// intakes of one port or descriptions of one sensor are. Of a quarantine only the last may grow: in it
-/// the same readings come and go, and there may be very many of them.
+/// Merges an event into one that is staged already, and returns whether that was possible:
+/// acknowledgements, intakes of one port and descriptions of one sensor can be merged. In a quarantine only
+/// the last event may grow, since the same readings can come and go there, and there may be very many of
+/// them.
 pub(crate) fn merge(staged: &mut [Versioned], stream: &Stream, event: &Event) -> bool {
     let most = if stream.sink_of("quarantine").is_some() { 1 } else { usize::MAX };
     let candidates = staged.iter_mut().rev().filter(|staged| staged.stream == *stream);
     candidates.take(most).any(|staged| extend(&mut staged.event, event))
 }
 
-/// Makes `known` say what `event` says as well; false, and nothing has changed, where it cannot.
+/// Extends `known` by what `event` says. Returns false, with nothing changed, if that is not possible.
 fn extend(known: &mut Event, event: &Event) -> bool {
     match (known, event) {
         (Event::Published(known), Event::Published(event)) => {

@@ -1,4 +1,4 @@
-//! What becomes durable at once.
+//! What becomes durable in one commit.
 
 use outstation_codec::StoredSegment;
 
@@ -10,18 +10,18 @@ use crate::domain::model::event::{Event, Stream};
 #[derive(Debug)]
 pub struct NewSegment {
     pub segment: StoredSegment,
-    /// Arrival of the first and last reading, milliseconds since boot.
+    /// When the first and the last reading arrived, in milliseconds since boot.
     pub first_ms: i64,
     pub last_ms: i64,
 }
 
-/// An event with its place in its stream, and among the published events.
+/// An event with its version in its stream and, if it is published, its position.
 #[derive(Clone, Debug)]
 pub struct Versioned {
     pub stream: Stream,
     pub version: u64,
     pub position: Option<u64>,
-    /// When it happened, milliseconds since boot.
+    /// When it happened, in milliseconds since boot.
     pub at_ms: i64,
     pub event: Event,
 }
@@ -35,16 +35,17 @@ impl Versioned {
 /// Everything that becomes durable at once.
 #[derive(Debug, Default)]
 pub struct Commit {
-    /// Segments that begin in these ranges leave the log: delivered, evicted, or merged into others.
+    /// Ranges of first numbers; the segments that begin in them leave the log: delivered, evicted, or
+    /// merged into others.
     pub remove: Vec<(u64, u64)>,
     pub segments: Vec<NewSegment>,
     pub events: Vec<Versioned>,
-    /// Each replaces the events of its stream up to its version, but for events that are still
-    /// pending for a sink.
+    /// Each replaces the events of its stream up to its version, except those that are still pending for a
+    /// sink.
     pub(crate) snapshots: Vec<SnapshotRow>,
-    /// To the readings in quarantine.
+    /// Changes of the readings in quarantine.
     pub(crate) copies: Vec<CopyChange>,
-    /// Published events up to this position may leave the log: they are pending for no sink, or too
+    /// Published events up to this position may leave the log: they are pending for no sink, or are too
     /// many.
     pub events_to_forget: u64,
     pub boot: u32,

@@ -1,7 +1,7 @@
-//! The readings in quarantine as they stand in the log file: the table `quarantine`.
+//! The readings in quarantine in the log file: the table `quarantine`.
 //!
-//! They are copies, because the segments they were part of leave the log. Which of them are kept is
-//! said by the aggregates; here the table is made to follow.
+//! They are copies, because the segments they were part of leave the log. The aggregates record which of
+//! them are kept; the table is made to follow.
 
 use std::collections::BTreeMap;
 
@@ -14,21 +14,21 @@ use super::rows::QuarantineRow;
 use super::space::ROW_BYTES;
 use crate::domain::model::interval_set::IntervalSet;
 
-/// From the row that holds the number, if there is one.
+/// Starts at the row that holds the number, if there is one.
 pub(crate) const COPIES: &str = "SELECT rowid, sink, first_seq, count, lane, boot, at_boot, at_ms, replayed, reason, body, crc \
      FROM quarantine WHERE sink = ?1 AND first_seq >= coalesce(\
         (SELECT max(first_seq) FROM quarantine WHERE sink = ?1 AND first_seq <= ?2), ?2) \
      ORDER BY first_seq";
-/// All there is: as much as `quarantine_readings` allows.
+/// Reads all rows: as many as `quarantine_readings` allows.
 pub(crate) const COPIED: &str = "SELECT sink, first_seq, count FROM quarantine";
 pub(crate) const COPIED_BYTES: &str = "SELECT coalesce(sum(octet_length(body) + octet_length(reason) + octet_length(sink)), 0), count(*) \
      FROM quarantine";
 
-/// What becomes of copies with the next commit, in order.
+/// One change of the copies in the next commit. The order of changes matters.
 #[derive(Clone, Debug)]
 pub(crate) enum CopyChange {
     Keep(QuarantineRow),
-    /// These numbers are offered again.
+    /// Marks these numbers as being offered again.
     Mark {
         sink: String,
         first: u64,
@@ -41,10 +41,10 @@ pub(crate) enum CopyChange {
     },
 }
 
-/// What the table holds, without a look at what the rows say.
+/// What the table holds, read without checking the rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Copied {
-    /// Numbers by sink.
+    /// Sequence numbers by sink.
     pub(crate) numbers: BTreeMap<String, IntervalSet>,
     pub(crate) bytes: u64,
 }
@@ -61,7 +61,7 @@ pub(crate) fn copied(connection: &Connection) -> Result<Copied> {
     let mut rows = select.query([]).map_err(&reading)?;
     while let Some(row) = rows.next().map_err(&reading)? {
         let of_row = || Ok::<_, rusqlite::Error>((text(row, 0)?, number(row, 1)?, number(row, 2)?));
-        // What is no row of ours holds no copy.
+        // A row that cannot be read as one holds no copy.
         let Ok((sink, first, count)) = of_row() else { continue };
         intervals.entry(sink).or_default().push((first, first.saturating_add(count.max(1)) - 1));
     }
@@ -78,8 +78,8 @@ pub(crate) fn copied_bytes(connection: &Connection) -> Result<u64> {
     read().map_err(sql("measure the quarantine"))
 }
 
-/// Visits the copies of a sink, each with whether it is what was written, from the one that holds
-/// `from`, or the next, until told to stop.
+/// Visits the copies of a sink, each with whether it is sound, from the one that holds `from` or the next,
+/// until `visit` returns false.
 pub(crate) fn each(
     connection: &Connection,
     sink: &str,
@@ -116,7 +116,7 @@ pub(crate) fn apply(connection: &Connection, change: &CopyChange) -> Result<()> 
     }
 }
 
-/// Takes these numbers out, and gives what there was of them. A damaged copy gives nothing.
+/// Removes these numbers and returns the sound copies of them. A damaged copy is removed whole.
 fn take(connection: &Connection, sink: &str, first: u64, last: u64) -> Result<Vec<QuarantineRow>> {
     let writing = sql("write the quarantine");
     let mut found = Vec::new();
@@ -143,7 +143,7 @@ fn take(connection: &Connection, sink: &str, first: u64, last: u64) -> Result<Ve
         let segment = &copy.segment;
         let rest = [(segment.first_seq, first.saturating_sub(1)), (last + 1, segment.last_seq())];
         for (first, last) in rest {
-            // What does not decode cannot be divided, nor offered to anybody.
+            // A copy that does not decode can neither be divided nor offered.
             if let Ok(part) = copy.cut(first, last) {
                 insert(connection, &part).map_err(&writing)?;
             }
@@ -176,14 +176,14 @@ fn insert(connection: &Connection, row: &QuarantineRow) -> rusqlite::Result<()> 
         .map(drop)
 }
 
-/// The last number of a copy; a damaged one has at least one.
+/// The last number of a copy. A damaged one counts as at least one reading.
 fn end_of(copy: &QuarantineRow) -> u64 {
     copy.segment.last_seq().max(copy.segment.first_seq)
 }
 
-/// A copy, and whether it is what was written.
+/// Reads a copy, and says whether it is what was written.
 fn copy_from(row: &Row<'_>) -> rusqlite::Result<(QuarantineRow, bool)> {
-    // What is no number of its kind fails the checksum.
+    // A number that is out of range becomes 0 and then fails the checksum.
     let small = |at| Ok::<_, rusqlite::Error>(u32::try_from(row.get::<_, i64>(at)?).unwrap_or(0));
     let (first_seq, lane) = (number(row, 2)?, lane_from(row.get(4)?));
     let segment = StoredSegment::sealed(first_seq, small(3)?, lane, small(5)?, row.get(10)?);
@@ -203,7 +203,7 @@ fn number(row: &Row<'_>, at: usize) -> rusqlite::Result<u64> {
     row.get(at).map(unsigned)
 }
 
-/// What is no text any more fails the checksum.
+/// Reads a text. One that is not UTF-8 any more fails the checksum.
 fn text(row: &Row<'_>, at: usize) -> rusqlite::Result<String> {
     let bytes = row.get_ref(at)?.as_bytes().map_err(|_| rusqlite::Error::InvalidQuery)?;
     Ok(String::from_utf8_lossy(bytes).into_owned())

@@ -1,7 +1,7 @@
-//! The log file as the daemon holds it: the only place that writes to it.
+//! The log file as the daemon uses it: the only place that writes to it.
 //!
-//! WAL mode with `synchronous=FULL`: a commit is on the medium when it returns. Everything that
-//! belongs together, readings, events, trimming and eviction, is one transaction.
+//! In WAL mode with `synchronous=FULL`, a commit is on the medium when it returns. Everything that belongs
+//! together is one transaction: readings, events, trimming and eviction.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,22 +19,22 @@ use super::rows::{EventRow, History, MetaRow, QuarantineRow, SnapshotRow};
 use super::schema::{self, FORMAT};
 use crate::domain::model::event::{Event, Stream};
 
-/// The open log file. That no other process has it is seen to by whoever opens it.
+/// The open log file. The caller must hold the lock of the log, so that no other process writes to it.
 #[derive(Debug)]
 pub struct Database {
     pub(crate) connection: Connection,
     path: PathBuf,
     meter: WriteMeter,
     epoch: u64,
-    /// Events up to this position were removed, as far as they can be.
+    /// Events up to this position were removed, except those that must stay.
     forgotten: u64,
 }
 
-/// Published events leave in groups of so many.
+/// How many published events leave the log in one step.
 const EVENTS_PER_FORGETTING: u64 = 64;
 
 impl Database {
-    /// Opens the log, or makes one with this epoch where there is nothing.
+    /// Opens the log, or makes one with the epoch `new_epoch` if there is none.
     pub(crate) fn open(path: &Path, new_epoch: u64) -> Result<Self> {
         schema::refuse_newer(path)?;
         let open = |source| StorageError::Open { path: path.to_owned(), source };
@@ -56,12 +56,12 @@ impl Database {
         &self.path
     }
 
-    /// Which file the log knows itself to be.
+    /// The identity of the file, as the log recorded it; see `Files::identity`.
     pub(crate) fn identity(&self) -> Result<Vec<u8>> {
         queries::meta(&self.connection).map(|meta| meta.file)
     }
 
-    /// Begins another life of the log, or tells it which file it is.
+    /// Begins a new epoch of the log, or records the identity of its file.
     pub(crate) fn identify(&mut self, epoch: u64, file: Vec<u8>) -> Result<()> {
         let meta = MetaRow { epoch, format: FORMAT, file };
         schema::write_meta(&self.connection, &meta)
@@ -71,14 +71,14 @@ impl Database {
         Ok(())
     }
 
-    /// Makes everything in `commit` durable, or nothing of it.
+    /// Makes everything in `commit` durable, or none of it.
     pub fn commit(&mut self, commit: &Commit) -> Result<()> {
         let begin = rusqlite::TransactionBehavior::Immediate;
         let transaction = self
             .connection
             .transaction_with_behavior(begin)
             .map_err(sql("begin a commit to the log"))?;
-        // First what goes, so that what comes takes its pages.
+        // Rows are removed first, so that new ones take their pages.
         for (first, last) in &commit.remove {
             remove_segments(&transaction, *first, *last)
                 .map_err(sql("remove segments from the log"))?;
@@ -108,7 +108,7 @@ impl Database {
         Ok(())
     }
 
-    /// Takes over what another log knew: its aggregates, and the history it kept for people.
+    /// Takes over the aggregates of another log and its history for people.
     pub(crate) fn import(
         &mut self,
         snapshots: &[SnapshotRow],
@@ -137,11 +137,11 @@ impl Database {
             .map_err(sql("write the log to its path again"))
     }
 
-    /// Closes the file for good: it is about to be moved.
+    /// Closes the file for good, because it is about to be moved.
     pub(crate) fn close(&mut self) -> Result<()> {
         let nothing = Connection::open_in_memory().map_err(sql("open a database in memory"))?;
         let connection = std::mem::replace(&mut self.connection, nothing);
-        // What could not be moved from the journal into the file is still in the journal.
+        // Pages that could not be moved into the file are still in the journal.
         drop(connection.close());
         Ok(())
     }
@@ -183,8 +183,7 @@ impl Database {
         self.head_before(u64::MAX)
     }
 
-    /// Whether the segment with the highest numbers is what was written: the numbers to come depend
-    /// on it.
+    /// Says whether the segment with the highest numbers is sound, because the next numbers depend on it.
     pub(crate) fn newest_is_sound(&self) -> Result<bool> {
         let Some(newest) = self.newest()? else { return Ok(true) };
         let mut sound = false;
@@ -204,12 +203,12 @@ impl Database {
         queries::lane_heads(&self.connection, lane, from, most)
     }
 
-    /// Visits segments from the one that holds `from`, or the next, until told to stop.
+    /// Visits segments, from the one that holds `from` or the next, until `visit` returns false.
     pub fn visit(&self, from: u64, visit: impl FnMut(StoredSegment) -> bool) -> Result<()> {
         queries::segments_from(&self.connection, from, visit)
     }
 
-    /// The segment that holds a number, if it is there.
+    /// The segment that holds a number, if there is one.
     pub fn holding(&self, seq: u64) -> Result<Option<Head>> {
         let head = self.head_before(seq.saturating_add(1))?;
         Ok(head.filter(|head| head.last_seq() >= seq))
@@ -223,8 +222,8 @@ impl Database {
         queries::pages(&self.connection)
     }
 
-    /// Gives the free pages of the file back to the file system. Copies everything: for a log that
-    /// has become much larger than it may be.
+    /// Returns the free pages of the file to the file system. This copies the whole file, so it is for a
+    /// log that has become much larger than its bound.
     pub(crate) fn shrink(&mut self) -> Result<()> {
         self.connection.execute_batch("VACUUM").map_err(sql("shrink the log"))?;
         self.meter.committed(&self.connection);
@@ -239,8 +238,8 @@ impl Database {
         copies::copied_bytes(&self.connection)
     }
 
-    /// Visits the copies of a sink, each with whether it is what was written, from the one that holds
-    /// `from`, or the next, until told to stop.
+    /// Visits the copies of a sink, each with whether it is sound, from the one that holds `from` or the
+    /// next, until `visit` returns false.
     pub(crate) fn quarantined(
         &self,
         sink: &str,
@@ -250,12 +249,13 @@ impl Database {
         copies::each(&self.connection, sink, from, visit)
     }
 
-    /// Moves the journal into the file. Says whether nobody was in the way.
+    /// Moves the journal into the file. Returns whether all of it could be moved, with no reader in the
+    /// way.
     pub(crate) fn checkpoint(&mut self, mode: &str) -> Result<bool> {
         self.meter.checkpoint(&self.connection, mode)
     }
 
-    /// What was asked of the storage since this was last called.
+    /// The writes to the storage since the last call.
     pub(crate) fn spent(&mut self) -> WriteCost {
         self.meter.take()
     }
@@ -351,8 +351,8 @@ fn replace_snapshot(connection: &Connection, row: &SnapshotRow, position: u64) -
     write().map(drop).map_err(sql("write a snapshot to the log"))
 }
 
-/// A published event outlives the snapshot of its stream while it is pending for a sink; this
-/// removes those up to `position`.
+/// Removes published events up to `position`. A published event stays while it is pending for a sink, also
+/// after a snapshot of its stream.
 fn forget_events(connection: &Connection, position: u64) -> rusqlite::Result<()> {
     connection
         .prepare_cached(

@@ -1,4 +1,4 @@
-//! What can go wrong with the storage, and the conversions that SQLite's integers need.
+//! The failures of the storage, and the conversions that SQLite's integers need.
 
 use std::io;
 use std::path::PathBuf;
@@ -58,8 +58,8 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    /// Whether the file holds something else than was written, so that waiting cures nothing and
-    /// salvaging does.
+    /// Says whether the file holds something other than what was written. Then waiting does not help, and
+    /// salvage does.
     pub fn is_damage(&self) -> bool {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
         match self {
@@ -71,10 +71,10 @@ impl StorageError {
                         | rusqlite::Error::IntegralValueOutOfRange(..)
                         | rusqlite::Error::InvalidColumnType(..)
                         | rusqlite::Error::QueryReturnedNoRows
-                        // Our queries are constants: what they name and is not there was damaged.
+                        // The queries are constants, so a name they use that does not exist was damaged.
                         | rusqlite::Error::SqlInputError { .. }
                 );
-                // A schema that lost its tables answers with the unspecific error.
+                // SQLite reports a schema that lost its tables with the unspecific error code.
                 let unknown = source.sqlite_error_code() == Some(rusqlite::ErrorCode::Unknown);
                 let corrupt =
                     matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase));
@@ -84,7 +84,7 @@ impl StorageError {
         }
     }
 
-    /// Whether the file system has no room.
+    /// Says whether the file system has no room.
     pub fn is_full(&self) -> bool {
         let of_files = matches!(
             self.file_error(),
@@ -92,13 +92,13 @@ impl StorageError {
         );
         of_files
             || self.sqlite_error().is_some_and(|error| {
-                // SQLite says of its index of the journal only that it could not grow.
+                // When the index of the journal cannot grow, SQLite reports only this.
                 error.code == rusqlite::ErrorCode::DiskFull
                     || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
             })
     }
 
-    /// Whether a file is not there.
+    /// Says whether a file does not exist.
     pub(crate) fn is_absent(&self) -> bool {
         self.file_error() == Some(io::ErrorKind::NotFound)
     }
@@ -122,8 +122,7 @@ impl StorageError {
         }
     }
 
-    /// What a person can do about a transient failure, if anything. None of it is to delete
-    /// something of ours.
+    /// What a person can do about a transient failure. The advice is never to delete a file of the log.
     pub fn remedy(&self) -> &'static str {
         use rusqlite::ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, ReadOnly};
         let code = self.sqlite_error().map(|error| error.code);
@@ -145,13 +144,13 @@ impl StorageError {
         }
     }
 
-    /// The whole story for `/ready`: what failed, why, and what to do.
+    /// The whole message for `/ready`: what failed, why, and what to do.
     pub fn advice(&self) -> String {
         format!("{}; {}", error_chain(self), self.remedy())
     }
 
-    /// Whether another try may succeed: the file system is full, read-only, failing, or somebody
-    /// else's.
+    /// Says whether another attempt may succeed: the file system is full, read-only or failing, or the file
+    /// belongs to another user.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Folder { .. }
@@ -169,12 +168,12 @@ impl StorageError {
 
 pub(crate) type Result<T> = std::result::Result<T, StorageError>;
 
-/// Names the operation of a failed statement.
+/// Makes an error of a failed statement, with the name of the operation.
 pub(crate) fn sql(operation: &'static str) -> impl Fn(rusqlite::Error) -> StorageError {
     move |source| StorageError::Sql { operation, source }
 }
 
-/// SQLite's integers are signed; ours stay far below the sign.
+/// SQLite's integers are signed. The numbers of a log stay far below the sign bit.
 pub(crate) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }

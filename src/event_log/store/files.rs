@@ -1,4 +1,4 @@
-//! The files of a log: their names, which one is which, and who may open them.
+//! The files of a log: their names, their identity, and who may open them.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,14 +13,15 @@ use super::error::{Result, StorageError};
 /// As many symbolic links as the kernel follows.
 const LINKS_MAX: usize = 40;
 
-/// A log and what stands beside it.
+/// The path of a log, from which those of the files beside it follow.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
     log: PathBuf,
 }
 
 impl Files {
-    /// A symbolic link is followed first: SQLite keeps its journal beside the file, not beside the link.
+    /// Follows symbolic links first, because SQLite keeps its journal beside the file and not beside the
+    /// link.
     pub(crate) fn of(log: &Path) -> Self {
         let mut log = log.to_owned();
         for _ in 0..LINKS_MAX {
@@ -40,7 +41,7 @@ impl Files {
         &self.log
     }
 
-    /// SQLite's write-ahead log and its index.
+    /// SQLite's write-ahead log. Its index is beside it.
     pub(crate) fn journal(&self) -> PathBuf {
         self.beside("-wal")
     }
@@ -57,27 +58,27 @@ impl Files {
         self.beside(".ballast")
     }
 
-    /// Where the daemon takes orders.
+    /// The control socket of the daemon.
     pub(crate) fn control(&self) -> PathBuf {
         self.beside(".control")
     }
 
-    /// There from when a commit was found in parts until what follows from that is durable. Empty.
+    /// An empty file that marks a torn commit, from its discovery until its consequences are durable.
     pub(crate) fn torn(&self) -> PathBuf {
         self.beside(".torn")
     }
 
-    /// A log being salvaged into; of no worth until it is whole.
+    /// A log that is being salvaged into. It is of no use until it is complete.
     pub(crate) fn unfinished(&self) -> PathBuf {
         self.beside(".salvage")
     }
 
-    /// A salvaged log, whole, that takes the place of the damaged one.
+    /// A complete salvaged log, which takes the place of the damaged one.
     pub(crate) fn salvaged(&self) -> PathBuf {
         self.beside(".salvaged")
     }
 
-    /// The last damaged log, for whoever wants to look.
+    /// The last damaged log, kept for examination.
     pub(crate) fn aside(&self) -> Self {
         Self { log: self.beside(".damaged") }
     }
@@ -93,7 +94,7 @@ impl Files {
         remove(&aside.journal());
     }
 
-    /// The folder that holds them all.
+    /// The folder that holds all files of the log.
     pub(crate) fn folder(&self) -> &Path {
         let parent = self.log.parent().filter(|folder| !folder.as_os_str().is_empty());
         parent.unwrap_or(Path::new("."))
@@ -104,7 +105,8 @@ impl Files {
             .map_err(|source| StorageError::Folder { path: self.log.clone(), source })
     }
 
-    /// Whose file is in the way, if this user may not write it: after a start as root by hand, say.
+    /// Checks that this user may read and write the files. The error names the owner of a file that is in
+    /// the way, for example after a start by root.
     pub(crate) fn check_owner(&self) -> Result<()> {
         let may = Access::READ_OK | Access::WRITE_OK;
         let ours = [self.lock_file(), self.log.clone(), self.journal(), self.journal_index()];
@@ -121,8 +123,9 @@ impl Files {
         Ok(())
     }
 
-    /// Container tools make a folder where a file that is mounted is missing. An empty one is removed;
-    /// what else is no file, a pipe or a device, is set aside: to open it might wait for ever.
+    /// Makes room for a file at `path`. Container tools make a folder there when a file to be mounted is
+    /// missing; an empty one is removed. Anything else that is no file, such as a pipe or a device, is set
+    /// aside, because opening it might wait for ever.
     pub(crate) fn clear_away(&self, path: &Path) -> Result<()> {
         if fs::metadata(path).map_or(true, |metadata| metadata.is_file())
             || fs::remove_dir(path).is_ok()
@@ -139,7 +142,7 @@ impl Files {
             .map_err(|source| self.failed("set aside what stands in the place of", source))
     }
 
-    /// The kernel drops this lock with the process, however it dies.
+    /// Takes the lock of the log. The kernel drops it with the process, however that ends.
     pub(crate) fn lock(&self) -> Result<File> {
         self.clear_away(&self.lock_file())?;
         let failed = |source| StorageError::Lock { path: self.log.clone(), source };
@@ -153,8 +156,9 @@ impl Files {
         }
     }
 
-    /// Whether a daemon has the log; also if that cannot be known. The kernel drops the lock asked for
-    /// here at once, and a daemon starting in that moment is started again by its service manager.
+    /// Says whether a daemon holds the log, and says yes if that cannot be known. The lock taken to find
+    /// out is dropped at once; a daemon that starts in that moment fails, and its service manager starts it
+    /// again.
     pub(crate) fn is_held(&self) -> bool {
         match File::open(self.lock_file()) {
             Ok(file) => flock(&file, FlockOperation::NonBlockingLockShared).is_err(),
@@ -162,7 +166,7 @@ impl Files {
         }
     }
 
-    /// Which file the log is: a copy has another inode, and was born at another time.
+    /// The identity of the log file. A copy has another inode and another time of birth.
     pub(crate) fn identity(&self) -> Result<Vec<u8>> {
         let failed = |source| self.failed("look at", source);
         let metadata = fs::metadata(&self.log).map_err(failed)?;
@@ -184,17 +188,17 @@ impl Files {
     }
 }
 
-/// Readings are nobody else's business: SQLite copies this mode to the files beside it.
+/// Creates or opens a file that only its owner can read. SQLite gives the files beside it the same mode.
 pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     File::options().create(true).truncate(false).write(true).mode(0o600).open(path)
 }
 
-/// The length of a file; of one that is not there, zero.
+/// The length of a file in bytes; zero if it does not exist.
 pub(crate) fn len(path: &Path) -> u64 {
     fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
 
-/// Removes a file that may be there. If it cannot be removed it is counted on, see `len`.
+/// Removes a file that may exist. If that fails, the file still counts, see `len`.
 pub(crate) fn remove(path: &Path) {
     drop(fs::remove_file(path));
 }

@@ -1,4 +1,4 @@
-//! How the storage is doing, as one state with named transitions.
+//! The health of the storage, as one state with named transitions.
 //!
 //! ```text
 //!            committed                  failed
@@ -18,10 +18,11 @@ pub(crate) enum StorageHealth {
     Sound,
     /// The last commit succeeded, and the file system has little room: commits are made small.
     Tight,
-    /// The last commit failed. What memory can hold is kept, and the commit is tried again.
+    /// The last commit failed. The newest readings that memory can hold are kept, and the commit is tried
+    /// again.
     Failing(Trouble),
-    /// The file was closed in order to be replaced. With a trouble, nothing could be opened in its
-    /// place yet, and the next attempt to commit opens it first.
+    /// The file was closed in order to be replaced. With a trouble, opening the replacement has failed so
+    /// far, and the next attempt to commit opens it first.
     Closed(Option<Trouble>),
 }
 
@@ -33,7 +34,7 @@ pub(crate) struct Trouble {
     room: Room,
 }
 
-/// What the file system could spare at the last attempt.
+/// How much room the file system had at the last attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Room {
     Enough,
@@ -47,7 +48,7 @@ impl StorageHealth {
         if spares_journal { Self::Sound } else { Self::Tight }
     }
 
-    /// Why nothing can be committed, if so.
+    /// Why nothing can be committed; `None` if commits work.
     pub(crate) fn trouble(&self) -> Option<&Trouble> {
         match self {
             Self::Failing(trouble) | Self::Closed(Some(trouble)) => Some(trouble),
@@ -59,24 +60,24 @@ impl StorageHealth {
         matches!(self, Self::Closed(_))
     }
 
-    /// Whether commits should be small, because there is little room for them.
+    /// Says whether commits should be small, because there is little room for them.
     pub(crate) fn is_tight(&self) -> bool {
         *self == Self::Tight || self.trouble().is_some_and(|trouble| trouble.room != Room::Enough)
     }
 
-    /// Whether the last commit failed because the file system had no room.
+    /// Says whether the last commit failed because the file system had no room.
     pub(crate) fn is_full(&self) -> bool {
         self.trouble().is_some_and(|trouble| trouble.room == Room::None)
     }
 
-    /// A commit succeeded. Returns whether one before it had failed.
+    /// Records that a commit succeeded. Returns whether the one before had failed.
     pub(crate) fn committed(&mut self, spares_journal: bool) -> bool {
         let healed = self.trouble().is_some();
         *self = Self::of_room(spares_journal);
         healed
     }
 
-    /// A commit found too little room and is about to be tried again in a smaller way.
+    /// Records that a commit found too little room and is about to be tried again in smaller parts.
     pub(crate) fn ran_short(&mut self) {
         match self {
             Self::Sound => *self = Self::Tight,
@@ -89,7 +90,8 @@ impl StorageHealth {
         }
     }
 
-    /// An attempt failed, and another one may succeed. Returns whether that is news.
+    /// Records that an attempt failed and another one may succeed. Returns whether the one before had not
+    /// failed.
     pub(crate) fn failed(&mut self, error: &StorageError) -> bool {
         let room = match (error.is_full(), self.is_tight()) {
             (true, _) => Room::None,
@@ -102,12 +104,12 @@ impl StorageHealth {
         is_news
     }
 
-    /// The file is being closed in order to be replaced.
+    /// Records that the file is being closed in order to be replaced.
     pub(crate) fn closing(&mut self) {
         *self = Self::Closed(self.trouble().cloned());
     }
 
-    /// Another file was opened in place of the one that was closed. After a failure only a commit shows
+    /// Records that another file was opened in place of the closed one. After a failure only a commit shows
     /// that the storage works again.
     pub(crate) fn reopened(&mut self, spares_journal: bool) {
         *self = match self.trouble() {

@@ -1,11 +1,11 @@
-//! What SQLite's write-ahead log says about how the last process ended: in order, with a commit torn by a
-//! power cut, or damaged.
+//! Reads SQLite's write-ahead log to find out how the last process ended: in order, with a commit torn by a
+//! power cut, or with a damaged journal.
 //!
-//! SQLite itself reads it up to the first frame that is not right and silently forgets the rest. That
-//! is correct for a commit that a power cut left incomplete. It is a silent loss when the rest was
-//! committed: when the storage gave back something else than was written.
+//! SQLite itself reads the journal up to the first wrong frame and silently ignores the rest. That is
+//! correct for a commit that a power cut left incomplete. It is a silent loss if the rest was committed,
+//! because the storage returned something other than what was written.
 //!
-//! Frames are those of <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
+//! The format of the frames is at <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
 
 use std::fs::File;
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
@@ -15,26 +15,27 @@ use std::path::Path;
 
 pub(crate) const HEADER: usize = 32;
 pub(crate) const FRAME_HEADER: usize = 24;
-/// A journal with a frame of the smallest page is at least as long.
+/// The least length of a journal that holds a frame with the smallest page.
 const FRAMES_MIN: u64 = (HEADER + FRAME_HEADER + 512) as u64;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JournalState {
-    /// There is none, or nothing in it.
+    /// There is no journal, or it is empty.
     Absent,
-    /// Every commit whose mark is there is whole. Frames without a mark may follow: parts of a commit
-    /// that, as far as can be seen, was not written to its end, and so was not synced, and nobody was
-    /// told of it. Storage that claims a sync and then loses the mark leaves the same. But it can as well
-    /// lose a commit without a trace, and against that no rule about what is read here helps.
+    /// Every commit whose mark is present is complete. Frames without a mark may follow. They are parts of
+    /// a commit that, as far as can be seen, was not written to its end, and therefore not synced or
+    /// reported as stored. Storage that claims a sync and then loses the mark leaves the same picture. But
+    /// such storage can also lose a commit without a trace, and no rule about the journal helps against
+    /// that.
     Sound,
-    /// One commit is there in parts, its mark among them: the one under way at a power cut. The mark is
-    /// the header of the last frame, so all but one page had been handed to the storage. Even if only
-    /// that page is missing, either the power went between the two writes, and nobody was told; or
-    /// the storage claimed a sync, the commit was given out, and the page got lost. Nothing that is read
-    /// here proves the first, so its numbers count as given out.
+    /// One commit is present in parts, with its mark: the one under way at a power cut. The mark is in the
+    /// header of the last frame, so all but one page had been handed to the storage. Even if only that page
+    /// is missing, there are two explanations: the power went between the two writes, and the commit was
+    /// never reported; or the storage claimed a sync, the commit was reported, and the page was lost. The
+    /// journal cannot prove the first, so the numbers of the commit count as given out.
     Torn,
-    /// More than that is not as it was written. Each commit is synced before the next begins, so two
-    /// cannot be incomplete by a power cut.
+    /// More than one commit is incomplete. Each commit is synced before the next begins, so a power cut
+    /// cannot leave two incomplete ones.
     Damaged,
 }
 
@@ -51,15 +52,15 @@ pub(crate) fn inspect(path: &Path) -> io::Result<JournalState> {
         return Ok(JournalState::Absent); // room taken in advance, see `reserve`
     }
     let Some(mut chain) = Chain::begin(&header) else {
-        // The header is synced before the first frame is written: while there is no room for one,
-        // it may have been under way.
+        // The header is synced before the first frame is written, so while there is no room for a frame, it
+        // may have been under way.
         return Ok(if length < FRAMES_MIN { JournalState::Absent } else { JournalState::Damaged });
     };
     let mut frame = vec![0; FRAME_HEADER + chain.page_bytes];
     let (mut unbroken, mut commits_beyond) = (true, 0);
     while read_whole(&mut file, &mut frame)? == frame.len() {
         if frame[8..16] != header[16..24] {
-            // Left from before the journal was begun anew.
+            // The frame is from before the journal was begun anew.
             unbroken = false;
             continue;
         }
@@ -80,17 +81,19 @@ pub(crate) fn sync(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_data()
 }
 
-/// Gives an empty journal its whole length. Growing with each commit, it would make the file system
+/// Gives an empty journal its whole length in advance. If it grew with each commit, the file system would
 /// write its own journal each time.
 pub(crate) fn reserve(path: &Path, bytes: u64) -> io::Result<()> {
     let file = File::options().write(true).open(path)?;
     if file.metadata()?.len() > 0 {
         return Ok(());
     }
-    // What was cut off it must not come back between the zeros after a power cut.
+    // The sync makes the truncation durable. Otherwise old frames could come back between the zeros after a
+    // power cut.
     file.sync_all()?;
-    // Zeros and not `fallocate`: blocks that were never written cost a commit of the file system when
-    // they are. In small pieces: a large one is counted, and may be written, as one.
+    // Zeros are written, and `fallocate` is not used, because the first write to an allocated block costs a
+    // commit of the file system. The pieces are small, because a large one is counted, and may be written,
+    // as one.
     let zeros = [0; 4096];
     for at in (0..bytes).step_by(zeros.len()) {
         file.write_all_at(&zeros, at)?;
@@ -98,7 +101,7 @@ pub(crate) fn reserve(path: &Path, bytes: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// The pages that these frames of a journal are of, counted from 0.
+/// The page numbers of a range of frames, which count from 0.
 pub(crate) fn pages(path: &Path, page_bytes: u64, frames: Range<u64>) -> io::Result<Vec<u32>> {
     let frame_bytes = FRAME_HEADER as u64 + page_bytes;
     let mut file = io::BufReader::with_capacity(64 << 10, File::open(path)?);
@@ -126,7 +129,7 @@ fn is_zero(file: &mut impl BufRead) -> io::Result<bool> {
     }
 }
 
-/// Fills the buffer as far as the file goes.
+/// Fills the buffer as far as the file goes, and returns the number of bytes.
 fn read_whole(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
@@ -159,7 +162,7 @@ impl Chain {
         (plausible && chain.sums == (word(header, 24), word(header, 28))).then_some(chain)
     }
 
-    /// Whether this frame continues the chain.
+    /// Adds a frame, and says whether its checksum continues the chain.
     fn takes(&mut self, frame: &[u8]) -> bool {
         self.add(&frame[..8]);
         self.add(&frame[FRAME_HEADER..]);
@@ -191,7 +194,7 @@ fn word(bytes: &[u8], at: usize) -> u32 {
 mod tests {
     use super::*;
 
-    /// A journal with so many commits of one page each.
+    /// A journal with this number of commits of one page each.
     fn journal(folder: &Path, commits: u32) -> (std::path::PathBuf, Vec<u8>) {
         let database = rusqlite::Connection::open(folder.join("db")).expect("opens");
         database.pragma_update(None, "page_size", 512).expect("set");

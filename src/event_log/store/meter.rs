@@ -1,17 +1,17 @@
-//! What the log asks of the storage: the bytes and syncs of its commits and checkpoints.
+//! Counts what the log asks of the storage: the bytes and syncs of its commits and checkpoints.
 //!
-//! With `synchronous=FULL` SQLite's write-ahead log asks for this, and for nothing else:
+//! With `synchronous=FULL`, SQLite's write-ahead log asks for the following and nothing else:
 //!
 //! | | writes | syncs |
 //! |---|---|---|
 //! | a commit | a frame for each page it changed | the journal |
-//! | that begins the journal (anew) | its header as well | the journal once more |
-//! | that is the first one after opening | | the journal's folder as well |
-//! | a checkpoint | each page once, as it is in the last of its frames | the journal |
-//! | that moves all of it | | the file as well |
+//! | one that begins the journal (anew) | its header as well | the journal once more |
+//! | the first one after opening | | the journal's folder as well |
+//! | a checkpoint | each page once, as in the last of its frames | the journal |
+//! | one that moves the whole journal | | the file as well |
 //!
-//! How far the journal is costs no system call to ask, so that each commit is counted exactly. What
-//! opening, salvage and closing take is not counted.
+//! The extent of the journal can be read without a system call, so each commit is counted exactly. What
+//! opening, salvage and closing write is not counted.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -23,15 +23,15 @@ use super::journal::{self, FRAME_HEADER, HEADER};
 use super::queries::{self, Extent};
 use super::schema::JOURNAL_PAGES;
 
-/// What was asked since somebody last looked.
+/// What was written since the last call of `take`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WriteCost {
     pub(crate) syncs: u64,
     pub(crate) bytes: u64,
 }
 
-/// Counts, and moves the journal into the file when it has become long: SQLite would do that by
-/// itself, and tell nobody.
+/// Counts the writes, and moves the journal into the file when it has become long. SQLite could do that by
+/// itself, but not countably.
 #[derive(Debug)]
 pub(crate) struct WriteMeter {
     journal: PathBuf,
@@ -45,7 +45,8 @@ impl WriteMeter {
         Ok(Self { journal, count: Count::new(page_bytes, extent) })
     }
 
-    /// After each commit. What goes wrong here does not undo it, and is tried again after the next.
+    /// Counts a commit. A failure here does not undo the commit, and the work is tried again after the next
+    /// one.
     pub(crate) fn committed(&mut self, connection: &Connection) {
         let Ok(extent) = queries::journal_extent(connection) else { return };
         self.count.committed(extent);
@@ -54,10 +55,11 @@ impl WriteMeter {
         }
     }
 
-    /// Moves the journal into the file. Says whether nobody was in the way.
+    /// Moves the journal into the file. Returns whether all of it could be moved, with no reader in the
+    /// way.
     pub(crate) fn checkpoint(&mut self, connection: &Connection, mode: &str) -> Result<bool> {
         let Extent { frames, moved } = self.count.extent;
-        // What cannot be read now is read by the checkpoint, which says so.
+        // If the journal cannot be read now, the checkpoint fails as well and reports it.
         let pages = journal::pages(&self.journal, self.count.page_bytes, moved..frames);
         let extent = queries::checkpoint(connection, mode)?;
         self.count.checkpointed(extent, &pages.unwrap_or_default());
@@ -87,7 +89,7 @@ impl Count {
         if now == before {
             return; // nothing was changed
         }
-        // A journal is begun anew when all of it was moved, and nothing of the new one is.
+        // A journal was begun anew if all of it had been moved and none of the new one has.
         let restarted = before.frames == 0 || now.moved < before.moved;
         let frames = if restarted { now.frames } else { now.frames.saturating_sub(before.frames) };
         self.spent.bytes += frames * (FRAME_HEADER as u64 + self.page_bytes);
@@ -98,10 +100,10 @@ impl Count {
         }
     }
 
-    /// `pages` are those of the frames that were not moved before.
+    /// `pages` are the page numbers of the frames that were not moved before.
     fn checkpointed(&mut self, now: Extent, pages: &[u32]) {
         let before = std::mem::replace(&mut self.extent, now);
-        // A journal that is truncated has nothing left of either.
+        // After a truncation both numbers are zero.
         let all = now.moved == now.frames;
         let moved = if all { before.frames } else { now.moved }.saturating_sub(before.moved);
         if moved == 0 {
@@ -120,7 +122,7 @@ impl Count {
     }
 }
 
-/// How many of the first so many frames are the last of their page: the others are not moved.
+/// How many of the first `frames` frames are the last of their page. The others are not moved.
 fn last_of_their_page(pages: &[u32], frames: u64) -> u64 {
     let last: HashMap<u32, u64> = pages.iter().copied().zip(1..).collect();
     last.values().filter(|frame| **frame <= frames).count() as u64
@@ -158,7 +160,7 @@ mod tests {
         assert_eq!(spent(&mut count), (2, 32 + 9 * FRAME));
     }
 
-    /// What the kernel counted of this thread, if it counts.
+    /// The bytes that the kernel counts for this thread, if it counts them.
     fn written() -> Option<u64> {
         let io = std::fs::read_to_string("/proc/thread-self/io").ok()?;
         io.lines().find_map(|line| line.strip_prefix("wchar: "))?.parse().ok()
@@ -177,7 +179,8 @@ mod tests {
         let (before, mut restarted) = (written(), 0);
         for number in 0..60 {
             let frames = meter.count.extent.frames;
-            // Some pages are written again and again, so that a checkpoint moves fewer than there are.
+            // Some pages are written again and again, so that a checkpoint moves fewer pages than there are
+            // frames.
             let row = rusqlite::params![number % 7, vec![1u8; 50_000]];
             connection
                 .execute("INSERT OR REPLACE INTO t (rowid, x) VALUES (?1, ?2)", row)
@@ -186,7 +189,7 @@ mod tests {
             restarted += u64::from(meter.count.extent.frames < frames);
         }
         let WriteCost { syncs, bytes } = meter.take();
-        // Two for each checkpoint, and the folder.
+        // Two syncs for each checkpoint, and the folder.
         assert!(restarted >= 2 && syncs > 60 + 3 * restarted, "{restarted} {syncs}");
         if let (Some(before), Some(after)) = (before, written()) {
             assert_eq!(bytes, after - before);

@@ -6,7 +6,7 @@
 //!     └─▶ Ballast, Files: the room, and what stands beside the log
 //! ```
 
-// In use.
+// The open log.
 pub(super) mod storage;
 
 pub(super) mod health;
@@ -20,7 +20,7 @@ pub(super) mod queries;
 pub(super) mod rows;
 pub(super) mod schema;
 
-// The files it consists of.
+// The files that make up a log.
 pub mod error;
 pub(super) mod files;
 pub(super) mod journal;

@@ -1,7 +1,7 @@
-//! What is asked of the log file, by the daemon and by readers beside it.
+//! The queries on the log file, for the daemon and for readers beside it.
 //!
-//! Every query is bounded by its limit or by a key: none looks at the whole backlog. `plans.rs`
-//! holds them to it.
+//! Every query is bounded by a limit or a key, so none reads the whole backlog. `plans.rs` checks their
+//! query plans.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,7 @@ pub(crate) const PUBLISHED: &str = "SELECT stream, version, boot, at_ms, positio
 pub(crate) const KEPT: &str = "SELECT stream, count(*) FROM events GROUP BY stream";
 pub(crate) const LAST_POSITION: &str =
     "SELECT max(position) FROM events WHERE position IS NOT NULL";
-/// From the segment that holds the number, if there is one.
+/// Starts at the segment that holds the number, if there is one.
 pub(crate) const SEGMENTS: &str = "SELECT first_seq, count, lane, boot, crc, body, first_ms, last_ms FROM segments \
      WHERE first_seq >= coalesce((SELECT max(first_seq) FROM segments WHERE first_seq <= ?1), ?1) \
      ORDER BY first_seq";
@@ -53,10 +53,10 @@ pub struct Head {
     pub count: u32,
     pub lane: Lane,
     pub boot: u32,
-    /// Arrival of the first and last reading, milliseconds since boot.
+    /// When the first and the last reading arrived, in milliseconds since boot.
     pub first_ms: i64,
     pub last_ms: i64,
-    /// Bytes of the body.
+    /// The bytes of the body.
     pub bytes: u64,
 }
 
@@ -66,7 +66,7 @@ impl Head {
     }
 }
 
-/// The pages of the database file.
+/// The pages of the database file: how many there are, how many are free, and the bytes of each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pages {
     pub all: u64,
@@ -84,11 +84,11 @@ impl Pages {
     }
 }
 
-/// How long the journal is.
+/// The length of the journal in frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extent {
     pub(crate) frames: u64,
-    /// So many of them were moved into the file.
+    /// How many of the frames were moved into the file.
     pub(crate) moved: u64,
 }
 
@@ -104,7 +104,7 @@ pub(crate) fn meta(connection: &Connection) -> Result<MetaRow> {
     Ok(row)
 }
 
-/// The version every stream is at.
+/// The current version of each stream.
 pub(crate) fn versions(connection: &Connection) -> Result<BTreeMap<Stream, u64>> {
     let read = || {
         let mut select = connection.prepare(VERSIONS)?;
@@ -129,7 +129,7 @@ pub(crate) fn history(connection: &Connection, stream: &Stream) -> Result<Histor
     Ok(History { snapshot, events })
 }
 
-/// The published events after a position, in order.
+/// The published events after a position, in order; at most `most`.
 pub(crate) fn published(connection: &Connection, after: u64, most: usize) -> Result<Vec<EventRow>> {
     events(connection, PUBLISHED, params![signed(after), signed(most as u64)])
 }
@@ -146,7 +146,7 @@ fn events(
     sound.collect()
 }
 
-/// Each event with whether its checksum holds.
+/// Reads events, each with whether its checksum holds.
 pub(crate) fn event_rows(
     connection: &Connection,
     query: &str,
@@ -220,8 +220,8 @@ pub(crate) fn last_position(connection: &Connection) -> Result<u64> {
     Ok(last.map_or(0, unsigned))
 }
 
-/// Visits segments from the one that holds `from`, or the next, until told to stop. A row that is no
-/// segment is passed over: whoever counts sees the gap.
+/// Visits segments, from the one that holds `from` or the next, until `visit` returns false. A row that
+/// cannot be read as a segment is skipped; the caller sees the gap in the numbers.
 pub(crate) fn segments_from(
     connection: &Connection,
     from: u64,
@@ -311,7 +311,7 @@ pub(crate) fn next_seq(connection: &Connection) -> Result<u64> {
     Ok(last.map_or(1, |(first, count)| first.saturating_add(count)))
 }
 
-/// The first sequence number still in the log, or the next one if it is empty.
+/// The first sequence number that is in the log, or the next one if the log is empty.
 pub(crate) fn oldest_seq(connection: &Connection) -> Result<u64> {
     let oldest: Option<i64> = connection
         .query_row(OLDEST, [], |row| row.get(0))
@@ -319,7 +319,7 @@ pub(crate) fn oldest_seq(connection: &Connection) -> Result<u64> {
     oldest.map_or_else(|| next_seq(connection), |seq| Ok(unsigned(seq)))
 }
 
-/// Where the first segment after `seq` begins.
+/// The first number of the first segment that begins after `seq`.
 pub(crate) fn first_after(connection: &Connection, seq: u64) -> Result<Option<u64>> {
     let next: Option<i64> = connection
         .query_row(AFTER, [signed(seq)], |row| row.get(0))
@@ -337,7 +337,7 @@ pub(crate) fn pages(connection: &Connection) -> Result<Pages> {
     read().map_err(sql("read the size of the log"))
 }
 
-/// Looks, and moves nothing.
+/// Reads the extent of the journal without moving anything.
 pub(crate) fn journal_extent(connection: &Connection) -> Result<Extent> {
     connection
         .prepare_cached("PRAGMA wal_checkpoint(NOOP)")
@@ -345,7 +345,7 @@ pub(crate) fn journal_extent(connection: &Connection) -> Result<Extent> {
         .map_err(sql("look at the journal of the log"))
 }
 
-/// Moves what it can of the journal into the file.
+/// Moves as much of the journal as possible into the file.
 pub(crate) fn checkpoint(connection: &Connection, mode: &str) -> Result<Extent> {
     connection
         .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], extent_from)

@@ -1,6 +1,7 @@
-//! The checksum of each kind of row: what tells a damaged row from a sound one, wherever it is found.
+//! The rows of the log and their checksums, which tell a damaged row from a sound one wherever it is found.
 //!
-//! All are CRC-32 over fields in little endian. That of a segment travels with it, see
+//! All checksums are CRC-32 over fields in little endian. That of a segment travels with it, see
+//! [`StoredSegment::checksum`](outstation_codec::StoredSegment::checksum).
 //! [`StoredSegment::checksum`](outstation_codec::StoredSegment::checksum).
 
 use outstation_codec::{Moment, PublishedEvent, SegmentError, StoredSegment};
@@ -8,7 +9,7 @@ use outstation_codec::{Moment, PublishedEvent, SegmentError, StoredSegment};
 use super::error::StorageError;
 use crate::domain::model::event::{Event, Stream};
 
-/// An event as it stands in the log.
+/// An event as it is stored in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EventRow {
     pub(crate) stream: Stream,
@@ -16,14 +17,14 @@ pub(crate) struct EventRow {
     pub(crate) boot: u32,
     /// Milliseconds since that boot.
     pub(crate) at_ms: i64,
-    /// Its place among the events that are delivered.
+    /// Its position, if the event is published.
     pub(crate) position: Option<u64>,
     /// The event, as postcard.
     pub(crate) data: Vec<u8>,
 }
 
 impl EventRow {
-    /// The event, of a row that has a position.
+    /// Decodes the event. The row must be that of a published event.
     pub(crate) fn published(&self) -> Result<PublishedEvent, StorageError> {
         let encoding = |source| StorageError::Encoding { what: "event", source };
         match postcard::from_bytes(&self.data).map_err(encoding)? {
@@ -32,7 +33,7 @@ impl EventRow {
         }
     }
 
-    /// Over stream, a zero byte, version, boot, at_ms, position (0 for none), data.
+    /// The CRC-32 over stream, a zero byte, version, boot, at_ms, position (0 for none), data.
     pub(crate) fn checksum(&self) -> u32 {
         let mut hasher = named(&self.stream);
         hasher.update(&self.version.to_le_bytes());
@@ -54,7 +55,7 @@ pub(crate) struct SnapshotRow {
 }
 
 impl SnapshotRow {
-    /// Over stream, a zero byte, version, data.
+    /// The CRC-32 over stream, a zero byte, version, data.
     pub(crate) fn checksum(&self) -> u32 {
         let mut hasher = named(&self.stream);
         hasher.update(&self.version.to_le_bytes());
@@ -63,24 +64,24 @@ impl SnapshotRow {
     }
 }
 
-/// What a stream's aggregate is rebuilt from.
+/// The snapshot and the events from which the aggregate of a stream is rebuilt.
 #[derive(Debug)]
 pub struct History {
     pub(crate) snapshot: Option<SnapshotRow>,
     pub(crate) events: Vec<EventRow>,
 }
 
-/// The one row that says which log this is.
+/// The one row that identifies the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MetaRow {
     pub(crate) epoch: u64,
     pub(crate) format: u32,
-    /// Which file this is, see `Files::identity`.
+    /// The identity of the file, see `Files::identity`.
     pub(crate) file: Vec<u8>,
 }
 
 impl MetaRow {
-    /// Over epoch, format, file.
+    /// The CRC-32 over epoch, format, file.
     pub(crate) fn checksum(&self) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&self.epoch.to_le_bytes());
@@ -94,19 +95,19 @@ impl MetaRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuarantineRow {
     pub sink: String,
-    /// Its checksum is made anew when it is read: that of the row covers it.
+    /// Its own checksum is computed when the row is read; the checksum of the row covers the segment.
     pub segment: StoredSegment,
-    /// When they were refused.
+    /// When the readings were refused.
     pub at: Moment,
-    /// Whether they are offered again.
+    /// Whether the readings are being offered again.
     pub replayed: bool,
-    /// As the server said it.
+    /// The reason in the server's words.
     pub reason: String,
 }
 
 impl QuarantineRow {
-    /// Over sink, a zero byte, first_seq, count, lane (u8), boot, at_boot, at_ms, replayed (u8), the
-    /// length of reason (u32), reason, body.
+    /// The CRC-32 over sink, a zero byte, first_seq, count, lane (u8), boot, at_boot, at_ms, replayed (u8),
+    /// the length of reason (u32), reason, body.
     pub(crate) fn checksum(&self) -> u32 {
         let segment = &self.segment;
         let mut hasher = crc32fast::Hasher::new();
@@ -125,7 +126,7 @@ impl QuarantineRow {
         hasher.finalize()
     }
 
-    /// Those of its readings.
+    /// Returns a row with only the readings `first..=last`.
     pub(crate) fn cut(&self, first: u64, last: u64) -> Result<Self, SegmentError> {
         Ok(Self { segment: self.segment.cut(first, last)?, ..self.clone() })
     }

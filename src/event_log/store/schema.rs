@@ -1,4 +1,4 @@
-//! The log file before its first query: whose it is and which format it has.
+//! Checks the log file before its first query, and brings it to the current format.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,28 +11,28 @@ use super::error::{Result, StorageError, signed};
 use super::queries;
 use super::rows::{MetaRow, SnapshotRow};
 
-/// What brings a log from each version of the format to the next, from an empty file on, in order;
-/// `PRAGMA user_version` says how many were applied.
+/// The steps from each version of the format to the next, starting with an empty file. `PRAGMA
+/// user_version` says how many were applied.
 type Migrations = [&'static str];
 
 const MIGRATIONS: &Migrations = &[include_str!("sql/0001_initial.sql")];
 /// The version of the format that this program writes.
 pub(crate) const FORMAT: u32 = 1;
 const _: () = assert!(MIGRATIONS.len() == FORMAT as usize, "a version is a migration");
-/// "OUTS", so that `file` and we can tell this database from any other.
+/// "OUTS" in ASCII, by which `file` and this program recognise the database.
 const APPLICATION_ID: i64 = 0x4F55_5453;
-/// SQLite header: offset and length of the big-endian `user_version`.
+/// The offset of the big-endian `user_version` in the SQLite header; it has 4 bytes.
 const USER_VERSION_AT: usize = 60;
-/// A commit writes every page it touches, and touches few and small rows: with the usual 4 KiB a
-/// second of readings would cost three times the flash.
+/// The page size. A commit writes every page it touches, and it touches few and small rows: with the usual
+/// 4 KiB, a second of readings would cost three times the flash.
 const PAGE_BYTES: u32 = 512;
-/// The journal is moved into the file at so many pages. Rarely: what is rewritten meanwhile is moved
-/// once.
+/// The number of pages at which the journal is moved into the file. It is large, because a page that is
+/// rewritten meanwhile is moved only once.
 pub(crate) const JOURNAL_PAGES: u32 = 2000;
-/// Of such a journal: each page has a header of 24 bytes, and the last commit comes on top.
+/// The bytes of such a journal: each page has a header of 24 bytes, and the last commit comes on top.
 pub(crate) const JOURNAL_BYTES: u64 = JOURNAL_PAGES as u64 * (PAGE_BYTES as u64 + 24) + (128 << 10);
 
-/// Reads the version from the file header alone: opening it could already write to it.
+/// Reads the version from the file header alone, because opening the file could already write to it.
 pub(crate) fn refuse_newer(path: &Path) -> Result<()> {
     let mut header = [0; USER_VERSION_AT + 4];
     let read = File::open(path).and_then(|mut file| file.read_exact(&mut header));
@@ -49,8 +49,8 @@ fn refuse(path: &Path, found: u32, known: u32) -> Result<()> {
     Ok(())
 }
 
-/// Whether the log says in its own table, soundly, that it is one of ours and of a format we know: then
-/// a header that says otherwise is damaged. Never writes to the log or its journal.
+/// Says whether the log's own table is sound and names a format that this program knows. Then a header that
+/// says otherwise is damaged. The log and its journal are not written.
 pub(crate) fn is_known(path: &Path) -> bool {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let meta = Connection::open_with_flags(path, flags)
@@ -65,7 +65,7 @@ fn header_is_sqlite(path: &Path) -> bool {
     read.is_ok() && &magic == b"SQLite format 3\0"
 }
 
-/// Whether a connection that only reads may read: the file is a log, and of this format.
+/// Checks that a read-only connection can be used: the file is a log of the current format.
 pub(crate) fn admit(connection: &Connection, path: &Path) -> Result<()> {
     let failed = |source| StorageError::Format { path: path.to_owned(), source };
     let (applied, owner, tables) = whose(connection).map_err(failed)?;
@@ -91,7 +91,7 @@ fn whose(connection: &Connection) -> rusqlite::Result<(i64, i64, i64)> {
     Ok((pragma("user_version")?, pragma("application_id")?, tables))
 }
 
-/// Brings a connection just opened to the current format and settings.
+/// Brings a connection that was just opened to the current format and settings.
 pub(crate) fn prepare(connection: &mut Connection, path: &Path, new_epoch: u64) -> Result<()> {
     prepare_by(MIGRATIONS, connection, path, new_epoch)
 }
@@ -103,7 +103,7 @@ fn prepare_by(
     new_epoch: u64,
 ) -> Result<()> {
     let open = |source| StorageError::Open { path: path.to_owned(), source };
-    // Closing moves the journal into the file, and a log that is refused must not be touched.
+    // Closing would move the journal into the file, but a log that is refused must not be changed.
     let untouched = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
     connection.set_db_config(untouched, true).map_err(open)?;
     migrate(migrations, connection, path, new_epoch)?;
@@ -111,7 +111,7 @@ fn prepare_by(
     configure(connection).map_err(open)
 }
 
-/// Applies the migrations that the log does not have yet, in one transaction: all of them or none.
+/// Applies the missing migrations in one transaction: all of them or none.
 fn migrate(
     migrations: &Migrations,
     connection: &mut Connection,
@@ -130,7 +130,7 @@ fn migrate(
         return Ok(());
     }
     if tables == 0 {
-        // Takes effect because nothing was written yet.
+        // The page size can be set because nothing was written yet.
         connection.pragma_update(None, "page_size", PAGE_BYTES).map_err(&failed)?;
     }
     let transaction = connection.transaction().map_err(&failed)?;
@@ -169,12 +169,12 @@ pub(crate) fn write_snapshot(connection: &Connection, row: &SnapshotRow) -> rusq
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")?;
-    // Negative means KiB. Appending touches few pages; a large cache would only hold old ones.
+    // A negative number means KiB. Appending touches few pages, so a large cache would only hold old ones.
     connection.pragma_update(None, "cache_size", -512)?;
     connection.pragma_update(None, "temp_store", "memory")?;
-    // `WriteMeter` sees to it. The journal stays as long as it was made, because growing it again
-    // would cost more than the commits in it. A reader beside us can keep it from being begun anew,
-    // and then it is longer for a while.
+    // `WriteMeter` makes the checkpoints. The journal keeps the length that it was given, because growing
+    // it again would cost more than the commits in it. A reader in another process can keep it from being
+    // begun anew, and then it is longer for a while.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", signed(JOURNAL_BYTES))?;
     connection.set_prepared_statement_cache_capacity(24);

@@ -1,4 +1,4 @@
-//! The room that a log takes on its file system, and the room that is kept for when there is none.
+//! The room that a log takes on its file system, and the room that it keeps in reserve.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,33 +9,34 @@ use super::files::{self, Files};
 use super::schema::JOURNAL_BYTES;
 use crate::domain::policy::retention::Bounds;
 
-/// The journal, and the largest commits on top.
+/// Room for the journal and for the largest commits on top of it.
 pub(crate) const JOURNAL_ROOM: u64 = 2 * JOURNAL_BYTES;
-/// Given up when the file system is full: room to write down what leaves, and to move the journal.
-/// As much as a whole journal can make the file grow.
+/// Room that is given up when the file system is full, to write down what leaves and to move the journal.
+/// It is as much as a whole journal can make the file grow.
 const BALLAST_BYTES: u64 = JOURNAL_BYTES.next_multiple_of(64 << 10);
-/// Of what is free, so much is left: for what the file system needs to write down our own growth.
+/// How many of the free bytes are left alone, because the file system needs some to record the growth of
+/// the log.
 pub(crate) const SPARE_BYTES: u64 = 512 << 10;
-/// A row's share of pages besides its body.
+/// The bytes that a row takes besides its body.
 pub(crate) const ROW_BYTES: u64 = 64;
 
-/// The bounds of a log that may take so many bytes in all.
+/// The bounds of a log that may take `bytes_max` bytes in all.
 pub(crate) fn bounds(bytes_max: u64) -> Bounds {
     Bounds { bytes_max, reserved: JOURNAL_ROOM + BALLAST_BYTES }
 }
 
-/// Whether the file system can spare a reserved journal and still take its content.
+/// Says whether the file system has room for a reserved journal and for moving it into the file.
 pub(crate) fn spares_journal(files: &Files) -> bool {
     free_bytes(files.log()) > 2 * JOURNAL_BYTES + SPARE_BYTES
 }
 
-/// What is free on the file system of a path; zero if that cannot be known.
+/// The free bytes of the file system of a path; zero if that cannot be known.
 pub(crate) fn free_bytes(path: &Path) -> u64 {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     statvfs(folder.unwrap_or(Path::new("."))).map_or(0, |stat| stat.f_bavail * stat.f_frsize)
 }
 
-/// A file of zeros that holds room for the moment there is none. [`Storage`](super::storage::Storage)
+/// A file of zeros that keeps room in reserve for a full file system. [`Storage`](super::storage::Storage)
 /// owns it.
 #[derive(Debug)]
 pub(crate) struct Ballast {
@@ -50,7 +51,7 @@ impl Ballast {
         ballast
     }
 
-    /// Takes the room, when the file system can spare it.
+    /// Takes the room, if the file system can spare it.
     pub(crate) fn take(&mut self) {
         let held = self.held
             || files::len(&self.path) == BALLAST_BYTES
@@ -58,7 +59,7 @@ impl Ballast {
         self.held = held;
     }
 
-    /// Gives the room to whoever writes next.
+    /// Gives the room back to the file system.
     pub(crate) fn drop(&mut self) {
         self.held = false;
         files::remove(&self.path);

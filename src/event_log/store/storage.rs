@@ -1,7 +1,7 @@
-//! The log's file in use: open, locked, watched, and with room kept for the moment there is none.
+//! The log's file in use: open, locked, watched, and with room in reserve for a full file system.
 //!
-//! [`Storage`] owns the database, its files, the ballast and the health of it all. What is written and
-//! what leaves is decided elsewhere.
+//! [`Storage`] owns the database, its files, the ballast and the health. Other modules decide what is
+//! written and what leaves.
 
 use std::fs::File;
 
@@ -18,16 +18,16 @@ use crate::domain::policy::retention::Usage;
 use crate::event_log::status::Wear;
 use crate::telemetry::events::{LogHealed, LogTrouble, Report};
 
-/// The open log, and how it is doing.
+/// The open log and its health.
 #[derive(Debug)]
 pub(crate) struct Storage {
     files: Files,
     database: Database,
     health: StorageHealth,
-    /// Whether the last commit may have left something in the journal that was never committed.
+    /// Whether the last commit failed and may have left frames in the journal.
     journal_in_doubt: bool,
     ballast: Ballast,
-    /// Which file the log is; see [`Files::identity`].
+    /// The identity of the file; see [`Files::identity`].
     identity: Vec<u8>,
     wear: Wear,
     _lock: File,
@@ -66,7 +66,7 @@ impl Storage {
         self.wear
     }
 
-    /// Goes on counting from what an earlier incarnation of the log counted.
+    /// Continues the counts of an earlier run of the log in this process.
     pub(crate) fn resume_wear(&mut self, wear: Wear) {
         self.wear = wear;
     }
@@ -74,34 +74,34 @@ impl Storage {
     /// What the log takes on disk now.
     pub(crate) fn usage(&self) -> Result<Usage> {
         let pages = self.database.pages()?;
-        // A reader beside us can make the journal larger than what is kept for it.
+        // A reader in another process can make the journal larger than the room kept for it.
         let journal = files::len(&self.files.journal()).saturating_sub(JOURNAL_ROOM);
         let (used, file) = (pages.used_bytes() + journal, pages.file_bytes());
         Ok(Usage { used, file, aside: self.files.aside_bytes() })
     }
 
-    /// How large the file may become: it keeps the pages it has, be they in the journal still, because
-    /// giving them up frees nothing for others; and it takes what is free.
+    /// The size that the file may reach, in bytes. It keeps the pages it has, even those that are still in
+    /// the journal, because giving them up frees nothing for others; and it may take what is free.
     pub(crate) fn available(&self, usage: Usage) -> u64 {
         let free = free_bytes(self.files.log()).saturating_sub(SPARE_BYTES);
         usage.file.max(files::len(self.files.log()) + free)
     }
 
-    /// Makes a commit durable, or nothing of it.
+    /// Makes a commit durable, or none of it.
     pub(crate) fn commit(&mut self, commit: &Commit) -> Result<()> {
         self.database.commit(commit)
     }
 
-    /// Prepares the journal for a commit: what is in doubt is cut off, and what has no room in the file
-    /// yet is given some.
+    /// Prepares the journal for a commit: frames in doubt are cut off, and pages without room in the file
+    /// get some.
     pub(crate) fn prepare_journal(&mut self) -> Result<()> {
         if self.journal_in_doubt {
             self.begin_journal_anew()?;
         }
-        // A commit is in the journal; the pages by which it makes the file grow have no room in the file
-        // yet. While little is free they are moved at once, because somebody else may take it, and a
-        // journal that cannot be moved can neither be begun anew nor take what would make room. For when
-        // somebody already did, there is the ballast.
+        // A commit is in the journal, and the pages by which it makes the file grow have no room in the
+        // file yet. While little is free they are moved at once, because another program may take the room,
+        // and a journal that cannot be moved can neither be begun anew nor take the commit that would make
+        // room. If another program has taken the room already, the ballast is given up.
         let file = files::len(self.files.log());
         let growth = self.database.pages()?.file_bytes().saturating_sub(file);
         if growth > 0 && free_bytes(self.files.log()) < growth + SPARE_BYTES {
@@ -110,17 +110,17 @@ impl Storage {
         Ok(())
     }
 
-    /// A write or a sync failed, and what it left in the journal is in doubt: a kernel that could not
-    /// write a page may call it clean, so that a later sync succeeds without it. SQLite takes nothing of
-    /// a failed commit for granted: it is rolled back, and the next attempt writes and syncs every frame
-    /// again, at the same place. But an attempt that is shorter than the failed one leaves the end of
-    /// that one behind, whole, in a journal that would look damaged after a crash. So everything
-    /// committed is moved into the file first, which syncs both, and the journal is cut to nothing.
+    /// Cuts off what a failed write or sync left in the journal, which is in doubt: a kernel that could not
+    /// write a page may call it clean, so that a later sync succeeds without it. SQLite relies on nothing
+    /// of a failed commit: it is rolled back, and the next attempt writes and syncs every frame again, at
+    /// the same place. But an attempt that is shorter than the failed one leaves the end of that one
+    /// behind, whole, in a journal that would look damaged after a crash. So everything committed is first
+    /// moved into the file, which syncs both, and the journal is truncated.
     ///
-    /// Opening the database again would be no better but worse: it reads the journal from the kernel's
-    /// cache, where the failed commit looks finished, and we would store its readings twice.
+    /// Opening the database again would be worse: SQLite would read the journal from the kernel's cache,
+    /// where the failed commit looks complete, and its readings would be stored twice.
     fn begin_journal_anew(&mut self) -> Result<()> {
-        // With a reader in the way it is not begun anew, and that is no reason to store nothing.
+        // With a reader in the way the journal is not begun anew, but that must not stop all storing.
         self.journal_in_doubt = !self.database.checkpoint("TRUNCATE")?;
         if spares_journal(&self.files) {
             drop(journal::reserve(&self.files.journal(), JOURNAL_BYTES));
@@ -128,43 +128,44 @@ impl Storage {
         Ok(())
     }
 
-    /// Moves the journal into the file, at the cost of the ballast if need be. It keeps its length: what
-    /// is given to a full file system is gone.
+    /// Moves the journal into the file, and gives up the ballast for that if need be. The journal keeps its
+    /// length, because room that is returned to a full file system is lost.
     fn move_journal(&mut self) {
         if self.database.checkpoint("PASSIVE").is_err_and(|error| error.is_full()) {
             self.ballast.drop();
-            // If this fails too, the commit will, and says why.
+            // If this fails too, the commit fails and reports why.
             drop(self.database.checkpoint("PASSIVE"));
         }
     }
 
-    /// Moves all of the journal into the file and cuts it, as far as that is possible now.
+    /// Moves all of the journal into the file and truncates it, as far as that is possible now.
     pub(crate) fn empty_journal(&mut self) {
         drop(self.database.checkpoint("TRUNCATE"));
     }
 
-    /// Gives free pages back to the file system.
+    /// Returns free pages to the file system.
     pub(crate) fn shrink(&mut self) -> Result<()> {
         self.database.shrink()
     }
 
-    /// A commit did not fit into its journal, which cannot grow. Moved into the file, it is begun anew in
-    /// its own length.
+    /// Moves the journal into the file, because a commit did not fit into it and it cannot grow. Then it is
+    /// begun anew in its own length.
     pub(crate) fn ran_short(&mut self) {
         self.health.ran_short();
         self.move_journal();
     }
 
-    /// An attempt failed in a way that may pass. It is said when it begins.
+    /// Records that an attempt failed in a way that may pass. The first failure is reported.
     pub(crate) fn failed(&mut self, error: &StorageError) {
-        // A journal without room was not finished: nothing of it can be taken for a commit.
+        // A commit that had no room in the journal was not completed, so nothing of it can be taken for a
+        // commit.
         self.journal_in_doubt |= !error.is_full();
         if self.health.failed(error) {
             LogTrouble { path: self.files.log(), error, remedy: error.remedy() }.report();
         }
     }
 
-    /// A commit succeeded, with bodies of so many bytes among what it wrote.
+    /// Records that a commit succeeded; `body_bytes` are the bytes of readings in it.
     pub(crate) fn committed(&mut self, body_bytes: u64) {
         let WriteCost { syncs, bytes } = self.database.spent();
         self.wear.commits += 1;
@@ -183,8 +184,8 @@ impl Storage {
         }
     }
 
-    /// Whether the file was deleted or replaced under the open log. Storage that does not answer has not
-    /// lost it.
+    /// Says whether the file was deleted or replaced while the log was open. Storage that does not answer
+    /// has not lost the file.
     pub(crate) fn is_vanished(&self) -> bool {
         let is_there = match self.files.identity() {
             Ok(file) => file == self.identity,
@@ -193,8 +194,8 @@ impl Storage {
         !is_there && !self.health.is_closed()
     }
 
-    /// Closes the file and goes on with what `open` opens in its place. If that fails the log stays
-    /// closed, and this is to be called again.
+    /// Closes the file and goes on with the one that `open` opens in its place. If that fails, the log
+    /// stays closed, and the caller must call this again.
     pub(crate) fn replace<T>(
         &mut self,
         open: impl FnOnce(&Files) -> Result<(Database, T)>,

@@ -1,4 +1,4 @@
-//! Migrations, on real files, with a step that this program does not have.
+//! Migrations of real files, with a step that this program does not have.
 
 use std::fs;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::event_log::store::database::Database;
 const NEXT: &Migrations =
     &[MIGRATIONS[0], "ALTER TABLE segments ADD COLUMN note TEXT NOT NULL DEFAULT 'none';"];
 
-/// A log of the current format with one segment, closed.
+/// A closed log of the current format with one segment.
 fn log() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("log.db");
@@ -34,7 +34,7 @@ fn open_by(migrations: &Migrations, path: &Path) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Epoch, format and header version, and how many sound segments there are.
+/// Epoch, format, version in the header, and number of sound segments.
 fn content(connection: &Connection) -> (u64, u32, i64, usize) {
     let meta = queries::meta(connection).expect("sound");
     let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
