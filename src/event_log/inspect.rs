@@ -1,6 +1,6 @@
 //! Read-only access to the log, page by page, from beside the daemon.
 //!
-//! SQLite cannot begin its journal anew while a reader is active, so a long read makes the daemon's journal
+//! SQLite cannot restart its journal while a reader is active, so a long read makes the daemon's journal
 //! grow. Each call here is one short transaction that has ended when it returns: callers print, wait and
 //! compute with nothing open. Between two pages the daemon may remove or merge segments; a caller that asks
 //! for the segment that *holds* the next number misses none.

@@ -1,4 +1,4 @@
-//! The log as its users meet it: on tokio's stepped clock, on a real SQLite file.
+//! The log as its users see it: with tokio's paused clock and a real SQLite file.
 
 mod aggregates;
 mod basics;
@@ -41,7 +41,7 @@ fn config(folder: &Path, sinks: &[&str]) -> LogConfig {
     LogConfig { commit_readings: 100, ..settings(folder, sinks) }
 }
 
-/// A log with what these tests do to it.
+/// A log, with what these tests do to it.
 struct Rig(TestLog);
 
 impl Deref for Rig {
@@ -61,19 +61,19 @@ impl Rig {
         TestLog::try_start(config, Clock::simulated("boot", NOW)).map(Self)
     }
 
-    /// One of sink `a` whose progress liveness shows.
+    /// A log with sink `a`, whose progress liveness shows.
     fn watched(folder: &Path, clock: Clock, liveness: &Liveness) -> Self {
         let (handle, mailbox) = channel();
         let actor = LogActor::open(config(folder, &["a"]), clock).expect("the log opens");
         Self(TestLog::run(actor, handle, mailbox, liveness.register("log")))
     }
 
-    /// Readings with the values 0, 1, 2 …
+    /// Appends readings with the values 0, 1, 2 …
     async fn append(&self, count: i64) {
         self.append_to(Lane::Live, (0..count).map(Value::Int)).await;
     }
 
-    /// Readings that do not compress: eight bytes each.
+    /// Appends readings that do not compress, of eight bytes each.
     async fn append_noise(&self, count: usize) {
         let mut rng = fastrand::Rng::with_seed(7);
         let noise = (0..count).map(|_| Value::F64(f64::from_bits(rng.u64(1 << 62..))));
@@ -84,7 +84,7 @@ impl Rig {
         self.0.append(lane, values).await;
     }
 
-    /// Everything pending for the sink, as (number, value), by number, acknowledged.
+    /// Acknowledges everything pending for the sink and returns it as (number, value), by number.
     async fn drain(&self, sink: &str) -> Vec<(u64, i64)> {
         let mut all = Vec::new();
         while let Some(batch) = self.handle.reader(sink).next(ALL).await.expect("open") {
@@ -106,7 +106,7 @@ impl Rig {
         status.wait_for(|status| status.head == head).await.expect("open").clone()
     }
 
-    /// Three segments of ten readings.
+    /// Stores three segments of ten readings.
     async fn store_thirty(&self) {
         for head in [10, 20, 30] {
             self.append(10).await;

@@ -1,8 +1,8 @@
-//! Reads every row that can still be read out of a damaged log, without SQLite: page by page.
+//! Reads every row that is still readable from a damaged log, without SQLite and page by page.
 //!
-//! SQLite gives up where a page that leads to others is broken. Here every image of every page is
-//! looked at for itself, and a row counts if its checksum holds, wherever it stands: nothing is
-//! invented, and nothing is missed whose own bytes are intact.
+//! SQLite gives up where a page that leads to others is broken. Here every image of every page is examined
+//! alone, and a row counts if its checksum holds, wherever it is. So no row is invented, and no row is
+//! missed whose own bytes are intact.
 //!
 //! ```text
 //!  database file ─┐ image by image           ┌▶ meta, snapshots  kept
@@ -11,9 +11,9 @@
 //!                                            └▶ segments         kept as pages, read again
 //! ```
 //!
-//! Memory is bounded by the number of pages (12 bytes per page with segments, one bit per page) and
-//! of events, not by what they hold. Rows that were deleted are still found where nothing was written
-//! over them; which are wanted is for the caller to say.
+//! Memory is bounded by the number of pages (12 bytes per page with segments, one bit per page) and of
+//! events, and not by what they hold. Deleted rows are found, too, as long as they were not overwritten;
+//! the caller decides which rows to use.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -28,18 +28,18 @@ use crate::domain::model::event::Stream;
 use crate::event_log::store::commit::NewSegment;
 use crate::event_log::store::rows::{EventRow, MetaRow, QuarantineRow, SnapshotRow};
 
-/// Segments known while their turn has not come; one takes about a hundred bytes.
+/// The most segments held before their turn; each takes about a hundred bytes.
 const WAITING_MAX: usize = 16 * 1024;
 
-/// What is left of a log.
+/// The rows that were found in a log.
 #[derive(Debug)]
 pub(crate) struct Carving {
     images: Images,
     finds: Finds,
 }
 
-/// Reads what is left of a log. Nobody may write to the files meanwhile; a missing one is empty, and
-/// what the medium does not give is as good as overwritten.
+/// Finds the rows of a log. No process may write to the files meanwhile. A missing file counts as empty,
+/// and bytes that the medium does not return count as overwritten.
 pub(crate) fn carve(database: &Path, wal: &Path) -> io::Result<Carving> {
     let images = Images::open(database, wal)?;
     let finds = Finds::scan(&images);
@@ -51,18 +51,18 @@ pub(crate) fn carve(database: &Path, wal: &Path) -> io::Result<Carving> {
 }
 
 impl Carving {
-    /// The best there is of the one row.
+    /// The most credible meta row.
     pub(crate) fn meta(&self) -> Option<&RankedRow<MetaRow>> {
         self.finds.metas.values().min_by_key(|meta| meta.rank)
     }
 
-    /// The highest version of each stream.
+    /// The snapshot with the highest version for each stream.
     pub(crate) fn snapshots(&self) -> &BTreeMap<Stream, RankedRow<SnapshotRow>> {
         &self.finds.snapshots
     }
 
-    /// Every event that was found, once, by stream and version; of several that claim the same
-    /// place in their stream, the most credible first.
+    /// Every event that was found, once, by stream and version. If several have the same stream and
+    /// version, the most credible comes first.
     pub(crate) fn events(&self) -> impl Iterator<Item = RankedRow<EventRow>> + '_ {
         self.finds.events.values().flat_map(|events| {
             let places =
@@ -76,8 +76,8 @@ impl Carving {
         })
     }
 
-    /// Every copy in quarantine that was found, once, by sink and first number, the most credible
-    /// first. Those that overlap contradict each other.
+    /// Every copy in quarantine that was found, once, by sink and first number, the most credible first.
+    /// Copies that overlap contradict each other.
     pub(crate) fn quarantined(&self) -> impl Iterator<Item = RankedRow<QuarantineRow>> + '_ {
         self.finds.copies.values().flat_map(|copies| {
             let mut places: Vec<(Rank, RowLocation)> = copies.values().copied().collect();
@@ -89,8 +89,8 @@ impl Carving {
         })
     }
 
-    /// Every segment that was found, once, by first number and then the longest first; those that
-    /// contradict each other included, see [`Rank`].
+    /// Every segment that was found, once, by first number and then the longest first. Segments that
+    /// contradict each other are included, see [`Rank`].
     pub(crate) fn segments(&self) -> Segments<'_> {
         Segments {
             carving: self,
@@ -101,7 +101,7 @@ impl Carving {
         }
     }
 
-    /// The whole of a segment that was found.
+    /// Reads a whole segment that was found.
     pub(crate) fn segment(&self, found: &FoundSegment) -> Option<NewSegment> {
         match self.row(found.place)? {
             DecodedRow::Segment(segment) => Some(segment),
@@ -122,24 +122,24 @@ type Events = BTreeMap<(u64, u32), (Rank, RowLocation)>;
 /// The copies of one sink that begin with one number, by checksum.
 type Copies = BTreeMap<u32, (Rank, RowLocation)>;
 
-/// What one look at every image gives.
+/// The result of examining every image.
 #[derive(Debug)]
 struct Finds {
-    /// The best row of each source: were they different logs, it would show here.
+    /// The best row of each source; different epochs would show that they are different logs.
     metas: BTreeMap<ImageSource, RankedRow<MetaRow>>,
     snapshots: BTreeMap<Stream, RankedRow<SnapshotRow>>,
     events: BTreeMap<Stream, Events>,
     /// By sink and first number.
     copies: BTreeMap<(String, u64), Copies>,
-    /// Images that hold segments, by the first there.
+    /// The images that hold segments, in the order of the first segment in each.
     leaves: Vec<Leaf>,
-    /// Images of which every byte is spoken for: sound pages, and those on which a row goes on.
+    /// Images all of whose bytes are accounted for: sound pages, and pages on which a row continues.
     settled: Bits,
 }
 
 impl Finds {
-    /// First what the pages themselves name, then each byte of those that are damaged. In this order,
-    /// because what a row holds could look like a row, and because it spares most of the bytes.
+    /// Reads first the rows that the pages themselves list, and then tries each byte of damaged pages. This
+    /// order is needed because the content of a row could look like a row, and it saves most of the bytes.
     fn scan(images: &Images) -> Self {
         let mut finds = Self {
             metas: BTreeMap::new(),
@@ -171,7 +171,7 @@ impl Finds {
         finds
     }
 
-    /// Keeps a row, or of a segment its number.
+    /// Keeps a row. Of a segment, only the first number is returned.
     fn note(&mut self, source: ImageSource, found_row: FoundRow) -> Option<u64> {
         let FoundRow { row, place, overflow, .. } = found_row;
         let rank = Rank::new(source, place.image);
@@ -216,7 +216,7 @@ impl Finds {
         None
     }
 
-    /// Whether the journal says that it belongs to another log than the database file.
+    /// Says whether the journal belongs to another log than the database file, by their epochs.
     fn are_of_two_logs(&self) -> bool {
         let epoch = |source| self.metas.get(&source).map(|meta| meta.row.epoch);
         let stored = epoch(ImageSource::Database);
@@ -225,20 +225,20 @@ impl Finds {
     }
 }
 
-/// Goes through the segments in order while it opens their pages, each when its first is due: the
-/// numbers of a page are close to each other, so few segments wait at a time.
+/// Iterates over the segments in order and opens each page when its first segment is due. The numbers on a
+/// page are close to each other, so few segments are held at a time.
 #[derive(Debug)]
 pub(crate) struct Segments<'a> {
     carving: &'a Carving,
-    /// Of the leaves, which are sorted.
+    /// The next leaf, as an index into the sorted leaves.
     next: usize,
-    /// Leaves to be opened once more, for segments that there was no room to remember.
+    /// Leaves to be opened again, because there was no room to hold all their segments.
     again: BinaryHeap<Reverse<Leaf>>,
     waiting: BTreeMap<Key, FoundSegment>,
     last: Option<Key>,
 }
 
-/// What makes two segments the same.
+/// The key that identifies a segment: first number, count (the longest first) and checksum.
 type Key = (u64, Reverse<u32>, u32);
 
 impl Iterator for Segments<'_> {
@@ -255,7 +255,7 @@ impl Iterator for Segments<'_> {
 }
 
 impl Segments<'_> {
-    /// A leaf on which something may stand before everything that waits, or beside it.
+    /// Returns a leaf that may hold a segment before, or beside, all that are held.
     fn due(&mut self) -> Option<Leaf> {
         let leaves = &self.carving.finds.leaves;
         let first = self.waiting.first_key_value().map(|(key, _)| key.0);
@@ -288,7 +288,7 @@ impl Segments<'_> {
         self.forget_far();
     }
 
-    /// Keeps the memory bounded however the numbers are spread over the pages.
+    /// Keeps the memory bounded, however the numbers are spread over the pages.
     fn forget_far(&mut self) {
         while self.waiting.len() > WAITING_MAX {
             let first = self.waiting.first_key_value().map(|(key, _)| key.0);
@@ -299,7 +299,7 @@ impl Segments<'_> {
     }
 }
 
-/// An image that holds segments; twelve bytes, because there can be a million of them.
+/// An image that holds segments. It takes twelve bytes, because there can be a million of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Leaf {
     first_seq: [u32; 2],

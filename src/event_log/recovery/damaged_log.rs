@@ -1,4 +1,4 @@
-//! What can be read of a damaged log, for whoever asks; the daemon's own way is `salvage.rs`.
+//! Reads what is left of a damaged log, for a person. The daemon's own way is in `salvage.rs`.
 //!
 //! The files are only read, and never through SQLite.
 
@@ -14,7 +14,7 @@ use crate::event_log::state::aggregates::Aggregates;
 use crate::event_log::store::error::{Result, StorageError};
 use crate::event_log::store::files::Files;
 
-/// The rows of a log that are what was written.
+/// The sound rows of a log.
 #[derive(Debug)]
 pub struct DamagedLogReader {
     carving: Carving,
@@ -22,7 +22,7 @@ pub struct DamagedLogReader {
 }
 
 impl DamagedLogReader {
-    /// Reads a log and the journal beside it. Nobody may write to them meanwhile.
+    /// Reads a log and the journal beside it. No process may write to them meanwhile.
     pub fn of(path: &Path) -> Result<Self> {
         let files = Files::of(path);
         if !path.exists() && !files.journal().exists() {
@@ -37,7 +37,7 @@ impl DamagedLogReader {
         Ok(Self { carving, aggregates })
     }
 
-    /// The last life of the log that is known; 0 if none is.
+    /// The last known epoch of the log; 0 if none is known.
     pub fn epoch(&self) -> u64 {
         self.carving.meta().map_or(0, |meta| meta.row.epoch)
     }
@@ -50,8 +50,8 @@ impl DamagedLogReader {
         self.carving.snapshots().len()
     }
 
-    /// Visits every segment in order, then what is left of others in quarantine, until told to
-    /// stop.
+    /// Visits every segment in order, then the readings that only the quarantine still holds, until `visit`
+    /// returns false.
     pub fn for_each(&mut self, mut visit: impl FnMut(&StoredSegment, Meaning<'_>) -> bool) {
         let mut numbers = IntervalSet::default();
         for found in reconstruct::segments(&self.carving) {

@@ -1,19 +1,19 @@
-//! The write-ahead log, frame by frame: which page each carries, and how far it can be relied on.
+//! The write-ahead log, frame by frame: the page that each frame carries, and how far it can be relied on.
 //!
-//! SQLite reads the frames from the start while their salts are the header's and each checksum
-//! follows from the one before, up to the last that ends a transaction. Those are
-//! [`ImageSource::Journal`]. What follows is judged here:
+//! SQLite reads the frames from the start while their salts are those of the header and each checksum
+//! follows from the one before, up to the last frame that ends a transaction. These frames are
+//! [`ImageSource::Journal`]. The frames after them are judged as follows:
 //!
-//! - Sound frames after that, and nothing of this generation behind them: a transaction that was
-//!   never finished. It is ignored, or the log would hold what was never said to be stored.
-//! - A frame that does not follow, and belongs to this generation or to none: damage. Whether what
-//!   is behind it was committed cannot be told any more, so it is used, as [`ImageSource::Stray`].
-//!   A transaction that the power cut short leaves the same picture; the rows it wrote were read
-//!   from sensors like all others, only it was not confirmed to anyone that they are stored.
-//! - Frames of an earlier generation. SQLite starts over when everything is in the database file, so
-//!   they are only good for pages that are damaged there. Used as [`ImageSource::Stray`] where a
-//!   finished transaction of their own generation follows; what follows the last one was given up.
-//! - If the header is damaged, SQLite would read nothing. All is [`ImageSource::Stray`].
+//! - Sound frames with none of this generation behind them belong to a transaction that was never finished.
+//!   They are ignored; otherwise the log would hold readings that were never reported as stored.
+//! - A frame that does not continue the chain, and belongs to this generation or to none, is damage. It is
+//!   not known whether the frames behind it were committed, so they are used, as [`ImageSource::Stray`]. A
+//!   transaction that a power cut ended leaves the same picture; its rows were read from sensors like all
+//!   others, and only their confirmation is missing.
+//! - Frames of an earlier generation were moved to the database file before SQLite restarted the log, so
+//!   they are of use only for pages that are damaged there. Those of finished transactions are used, as
+//!   [`ImageSource::Stray`]; those after the last commit of their generation were given up.
+//! - If the header is damaged, SQLite would read nothing, and all frames are [`ImageSource::Stray`].
 
 use std::fs::File;
 use std::io;
@@ -23,21 +23,21 @@ use super::pages::be32;
 
 const HEADER: usize = 32;
 const FRAME_HEADER: usize = 24;
-/// 2 GiB of pages of the usual size; SQLite keeps it at a thousand frames.
+/// The most frames that are read: 2 GiB of pages of 4 KiB. The daemon's journal is far shorter.
 const FRAMES_MAX: u64 = 1 << 19;
-/// Each generation adds one to the first salt.
+/// By how much the first salt may differ for a frame to count as earlier; each generation adds one to it.
 const GENERATIONS: u32 = 1 << 24;
 
-/// Where an image of a page is from, the most trustworthy first.
+/// Where an image of a page comes from, the most trustworthy source first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ImageSource {
-    /// A frame of the write-ahead log that SQLite itself would read, now or before a later commit:
-    /// it was committed, and the frame's checksum holds.
+    /// A frame of the write-ahead log that SQLite would read, now or before a later commit: it was
+    /// committed, and its checksum holds.
     Journal,
-    /// The database file: it was committed, nothing vouches for the page as a whole.
+    /// The database file: the page was committed, but no checksum covers it as a whole.
     Database,
-    /// Another frame: from behind a damaged one, or left over from before the write-ahead log began
-    /// anew. Most were committed; of some nobody can say it.
+    /// Another frame, from behind a damaged one or left over from before the write-ahead log was restarted.
+    /// Most of these were committed; of some that is unknown.
     Stray,
 }
 
@@ -45,13 +45,13 @@ pub(crate) enum ImageSource {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WalFrame {
     pub(crate) page: u32,
-    /// The frame that ends its transaction.
+    /// The number of the frame that ends its transaction.
     pub(crate) horizon: u32,
-    /// Nothing if it must not be used.
+    /// `None` if the frame must not be used.
     pub(crate) source: Option<ImageSource>,
 }
 
-/// A write-ahead log, read-only.
+/// A write-ahead log, open for reading only.
 #[derive(Debug)]
 pub(crate) struct WriteAheadLog {
     pub(crate) frames: Vec<WalFrame>,
@@ -60,12 +60,12 @@ pub(crate) struct WriteAheadLog {
     size: usize,
 }
 
-/// What a frame says of itself.
+/// What the header of a frame says.
 struct Claim {
     page: u32,
     is_commit: bool,
     salts: [u32; 2],
-    /// Its checksum follows from the one in front of it.
+    /// Whether its checksum follows from that of the frame before.
     is_intact: bool,
 }
 
@@ -107,13 +107,13 @@ impl WriteAheadLog {
     }
 }
 
-/// The start of the file.
+/// The header of the file.
 struct Header {
     is_sound: bool,
     page_size: u32,
     salts: [u32; 2],
     sums: [u32; 2],
-    /// The byte order of the words that are summed up.
+    /// The byte order of the words in the checksums.
     is_big_endian: bool,
 }
 
@@ -135,7 +135,7 @@ impl Header {
         }
     }
 
-    /// Whether these are the salts of frames from before this header.
+    /// Says whether these are the salts of frames from before this header.
     fn is_earlier(&self, salts: [u32; 2]) -> bool {
         let age = self.salts[0].wrapping_sub(salts[0]);
         (1..GENERATIONS).contains(&age) && salts[1] != self.salts[1]
@@ -165,7 +165,7 @@ fn claims(file: &File, size: usize, header: &Header) -> Vec<Claim> {
     (0..count.min(FRAMES_MAX)).map(claim).collect()
 }
 
-/// Where each frame counts as being from, and whether the file is as SQLite leaves it.
+/// Returns the source of each frame, and whether the file is as SQLite leaves it.
 fn sources(header: &Header, claims: &[Claim]) -> (Vec<Option<ImageSource>>, bool) {
     if !header.is_sound {
         return (vec![Some(ImageSource::Stray); claims.len()], false);
@@ -207,7 +207,7 @@ pub(crate) fn length(file: Option<&File>) -> u64 {
     file.and_then(|file| file.metadata().ok()).map_or(0, |metadata| metadata.len())
 }
 
-/// Reads up to `count` bytes. What the medium does not give is as good as not written.
+/// Reads up to `count` bytes. Bytes that the medium does not return count as not written.
 pub(crate) fn read(file: &File, at: u64, count: usize, buffer: &mut Vec<u8>) {
     buffer.resize(count, 0);
     let mut done = 0;

@@ -1,8 +1,8 @@
-//! The pages of a log that SQLite may not be able to open any more: every image there is of each.
+//! All images of the pages of a log that SQLite may no longer be able to open.
 //!
-//! A page has one image in the database file and one in every frame of the write-ahead log that
-//! carries it. In a sound log only the newest committed image counts, but where something is damaged
-//! any of them may be the one that is left, so all are kept apart and each says where it is from.
+//! A page has one image in the database file and one in every frame of the write-ahead log that carries it.
+//! In a sound log only the newest committed image counts. In a damaged one any image may be the only one
+//! left, so all are kept apart, each with its source.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -12,45 +12,45 @@ use std::path::Path;
 use super::frames::{ImageSource, WalFrame, WriteAheadLog, length, read};
 use super::pages::{be16, be32, layout};
 
-/// A 4 GiB file has a million pages of the size we use; beyond this one nothing is read.
+/// The most pages that are read; with the page size of the log, 512 bytes, that is 32 GiB.
 const PAGES_MAX: u64 = 1 << 26;
 const PAGE_SIZES: [usize; 8] = [512, 1024, 2048, 4096, 8192, 16384, 32768, 65536];
-/// What SQLite uses unless told otherwise.
+/// The page size that SQLite uses by default.
 const PAGE_SIZE_USUAL: usize = 4096;
-/// Pages looked at to find out a page size.
+/// How many pages are examined to find out the page size.
 const SAMPLES: u64 = 512;
-/// Pages read to piece one row together, beyond four times what it needs.
+/// How many pages may be read to assemble one row, beyond four times what it needs.
 const READS_EXTRA: usize = 1024;
 
-/// What is known of the write-ahead log.
+/// The state of the write-ahead log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WalState {
     Absent,
     Sound,
     Damaged,
-    /// It belongs to another database, and nothing of it was used.
+    /// The write-ahead log belongs to another database, and nothing of it is used.
     Foreign,
 }
 
-/// An image of a page: pages of the database file first, then the frames.
+/// The number of an image: first come the pages of the database file, then the frames.
 pub(crate) type Image = u32;
 
-/// Both files, read-only.
+/// Both files, open for reading only.
 #[derive(Debug)]
 pub(crate) struct Images {
-    /// Bytes of a page.
+    /// The page size in bytes.
     pub(crate) size: usize,
     pub(crate) state: WalState,
     database: Option<File>,
-    /// Pages of the database file, the last perhaps cut off.
+    /// The pages of the database file. The last one may be cut off.
     pages: u32,
     journal: Option<WriteAheadLog>,
-    /// (page, frame) of the frames that may be used, ascending.
+    /// The frames that may be used, as (page, frame), ascending.
     by_page: Vec<(u32, u32)>,
 }
 
 impl Images {
-    /// Opens what there is; a missing file has no pages.
+    /// Opens the files that exist; a missing file has no pages.
     pub(crate) fn open(database: &Path, wal: &Path) -> io::Result<Self> {
         let (database, wal) = (open(database)?, open(wal)?);
         let stated = wal.as_ref().and_then(WriteAheadLog::stated_page_size);
@@ -82,7 +82,7 @@ impl Images {
         self.journal = Some(journal);
     }
 
-    /// The database file alone.
+    /// Leaves the journal out, so that only the database file is used.
     pub(crate) fn without_journal(self) -> Self {
         Self { state: WalState::Foreign, journal: None, by_page: Vec::new(), ..self }
     }
@@ -93,7 +93,7 @@ impl Images {
         self.pages.saturating_add(u32::try_from(frames).unwrap_or(0))
     }
 
-    /// None of a frame that must not be used.
+    /// Returns the source of an image; `None` for a frame that must not be used.
     pub(crate) fn source(&self, image: Image) -> Option<ImageSource> {
         if image < self.pages { Some(ImageSource::Database) } else { self.frame(image)?.source }
     }
@@ -102,7 +102,7 @@ impl Images {
         if image < self.pages { image == 0 } else { self.page(image) == Some(1) }
     }
 
-    /// Reads an image into `buffer`: the bytes there are of it.
+    /// Reads an image into `buffer`, as many bytes as there are of it.
     pub(crate) fn read(&self, image: Image, buffer: &mut Vec<u8>) {
         let at = u64::from(image) * self.size as u64;
         match (&self.database, &self.journal) {
@@ -112,12 +112,12 @@ impl Images {
         }
     }
 
-    /// Puts together a record that begins with `local` and goes on at page `first`, from whichever
-    /// images of those pages make `accept` say yes; returns these images.
+    /// Assembles a record that begins with `local` and continues on page `first`, from those images of its
+    /// pages for which `accept` returns true. Returns these images.
     ///
-    /// Every page is tried in its preferred image first, and in another only if no way on from there
-    /// led to the end. Images of the same content count once, so there is little to try: a wrong page
-    /// is rarely one that goes on. A chain has no page twice, and the reads are counted, so this ends.
+    /// Each page is tried in its preferred image first, and in another one only if no continuation from
+    /// there led to the end. Images with the same content count once, so there is little to try: a wrong
+    /// page seldom continues. A chain has no page twice, and the reads are counted, so the search ends.
     pub(crate) fn assemble(
         &self,
         from: Image,
@@ -163,12 +163,12 @@ impl Images {
         None
     }
 
-    /// The `n`-th image of `page` to try for a row that begins in `from`.
+    /// Returns the `n`-th image of `page` to try for a row that begins in `from`.
     ///
-    /// A row and its overflow pages are written by one transaction and never change, so for a row of
-    /// a frame the pages of that transaction or an earlier one are right, then what was moved to the
-    /// database file; frames of later transactions show the page used for something else, but one of
-    /// them may repeat it. For a row of the database file its own pages come first.
+    /// A row and its overflow pages are written by one transaction and never change. So for a row in a
+    /// frame, the pages of that transaction or an earlier one are right, and next those that were moved to
+    /// the database file. Frames of later transactions show the page in another use, but one of them may
+    /// repeat it. For a row in the database file, its own pages come first.
     fn choice(&self, from: Image, page: u32, n: usize) -> Option<Image> {
         let start = self.by_page.partition_point(|(other, _)| *other < page);
         let end = self.by_page.partition_point(|(other, _)| *other <= page);
@@ -198,14 +198,14 @@ impl Images {
     }
 }
 
-/// One page of a chain under trial.
+/// One page of a chain that is being tried.
 struct Step {
     page: u32,
-    /// Bytes of the record before this page.
+    /// The bytes of the record before this page.
     length: usize,
     choices: usize,
     image: Image,
-    /// Checksums of the contents tried.
+    /// The checksums of the contents that were tried.
     tried: Vec<u32>,
 }
 
@@ -224,8 +224,8 @@ impl Step {
     }
 }
 
-/// The size under which most pages make sense. What the headers say only decides between equals: a
-/// page of a tree accounts for each of its bytes, so a wrong size finds next to none.
+/// Returns the page size with which most pages make sense. The sizes in the headers decide only between
+/// equals: the page of a tree accounts for each of its bytes, so with a wrong size almost none does.
 fn page_size(database: Option<&File>, wal: Option<&File>, stated: Option<usize>) -> usize {
     let mut header = Vec::new();
     if let Some(file) = database {
@@ -243,13 +243,13 @@ fn page_size(database: Option<&File>, wal: Option<&File>, stated: Option<usize>)
             score(file, *size, at, frame)
         });
         let claims = (stated == Some(*size), named == *size, *size == PAGE_SIZE_USUAL);
-        // The file decides over its journal, which may be another's.
+        // The database file comes before its journal, which may belong to another file.
         (stored, logged, claims)
     };
     PAGE_SIZES.into_iter().max_by_key(rank).unwrap_or(PAGE_SIZE_USUAL)
 }
 
-/// How many of the pages looked at account for themselves.
+/// Counts the examined pages that account for all their bytes.
 fn score(file: &File, size: usize, at: u64, stride: usize) -> usize {
     let pages = length(Some(file)).saturating_sub(at) / stride as u64;
     let step = (pages / SAMPLES).max(1);

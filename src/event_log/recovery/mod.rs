@@ -1,4 +1,4 @@
-//! From a path to a log that can be written, whatever is found there.
+//! Opens the log at a path so that it can be written, in whatever state it is found.
 //!
 //! ```text
 //!  opening ─damaged▶ salvage ─▶ rescue: the quarantine
@@ -6,15 +6,15 @@
 //!                                  └─▶ carve ─▶ decoded rows ─▶ images, frames, pages: bytes
 //! ```
 
-// What the daemon does with what it finds.
+// What the daemon does with the log it finds.
 pub(super) mod opening;
 pub(super) mod rescue;
 pub(super) mod salvage;
 
-// What a person asks of a damaged log.
+// What a person can read of a damaged log.
 pub mod damaged_log;
 
-// Reading what SQLite cannot open any more, from rows down to bytes.
+// Reads what SQLite can no longer open, from rows down to bytes.
 pub(super) mod reconstruct;
 
 mod carve;

@@ -1,4 +1,4 @@
-//! From a path to a log that can be written, whatever is found there.
+//! Opens the log at a path so that it can be written, in whatever state it is found.
 //!
 //! ```text
 //!  salvage finished, files not yet in place ─▶ put them in place
@@ -9,8 +9,8 @@
 //!  a newer format, another program's        ─▶ refuse, untouched
 //! ```
 //!
-//! A new epoch wherever it cannot be proved that the numbers to come were never given out: a
-//! receiver would take the new readings for repeats, and drop them.
+//! A new epoch begins wherever it cannot be proved that the next numbers were never given out. Otherwise a
+//! receiver would take the new readings for repeats and drop them.
 
 use outstation_codec::{EpochReason, Loss, PublishedEvent};
 
@@ -27,22 +27,22 @@ use crate::event_log::store::schema::{JOURNAL_BYTES, is_known};
 use crate::event_log::store::space;
 use crate::telemetry::events::{LogBegan, Report};
 
-/// Ranges of lost readings that are published after a salvage.
+/// How many ranges of lost readings are published after a salvage.
 const RANGES_PUBLISHED: usize = 64;
 
-/// A log ready for its actor.
+/// An open log that its actor can use.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) database: Database,
     pub(crate) aggregates: Aggregates,
     pub(crate) next_seq: u64,
-    /// What opening it found out, to be recorded.
+    /// What was found while opening; the caller must record these events.
     pub(crate) events: Vec<(Stream, Event)>,
-    /// What is there of the quarantine.
+    /// The copies that the quarantine table holds.
     pub(crate) copied: Copied,
 }
 
-/// Opens the log for these sinks, in this boot of the device. The caller holds the lock.
+/// Opens the log for these sinks, in this boot of the device. The caller must hold the lock.
 pub(crate) fn open(files: &Files, sinks: &[String], boot_id: &str) -> Result<Opened> {
     salvage::finish(files)?;
     for path in [files.log(), &files.journal(), &files.journal_index()] {
@@ -54,7 +54,7 @@ pub(crate) fn open(files: &Files, sinks: &[String], boot_id: &str) -> Result<Ope
     }
 }
 
-/// Moves what can be read of a damaged log into a new one, and opens that.
+/// Moves what is readable of a damaged log into a new one, and opens that.
 pub(crate) fn salvage(
     files: &Files,
     sinks: &[String],
@@ -63,7 +63,7 @@ pub(crate) fn salvage(
 ) -> Result<Opened> {
     let lost = salvage::salvage(files, sinks, error)?;
     let mut opened = as_it_is(files, boot_id)?;
-    // The books have them already; the sinks learn of them here.
+    // The books count these readings already; the sinks learn of them by these events.
     let published = lost.into_iter().take(RANGES_PUBLISHED).map(|(first, last)| {
         (Stream::ledger(), PublishedEvent::Lost { loss: Loss::Damaged, first, last }.into())
     });
@@ -80,7 +80,7 @@ fn as_it_is(files: &Files, boot_id: &str) -> Result<Opened> {
     }
     if journal != JournalState::Absent {
         // A process that was killed between writing a commit and syncing it left the commit with the
-        // kernel. It counts from now on and will be offered, so a power cut must not take it any more.
+        // kernel. From now on the commit counts and will be offered, so a power cut must not take it away.
         journal::sync(&files.journal())
             .map_err(|source| files.failed("sync the journal of", source))?;
     }
@@ -90,15 +90,15 @@ fn as_it_is(files: &Files, boot_id: &str) -> Result<Opened> {
         }
         other => other,
     })?;
-    // What this opening has found, or one that was cut short before it had begun the epoch.
+    // The commit was found torn now, or by an opening that was cut short before it began the epoch.
     let torn = journal == JournalState::Torn || files.torn().exists();
     if journal == JournalState::Torn {
         note_torn(files);
-        // The parts would stay behind the commits to come, and the next power cut would find two
-        // commits in parts: damage.
+        // Otherwise the parts would remain behind the next commits, and after the next power cut there
+        // would be two incomplete commits, which counts as damage.
         database.checkpoint("TRUNCATE")?;
     }
-    // Without the room commits cost more; they succeed all the same. On a disk that is nearly full it
+    // Without the reserved room, commits cost more but succeed. On a disk that is nearly full, the room
     // would be missing where the journal is moved to.
     if space::spares_journal(files) {
         drop(journal::reserve(&files.journal(), JOURNAL_BYTES));
@@ -107,7 +107,7 @@ fn as_it_is(files: &Files, boot_id: &str) -> Result<Opened> {
     if !database.newest_is_sound()? {
         return Err(StorageError::Checksum { what: "end of the log" });
     }
-    // Never reuse a number that was given out, whatever became of its row.
+    // A number that was given out is never used again, whatever became of its row.
     let next_seq = database.next_seq()?.max(aggregates.last_accounted() + 1);
     let copied = database.copied()?;
     let mut opened = Opened { database, aggregates, next_seq, events: Vec::new(), copied };
@@ -126,22 +126,22 @@ pub(crate) fn load(database: &Database) -> Result<Aggregates> {
     Aggregates::rebuilt(versions, position, |stream| database.history(stream))
 }
 
-/// The parts are about to be removed, which is long before the new epoch is durable: between the two the
-/// journal gets its whole length, and power that has come back often goes again. The next opening would
-/// find nothing wrong, and give the numbers out under the old epoch. Where this fails, for want of
-/// room, the log is opened all the same: closed, it would lose readings for certain.
+/// Marks the log as torn before the parts are removed, because the new epoch is durable only long after. In
+/// between, the journal gets its whole length, and power that has come back often fails again. Without the
+/// mark, the next opening would find nothing wrong and give out the numbers under the old epoch. If marking
+/// fails for want of room, the log is opened all the same: closed, it would lose readings for certain.
 fn note_torn(files: &Files) {
     drop(files::create_private(&files.torn()).map(|_| files.sync_folder()));
 }
 
-/// If it comes back after a power cut, one more epoch begins.
+/// Removes the mark. If it comes back after a power cut, one more epoch begins.
 fn forget_torn(files: &Files) {
     files::remove(&files.torn());
     drop(files.sync_folder());
 }
 
 impl Opened {
-    /// Why the numbers to come may have been given out before, if so.
+    /// Returns why the next numbers may have been given out before; `None` if they were not.
     fn break_of_continuity(
         &mut self,
         files: &Files,
@@ -154,7 +154,7 @@ impl Opened {
             return Ok(Some(EpochReason::Salvaged));
         }
         if known.is_empty() {
-            // Just made.
+            // The log was just made.
             self.database.identify(self.database.epoch(), file)?;
             let fresh = self.next_seq == 1 && self.aggregates.position() == 0;
             return Ok(fresh.then_some(EpochReason::Created));
@@ -162,9 +162,10 @@ impl Opened {
         if known != file {
             return Ok(Some(EpochReason::Copied));
         }
-        // While the device runs, what a killed process wrote is all there: its last commit was not
-        // finished, so nobody saw it. After a power cut the storage may have lied. The first commit of
-        // a boot tells the log of it, and until then a kill counts as a power cut.
+        // While the device runs, everything that a killed process wrote is present: if its last commit is
+        // torn, it was not finished, and its numbers were not given out. After a power cut the storage may
+        // have lost a synced page. The first commit of a boot records that boot; until then a kill is
+        // treated as a power cut.
         let same_boot = self.aggregates.boots.number_of(boot_id).is_some();
         Ok((torn && !same_boot).then_some(EpochReason::Torn))
     }
@@ -180,7 +181,7 @@ impl Opened {
     }
 }
 
-/// 52 bits: exact in a JSON number, and no device has enough lives to meet one twice.
+/// A random epoch of 52 bits: it is exact in a JSON number, and long enough not to repeat on a device.
 fn new_epoch() -> u64 {
     Clock::entropy() >> 12
 }

@@ -1,16 +1,18 @@
-//! SQLite's file format, as far as reading rows out of single pages needs it: pure and total.
+//! SQLite's file format, as far as it is needed to read rows from single pages. All functions are pure and
+//! accept any bytes.
 //!
-//! A page is given as the bytes there are of it (a truncated file ends within one) and the size it
-//! should have. What it says about itself is a claim: who reads a row judges it by its checksum.
+//! A page is given as the bytes that there are of it (a truncated file ends within one) and the size it
+//! should have. What a page says about itself is only a claim; the reader of a row must check its checksum.
 //! See <https://www.sqlite.org/fileformat2.html>, sections 1.6 and 2.1.
 
 use std::ops::Range;
 
-/// More than any row of ours: a body has at most 16 MiB of text and a million values.
+/// The most bytes of a record. It is more than any row of the log has: a body has at most 16 MiB of text
+/// and a million values.
 const PAYLOAD_MAX: usize = 32 << 20;
-/// No table of ours has more.
+/// The most columns of a table of the log.
 const COLUMNS_MAX: usize = 11;
-/// The file begins with this many bytes before the tree of its first page.
+/// How many bytes of the file precede the tree of its first page.
 const FILE_HEADER: usize = 100;
 
 /// The two kinds of tree: rows by number, and rows by their own key (`WITHOUT ROWID`, indexes).
@@ -23,18 +25,18 @@ pub(crate) enum Tree {
 /// A row on a page, as its first bytes describe it.
 #[derive(Debug)]
 pub(crate) struct Cell {
-    /// Nothing in an index.
+    /// The number of the row; 0 in an index.
     pub(crate) rowid: u64,
-    /// Bytes of the record, overflow included.
+    /// The bytes of the record, overflow included.
     pub(crate) total: usize,
-    /// Where on the page the record begins and how much of it stands there.
+    /// The part of the page that holds the begin of the record.
     pub(crate) local: Range<usize>,
-    /// The page on which it goes on.
+    /// The page on which the record continues.
     pub(crate) overflow: Option<u32>,
 }
 
 impl Cell {
-    /// Reads the cell whose payload length stands at `at`.
+    /// Reads the cell whose payload length is at the offset `at`.
     pub(crate) fn parse(page: &[u8], size: usize, at: usize, tree: Tree) -> Option<Self> {
         let (total, mut length) = varint(page.get(at..)?)?;
         let total =
@@ -59,7 +61,7 @@ impl Cell {
     }
 }
 
-/// How much of a record stands on the tree's page; the rest fills overflow pages.
+/// How many bytes of a record are on the page of the tree. The rest is on overflow pages.
 fn local_bytes(total: usize, size: usize, tree: Tree) -> usize {
     let max = match tree {
         Tree::Table => size - 35,
@@ -73,18 +75,18 @@ fn local_bytes(total: usize, size: usize, tree: Tree) -> usize {
     if filled <= max { filled } else { min }
 }
 
-/// What a page of a tree says is where.
+/// How a page of a tree is divided, according to its own directory.
 #[derive(Debug, Default)]
 pub(crate) struct Layout {
-    /// Where each cell's payload length stands, for those that can be read.
+    /// The offset of the payload length of each cell that can be read.
     pub(crate) cells: Vec<(usize, Tree)>,
-    /// What no cell uses. Earlier rows may still stand there.
+    /// The parts that no cell uses. Earlier rows may still be there.
     pub(crate) spare: Vec<Range<usize>>,
-    /// Every byte of the page is accounted for exactly once, so no row can be elsewhere.
+    /// Whether every byte of the page is accounted for exactly once, so that no row can be elsewhere.
     pub(crate) sound: bool,
 }
 
-/// Reads a page's own directory; none if it is no page of a tree.
+/// Reads the directory of a page; `None` if it is not the page of a tree.
 pub(crate) fn layout(page: &[u8], size: usize, is_first: bool) -> Option<Layout> {
     let at = if is_first { FILE_HEADER } else { 0 };
     let (tree, is_leaf) = match page.get(at)? {
@@ -133,7 +135,7 @@ pub(crate) fn layout(page: &[u8], size: usize, is_first: bool) -> Option<Layout>
     Some(layout)
 }
 
-/// The chain of free blocks, which ascends; none if it is broken.
+/// Reads the chain of free blocks, which ascends; `None` if it is broken.
 fn free_blocks(page: &[u8], size: usize, first: usize) -> Option<Vec<Range<usize>>> {
     let (mut found, mut at, mut after) = (Vec::new(), first, 0);
     while at != 0 {
@@ -147,7 +149,7 @@ fn free_blocks(page: &[u8], size: usize, first: usize) -> Option<Vec<Range<usize
     Some(found)
 }
 
-/// Whether the parts do not overlap and leave exactly `rest` bytes of the page.
+/// Says whether the parts do not overlap and leave exactly `rest` bytes of the page.
 fn fills(parts: &mut [Range<usize>], size: usize, rest: usize) -> bool {
     parts.sort_by_key(|part| (part.start, part.end));
     let apart = parts.windows(2).all(|pair| pair[0].end <= pair[1].start);
@@ -164,7 +166,6 @@ pub(crate) enum ColumnClass {
     Blob,
 }
 
-/// A column's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ColumnValue<'a> {
     Null,
@@ -173,7 +174,7 @@ pub(crate) enum ColumnValue<'a> {
     Blob(&'a [u8]),
 }
 
-/// The header of a record: what its columns are and how long.
+/// The header of a record, with the kind and the length of each column.
 #[derive(Debug)]
 pub(crate) struct RecordHeader {
     header: usize,
@@ -184,11 +185,12 @@ pub(crate) struct RecordHeader {
 }
 
 impl RecordHeader {
-    /// Reads it from the record's first bytes. Its columns fill `total` bytes exactly, or it is none.
+    /// Reads the header from the first bytes of a record; `None` if its columns do not fill `total` bytes
+    /// exactly.
     pub(crate) fn parse(local: &[u8], total: usize) -> Option<Self> {
         let header = usize::from(*local.first()?);
-        // So few columns of at most five bytes each: the length is one byte. Page 1's rows, and what is
-        // no row, end here mostly.
+        // With so few columns, of at most five bytes each, the length takes one byte. Most rows of page 1,
+        // and most bytes that are no row, fail this check.
         if !(2..=1 + 5 * COLUMNS_MAX).contains(&header) {
             return None;
         }
@@ -213,7 +215,7 @@ impl RecordHeader {
         &self.classes[..self.count]
     }
 
-    /// The columns of the whole record.
+    /// Reads the columns of a whole record.
     pub(crate) fn values<'a>(&self, payload: &'a [u8]) -> Option<Vec<ColumnValue<'a>>> {
         let mut at = self.header;
         let mut values = Vec::with_capacity(self.count);
@@ -232,7 +234,7 @@ impl RecordHeader {
     }
 }
 
-/// No table of ours holds a real (7), and 10 and 11 do not occur in files.
+/// No table of the log holds a real number (7), and 10 and 11 do not occur in files.
 fn class_of(code: u64) -> Option<(ColumnClass, usize)> {
     Some(match code {
         0 => (ColumnClass::Null, 0),
@@ -252,7 +254,7 @@ fn class_of(code: u64) -> Option<(ColumnClass, usize)> {
     })
 }
 
-/// Big endian, two's complement, up to eight bytes; of none, zero.
+/// A big-endian number in two's complement, of up to eight bytes; zero if there are none.
 fn integer(bytes: &[u8]) -> i64 {
     let is_negative = bytes.first().is_some_and(|byte| byte & 0x80 != 0);
     let mut all = [if is_negative { 0xFF } else { 0 }; 8];
@@ -260,8 +262,8 @@ fn integer(bytes: &[u8]) -> i64 {
     i64::from_be_bytes(all)
 }
 
-/// SQLite's variable-length number and its length. Short ones never begin with a zero: one that does
-/// was read from a byte too early.
+/// Reads SQLite's variable-length number and returns it with its length. Short encodings never begin with a
+/// zero; one that does was read from a byte too early.
 pub(crate) fn varint(bytes: &[u8]) -> Option<(u64, usize)> {
     let first = *bytes.first()?;
     if first < 0x80 {

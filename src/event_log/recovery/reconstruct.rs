@@ -1,5 +1,5 @@
-//! What the rows found in a damaged log say together: each event and each number once, and the
-//! aggregates that follow from them.
+//! Combines the rows that were found in a damaged log: each event and each number once, and the aggregates
+//! that follow from them.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,10 @@ use crate::domain::model::event::Stream;
 use crate::event_log::state::aggregates::Aggregates;
 use crate::event_log::store::rows::{EventRow, History};
 
-/// The port that readings count for whose port the books have lost.
+/// The port of readings whose port the books have lost.
 pub(crate) const UNKNOWN_PORT: &str = "salvaged";
 
-/// The events that were found, once per place in their stream: the most credible comes first.
+/// The events that were found, one per version of a stream: the most credible one.
 pub(crate) fn events(carving: &Carving) -> impl Iterator<Item = EventRow> + '_ {
     let mut last = None;
     let once = carving.events().filter(move |ranked| {
@@ -24,13 +24,13 @@ pub(crate) fn events(carving: &Carving) -> impl Iterator<Item = EventRow> + '_ {
     once.map(|ranked| ranked.row)
 }
 
-/// What was kept for people, and the events that may still be pending for a sink.
+/// The history for people, and the events that may still be pending for a sink.
 pub(crate) fn history(carving: &Carving) -> impl Iterator<Item = EventRow> + '_ {
     events(carving).filter(|row| row.position.is_some() || !row.stream.has_aggregate())
 }
 
-/// Each aggregate from its best snapshot and the unbroken run of events behind it. What cannot be
-/// decoded is worth nothing, and what is known without it is kept.
+/// Rebuilds each aggregate from its best snapshot and the unbroken run of events after it. If they cannot
+/// be decoded, the aggregate stays as it was without them.
 pub(crate) fn replay(carving: &Carving) -> Aggregates {
     let mut aggregates = Aggregates::default();
     let mut streams = BTreeMap::<Stream, Vec<EventRow>>::new();
@@ -67,10 +67,10 @@ pub(crate) fn replay(carving: &Carving) -> Aggregates {
     aggregates
 }
 
-/// Every number once. Pages that were freed still hold what left the log, and merged segments overlap
-/// those they were made of: the longest that begins first is taken. But what is certain to have been
-/// committed goes before what may be of a commit that a power cut ended, whose numbers were given out
-/// again.
+/// Returns segments in which each number occurs once. Freed pages still hold segments that have left the
+/// log, and merged segments overlap those they were made of, so the longest of those that begin first is
+/// taken. But a segment that was certainly committed precedes one that may be part of a commit ended by a
+/// power cut, whose numbers were given out again.
 pub(crate) fn segments(carving: &Carving) -> impl Iterator<Item = FoundSegment> + '_ {
     let mut found = carving.segments().filter(|found| found.count > 0).peekable();
     std::iter::from_fn(move || {
@@ -84,7 +84,7 @@ pub(crate) fn segments(carving: &Carving) -> impl Iterator<Item = FoundSegment> 
     })
 }
 
-/// Sees to it that the sensors and the boot of a segment mean something, if only a number.
+/// Makes sure that the sensors and the boot of a segment are known, if only by number.
 pub(crate) fn introduce(new: &StoredSegment, aggregates: &mut Aggregates) {
     let boot = new.boot;
     if aggregates.boots.get(boot).is_none() {

@@ -1,4 +1,4 @@
-//! What is left of the quarantine of a damaged log. At worst copies are lost, and counted.
+//! Rescues the quarantine of a damaged log. Copies that are lost are counted.
 
 use std::collections::BTreeMap;
 
@@ -19,10 +19,10 @@ use crate::event_log::store::rows::QuarantineRow;
 use crate::telemetry::events::Report;
 use crate::telemetry::events::quarantine::{ReadingsDiscarded, Why};
 
-/// Copies of one transaction of the new log.
+/// How many copies are written in one transaction.
 const CHUNK: usize = 64;
 
-/// Copies what the books know to be kept, or, where they know nothing of a sink, all there is for it.
+/// Copies the readings that the books know to be kept or, for a sink unknown to them, all that are found.
 pub(crate) fn rescue_quarantine(
     database: &mut Database,
     carving: &Carving,
@@ -33,7 +33,7 @@ pub(crate) fn rescue_quarantine(
         found.entry(copy.row.sink.clone()).or_default().push(copy);
     }
     for (sink, copies) in &mut found {
-        // Of two that contradict each other the later is right.
+        // If two copies contradict each other, the later one is right.
         copies.sort_by_key(|copy| copy.rank);
         let known = aggregates.quarantines.get(sink).cloned();
         let mut rescued = IntervalSet::default();
@@ -66,7 +66,7 @@ pub(crate) fn rescue_quarantine(
     Ok(())
 }
 
-/// What of these numbers is kept, and whether it is offered again.
+/// Returns those of these numbers that are to be kept, each range with whether it is being offered again.
 fn wanted(
     row: &QuarantineRow,
     known: Option<&Quarantine>,
@@ -81,7 +81,7 @@ fn wanted(
     [of(&known.held, false), of(&known.replayed, true)].concat()
 }
 
-/// The copy itself says what the books have lost.
+/// Records in the books what the copy itself says, because they have lost it.
 fn note_copy(aggregates: &mut Aggregates, copy: &QuarantineRow) {
     let (first, last) = (copy.segment.first_seq, copy.segment.last_seq());
     let (stream, reason) = (Stream::quarantine(&copy.sink), copy.reason.clone());

@@ -1,5 +1,4 @@
-//! What a record has to look like to be a row of ours, and how far a row that was found can be
-//! relied on.
+//! Recognises the records that are rows of the log, and ranks how credible a row is.
 
 use outstation_codec::{Lane, Moment, StoredSegment};
 
@@ -10,11 +9,11 @@ use crate::domain::model::event::Stream;
 use crate::event_log::store::commit::NewSegment;
 use crate::event_log::store::rows::{EventRow, MetaRow, QuarantineRow, SnapshotRow};
 
-/// Which of two rows that contradict each other is to be believed: the lesser.
+/// The credibility of a row. Of two rows that contradict each other, the one with the lesser rank counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank {
     pub(crate) source: ImageSource,
-    /// The later the image, the smaller.
+    /// The later the image, the smaller this number.
     age: u32,
 }
 
@@ -24,18 +23,18 @@ impl Rank {
     }
 }
 
-/// A row that was found.
+/// A row that was found, with its rank.
 #[derive(Clone, Debug)]
 pub(crate) struct RankedRow<T> {
     pub(crate) row: T,
     pub(crate) rank: Rank,
 }
 
-/// Where a row begins.
+/// The place where a row begins.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RowLocation {
     pub(crate) image: Image,
-    /// Of its cell, on the page.
+    /// The offset of its cell on the page.
     pub(crate) at: u32,
     pub(crate) tree: Tree,
 }
@@ -61,7 +60,7 @@ impl FoundSegment {
     }
 }
 
-/// A row of one of our tables.
+/// A row of one of the log's tables.
 #[derive(Debug)]
 pub(crate) enum DecodedRow {
     Meta(MetaRow),
@@ -71,7 +70,7 @@ pub(crate) enum DecodedRow {
     Quarantined(QuarantineRow),
 }
 
-/// Whether these can be the columns of a row of ours.
+/// Says whether a row of the log can have these columns.
 pub(crate) fn can_be_ours(tree: Tree, columns: &[ColumnClass]) -> bool {
     use ColumnClass::{Blob, Int, Null, Text};
     matches!(
@@ -88,7 +87,7 @@ pub(crate) fn can_be_ours(tree: Tree, columns: &[ColumnClass]) -> bool {
     )
 }
 
-/// Reads a row, if its checksum holds.
+/// Decodes a row; `None` if its checksum does not hold.
 pub(crate) fn decode(tree: Tree, rowid: u64, columns: &[ColumnValue<'_>]) -> Option<DecodedRow> {
     match tree {
         Tree::Table => segment(rowid, columns)
@@ -113,7 +112,7 @@ fn segment(rowid: u64, columns: &[ColumnValue<'_>]) -> Option<DecodedRow> {
         crc: crc.try_into().ok()?,
         body: body.to_vec(),
     };
-    // SQL has no unsigned numbers, and numbering starts at one.
+    // SQL has no unsigned numbers, and sequence numbers start at one.
     let is_numbered = rowid > 0 && i64::try_from(rowid).is_ok();
     (is_numbered && segment.is_sound()).then_some(DecodedRow::Segment(NewSegment {
         segment,

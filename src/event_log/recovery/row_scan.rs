@@ -1,4 +1,4 @@
-//! Finds our rows on one page, whatever state it is in.
+//! Finds the rows of the log on one page, in whatever state the page is.
 
 use std::ops::Range;
 
@@ -6,26 +6,26 @@ use super::images::{Image, Images};
 use super::pages::{Cell, RecordHeader, Tree, layout};
 use super::row_decoding::{DecodedRow, RowLocation, can_be_ours, decode};
 
-/// How closely a page is looked at.
+/// How closely a page is examined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ScanDepth {
-    /// Rows that it names itself; if it is sound, also what is left in its spare room.
+    /// Examines the rows that the page lists and, if it is sound, what is left in its unused parts.
     Named,
-    /// If it is not sound, every byte where a row could begin.
+    /// Examines also every byte of a damaged page at which a row could begin.
     All,
 }
 
-/// A row, and where it was seen.
+/// A row and where it was found.
 #[derive(Debug)]
 pub(crate) struct FoundRow {
     pub(crate) row: DecodedRow,
     pub(crate) place: RowLocation,
-    /// Bytes it takes on its page.
+    /// The bytes that the row takes on its page.
     pub(crate) cell: Range<usize>,
     pub(crate) overflow: Vec<Image>,
 }
 
-/// Shows every row on a page; says whether the page is sound.
+/// Passes every row on a page to `see`, and returns whether the page is sound.
 pub(crate) fn each_row(
     images: &Images,
     image: Image,

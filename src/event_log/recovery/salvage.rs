@@ -1,13 +1,12 @@
-//! A new log from what can be read of a damaged one.
+//! Makes a new log from what can be read of a damaged one.
 //!
 //! ```text
 //!  log.db (damaged) ──carve──▶ log.db.salvage ──whole, synced──▶ log.db.salvaged
 //!       └──────▶ log.db.damaged                                       └──────▶ log.db
 //! ```
 //!
-//! The new log becomes valid by one rename, to `.salvaged`; from then on the files are only put in
-//! their places, which can be interrupted and taken up again at any step. Until then the damaged log
-//! is not touched.
+//! One rename, to `.salvaged`, makes the new log valid. Before it the damaged log is not touched. After it
+//! the files are only moved to their places, which can be interrupted and continued at any step.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -29,12 +28,13 @@ use crate::event_log::store::error::{Result, StorageError};
 use crate::event_log::store::files::{self, Files};
 use crate::telemetry::events::{LogSalvaged, Report};
 
-/// Segments of one transaction of the new log.
+/// How many segments are written in one transaction.
 const CHUNK: usize = 64;
-/// A log with this for its identity has been salvaged and not been opened since.
+/// The identity of a log that was salvaged and has not been opened since.
 pub(crate) const IDENTITY: &[u8] = b"salvaged";
 
-/// Puts the log aside and what could be read of it in its place. Returns the numbers that are lost.
+/// Sets the damaged log aside and puts what could be read of it in its place. Returns the numbers that are
+/// lost.
 pub(crate) fn salvage(
     files: &Files,
     sinks: &[String],
@@ -57,16 +57,16 @@ pub(crate) fn salvage(
     Ok(outcome.lost_ranges)
 }
 
-/// Writes the content of an open log, whose file has gone, to its path again. What stands there is set
+/// Writes the content of an open log whose file has gone to its path again. A file that is there now is set
 /// aside.
 pub(crate) fn write_again(files: &Files, database: &Database) -> Result<()> {
     files.create_folder()?;
-    // Under its final name it would be taken for whole by whoever opens the log next.
+    // Under its final name, the next opening would take an incomplete copy for a complete one.
     database.copy_to(&files.unfinished())?;
     place(files)
 }
 
-/// A new log is whole: it is made durable and put in its place.
+/// Makes a complete new log durable and puts it in its place.
 fn place(files: &Files) -> Result<()> {
     File::open(files.unfinished())
         .and_then(|file| file.sync_all())
@@ -76,8 +76,8 @@ fn place(files: &Files) -> Result<()> {
     finish(files)
 }
 
-/// Puts a salvaged log in its place, if there is one. Safe to repeat after any interruption: each
-/// step leaves the condition for the next in the folder.
+/// Puts a salvaged log in its place, if there is one. This can be repeated after any interruption, because
+/// each step leaves the condition for the next one in the folder.
 pub(crate) fn finish(files: &Files) -> Result<()> {
     clear_unfinished(files);
     if !files.salvaged().exists() {
@@ -88,7 +88,7 @@ pub(crate) fn finish(files: &Files) -> Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     };
-    // The journal first: left behind, it would be taken for that of the new log.
+    // The journal is moved first: if it stayed, it would be taken for that of the new log.
     moved(&files.journal(), &aside.journal())
         .and_then(|()| moved(files.log(), aside.log()))
         .map(|()| files::remove(&files.journal_index()))
@@ -104,7 +104,7 @@ fn clear_unfinished(files: &Files) {
     }
 }
 
-/// What became of the readings.
+/// How many readings were kept and lost.
 #[derive(Debug, Default)]
 struct Outcome {
     kept: u64,
@@ -151,8 +151,8 @@ fn copy_segments(
     Ok(kept)
 }
 
-/// Brings the books into line with what was kept: every number up to the highest known is delivered,
-/// kept, or lost.
+/// Brings the books into line with what was kept, so that every number up to the highest known one is
+/// delivered, kept, or lost.
 fn balance(aggregates: &mut Aggregates, kept: &IntervalSet, sinks: &[String]) -> Outcome {
     let intake = aggregates.books.intake();
     let counted = intake.accepted.saturating_sub(intake.overflow);
@@ -162,8 +162,8 @@ fn balance(aggregates: &mut Aggregates, kept: &IntervalSet, sinks: &[String]) ->
         let intake = Intake { frames: found, accepted: found, ..Intake::default() };
         aggregates.note(Stream::ledger(), Event::TookIn { port: UNKNOWN_PORT.into(), intake });
     }
-    // A sink whose state is lost gets what is left. What left the log before had been delivered
-    // to it, or was counted.
+    // A sink whose state is lost gets what is left. Readings that had left the log before were delivered to
+    // it, or were counted as lost.
     let oldest = kept.intervals().first().map_or(head + 1, |(first, _)| *first);
     for sink in sinks {
         if aggregates.delivery(sink).readings.last().is_none() {
@@ -182,7 +182,7 @@ fn balance(aggregates: &mut Aggregates, kept: &IntervalSet, sinks: &[String]) ->
     Outcome { kept: kept.count(), lost, lost_ranges }
 }
 
-/// For the log line: all of them if they are few.
+/// Formats ranges for the log line: all of them if they are few.
 fn ranges(ranges: &[(u64, u64)]) -> String {
     let shown: Vec<String> =
         ranges.iter().take(8).map(|(first, last)| format!("{first}-{last}")).collect();

@@ -60,7 +60,7 @@ pub(crate) fn inspect(path: &Path) -> io::Result<JournalState> {
     let (mut unbroken, mut commits_beyond) = (true, 0);
     while read_whole(&mut file, &mut frame)? == frame.len() {
         if frame[8..16] != header[16..24] {
-            // The frame is from before the journal was begun anew.
+            // The frame is from before the journal was restarted.
             unbroken = false;
             continue;
         }

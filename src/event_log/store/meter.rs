@@ -5,7 +5,7 @@
 //! | | writes | syncs |
 //! |---|---|---|
 //! | a commit | a frame for each page it changed | the journal |
-//! | one that begins the journal (anew) | its header as well | the journal once more |
+//! | one that begins or restarts the journal | its header as well | the journal once more |
 //! | the first one after opening | | the journal's folder as well |
 //! | a checkpoint | each page once, as in the last of its frames | the journal |
 //! | one that moves the whole journal | | the file as well |
@@ -89,7 +89,7 @@ impl Count {
         if now == before {
             return; // nothing was changed
         }
-        // A journal was begun anew if all of it had been moved and none of the new one has.
+        // The journal was restarted if all of it had been moved and none of the new one has.
         let restarted = before.frames == 0 || now.moved < before.moved;
         let frames = if restarted { now.frames } else { now.frames.saturating_sub(before.frames) };
         self.spent.bytes += frames * (FRAME_HEADER as u64 + self.page_bytes);
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(spent(&mut count), (2, 3 * 512));
         count.checkpointed(extent(5, 5), &[]);
         assert_eq!(spent(&mut count), (0, 0));
-        count.committed(extent(9, 0)); // begun anew, and longer than before
+        count.committed(extent(9, 0)); // restarted, and longer than before
         assert_eq!(spent(&mut count), (2, 32 + 9 * FRAME));
     }
 

@@ -174,7 +174,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "temp_store", "memory")?;
     // `WriteMeter` makes the checkpoints. The journal keeps the length that it was given, because growing
     // it again would cost more than the commits in it. A reader in another process can keep it from being
-    // begun anew, and then it is longer for a while.
+    // restarted, and then it is longer for a while.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", signed(JOURNAL_BYTES))?;
     connection.set_prepared_statement_cache_capacity(24);

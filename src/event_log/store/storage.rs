@@ -100,7 +100,7 @@ impl Storage {
         }
         // A commit is in the journal, and the pages by which it makes the file grow have no room in the
         // file yet. While little is free they are moved at once, because another program may take the room,
-        // and a journal that cannot be moved can neither be begun anew nor take the commit that would make
+        // and a journal that cannot be moved can neither be restarted nor take the commit that would make
         // room. If another program has taken the room already, the ballast is given up.
         let file = files::len(self.files.log());
         let growth = self.database.pages()?.file_bytes().saturating_sub(file);
@@ -120,7 +120,7 @@ impl Storage {
     /// Opening the database again would be worse: SQLite would read the journal from the kernel's cache,
     /// where the failed commit looks complete, and its readings would be stored twice.
     fn begin_journal_anew(&mut self) -> Result<()> {
-        // With a reader in the way the journal is not begun anew, but that must not stop all storing.
+        // With a reader in the way the journal is not restarted, but that must not stop all storing.
         self.journal_in_doubt = !self.database.checkpoint("TRUNCATE")?;
         if spares_journal(&self.files) {
             drop(journal::reserve(&self.files.journal(), JOURNAL_BYTES));
@@ -149,7 +149,7 @@ impl Storage {
     }
 
     /// Moves the journal into the file, because a commit did not fit into it and it cannot grow. Then it is
-    /// begun anew in its own length.
+    /// restarted in its own length.
     pub(crate) fn ran_short(&mut self) {
         self.health.ran_short();
         self.move_journal();

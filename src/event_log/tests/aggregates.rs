@@ -1,4 +1,4 @@
-//! Aggregates are what their streams say.
+//! Aggregates equal the result of replaying their streams.
 
 use outstation_codec::PublishedEvent;
 
@@ -7,8 +7,8 @@ use crate::domain::model::event::Event;
 use crate::event_log::state::aggregates::Aggregates;
 use crate::event_log::store::database::Database;
 
-/// Every aggregate from the first event of its stream to the last, without a snapshot, against the
-/// same from snapshots, and against those that the running log had.
+/// Every aggregate replayed from the first event of its stream to the last, without a snapshot, is compared
+/// with the one from snapshots, and with that of the running log.
 #[tokio::test(start_paused = true)]
 async fn aggregates_from_zero_from_snapshots_and_in_memory_are_the_same() {
     let folder = folder();
@@ -46,7 +46,7 @@ async fn aggregates_from_zero_from_snapshots_and_in_memory_are_the_same() {
         assert_eq!(other.generation, live.generation);
         assert_eq!(other.quarantines, live.quarantines);
         for sink in sinks {
-            // What was refused counts as settled from the next start on, at the latest.
+            // At the latest at the next start, refused readings count as acknowledged.
             let refused = live.quarantine(sink).refused();
             let settled = |of: &Aggregates| of.delivery(sink).readings.union(&refused);
             assert_eq!(settled(other), settled(&live));

@@ -1,4 +1,5 @@
-//! What is accepted is stored, what is stored is offered, what is acknowledged is not offered again.
+//! Accepted readings are stored, stored readings are offered, and acknowledged readings are not offered
+//! again.
 
 use super::*;
 
@@ -74,7 +75,7 @@ async fn a_kill_loses_nothing_stored_and_repeats_at_most_the_last_acknowledgemen
 async fn aggregates_rebuilt_from_snapshots_equal_those_that_wrote_them() {
     let folder = folder();
     let rig = Rig::start(folder.path(), &["a"]);
-    // More commits than events per snapshot, so that replay starts from one.
+    // There are more commits than events per snapshot, so that replay starts from a snapshot.
     for head in 1..=200 {
         rig.append(1).await;
         rig.stored(head).await;
@@ -248,7 +249,7 @@ async fn setting_the_clock_dates_what_was_read_before_it_was_set() {
     assert_eq!(dates().await, [(5_000, false), (5_001, false)]);
     clock.step_wall(NOW - 5_000);
     liveness.check();
-    // The check and the question are answered in any order, so the answer is asked for again.
+    // The check of the clock and the request are handled in any order, so the request is repeated.
     while dates().await[0].0 == 5_000 {
         tokio::task::yield_now().await;
     }

@@ -1,10 +1,10 @@
-//! The log keeps its bounds, says what it gave up for that, and gives up the right things first.
+//! The log keeps its bounds, reports what it gave up for that, and gives up the right readings first.
 
 use outstation_codec::PublishedEvent;
 
 use super::*;
 
-/// Bytes of everything the log keeps.
+/// The bytes of all files of the log.
 fn on_disk(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).expect("readable");
     entries.map(|entry| entry.expect("readable").metadata().expect("there").len()).sum()
@@ -14,7 +14,7 @@ fn noisy(folder: &Path, sinks: &[&str]) -> LogConfig {
     LogConfig { commit_readings: 16_384, ..config(folder, sinks) }
 }
 
-/// Commits of 128 KiB each.
+/// Makes commits of 128 KiB each.
 async fn fill(rig: &Rig, commits: u64) -> LogStatus {
     let head = rig.handle.status().borrow().head;
     let mut last = LogStatus::default();
@@ -66,7 +66,7 @@ async fn what_was_delivered_goes_first_and_is_no_loss() {
     assert_eq!(status.ledger.pending, 25 * 16_384);
     assert!(on_disk(folder.path()) <= 8 << 20);
     rig.end().await;
-    // The same without room for everything: what was kept is still there.
+    // The same with too little room for everything: the readings that were kept are still there.
     let small = tempfile::tempdir().expect("a folder");
     let rig = Rig::try_start(LogConfig { path: small.path().join("log.db"), ..kept.clone() })
         .expect("the log opens");

@@ -1,4 +1,4 @@
-//! What goes first, what waits, and what may leave the log before a sink has it.
+//! Which readings go first, which wait, and which may leave the log before a sink has them.
 
 use super::*;
 use crate::domain::policy::lanes::{LanePolicy, Order};
@@ -15,7 +15,7 @@ impl Rig {
         (!batch.segments.is_empty()).then(|| (batch.lane, batch.ranges()))
     }
 
-    /// Takes what it is offered.
+    /// Takes and acknowledges what it is offered.
     async fn take(&self, sink: &str, lanes: &'static [Lane]) -> Offered {
         let offered = self.ask(sink, lanes).await?;
         for (first, last) in &offered.1 {
@@ -24,7 +24,7 @@ impl Rig {
         Some(offered)
     }
 
-    /// Readings of one sensor, the last ones alarms, in one message.
+    /// Appends readings of one sensor in one message, the last ones alarms.
     async fn append_alarmed(&self, values: std::ops::Range<i64>, alarms: usize) {
         let sensor = Arc::new(Sensor {
             port: "p".into(),
@@ -42,7 +42,7 @@ impl Rig {
         self.handle.appender().permit().await.expect("open").send(append);
     }
 
-    /// So many commits of ten readings, a second each.
+    /// Makes this number of commits of ten readings, a second apart.
     async fn commits(&self, lane: Lane, count: u64) {
         for _ in 0..count {
             let head = self.head().await;
@@ -85,7 +85,7 @@ async fn after_an_outage_the_freshest_goes_first_and_the_rest_is_backlog_in_orde
     let progress = rig.progress("a");
     assert_eq!((progress.pending, progress.backlog), (first - 1, first - 1));
     assert_eq!(progress.pending_lanes, PendingLanes { backfill: true, ..PendingLanes::default() });
-    // What comes meanwhile overtakes the backlog, batch by batch.
+    // New readings overtake the backlog, batch by batch.
     rig.commits(Lane::Live, 1).await;
     assert_eq!(rig.take("a", LANES).await, Some((Lane::Live, vec![(1001, 1010)])));
     let limits = Limits { readings_max: 500, bytes_max: usize::MAX };
@@ -174,7 +174,7 @@ async fn alarms_are_numbered_behind_what_was_read_before_them_and_before_what_ca
         ..config(folder.path(), &["a"])
     };
     let rig = Rig::try_start(slow).expect("the log opens");
-    // Three messages in one commit.
+    // Three messages are in one commit.
     rig.append_alarmed(0..4, 2).await;
     rig.append_alarmed(4..6, 0).await;
     rig.append_alarmed(6..8, 1).await;
@@ -266,7 +266,7 @@ async fn one_dead_sink_never_delays_another() {
     let folder = folder();
     let rig = Rig::start(folder.path(), &["dead", "well"]);
     let mut received = 0;
-    // Ten minutes, in which the dead one takes what it is offered and never answers.
+    // For ten minutes the dead sink takes what it is offered and never answers.
     for commit in 1..=600u64 {
         rig.append(1).await;
         rig.stored(commit).await;

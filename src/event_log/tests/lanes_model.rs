@@ -1,9 +1,9 @@
-//! The lanes of a sink against plain sets, over random appends, waits, asks and answers.
+//! The lanes of a sink against plain sets, over random appends, waits, requests and answers.
 //!
-//! Invariants checked: what is offered is stored so, under its number, and not acknowledged before;
-//! whatever was not acknowledged is offered again; a lane leaves nothing out in the middle; what is fresh
-//! goes before the backlog; alarms go before everything; a sink that takes everything as it was stored
-//! is given exactly the next numbers; in the end everybody has everything.
+//! Invariants checked: what is offered is stored in that lane, under its number, and was not acknowledged
+//! before; all that was not acknowledged is offered again; a lane leaves no reading out in the middle;
+//! fresh readings go before the backlog; alarms go before everything; a sink that takes everything in the
+//! order of the log is given exactly the next numbers; in the end every sink has everything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,11 +18,11 @@ const ASKS: [&[Lane]; 4] =
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Readings of a lane and alarms in one message, and its commit.
+    /// Readings of a lane and alarms in one message, and their commit.
     Commit(Lane, usize, usize),
-    /// Seconds without anything.
+    /// This many seconds in which nothing happens.
     Wait(u64),
-    /// A sink asks for lanes, so many readings, and acknowledges those of every so many.
+    /// A sink asks for lanes and at most this many readings, and acknowledges one in so many.
     Ask {
         sink: usize,
         ask: usize,
@@ -47,10 +47,10 @@ fn step() -> impl Strategy<Value = Step> {
 struct Model {
     folder: tempfile::TempDir,
     rig: Option<Rig>,
-    /// By number: the lane it was stored in.
+    /// By number: the lane in which the reading was stored.
     stored: BTreeMap<u64, Lane>,
     pending: [BTreeSet<u64>; 2],
-    /// When the last ones were stored, by number.
+    /// By number: when the latest readings were stored.
     at: BTreeMap<u64, tokio::time::Instant>,
 }
 
@@ -93,7 +93,7 @@ impl Model {
             Step::Restart => {
                 self.rig.take().expect("running").end().await;
                 self.rig = Some(Rig::try_start(Self::config(self.folder.path())).expect("reopens"));
-                // The simulated clock begins anew with it.
+                // The simulated clock begins anew with the restart.
                 self.at.clear();
                 self.opened().await;
             }
@@ -105,7 +105,7 @@ impl Model {
         }
     }
 
-    /// Numbers are values: what is stored as number `n` has the value `n`.
+    /// Stores readings whose value is their number.
     async fn commit(&mut self, lane: Lane, readings: usize, alarms: usize) {
         let channels = vec![Channel { name: "t".into(), unit: "".into(), kind: ValueType::Int }];
         let sensor = Arc::new(Sensor { port: "p".into(), name: "s".into(), channels });
@@ -132,7 +132,7 @@ impl Model {
         }
     }
 
-    /// Whether there was anything to offer.
+    /// Asks for readings, and returns whether any were offered.
     async fn ask(&mut self, sink: usize, lanes: &'static [Lane], most: u64, every: u64) -> bool {
         let reader = self.rig().handle.reader(SINKS[sink].0);
         let limits = Limits { readings_max: most, bytes_max: usize::MAX };
@@ -170,8 +170,8 @@ impl Model {
         true
     }
 
-    /// Offered are the next pending ones from the first offered on, those of a lane, and none left
-    /// out.
+    /// Checks that the readings offered are the next pending ones of a lane, from the first offered on,
+    /// with none left out.
     fn check_next(&self, pending: &BTreeSet<u64>, of: impl Fn(Lane) -> bool, offered: &[u64]) {
         let run = pending.range(offered[0]..).filter(|seq| of(self.stored[seq]));
         let run: Vec<u64> = run.take(offered.len()).copied().collect();
@@ -205,7 +205,7 @@ impl Model {
         }
     }
 
-    /// Live in any case: stored so, and within half the window.
+    /// Says whether a reading is fresh in any case: stored as live or alarm, and within half the window.
     fn is_fresh(&self, seq: u64) -> bool {
         let at = self.at.get(&seq);
         self.stored[&seq] != Lane::Backfill

@@ -1,4 +1,4 @@
-//! Small segments are merged while nobody takes them, and no reading changes its number by that.
+//! Small segments are merged while no sink takes them, and no reading changes its number.
 
 use super::*;
 

@@ -1,10 +1,10 @@
 //! The log against a plain vector, over random histories of appends, commits, deliveries, evictions,
 //! clean restarts and crashes.
 //!
-//! Invariants checked: what was said to be stored is there with its very values, under its number,
-//! until it is delivered to every sink or counted as evicted; a crash loses nothing that was stored
-//! and invents nothing; a sink is never offered a number past one that is still pending for it; the
-//! ledger balances after every step.
+//! Invariants checked: readings that were reported as stored are there with their values and numbers until
+//! they are delivered to every sink or counted as evicted; a crash loses nothing that was stored and
+//! invents nothing; a sink is never offered a number past one that is still pending for it; the ledger
+//! balances after every step.
 
 use std::collections::BTreeSet;
 
@@ -17,10 +17,10 @@ const SINKS: [&str; 2] = ["a", "b"];
 #[derive(Clone, Debug)]
 enum Step {
     Append(usize),
-    /// Until everything appended is stored.
+    /// Waits until everything appended is stored.
     Store,
     Deliver(usize),
-    /// An offer whose answer never comes.
+    /// An offer that is never answered.
     Offer(usize),
     Restart,
     Crash,
@@ -37,7 +37,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The value of the reading appended as number `n`: nothing that compresses.
+/// The value of the reading appended as number `n`; such values do not compress.
 fn value(n: u64) -> f64 {
     f64::from_bits((n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 2) | 1 << 61)
 }
@@ -49,14 +49,14 @@ struct Model {
     appended: u64,
     /// The reading with number `seq` was the one appended as `numbered[seq - 1]`.
     numbered: Vec<u64>,
-    /// Appended and not said to be stored.
+    /// Readings that were appended and not reported as stored.
     waiting: Vec<u64>,
     acknowledged: [BTreeSet<u64>; 2],
 }
 
 impl Model {
     fn config(folder: &Path) -> LogConfig {
-        // Room for some two thousand readings.
+        // There is room for some two thousand readings.
         let bytes_max = crate::event_log::store::space::bounds(0).reserved + 24 * 1024;
         LogConfig { bytes_max, ..config(folder, &SINKS) }
     }
@@ -81,7 +81,7 @@ impl Model {
         self.waiting.clear();
     }
 
-    /// The log says that numbers up to `head` are stored.
+    /// Records that the log reports numbers up to `head` as stored.
     fn take_stored(&mut self, head: u64) {
         let stored = self.numbered.len() as u64;
         assert!(head >= stored, "what was stored is gone: {stored} were, {head} are");
@@ -124,7 +124,7 @@ impl Model {
         assert_eq!(status.ledger.imbalances(), Vec::<String>::new());
     }
 
-    /// Takes one batch and compares it with the model; false if there was none.
+    /// Takes one batch and compares it with the model. Returns false if there was none.
     async fn deliver(&mut self, sink: usize, acknowledged: bool) -> bool {
         let reader = self.rig().handle.reader(SINKS[sink]);
         let limits = Limits { readings_max: 500, bytes_max: usize::MAX };

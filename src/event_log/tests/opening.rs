@@ -1,4 +1,4 @@
-//! Whatever is found at its path, a log is opened, and every reading is accounted for.
+//! A log is opened in whatever state it is found at its path, and every reading is accounted for.
 //!
 //! Invariants checked: opening succeeds; what is read is what was written; every number is delivered,
 //! offered or counted as lost; the ledger balances; the log takes new readings and stores them.
@@ -9,9 +9,9 @@ use std::fs;
 use super::*;
 use crate::event_log::store::error::signed;
 
-/// Readings of a log to be damaged: number `n` has the value `n`.
+/// How many readings the log to be damaged has; number `n` has the value `n`.
 const READINGS: u64 = 300;
-/// Those that were delivered before the damage.
+/// How many of them were delivered before the damage.
 const DELIVERED: u64 = 95;
 
 /// The files of a log, by the end of their names.
@@ -41,7 +41,7 @@ async fn fill(rig: &Rig) {
     rig.acknowledge("a", 1, DELIVERED).await;
 }
 
-/// A log that was closed: everything is in its file.
+/// A log that was closed, with everything in its file.
 async fn closed() -> Files {
     let folder = folder();
     let rig = Rig::start(folder.path(), &["a"]);
@@ -50,12 +50,12 @@ async fn closed() -> Files {
     files_of(folder.path())
 }
 
-/// A log whose process was killed: its last commits are in the journal.
+/// A log whose process was killed, with its last commits in the journal.
 async fn killed() -> Files {
     let folder = folder();
     let rig = Rig::start(folder.path(), &["a"]);
     fill(&rig).await;
-    // The acknowledgement is in no hurry; what comes with it is.
+    // The acknowledgement waits for a commit of deferred changes.
     tokio::time::sleep(SECOND * 11).await;
     rig.append(1).await;
     rig.stored(READINGS + 1).await;
@@ -85,8 +85,8 @@ async fn account(folder: &Path, what: &str) -> BTreeSet<u64> {
     assert_eq!(status.ledger.pending, 0, "{what}");
     let lost: BTreeSet<u64> =
         (DELIVERED + 1..=status.head).filter(|number| !offered.contains(number)).collect();
-    // Who does not know any more what was delivered offers it again as far as it is still there, and
-    // counts the rest of it.
+    // A log that no longer knows what was delivered offers again what it still has of that, and counts the
+    // rest as lost.
     let knows_delivered = offered.first().is_none_or(|first| *first > DELIVERED);
     let counted = status.ledger.damaged;
     assert!(counted >= lost.len() as u64, "{what}: {counted} counted, {lost:?}");
@@ -97,7 +97,7 @@ async fn account(folder: &Path, what: &str) -> BTreeSet<u64> {
     lost
 }
 
-/// Damages the files in every way given, and opens each result.
+/// Damages the files in each of the given ways and opens each result.
 async fn sweep(files: &Files, name: &str, damages: impl Iterator<Item = (String, Vec<u8>)>) -> u64 {
     let mut worst = 0;
     for (what, damaged) in damages {
@@ -118,7 +118,7 @@ fn named<'a>(files: &'a Files, name: &str) -> &'a [u8] {
     &files.iter().find(|(found, _)| found == name).expect("there").1
 }
 
-/// Each piece of so many bytes overwritten.
+/// The bytes with each piece of `piece` bytes overwritten in turn.
 fn overwritten(bytes: &[u8], piece: usize, with: u8) -> impl Iterator<Item = (String, Vec<u8>)> {
     (0..bytes.len()).step_by(piece).map(move |at| {
         let mut damaged = bytes.to_vec();
@@ -262,7 +262,7 @@ async fn damage_that_shows_while_running_is_salvaged_without_losing_what_is_in_m
     rig.end().await;
     let rig = Rig::start(folder.path(), &["a"]);
     rig.append(3).await;
-    // The tree of segments is broken below its root, behind the back of SQLite's cache.
+    // The tree of segments is broken below its root, without SQLite's cache noticing.
     let path = folder.path().join("log.db");
     let mut bytes = fs::read(&path).expect("readable");
     let pages = bytes.len() / 512;

@@ -1,4 +1,4 @@
-//! Orders upon many readings, and where storage fails; what the books of the quarantine cost.
+//! Orders on many readings, orders while the storage fails, and the cost of the quarantine's books.
 
 use outstation_codec::PublishedEvent;
 
@@ -11,7 +11,7 @@ use crate::event_log::actor::carry_out_alone;
 use crate::event_log::quarantine::declined::Declined;
 use crate::event_log::quarantine::kept::forget_discarded;
 
-/// A log of so many readings, every second of which sink `a` has and the others it refused.
+/// A log of this many readings, of which sink `a` has every second one and the others refused it.
 fn alternating(folder: &Path, sinks: &[&str], readings: i64) -> (LogActor, LogHandle, Mailbox) {
     let limits = limited(folder, sinks, 100_000);
     let mut actor = LogActor::open(limits, Clock::simulated("boot", NOW)).expect("opens");
@@ -30,7 +30,7 @@ fn alternating(folder: &Path, sinks: &[&str], readings: i64) -> (LogActor, LogHa
     (actor, handle, mailbox)
 }
 
-/// Stores so many readings in a segment of their own.
+/// Stores this many readings in a segment of their own.
 fn store(actor: &mut LogActor, mailbox: &Mailbox, readings: i64) {
     let channels = vec![Channel { name: "t".into(), unit: "Cel".into(), kind: ValueType::Int }];
     let sensor = Arc::new(Sensor { port: "p".into(), name: "s".into(), channels });
@@ -133,7 +133,8 @@ async fn without_a_daemon_what_could_not_be_written_is_not_done_and_said_to_be_s
 async fn each_sink_that_refused_much_is_forgotten_the_oldest_whatever_the_others_did() {
     let folder = folder();
     let (mut actor, _handle, mailbox) = alternating(folder.path(), &["a", "b"], 4000);
-    // Of `a` it is too little to be worth it between any two that are kept, of `b` it is not.
+    // Between any two kept readings, `a` has too few runs of discarded ones to be forgotten, and `b` has
+    // enough.
     for seq in (2..=1000_u64).step_by(2) {
         match seq % 100 {
             0 => {}

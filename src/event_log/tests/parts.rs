@@ -1,4 +1,4 @@
-//! The parts of the log alone: each with the state it owns, without the loop that joins them.
+//! The parts of the log alone, each with the state it owns, without the loop that joins them.
 
 use outstation_codec::Readings;
 use tokio::sync::oneshot;
@@ -18,7 +18,7 @@ use crate::event_log::store::database::Database;
 use crate::event_log::store::files::Files;
 use crate::event_log::store::storage::Storage;
 
-/// What a log of these sinks knows before it has any reading.
+/// The state of a log of these sinks before it has any reading.
 fn state(folder: &Path, sinks: &[&str]) -> LogState {
     let clock = Clock::simulated("boot", NOW);
     LogState::new(config(folder, sinks), clock, Aggregates::default(), 1)
@@ -34,7 +34,7 @@ fn readings(count: i64) -> Readings {
     readings
 }
 
-/// Segments of so many readings each, by lane.
+/// Segments of this many readings each, by lane.
 fn sealed(state: &mut LogState, lanes: &[(Lane, i64)]) -> Vec<NewSegment> {
     let mut open = OpenSegments::new();
     for (lane, count) in lanes {
@@ -134,7 +134,7 @@ fn the_lowest_lane_is_evicted_first_and_the_newest_segment_stays() {
     let excess = retention.excess(&storage, &mut state, &mut copies).expect("readable");
     assert_eq!(excess, [(101, 101), (51, 51), (1, 1)]);
     assert_eq!(state.aggregates().books.evicted.intervals(), [(1, 150)]);
-    // Until a commit has removed them they are not chosen again.
+    // The segments are not chosen again until a commit has removed them.
     assert_eq!(retention.excess(&storage, &mut state, &mut copies).expect("readable"), excess);
 }
 

@@ -1,4 +1,4 @@
-//! No query looks at the whole backlog: SQLite's own plans say so.
+//! No query reads the whole backlog, according to SQLite's own query plans.
 
 use super::*;
 use crate::event_log::store::copies::COPIES;
@@ -36,8 +36,8 @@ async fn every_query_finds_its_rows_by_a_key() {
         assert!(plan.contains("SEARCH") && !plan.contains("SCAN"), "{query}: {plan}");
         assert!(!plan.contains("TEMP B-TREE"), "{query}: {plan}");
     }
-    // Backwards along the key, one row.
+    // This goes backwards along the key and reads one row.
     assert_eq!(plan(LAST), "SCAN segments");
-    // Events are bounded: by their snapshots, and by how many published ones are kept.
+    // The number of events is bounded by the snapshots and by how many published ones are kept.
     assert!(!plan(VERSIONS).contains("segments"));
 }

@@ -1,8 +1,8 @@
-//! What a sink refuses is kept aside, within bounds, until a person decides.
+//! Readings that a sink refuses are kept, within bounds, until a person decides.
 //!
-//! Invariants checked: nothing waits behind a refused reading; each is quarantined, delivered or counted
-//! as refused, and which one survives a crash at any moment; copies are the very readings, and their
-//! damage costs nothing but them.
+//! Invariants checked: nothing waits behind a refused reading; each is quarantined, delivered or counted as
+//! refused, and this survives a crash at any moment; copies are the very readings, and damage to a copy
+//! costs nothing else.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -36,7 +36,7 @@ pub(super) fn of(sink: &str, readings: u64) -> Done {
 }
 
 impl Rig {
-    /// Plays an uploader to the end: the sink takes every reading but these.
+    /// Plays an uploader to the end: the sink takes every reading except these.
     pub(super) async fn deliver_but(&self, sink: &str, refused: &[(u64, u64)]) {
         let reader = self.handle.reader(sink);
         while let Some(batch) = reader.next(ALL).await.expect("open") {
@@ -66,14 +66,14 @@ impl Rig {
         self.handle.curator().carry_out(order).await.expect("open")
     }
 
-    /// As it is found.
+    /// Opens the log again in the state in which it is found.
     pub(super) async fn reopened(config: LogConfig) -> Self {
         let rig = Self::try_start(config).expect("reopens");
         rig.handle.status().wait_for(LogStatus::is_opened).await.expect("open");
         rig
     }
 
-    /// As of the last thing that was answered.
+    /// The status as of the last answer.
     pub(super) fn status(&self) -> LogStatus {
         let status = self.handle.status().borrow().clone();
         assert_eq!(status.ledger.imbalances(), Vec::<String>::new());
@@ -85,7 +85,7 @@ impl Rig {
         [ledger.delivered, ledger.pending, ledger.quarantined, ledger.lost(Loss::Refused)]
     }
 
-    /// Until what can wait is committed too.
+    /// Waits until deferred changes are committed, too.
     pub(super) async fn settled(&self) {
         tokio::time::sleep(SECOND * 11).await;
     }
@@ -122,7 +122,7 @@ async fn what_is_refused_is_kept_aside_and_nothing_waits_behind_it() {
     rig.stored(40).await;
     assert_eq!(rig.drain("a").await.len(), 10);
     rig.settled().await;
-    // The segments they were part of have left the log.
+    // The segments that the copies were part of have left the log.
     let database = Database::open(&folder.path().join("log.db"), 1).expect("opens");
     assert!(database.oldest_seq().expect("readable") > 18);
     drop(database);
@@ -186,7 +186,7 @@ async fn a_crash_at_any_moment_leaves_each_reading_in_one_place() {
         let offered: BTreeSet<u64> = rig.drain("a").await.iter().map(|(seq, _)| *seq).collect();
         let [delivered, pending, quarantined, refused] = rig.books();
         assert_eq!((pending, refused), (0, 0), "after {wait} s");
-        // What was not committed is offered, and taken, again.
+        // A refusal that was not committed has no effect: the reading is offered, and taken, again.
         assert_eq!(quarantined, u64::from(!offered.contains(&5)), "after {wait} s");
         assert_eq!(delivered + quarantined, 30, "after {wait} s");
         let there = kept(folder.path()).len() as u64;
@@ -355,7 +355,7 @@ async fn a_salvaged_log_keeps_what_is_readable_of_the_quarantine() {
         .execute("UPDATE quarantine SET body = x'00' WHERE first_seq = 19", [])
         .expect("damaged");
     drop(database);
-    // Without its first page nothing but the rows is left.
+    // Without its first page, only the rows are left.
     let mut bytes = fs::read(folder.path().join("log.db")).expect("readable");
     bytes[..512].fill(0);
     fs::write(folder.path().join("log.db"), bytes).expect("damaged");
@@ -389,7 +389,7 @@ async fn where_the_books_of_a_quarantine_are_lost_its_copies_speak_for_themselve
     assert_eq!(rig.drain("a").await, [(7, 6)]);
 }
 
-/// Refuses readings that do not compress, a kibibyte each.
+/// Refuses readings that do not compress, of a kibibyte each.
 async fn refuse_bulk(rig: &Rig, readings: u64) {
     let mut rng = fastrand::Rng::with_seed(9);
     let mut text = || {
@@ -427,7 +427,7 @@ async fn copies_never_take_more_than_their_part_of_the_log() {
     assert!(status.disk.used_bytes < 3 << 17, "{:?}", status.disk);
     assert!(status.ledger.quarantined > 40, "{:?}", status.ledger);
     assert_eq!(status.ledger.quarantined + status.ledger.refused, 400);
-    // With a backlog that fills the log, as without.
+    // The same holds with a backlog that fills the log.
     for _ in 0..12 {
         let head = rig.status().head;
         rig.append_noise(16_384).await;
@@ -462,7 +462,7 @@ async fn what_is_refused_for_years_takes_no_more_memory_than_what_is_kept() {
         let every_third: Vec<(u64, u64)> =
             (head - 59..=head).filter(|seq| seq % 3 == 0).map(|seq| (seq, seq)).collect();
         rig.deliver_but("a", &every_third).await;
-        // One old copy does not keep all that is younger in memory.
+        // One old copy does not keep all younger ones in memory.
         let rare = if round == 0 { &[(2, 2)][..] } else { &[] };
         rig.deliver_but("b", rare).await;
         rig.settled().await;

@@ -1,7 +1,8 @@
-//! What was refused and is offered again: in its turn, and counted as what becomes of it.
+//! Readings that were refused and are offered again come in their turn, and are counted by what becomes of
+//! them.
 //!
-//! Invariants checked: what is offered again holds up nothing, even if its sink never takes it; an order
-//! or a limit that meets it on its way leaves it where the sink's answer puts it.
+//! Invariants checked: a reading that is offered again holds up nothing, even if its sink never takes it;
+//! an order or a limit that meets it on its way leaves it where the sink's answer puts it.
 
 use outstation_codec::Batch;
 
@@ -66,7 +67,7 @@ async fn what_is_replayed_and_never_taken_lets_everything_else_go_by() {
     let mut gone = Vec::new();
     for _ in 0..8 {
         let batch = rig.asked(BACKFILL_FIRST).await.expect("pending");
-        // The server answers each time that it cannot take it now.
+        // The server answers each time that it cannot take this reading now.
         if batch.first_seq() != 5 {
             gone.extend(batch.ranges());
             rig.handle.reader("a").acknowledge(Acknowledgement::of(&batch)).await.expect("open");
@@ -148,7 +149,7 @@ async fn a_limit_spares_what_is_offered_again_as_long_as_it_can() {
     rig.acknowledge("a", 5, 5).await;
     rig.acknowledge("a", 32, 32).await;
     assert_eq!(rig.books(), [30, 0, 1, 1]);
-    // Where it cannot, what the sink takes is delivered all the same.
+    // With a limit that keeps no copy, a reading that the sink takes is delivered all the same.
     rig.replay(&[]).await;
     rig.end().await;
     let rig = Rig::reopened(limited(folder.path(), &["a"], 0)).await;

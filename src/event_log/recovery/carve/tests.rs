@@ -1,7 +1,7 @@
 //! Damages real files on purpose and accounts for every row.
 //!
-//! Invariants checked: no row is reported that was never written; no row is missed of which one copy
-//! is intact, byte for byte; nothing is reported twice; any bytes give a result.
+//! Invariants checked: no row is reported that was never written; no row is missed of which one copy is
+//! intact, byte for byte; nothing is reported twice; every input gives a result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,7 +16,7 @@ use super::*;
 use crate::event_log::recovery::images::WalState;
 use crate::event_log::store::error::{signed, unsigned};
 
-/// A row, as far as it can be told from any other.
+/// A row, with what distinguishes it from all others.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Key {
     Meta(u64, u32),
@@ -46,7 +46,7 @@ impl Key {
     }
 }
 
-/// A log that is written with plain SQL, and what was ever written to it.
+/// A log that is written with plain SQL, with a record of all that was ever written to it.
 struct Log {
     folder: TempDir,
     connection: Connection,
@@ -80,7 +80,7 @@ impl Log {
     }
 
     fn blob(&mut self, bytes_max: usize) -> Vec<u8> {
-        // Short ones are the rule.
+        // Most strings are short.
         let bytes = match self.random.u8(..8) {
             0 => self.random.usize(20..=bytes_max.max(20)),
             _ => self.random.usize(20..=bytes_max.clamp(20, 200)),
@@ -199,7 +199,7 @@ impl Log {
         self.written.insert(Key::of(&DecodedRow::Snapshot(row)));
     }
 
-    /// Many transactions of some of everything, as the daemon makes them.
+    /// Makes many transactions of all kinds, as the daemon does.
     fn commits(&mut self, number: usize, at: u64) {
         for round in 0..number as u64 {
             self.connection.execute_batch("BEGIN").expect("begins");
@@ -241,7 +241,7 @@ impl Log {
         Files::new(&database, &wal)
     }
 
-    /// What SQL says is in it.
+    /// The rows that SQL finds in the log.
     fn rows(&self) -> BTreeSet<Key> {
         let connection = &self.connection;
         let mut found = BTreeSet::new();
@@ -300,7 +300,7 @@ fn query_each(
     }
 }
 
-/// Copies to be damaged.
+/// Copies of the files, to be damaged.
 struct Files {
     folder: TempDir,
 }
@@ -334,7 +334,7 @@ impl Files {
     }
 }
 
-/// Everything a carving reports; holds it to its word on the way.
+/// Everything that a carving reports, with its promises checked on the way.
 fn keys(carving: &Carving) -> BTreeSet<Key> {
     let mut found = BTreeSet::new();
     let mut last = None;
@@ -362,10 +362,10 @@ fn keys(carving: &Carving) -> BTreeSet<Key> {
     found
 }
 
-/// For each row the copies there are of it: the byte ranges each takes, on which image.
+/// For each row its copies: the byte ranges of each, and the image they are on.
 type Copies = BTreeMap<Key, Vec<Vec<(Image, Range<usize>)>>>;
 
-/// The rows reported of an undamaged log. Where only the best is reported, others are not expected.
+/// The rows reported of an undamaged log. Where only the best row is reported, others are not expected.
 struct Undamaged {
     rows: BTreeSet<Key>,
     copies: Copies,
@@ -389,7 +389,7 @@ impl Undamaged {
         Self { rows: keys(carving), copies }
     }
 
-    /// Those of which a copy is untouched.
+    /// The rows of which a copy is untouched.
     fn without(&self, touched: impl Fn(Image, &Range<usize>) -> bool) -> BTreeSet<Key> {
         let is_left = |key: &&Key| {
             let copies = self.copies.get(key).expect("it was found");
@@ -407,7 +407,7 @@ fn assert_holds(found: &BTreeSet<Key>, expected: &BTreeSet<Key>, written: &BTree
     assert!(invented.is_empty(), "{} invented: {:?}", invented.len(), invented[0]);
 }
 
-/// Old segments deleted, events replaced, half of it in the journal.
+/// A log with old segments deleted, events replaced, and half of it in the journal.
 fn lived_in(page_size: usize, body_max: usize, commits: usize, seed: u64) -> Log {
     let mut log = Log::new(page_size, body_max, seed);
     log.commits(commits, 0);
@@ -533,7 +533,7 @@ fn flipped_bits_take_only_the_rows_they_are_in_along() {
                     wal[at] ^= bit;
                     let Some(at) = at.checked_sub(32) else { continue };
                     let frame = u32::try_from(pages + at / (page_size + 24)).expect("few");
-                    // A frame of which the header is damaged is as good as gone for the chains.
+                    // A frame with a damaged header is lost for the chains.
                     match (at % (page_size + 24)).checked_sub(24) {
                         Some(at) => flipped.entry(frame).or_default().push(at),
                         None => flipped.entry(frame).or_default().extend(0..page_size),
@@ -554,7 +554,7 @@ fn flipped_bits_take_only_the_rows_they_are_in_along() {
     }
 }
 
-/// The journal's rows; the database file's are always expected.
+/// The rows of the journal; those of the database file are always expected.
 fn torn(log: &Log, damage: impl Fn(&mut Vec<u8>)) -> Carving {
     let files = log.files();
     let (database, mut wal) = files.read();
@@ -586,7 +586,7 @@ fn of_a_torn_journal_the_whole_transactions_count() {
         let carving = torn(&log, |wal| wal.truncate(length));
         let found = keys(&carving);
         assert_holds(&found, &segments(&early), &log.written);
-        // One torn frame, and everything behind it is still used.
+        // With one torn frame, everything behind it is still used.
         let carving = torn(&log, |wal| wal[length] ^= 1);
         assert_eq!(carving.images.state, WalState::Damaged);
         let lost = segments(&log.rows()).difference(&keys(&carving)).count();
@@ -602,7 +602,7 @@ fn of_a_torn_journal_the_whole_transactions_count() {
 fn the_journal_of_another_log_takes_nothing_away() {
     let log = lived_in(4096, 5000, 50, 1);
     log.checkpoint();
-    // One that says so, by its meta row; one that does not; one of another page size.
+    // A journal whose meta row shows it, one without a meta row, and one of another page size.
     let young = Log::new(4096, 5000, 2);
     let mut old = Log::new(4096, 5000, 3);
     old.checkpoint();
@@ -640,7 +640,7 @@ fn what_was_never_committed_is_not_taken_from_a_sound_journal() {
     let carving = files.carve();
     assert_eq!(carving.images.state, WalState::Sound);
     assert_holds(&keys(&carving), &BTreeSet::new(), &committed);
-    // Given up, and partly overwritten by what came after.
+    // The row was given up, and partly overwritten by later ones.
     log.connection.execute_batch("ROLLBACK").expect("rolls back");
     log.written = committed;
     log.next_seq = next_seq;
@@ -686,7 +686,7 @@ fn any_bytes_give_a_result() {
         let length = random.usize(0..200_000);
         let mut noise: Vec<u8> = std::iter::repeat_with(|| random.u8(..)).take(length).collect();
         if round % 2 == 0 {
-            // Pages that look right and lead anywhere.
+            // These pages look right and lead anywhere.
             for page in noise.chunks_mut(512) {
                 page[0] = [0, 2, 5, 10, 13][random.usize(..5)];
                 page.iter_mut().skip(1).take(3).for_each(|byte| *byte = 0);
