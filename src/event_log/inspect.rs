@@ -79,6 +79,7 @@ pub struct LogFile {
 pub struct StoredEvent {
     pub stream: Stream,
     pub version: u64,
+    /// The position; 0 if the event is not published.
     pub position: u64,
     pub boot: u32,
     pub at_ms: i64,

@@ -19,6 +19,7 @@ pub struct EventLine<'a> {
     pub event: u64,
     pub stream: &'a str,
     pub time: String,
+    /// `unset` if the device did not know the date when the event happened; otherwise absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clock: Option<&'static str>,
     pub kind: &'static str,

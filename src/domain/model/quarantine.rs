@@ -53,6 +53,7 @@ impl Quarantine {
         self.discarded.remove(first, last);
     }
 
+    /// Replaces the numbers of discarded readings in this range by a count.
     pub fn forget(&mut self, first: u64, last: u64) {
         self.forgotten += self.discarded.remove(first, last);
     }

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use outstation_codec::{CHANNELS_MAX, Channel, Sensor};
 use serde::{Deserialize, Serialize};
 
+/// The aggregate of the `registry` stream: the sensors, indexed by their number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registry {
     sensors: Vec<Sensor>,

@@ -1,7 +1,7 @@
 //! The circuit breaker: it decides when to leave a failing endpoint alone, and when to probe it again.
 //!
 //! ```text
-//!            failures in a row, or half of the recent requests, or one that is plain
+//!            failures in a row, or half of the recent requests, or one unambiguous failure
 //!   Closed ───────────────────────────▶ Open ◀───────────────┐
 //!     ▲                                  │ the wait is over   │ the probe failed
 //!     │ the probe succeeded              ▼                    │

@@ -4,9 +4,9 @@
 //! wrongly or refuses for another reason. Then no reading may be put in quarantine, or the whole log would
 //! end there.
 
-/// Trust is lost after so many single readings refused in a row, with none accepted between,
+/// Trust is lost after so many single readings refused in a row, with none accepted between.
 const IN_A_ROW: u32 = 16;
-/// or when nine in ten of the last so many readings were refused.
+/// Trust is also lost when nine in ten of the last so many readings were refused.
 const DECIDED: u32 = 64;
 const REFUSED_MAX: u32 = DECIDED * 9 / 10;
 
