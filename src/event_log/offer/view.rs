@@ -33,7 +33,7 @@ const INTERVALS_MAX: usize = 1024;
 const INTERVALS_MAX_OF_ALARMS: usize = 4096;
 /// With too many intervals, the mark waits for this many windows, since each jump adds one more.
 const PATIENCE: u32 = 64;
-/// The most segments that are searched, from the newest back, for the begin of fresh readings.
+/// The most segments that are searched, from the newest back, for the start of fresh readings.
 const HEADS_MAX: usize = 256;
 
 /// What a sink would be given now.

@@ -29,7 +29,7 @@ pub(crate) struct Cell {
     pub(crate) rowid: u64,
     /// The bytes of the record, overflow included.
     pub(crate) total: usize,
-    /// The part of the page that holds the begin of the record.
+    /// The part of the page that holds the start of the record.
     pub(crate) local: Range<usize>,
     /// The page on which the record continues.
     pub(crate) overflow: Option<u32>,

@@ -2,7 +2,6 @@
 //!
 //! All checksums are CRC-32 over fields in little endian. That of a segment travels with it, see
 //! [`StoredSegment::checksum`](outstation_codec::StoredSegment::checksum).
-//! [`StoredSegment::checksum`](outstation_codec::StoredSegment::checksum).
 
 use outstation_codec::{Moment, PublishedEvent, SegmentError, StoredSegment};
 
