@@ -1,8 +1,7 @@
 //! Installs logging for the process, and chooses where its records go.
 
 use std::io::IsTerminal;
-use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -13,9 +12,9 @@ use tracing_subscriber::{Layer as _, Registry, reload as reloadable};
 use super::events::message_ids;
 use super::filter::{LogFilter, NotAFilter};
 use super::records::format::Format;
-use super::records::output::{JOURNAL, Output};
+use super::records::output::Output;
 use super::records::record::Record;
-use super::records::writer::{Logging, Voice};
+use super::records::writer::{LogLayer, LogWriter, Logging};
 use crate::clock::Clock;
 
 /// Overrides the configured level.
@@ -31,16 +30,16 @@ pub enum TelemetryError {
         "failed to connect to journald; set `telemetry.log_format` to `text` or start journald"
     )]
     Journald(#[source] std::io::Error),
-    #[error("failed to start the thread that says later what is not read now")]
+    #[error("failed to start the thread of the log writer")]
     Thread(#[source] std::io::Error),
     #[error("failed to install logging: {0}")]
     Installed(#[source] tracing_subscriber::util::TryInitError),
 }
 
-/// How records are written, as the configuration says it.
+/// How records are written, as configured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// journald when systemd started us with its stderr there, otherwise text.
+    /// journald if systemd connected stderr to the journal, otherwise text.
     #[default]
     Auto,
     Journald,
@@ -48,7 +47,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// What is logged; unset where a variable of the environment says it.
+/// The filter of the running process. Not set where the environment overrides the configuration.
 static LEVEL: OnceLock<reloadable::Handle<Targets, Registry>> = OnceLock::new();
 
 /// Installs logging for the whole process.
@@ -59,10 +58,10 @@ pub fn init(level: &LogFilter, format: LogFormat) -> Result<Logging, TelemetryEr
         Some(level) => level.parse().map_err(|source| TelemetryError::Level { level, source })?,
         None => level.clone(),
     };
-    let (output, format) = choose(format)?;
-    let (layer, logging) = Voice::start(output, format).map_err(TelemetryError::Thread)?;
+    let writer = LogWriter::start(choose(format)?).map_err(TelemetryError::Thread)?;
     let (filter, handle) = reloadable::Layer::new(level.targets());
-    let layer = layer.with_filter(filter);
+    let logging = Logging(Arc::clone(&writer));
+    let layer = LogLayer(writer).with_filter(filter);
     tracing_subscriber::registry().with(layer).try_init().map_err(TelemetryError::Installed)?;
     if !overridden {
         LEVEL.get_or_init(|| handle);
@@ -73,38 +72,35 @@ pub fn init(level: &LogFilter, format: LogFormat) -> Result<Logging, TelemetryEr
     Ok(logging)
 }
 
-/// Says in the journal why the process ends; false where stderr is not the journal, and the reason
-/// belongs there.
+/// Writes to the journal why the process ends. Returns false where stderr is not the journal or journald
+/// did not take the record in time; the caller must then write the reason to stderr.
 pub fn fail(reason: &str) -> bool {
     let record = Record::new(Level::ERROR, message_ids::FAILED, reason, Clock::system().wall_ms());
     stderr_is_the_journal()
-        && Output::journal(Path::new(JOURNAL))
-            .and_then(|journal| journal.write(&Format::Journal.bytes(&record)))
-            .is_ok()
+        && Output::journal().and_then(LogWriter::start).is_ok_and(|writer| {
+            writer.emit(record);
+            writer.finish()
+        })
 }
 
-/// Changes what is logged from now on.
+/// Changes which events are logged from now on.
 pub fn set_level(level: &LogFilter) {
-    // It fails when the subscriber is gone, and then nothing is logged anyway.
+    // Reloading fails if the subscriber is gone, and then nothing is logged anyway.
     LEVEL.get().into_iter().for_each(|handle| drop(handle.reload(level.targets())));
 }
 
-fn choose(format: LogFormat) -> Result<(Output, Format), TelemetryError> {
-    let text = Format::Text { colours: std::io::stderr().is_terminal() };
+fn choose(format: LogFormat) -> Result<Output, TelemetryError> {
+    let text = || Output::stderr(Format::Text { colours: std::io::stderr().is_terminal() });
     Ok(match format {
-        LogFormat::Auto if stderr_is_the_journal() => Output::journal(Path::new(JOURNAL))
-            .map_or_else(|_| (Output::stderr(), text), |journal| (journal, Format::Journal)),
-        LogFormat::Journald => (
-            Output::journal(Path::new(JOURNAL)).map_err(TelemetryError::Journald)?,
-            Format::Journal,
-        ),
-        LogFormat::Json => (Output::stderr(), Format::Json),
-        LogFormat::Auto | LogFormat::Text => (Output::stderr(), text),
+        LogFormat::Auto if stderr_is_the_journal() => Output::journal().unwrap_or_else(|_| text()),
+        LogFormat::Journald => Output::journal().map_err(TelemetryError::Journald)?,
+        LogFormat::Json => Output::stderr(Format::Json),
+        LogFormat::Auto | LogFormat::Text => text(),
     })
 }
 
 /// systemd.exec(5): `JOURNAL_STREAM` names the device and inode of the journal's stream. Children
-/// inherit it, so only stderr being that very stream means the journal.
+/// inherit the variable, so stderr is the journal only if it is that very stream.
 fn stderr_is_the_journal() -> bool {
     let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
     let stderr = rustix::fs::fstat(std::io::stderr());

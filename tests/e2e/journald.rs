@@ -9,8 +9,9 @@ use rustix::process::Signal;
 
 use crate::kit::daemon::Daemon;
 use crate::kit::http::get;
-use crate::kit::journal::{Journal, kind_named, number, occurrences};
+use crate::kit::journal::{AS_SYSTEMD, Journal, kind_named, number, occurrences};
 use crate::kit::line::Line;
+use crate::kit::need::{is_root, skip};
 use crate::kit::readings::json_lines;
 use crate::kit::site::{Site, json_port, port, sink};
 use crate::kit::upstream::{Upstream, answer};
@@ -70,11 +71,29 @@ fn each_record_has_its_fields_its_id_and_advice() {
 fn a_configuration_that_is_wrong_is_an_error_with_advice() {
     let Some(journal) = Journal::start() else { return };
     let site = Site::new();
-    let mut daemon = journal.spawn(&site, "nonsense = 1\n");
+    let mut daemon = journal.spawn(&site, "nonsense = 1\n\"\\u0007\" = 2\n");
     assert_eq!(daemon.end().code(), Some(78));
     let failed = journal.said("FAILED", "PRIORITY=3");
-    assert!(failed["MESSAGE"].as_str().is_some_and(|said| said.contains("nonsense")), "{failed}");
+    let message = failed["MESSAGE"].as_str().expect("text");
+    assert!(message.contains("nonsense") && message.contains("u{7}"), "{failed}");
+    assert!(message.lines().count() > 1, "a mistake per line: {failed}");
     assert!(journal.explained().contains("outstation check --config"));
+}
+
+#[test]
+fn a_record_for_developers_says_where_it_comes_from() {
+    let Some(journal) = Journal::start() else { return };
+    let site = Site::new();
+    let line = site.plug("text");
+    let daemon = journal.spawn_saying(&site, "debug", &json_port(&line)).ready();
+    daemon.stop();
+    let records = journal.records("PRIORITY=7");
+    assert!(!records.is_empty());
+    for record in records.iter().chain(&journal.records("PRIORITY=6")) {
+        let text = |name: &str| record[name].as_str().unwrap_or_else(|| panic!("{name}: {record}"));
+        assert!(!text("TARGET").is_empty() && text("CODE_FILE").ends_with(".rs"), "{record}");
+        assert!(number(record, "CODE_LINE") > 0, "{record}");
+    }
 }
 
 #[test]
@@ -178,6 +197,7 @@ fn a_journald_that_stands_still_holds_nothing_up_and_hears_later_what_it_missed(
     let site = Site::new();
     let mut hub = Hub::new(&site);
     let daemon = journal.run(&site, &hub.config);
+    assert_eq!(unsaid(&daemon), 0, "a burst has room");
     journal.signal(Signal::STOP);
     hub.until_dropped(&daemon);
     journal.signal(Signal::CONT);
@@ -200,6 +220,76 @@ fn a_journald_that_stands_still_does_not_keep_the_daemon_from_ending() {
     journal.signal(Signal::STOP);
     line.send(json_lines(0..100));
     daemon.stored(100);
+    daemon.stop();
+}
+
+#[test]
+fn a_journald_that_stands_still_does_not_keep_the_daemon_from_starting() {
+    let Some(journal) = Journal::start() else { return };
+    let site = Site::new();
+    journal.signal(Signal::STOP);
+    journal.fill();
+    let line = site.plug("text");
+    let daemon = journal.run(&site, &json_port(&line));
+    journal.signal(Signal::CONT);
+    journal.said("STARTED", "PRIORITY=6");
+    journal.signal(Signal::STOP);
+    journal.fill();
+    let mut refused = journal.spawn(&Site::new(), "nonsense = 1\n");
+    assert_eq!(refused.end().code(), Some(78));
+    daemon.stop();
+}
+
+#[test]
+fn what_was_written_before_a_kill_is_in_the_journal() {
+    let Some(journal) = Journal::start() else { return };
+    let site = Site::new();
+    let mut hub = Hub::new(&site);
+    let daemon = journal.run(&site, &hub.config);
+    journal.said("STARTED", "PRIORITY=6");
+    let before = journal.records("PRIORITY=4").len();
+    journal.signal(Signal::STOP);
+    // Until the socket is full, so that the writer has come as far as it can.
+    hub.until_unsaid(&daemon);
+    daemon.kill();
+    journal.signal(Signal::CONT);
+    assert!(journal.records("PRIORITY=4").len() > before);
+}
+
+#[test]
+fn a_journald_that_is_restarted_hears_what_happened_meanwhile() {
+    let Some(mut journal) = Journal::start() else { return };
+    let site = Site::new();
+    let line = site.plug("text");
+    let daemon = journal.run(&site, &json_port(&line));
+    journal.said("PORT_OPENED", "PORT=text");
+    journal.end(&daemon);
+    drop(line);
+    port_is(&daemon, "absent");
+    let absent = Instant::now();
+    eventually("more than a second", || absent.elapsed().as_secs(), |seconds| *seconds > 1);
+    journal.restart();
+    let absent = journal.said("PORT_ABSENT", "PORT=text");
+    assert!(number(&absent, "LATE_S") > 0, "{absent}");
+    let _line = site.plug("text");
+    port_is(&daemon, "open");
+    let id = kind_named("PORT_OPENED").message_id;
+    let last = || journal.records("PORT=text").pop().expect("it was opened before");
+    let opened = eventually("the port opened again", last, |last| last["MESSAGE_ID"] == id);
+    assert_eq!(number(&opened, "LATE_S"), 0, "{opened}");
+    daemon.stop();
+}
+
+#[test]
+fn without_a_journald_records_are_text_although_systemd_promised_one() {
+    if !is_root() {
+        return skip("this test needs root and `unshare`");
+    }
+    let site = Site::new();
+    let script = format!("mount -t tmpfs tmpfs /run\n{AS_SYSTEMD}");
+    let starter = ["unshare", "-m", "--propagation", "private", "sh", "-c", &script, "sh"];
+    let daemon = site.spawn_saying("auto", "info", &starter, "").ready();
+    eventually("it says that it started", || daemon.said(), |said| said.contains(" INFO started"));
     daemon.stop();
 }
 

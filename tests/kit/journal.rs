@@ -1,8 +1,10 @@
 //! A systemd-journald of its own, in a mount namespace where nobody else's /run is, with our catalog.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use outstation::telemetry::events::message_ids::{self, MessageKind};
 use rustix::process::Signal;
@@ -30,7 +32,8 @@ journalctl --update-catalog
 exec \"$2\"";
 
 /// systemd.exec(5) sets this variable, and systemd-cat does not.
-const AS_SYSTEMD: &str = "JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec \"$@\"";
+pub(crate) const AS_SYSTEMD: &str =
+    "JOURNAL_STREAM=$(stat -L -c %d:%i /proc/self/fd/2) exec \"$@\"";
 
 /// What every record has besides the fields of its event.
 const COMMON: [&str; 9] = [
@@ -74,16 +77,18 @@ impl Journal {
         let process = Process::start(quiet);
         let pid = process.pid().to_string();
         let journal = Self { process, pid };
-        let socket =
-            PathBuf::from(format!("/proc/{}/root/run/systemd/journal/socket", journal.pid));
-        eventually("journald listens", || socket.exists(), |there| *there);
+        eventually("journald listens", || journal.socket().exists(), |there| *there);
         Some(journal)
     }
 
     /// The daemon, with its stderr there as systemd sets it up.
     pub(crate) fn spawn(&self, site: &Site, rest: &str) -> Daemon {
+        self.spawn_saying(site, "info", rest)
+    }
+
+    pub(crate) fn spawn_saying(&self, site: &Site, level: &str, rest: &str) -> Daemon {
         let starter = [&self.inside()[..], &["systemd-cat", "sh", "-c", AS_SYSTEMD, "sh"]].concat();
-        site.spawn_saying("auto", "info", &starter, rest)
+        site.spawn_saying("auto", level, &starter, rest)
     }
 
     /// The same, once it is ready.
@@ -99,11 +104,44 @@ impl Journal {
         self.process.signal(signal);
     }
 
-    fn journalctl(&self, arguments: &[&str]) -> String {
+    /// Ends journald. Its files remain as long as the daemon does.
+    pub(crate) fn end(&mut self, daemon: &Daemon) {
+        self.process.kill();
+        self.pid = daemon.pid().to_string();
+    }
+
+    /// Starts journald again, where the daemon runs.
+    pub(crate) fn restart(&mut self) {
+        let [nsenter, inside @ ..] = self.inside();
+        let mut command = Command::new(nsenter);
+        let quiet = command.args(inside).arg(JOURNALD).stdin(Stdio::null());
+        let process = Process::start(quiet.stdout(Stdio::null()).stderr(Stdio::null()));
+        self.process = process;
+        let answers = || self.try_journalctl(&["--sync"]).status.success();
+        eventually("journald answers again", answers, |answers| *answers);
+    }
+
+    fn socket(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root/run/systemd/journal/socket", self.pid))
+    }
+
+    /// Sends a stopped journald as much as its socket takes.
+    pub(crate) fn fill(&self) {
+        let socket = UnixDatagram::unbound().expect("a socket");
+        socket.set_nonblocking(true).expect("set");
+        let full = (0..10_000).find_map(|_| socket.send_to(b"MESSAGE=full", self.socket()).err());
+        assert_eq!(full.map(|error| error.kind()), Some(ErrorKind::WouldBlock));
+    }
+
+    fn try_journalctl(&self, arguments: &[&str]) -> Output {
         let [nsenter, inside @ ..] = self.inside();
         let mut command = Command::new(nsenter);
         command.args(inside).arg("journalctl").args(arguments);
-        let output = command.output().expect("run `nsenter`");
+        command.output().expect("run `nsenter`")
+    }
+
+    fn journalctl(&self, arguments: &[&str]) -> String {
+        let output = self.try_journalctl(arguments);
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).expect("text")
     }

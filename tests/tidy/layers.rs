@@ -42,7 +42,7 @@ fn the_codec_the_domain_and_the_protocols_are_pure() {
 
 #[test]
 fn each_device_is_known_in_one_place() {
-    let rules: [(&[&str], &[&str], &str); 7] = [
+    let rules: [(&[&str], &[&str], &str); 8] = [
         (
             &["rusqlite"],
             &[
@@ -90,6 +90,11 @@ fn each_device_is_known_in_one_place() {
             &["sd_notify"],
             &["src/supervisor/notify.rs"],
             "systemd belongs to `supervisor/notify.rs`",
+        ),
+        (
+            &["tracing_journald"],
+            &["src/telemetry/records/journal.rs"],
+            "journald belongs to `telemetry/records/journal.rs`",
         ),
         (&["tracing_subscriber"], &["src/telemetry/"], "where logs go belongs to `telemetry`"),
     ];

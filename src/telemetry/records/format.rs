@@ -1,7 +1,6 @@
-//! How a record looks: a line for people, a line of JSON, or a datagram for journald.
+//! Formats a record as a line for people or as a line of JSON.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Map, Value as Json};
@@ -13,7 +12,6 @@ use super::record::{Record, Value};
 pub(crate) enum Format {
     Text { colours: bool },
     Json,
-    Journal,
 }
 
 impl Format {
@@ -21,12 +19,11 @@ impl Format {
         match self {
             Self::Text { colours } => text(record, colours).into_bytes(),
             Self::Json => json(record).into_bytes(),
-            Self::Journal => journal(record),
         }
     }
 }
 
-/// Message first, then fields; the message id means nothing to people.
+/// The message comes first, then the fields. The message id is left out, because it means nothing to people.
 fn text(record: &Record, colours: bool) -> String {
     let mut line = format!("{} ", time(record.wall_ms));
     let level = format!("{:>5}", record.level.as_str());
@@ -55,8 +52,8 @@ fn colour(level: Level) -> u8 {
     }
 }
 
-/// What comes from a server or a sensor must not play tricks with lines or the terminal, and
-/// journalctl shows none of a message that could.
+/// Escapes control characters except the `allowed` ones. Text from a server or a sensor could otherwise
+/// forge lines or control the terminal, and journalctl does not show a message with control characters.
 pub fn harmless(text: &str, allowed: &str) -> String {
     let mut harmless = String::with_capacity(text.len());
     for char in text.chars() {
@@ -92,66 +89,16 @@ fn json_value(value: Value) -> Json {
     }
 }
 
-/// systemd.io/JOURNAL_NATIVE_PROTOCOL: `NAME=value` lines; a value of several lines is preceded by
-/// its length.
-fn journal(record: &Record) -> Vec<u8> {
-    let mut datagram = Vec::with_capacity(512);
-    let mut put = |name: &str, value: &str| {
-        push_field(&mut datagram, name, &harmless(value, "\n\t"));
-    };
-    put("MESSAGE", &message(record));
-    put("PRIORITY", priority(record.level));
-    put("SYSLOG_IDENTIFIER", env!("CARGO_PKG_NAME"));
-    if !record.message_id.is_empty() {
-        put("MESSAGE_ID", &record.message_id);
-    }
-    for (name, value) in fields(record) {
-        put(&journal_name(name), &value.to_string());
-    }
-    put("TARGET", record.target);
-    if let Some((file, line)) = record.place {
-        put("CODE_FILE", file);
-        put("CODE_LINE", &line.to_string());
-    }
-    datagram
-}
-
-pub(crate) fn push_field(datagram: &mut Vec<u8>, name: &str, value: &str) {
-    datagram.extend_from_slice(name.as_bytes());
-    if value.contains('\n') {
-        datagram.push(b'\n');
-        datagram.extend_from_slice(&(value.len() as u64).to_le_bytes());
-    } else {
-        datagram.push(b'=');
-    }
-    // Writing into memory does not fail.
-    let _ = writeln!(datagram, "{value}");
-}
-
-/// journald takes capitals, digits and underscores, and keeps names that begin with one for itself.
-fn journal_name(name: &str) -> String {
-    let upper = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
-    name.trim_start_matches('_').chars().map(upper).collect()
-}
-
-/// syslog(3).
-fn priority(level: Level) -> &'static str {
-    match level {
-        Level::ERROR => "3",
-        Level::WARN => "4",
-        Level::INFO => "6",
-        _ => "7",
-    }
-}
-
-fn message(record: &Record) -> String {
+/// The message, with the number of repeats that the record stands for.
+pub(super) fn message(record: &Record) -> String {
     match record.repeats {
         0 => record.message.clone(),
         more => format!("{} (and {more} more before it)", record.message),
     }
 }
 
-fn fields(record: &Record) -> impl Iterator<Item = (&'static str, Value)> {
+/// The fields of the event, and how many repeats the record stands for.
+pub(super) fn fields(record: &Record) -> impl Iterator<Item = (&'static str, Value)> {
     let repeats = (record.repeats > 0).then_some(("repeats", Value::Count(record.repeats)));
     record.fields.iter().cloned().chain(repeats)
 }

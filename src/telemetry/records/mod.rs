@@ -1,7 +1,9 @@
-//! From an event to bytes on journald's socket or stderr, holding nobody up.
+//! Takes events and writes them to journald or stderr, without making the daemon wait.
 
 pub(super) mod format;
+mod journal;
 pub(super) mod output;
+mod queue;
 pub(super) mod record;
-pub(super) mod repeats;
+mod repeats;
 pub(super) mod writer;

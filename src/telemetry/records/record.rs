@@ -1,4 +1,4 @@
-//! One record: what an event said, kept until it is written.
+//! A record: a copy of an event that is kept until it is written.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,14 +6,13 @@ use std::fmt;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
-/// A field's value, or a message, is cut here: what servers and sensors say is quoted in them, and
-/// a record has to fit into one datagram.
+/// Longer values and messages are cut. They quote servers and sensors, whose texts have no bound.
 const VALUE_BYTES_MAX: usize = 2048;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
     Text(String),
-    /// Shown as it is, without quotes.
+    /// Text that is shown without quotes.
     Shown(String),
     Count(u64),
     Number(i64),
@@ -35,24 +34,24 @@ impl fmt::Display for Value {
 pub(crate) struct Record {
     pub(crate) level: Level,
     pub(crate) target: &'static str,
-    /// Where in the source it is said.
-    pub(crate) place: Option<(&'static str, u32)>,
+    /// File and line of the event in the source.
+    pub(crate) location: Option<(&'static str, u32)>,
     pub(crate) wall_ms: i64,
-    /// Empty for what is said to developers only.
+    /// Empty for events that are meant for developers only.
     pub(crate) message_id: String,
     pub(crate) message: String,
     pub(crate) fields: Vec<(&'static str, Value)>,
-    /// How many more occurrences this record stands for.
+    /// How many earlier records this one stands for.
     pub(crate) repeats: u64,
 }
 
 impl Record {
-    /// One that no event stands for.
+    /// A record without an event.
     pub(crate) fn new(level: Level, message_id: &str, message: &str, wall_ms: i64) -> Self {
         Self {
             level,
             target: module_path!(),
-            place: None,
+            location: None,
             wall_ms,
             message_id: message_id.to_owned(),
             message: message.to_owned(),
@@ -65,7 +64,7 @@ impl Record {
         let metadata = event.metadata();
         let mut record = Self {
             target: metadata.target(),
-            place: metadata.file().zip(metadata.line()),
+            location: metadata.file().zip(metadata.line()),
             ..Self::new(*metadata.level(), "", "", wall_ms)
         };
         event.record(&mut record);
@@ -76,9 +75,22 @@ impl Record {
         self.fields.iter().find(|(of, _)| *of == name).map(|(_, value)| value)
     }
 
-    /// Makes this one, which is newer, stand for `older` too. What counts is added up, a range of
-    /// numbers grows to both, and everything else is as it was last.
-    pub(crate) fn absorb(&mut self, older: &Self) {
+    /// About how much memory the record takes, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let fields = self.fields.iter().map(|(_, value)| match value {
+            Value::Text(text) | Value::Shown(text) => text.len(),
+            Value::Count(_) | Value::Number(_) | Value::Float(_) => 0,
+        });
+        size_of::<Self>()
+            + size_of_val(self.fields.as_slice())
+            + self.message_id.len()
+            + self.message.len()
+            + fields.sum::<usize>()
+    }
+
+    /// Makes this record stand for `older` too. Counts are added up, a range of numbers grows to cover
+    /// both, and all other fields keep their newer values.
+    pub(crate) fn merge(&mut self, older: &Self) {
         self.repeats += older.repeats + 1;
         if self.message_id != older.message_id {
             return;
@@ -135,7 +147,7 @@ impl Visit for Record {
     }
 }
 
-/// Two lists such as `crc 3, too_long 1`.
+/// Adds up two lists such as `crc 3, too_long 1`.
 fn add_up(one: &str, other: &str) -> String {
     let mut sums = BTreeMap::<&str, u64>::new();
     for part in one.split(", ").chain(other.split(", ")) {
