@@ -3,7 +3,6 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
@@ -22,6 +21,7 @@ pub(crate) enum Output {
 }
 
 /// Takes lines of text.
+#[derive(Debug)]
 pub(crate) struct Stream {
     device: Device,
     format: Format,
@@ -29,6 +29,7 @@ pub(crate) struct Stream {
     rest: Vec<u8>,
 }
 
+#[derive(Debug)]
 enum Device {
     /// Stderr, where it is a pipe or a file.
     Stderr,
@@ -47,15 +48,6 @@ impl Output {
         let device = terminal.and_then(Result::ok).unwrap_or(Device::Stderr);
         Self::Stream(Stream::new(device, format))
     }
-
-    /// Writes a record that has waited for the time `late`. After an error the caller must try again
-    /// with the same record. Only journald blocks.
-    pub(crate) fn write(&mut self, record: &Record, late: Duration) -> io::Result<()> {
-        match self {
-            Self::Journal(journal) => journal.send(record, late),
-            Self::Stream(stream) => stream.write(record),
-        }
-    }
 }
 
 impl Stream {
@@ -63,7 +55,8 @@ impl Stream {
         Self { device, format, rest: Vec::new() }
     }
 
-    fn write(&mut self, record: &Record) -> io::Result<()> {
+    /// Writes a record without blocking. After an error the caller must try again with the same record.
+    pub(crate) fn write(&mut self, record: &Record) -> io::Result<()> {
         if self.rest.is_empty() {
             self.rest = self.format.bytes(record);
         }

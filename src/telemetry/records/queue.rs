@@ -66,8 +66,8 @@ impl Queue {
 
 fn gap(count: u64, errors: u64, wall_ms: i64) -> Record {
     let level = if errors > 0 { Level::ERROR } else { Level::WARN };
-    let message = "records are missing here: nobody read them, and there was no room to keep them; \
-                   `outstation status` and the metrics count on";
+    let message = "records are missing here: they were not read in time, and there was no room to keep \
+                   them; `outstation status` and the metrics count on";
     let fields = vec![("count", Value::Count(count)), ("errors", Value::Count(errors))];
     Record { fields, ..Record::new(level, message_ids::MESSAGES_DROPPED, message, wall_ms) }
 }

@@ -1,12 +1,14 @@
-//! Writes records on a thread of its own, so that no other thread waits for a reader.
+//! Writes records, so that the daemon never waits for a reader.
 //!
 //! ```text
-//!  event ▶ record ▶ repeats ▶ queue ▶ thread ▶ journald or stderr
+//!  event ▶ record ▶ repeats ▶ queue ▶ thread ▶ journald
+//!                               └───────────▶ stderr
 //! ```
 //!
-//! If the thread of the daemon wrote records itself, a journald that is stopped or a terminal that is
-//! paused would stop the daemon, and the watchdog would kill it. So it only queues them, in bounded
-//! memory. The thread sleeps unless there is something to write.
+//! Otherwise a journald that is stopped or a terminal that is paused would stop the daemon, and the
+//! watchdog would kill it. Sending to journald may block, so only the thread does that. Writing to stderr
+//! does not: the emitting thread writes what there is room for, and the log writer's thread the rest. What
+//! waits is in bounded memory. The thread sleeps unless there is something to write.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,14 +17,15 @@ use std::time::Duration;
 use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::Context;
 
-use super::output::Output;
+use super::journal::Journal;
+use super::output::{Output, Stream};
 use super::queue::Queue;
 use super::record::Record;
 use super::repeats::Repeats;
 use crate::clock::Clock;
 
-/// How long the thread waits after a failed write: briefly at first, then a quarter of the time that
-/// the record has waited already. A new record ends the wait.
+/// How long the thread waits after a failed write: briefly at first, then a quarter of the time for which
+/// the record could not be written. A new record ends the wait.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 /// How long the end of the process waits until everything is written.
@@ -53,8 +56,12 @@ pub(crate) struct LogWriter {
 struct State {
     repeats: Repeats,
     queue: Queue,
-    /// The thread has a record that is not written yet.
-    writing: bool,
+    /// The record that is being written, and when it was emitted.
+    in_hand: Option<(Record, Duration)>,
+    /// When it was taken from the queue.
+    taken_at: Duration,
+    /// Where records go, if not to journald.
+    stream: Option<Stream>,
 }
 
 /// Gives every event to the log writer.
@@ -70,25 +77,31 @@ impl<S: Subscriber> tracing_subscriber::Layer<S> for LogLayer {
 impl LogWriter {
     /// Starts the thread. It ends with the process.
     pub(crate) fn start(output: Output) -> io::Result<Arc<Self>> {
-        let (state, changed) = (Mutex::default(), Condvar::new());
-        let writer = Arc::new(Self { state, changed, clock: Clock::system() });
+        let (stream, journal) = match output {
+            Output::Stream(stream) => (Some(stream), None),
+            Output::Journal(journal) => (None, Some(journal)),
+        };
+        let state = Mutex::new(State { stream, ..State::default() });
+        let writer = Arc::new(Self { state, changed: Condvar::new(), clock: Clock::system() });
         let (name, of_thread) = ("log-writer".to_owned(), Arc::clone(&writer));
         let thread = std::thread::Builder::new().name(name).stack_size(STACK_BYTES);
         #[expect(clippy::disallowed_methods, reason = "it serves the process until it ends")]
-        thread.spawn(move || of_thread.write_all(output))?;
+        thread.spawn(move || of_thread.run(journal))?;
         Ok(writer)
     }
 
-    /// Queues a record, or holds it back if it is one repeat too many. It never blocks.
+    /// Writes or queues a record, or holds it back if it is one repeat too many. It never blocks.
     pub(crate) fn emit(&self, record: Record) {
         let now = self.clock.now();
         let mut state = self.lock();
         let next_release = state.repeats.next_release();
-        let admitted = state.repeats.admit(record, now);
-        if admitted.is_some() || state.repeats.next_release() != next_release {
+        if let Some(record) = state.repeats.admit(record, now) {
+            state.queue.push(record, now);
+            state.write_to_stream(now);
+        }
+        if !state.is_done() || state.repeats.next_release() != next_release {
             self.changed.notify_all();
         }
-        admitted.into_iter().for_each(|record| state.queue.push(record, now));
     }
 
     /// Ends the holding back of repeats, waits until everything is written, and returns whether it was
@@ -99,7 +112,7 @@ impl LogWriter {
         for (record, since) in state.repeats.release_all() {
             state.queue.push(record, since);
         }
-        while state.writing || !state.queue.is_empty() {
+        while !state.is_done() {
             if self.clock.now() >= deadline {
                 return false;
             }
@@ -110,35 +123,49 @@ impl LogWriter {
         true
     }
 
-    fn write_all(&self, mut output: Output) {
-        loop {
-            let (record, since) = self.next();
-            let first_try = self.clock.now();
-            while output.write(&record, self.clock.now().saturating_sub(since)).is_err() {
-                let failing = self.clock.now().saturating_sub(first_try);
-                drop(self.wait(self.lock(), (failing / 4).clamp(RETRY_FIRST, RETRY_MAX)));
-            }
-        }
-    }
-
-    /// Waits for the next record to write, and gives it with the time at which it was emitted.
-    fn next(&self) -> (Record, Duration) {
+    fn run(&self, mut journal: Option<Box<Journal>>) {
         let mut state = self.lock();
-        state.writing = false;
         loop {
             let now = self.clock.now();
             for (record, since) in state.repeats.release(now) {
                 state.queue.push(record, since);
             }
-            if let Some(next) = state.queue.pop(now) {
-                state.writing = true;
-                return next;
+            match &mut journal {
+                Some(journal) => state = self.send(state, journal),
+                None => state.write_to_stream(now),
             }
-            self.changed.notify_all();
-            state = match state.repeats.next_release() {
-                Some(at) => self.wait(state, at.saturating_sub(now)),
+            let now = self.clock.now();
+            let pause = if state.in_hand.is_some() {
+                let failing = now.saturating_sub(state.taken_at);
+                Some((failing / 4).clamp(RETRY_FIRST, RETRY_MAX))
+            } else {
+                self.changed.notify_all();
+                state.repeats.next_release().map(|at| at.saturating_sub(now))
+            };
+            state = match pause {
+                Some(pause) => self.wait(state, pause),
                 None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
+        }
+    }
+
+    /// Sends to journald until the queue is empty or sending fails. Unlocked while it may block.
+    fn send<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        journal: &mut Journal,
+    ) -> MutexGuard<'a, State> {
+        loop {
+            let now = self.clock.now();
+            state.take_next(now);
+            let Some((record, since)) = state.in_hand.clone() else { return state };
+            drop(state);
+            let sent = journal.send(&record, now.saturating_sub(since));
+            state = self.lock();
+            if sent.is_err() {
+                return state;
+            }
+            state.in_hand = None;
         }
     }
 
@@ -150,6 +177,30 @@ impl LogWriter {
     fn lock(&self) -> MutexGuard<'_, State> {
         // A panic of another thread leaves the queue whole.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn is_done(&self) -> bool {
+        self.in_hand.is_none() && self.queue.is_empty()
+    }
+
+    fn take_next(&mut self, now: Duration) {
+        if self.in_hand.is_none() {
+            self.in_hand = self.queue.pop(now);
+            self.taken_at = now;
+        }
+    }
+
+    /// Writes as much as there is room for, without blocking.
+    fn write_to_stream(&mut self, now: Duration) {
+        let Some(mut stream) = self.stream.take() else { return };
+        self.take_next(now);
+        while self.in_hand.as_ref().is_some_and(|(record, _)| stream.write(record).is_ok()) {
+            self.in_hand = None;
+            self.take_next(now);
+        }
+        self.stream = Some(stream);
     }
 }
 
