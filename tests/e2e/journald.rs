@@ -197,7 +197,7 @@ fn a_journald_that_stands_still_holds_nothing_up_and_hears_later_what_it_missed(
     let site = Site::new();
     let mut hub = Hub::new(&site);
     let daemon = journal.run(&site, &hub.config);
-    assert_eq!(unsaid(&daemon), 0, "a burst has room");
+    assert_eq!(dropped(&daemon), 0, "a burst has room");
     journal.signal(Signal::STOP);
     hub.until_dropped(&daemon);
     journal.signal(Signal::CONT);
@@ -250,7 +250,7 @@ fn what_was_written_before_a_kill_is_in_the_journal() {
     let before = journal.records("PRIORITY=4").len();
     journal.signal(Signal::STOP);
     // Until the socket is full, so that the writer has come as far as it can.
-    hub.until_unsaid(&daemon);
+    hub.until_dropped(&daemon);
     daemon.kill();
     journal.signal(Signal::CONT);
     assert!(journal.records("PRIORITY=4").len() > before);

@@ -17,12 +17,12 @@ const PIPE_BYTES: usize = 4096;
 
 pub(crate) enum Output {
     Journal(Box<Journal>),
-    Stream(Stream),
+    Stream(OutputStream),
 }
 
 /// Takes lines of text.
 #[derive(Debug)]
-pub(crate) struct Stream {
+pub(crate) struct OutputStream {
     device: Device,
     format: Format,
     /// What is left of a line that was written in part.
@@ -46,11 +46,11 @@ impl Output {
     pub(crate) fn stderr(format: Format) -> Self {
         let terminal = isatty(io::stderr()).then(|| Device::terminal(Path::new("/proc/self/fd/2")));
         let device = terminal.and_then(Result::ok).unwrap_or(Device::Stderr);
-        Self::Stream(Stream::new(device, format))
+        Self::Stream(OutputStream::new(device, format))
     }
 }
 
-impl Stream {
+impl OutputStream {
     fn new(device: Device, format: Format) -> Self {
         Self { device, format, rest: Vec::new() }
     }
@@ -107,7 +107,7 @@ pub(super) mod tests {
     pub(in super::super) fn readable() -> (Output, UnixStream) {
         let (write, read) = UnixStream::pair().expect("a pair of sockets");
         write.set_nonblocking(true).expect("a socket");
-        (Output::Stream(Stream::new(Device::Terminal(write.into()), Format::Json)), read)
+        (Output::Stream(OutputStream::new(Device::Terminal(write.into()), Format::Json)), read)
     }
 
     #[test]

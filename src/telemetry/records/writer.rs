@@ -18,7 +18,7 @@ use tracing::{Event, Subscriber};
 use tracing_subscriber::layer::Context;
 
 use super::journal::Journal;
-use super::output::{Output, Stream};
+use super::output::{Output, OutputStream};
 use super::queue::Queue;
 use super::record::Record;
 use super::repeats::Repeats;
@@ -61,7 +61,7 @@ struct State {
     /// When it was taken from the queue.
     taken_at: Duration,
     /// Where records go, if not to journald.
-    stream: Option<Stream>,
+    stream: Option<OutputStream>,
 }
 
 /// Gives every event to the log writer.
