@@ -36,7 +36,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), CliError> {
     if !args.quiet {
         say(config.to_toml().trim_end());
         // The line is a comment, so that the whole output is still a configuration.
-        say(&format!("\n# flash: {}", args.flash.at_most(config.log.commit_interval)));
+        say(&format!("\n# flash: {}", args.flash.of_commits(config.log.commit_interval)));
     }
     for warning in config::warnings(&config) {
         complain(&format!("warning: {warning}"));

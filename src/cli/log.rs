@@ -80,9 +80,9 @@ impl FlashArgs {
         Flash { bytes: self.flash_size, cycles: self.flash_cycles }
     }
 
-    /// The wear of the flash as a sentence, at one commit per interval, whatever the commits hold.
-    pub(super) fn at_most(self, interval: Duration) -> String {
-        words::wear(Load::busiest(interval.as_secs_f64()), self.flash(), interval, true)
+    /// The wear of the flash as a sentence, at one commit per interval, without the readings in them.
+    pub(super) fn of_commits(self, interval: Duration) -> String {
+        words::wear(Load::of_commits(interval.as_secs_f64()), self.flash(), interval, true)
     }
 }
 

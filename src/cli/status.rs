@@ -151,13 +151,14 @@ fn sink(sink: &Value) -> String {
         None | Some(0) => String::new(),
         Some(count) => format!(", {count} refused (`outstation quarantine list`)"),
     };
+    let (cause, retry) = (cause(sink), retry(sink));
     let error = if sink["last_error"].is_null() {
         String::new()
     } else {
         format!("  last error: {}", text(&sink["last_error"]))
     };
     format!(
-        "sink {:<12} breaker {}  {} delivered, {} pending{quarantined}{events}{last}{error}",
+        "sink {:<12} breaker {}{cause}  {} delivered, {} pending{quarantined}{events}{last}{retry}{error}",
         text(&sink["name"]),
         text(&sink["breaker"]),
         text(&sink["delivered"]),
@@ -179,14 +180,7 @@ fn sink_and_endpoints(of: &Value) -> Vec<String> {
 }
 
 fn endpoint(endpoint: &Value) -> String {
-    let cause = match &endpoint["cause"] {
-        Value::Null => String::new(),
-        cause => format!(" ({})", text(cause)),
-    };
-    let retry = match &endpoint["retry_in_s"] {
-        Value::Null => String::new(),
-        retry => format!(", asked again in {}", duration(retry)),
-    };
+    let (cause, retry) = (cause(endpoint), retry(endpoint));
     format!(
         "     {} {}{cause}, {} of {} requests failed{retry}",
         text(&endpoint["url"]),
@@ -194,6 +188,22 @@ fn endpoint(endpoint: &Value) -> String {
         text(&endpoint["failures"]),
         text(&endpoint["requests"]),
     )
+}
+
+/// The reason why the breaker of a sink or endpoint is not closed.
+fn cause(of: &Value) -> String {
+    match &of["cause"] {
+        Value::Null => String::new(),
+        cause => format!(" ({})", text(cause)),
+    }
+}
+
+/// The time until a sink or endpoint gets its next request, if its breaker waits.
+fn retry(of: &Value) -> String {
+    match &of["retry_in_s"] {
+        Value::Null => String::new(),
+        retry => format!(", asked again in {}", duration(retry)),
+    }
 }
 
 /// The state of the sink's budget, or the reason why only alarms are sent.

@@ -102,9 +102,9 @@ fn a_port_and_a_sink_need_only_their_required_keys() {
     let printed = config.to_toml();
     assert!(printed.contains("\nencoding = \"packed\"\n"), "{printed}");
     assert!(printed.contains("\ndelimiter = \",\"\n"), "{printed}");
-    assert!(printed.contains("\n# sensor_key is not set"), "{printed}");
+    assert!(printed.contains("\n# sensor_key: not set, "), "{printed}");
     assert!(printed.contains("\nline_max = 4096\n"), "{printed}");
-    assert!(printed.contains("\n# token_file is not set"), "{printed}");
+    assert!(printed.contains("\n# token_file: not set, "), "{printed}");
     assert_eq!(parse(&printed), config);
 }
 
@@ -142,7 +142,7 @@ fn the_effective_configuration_names_every_key() {
         assert!(printed.lines().any(|line| line.starts_with(&format!("{name} = "))), "{name}");
     }
     let defaults = Config::default().to_toml();
-    assert!(defaults.contains("# id is not set: it is derived from the machine id"), "{defaults}");
+    assert!(defaults.contains("# id: not set, it is derived from the machine id"), "{defaults}");
 }
 
 #[test]
@@ -176,6 +176,10 @@ fn a_key_that_several_other_kinds_have_is_one_mistake() {
 fn broken_toml_is_reported_with_line_and_column() {
     let found =
         problems("[log]\npath = \"a\nörtlich = = 1\n[http]\nlisten = \"off\"\nlisten = \"off\"\n");
+    assert_eq!(
+        problems("[device]\nid = pump\n"),
+        ["line 2, column 6: not TOML: text needs quotes: \"pump\""]
+    );
     assert_eq!(
         found,
         [

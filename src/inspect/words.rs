@@ -38,14 +38,14 @@ pub fn rough(number: f64) -> String {
 
 /// The wear of a flash under a load, as a sentence. `most` says that the load is an upper bound and not an
 /// average.
-pub fn wear(load: Load, flash: Flash, interval: Duration, most: bool) -> String {
+pub fn wear(load: Load, flash: Flash, interval: Duration, commits_alone: bool) -> String {
     let per_day = load.bytes_per_day();
-    let bound = if most { "at most " } else { "" };
+    let scope = if commits_alone { "without the readings themselves " } else { "" };
     let Some(years) = flash.years(per_day) else {
         return "nothing is written".to_owned();
     };
     format!(
-        "{bound}{} a day with a commit each {}; {} of flash with {} cycles would last {} years",
+        "{scope}{} a day with a commit each {}; {} of flash with {} cycles would last {} years",
         bytes(per_day),
         humantime::format_duration(interval),
         size(flash.bytes),
@@ -136,8 +136,8 @@ mod tests {
 
     #[test]
     fn wear_is_one_line() {
-        let line = wear(Load::busiest(1.0), Flash::default(), Duration::from_secs(1), true);
-        assert!(line.starts_with("at most "), "{line}");
+        let line = wear(Load::of_commits(1.0), Flash::default(), Duration::from_secs(1), true);
+        assert!(line.starts_with("without the readings themselves "), "{line}");
         assert!(line.contains("with a commit each 1s; 8 GB of flash with 3,000 cycles"), "{line}");
         let nothing = wear(Load::default(), Flash::default(), Duration::from_secs(1), false);
         assert_eq!(nothing, "nothing is written");

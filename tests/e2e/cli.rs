@@ -107,7 +107,7 @@ fn check_prints_the_configuration_in_effect_and_that_checks_again() {
         "commit_interval = \"20ms\"",
         "baud = 115200",
         "[[sink]]",
-        "# flash: at most ",
+        "# flash: without the readings themselves ",
         "with a commit each 20ms; 8 GB of flash with 3,000 cycles would last ",
     ] {
         assert!(stdout(&first).contains(text), "{text}\n{}", stdout(&first));

@@ -2,6 +2,7 @@
 //!
 //! `OUTSTATION_WRITE=1 cargo test --test tidy generated` writes them.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -11,7 +12,7 @@ use outstation::telemetry::events::message_ids;
 use outstation::telemetry::metric_names::{self, MetricKind};
 
 use crate::ROOT;
-use crate::journal::catalog;
+use crate::journal::{catalog, sayings};
 
 const WRITE: &str = "OUTSTATION_WRITE";
 const MADE: &str = "by `OUTSTATION_WRITE=1 cargo test --test tidy generated`. -->\n\n";
@@ -69,14 +70,18 @@ fn the_reference_of_the_journal_is_made_from_the_table_of_messages() {
          name. `journalctl MESSAGE_ID=…` finds one kind of message, `journalctl -o json-pretty` shows the fields.\n\
          WARN means that nothing was lost; ERROR that something was, or that a person is needed.\n\
          What to do about each is on the page [Messages](../operate/messages.md).\n\n\
-         | message | `MESSAGE_ID` | level | fields |\n|---|---|---|---|\n"
+         | message | `MESSAGE_ID` | level | meaning | fields |\n|---|---|---|---|---|\n"
     );
+    let catalog = catalog();
     for kind in message_ids::ALL {
         let name = kind.name.to_lowercase();
         let fields: Vec<_> = kind.fields.iter().map(|field| field.to_uppercase()).collect();
         let fields = quoted(fields.iter().map(String::as_str));
         let id = kind.message_id;
-        let _ = writeln!(page, "| {name} | `{id}` | {} | {fields} |", kind.levels.join(", "));
+        let entry = catalog.iter().find(|(of, _)| of == id).expect("its entry");
+        let subject = subject(&entry.1);
+        let levels = kind.levels.join(", ");
+        let _ = writeln!(page, "| {name} | `{id}` | {levels} | {subject} | {fields} |");
     }
     page.push_str("\n## Fields\n\n| field | meaning |\n|---|---|\n");
     for (name, meaning) in message_ids::FIELDS {
@@ -93,16 +98,30 @@ fn the_page_of_messages_is_made_from_the_catalog() {
          `journalctl -xu outstation` shows the same beside each message.\n"
     );
     for (id, text) in catalog() {
-        let (head, body) = text.split_once("\n\n").expect("a head and a body");
-        let subject = head.lines().find_map(|line| line.strip_prefix("Subject: "));
-        let _ = write!(page, "\n## {}\n", subject.expect("a subject").replace('@', "`"));
+        let (_, body) = text.split_once("\n\n").expect("a head and a body");
+        let _ = write!(page, "\n## {}\n", subject(&text));
         let kind = message_ids::ALL.iter().find(|kind| kind.message_id == id).expect("its kind");
         let _ = write!(page, "\n{}, `MESSAGE_ID={id}`\n", kind.levels.join(" or ").to_uppercase());
+        for text in texts(kind.name) {
+            let _ = write!(page, "\n> {text}\n");
+        }
         for paragraph in body.trim().split("\n\n") {
             let _ = write!(page, "\n{}\n", paragraph_of(paragraph));
         }
     }
     assert_written("docs/operate/messages.md", &page);
+}
+
+/// The subject of an entry of the catalog, with its fields as code.
+fn subject(entry: &str) -> String {
+    let subject = entry.lines().find_map(|line| line.strip_prefix("Subject: "));
+    subject.expect("a subject").replace('@', "`")
+}
+
+/// The messages of one kind, as the code has them: where it fills something in stands an ellipsis.
+fn texts(kind: &str) -> BTreeSet<String> {
+    let of_kind = sayings().into_iter().filter(|saying| saying.name == kind);
+    of_kind.filter_map(|saying| saying.text).collect()
 }
 
 /// A paragraph of the catalog as Markdown: indented lines are commands.
@@ -115,7 +134,10 @@ fn paragraph_of(text: &str) -> String {
             lines.push_str(if is_command { "\n```sh\n" } else { "```\n\n" });
         }
         in_commands = is_command;
-        let line = if is_command { line.trim_start().to_owned() } else { line.replace('@', "`") };
+        let line = match is_command {
+            true => line.trim_start().replace('@', ""),
+            false => line.replace('@', "`"),
+        };
         lines.push_str(&line.replace("Data:", "**Data:**").replace("Next:", "**Next:**"));
         lines.push('\n');
     }

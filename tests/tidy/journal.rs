@@ -8,15 +8,17 @@ use crate::{assert_none, sources, text};
 
 /// One place in the code that says something: the id, the level and the fields.
 #[derive(Debug)]
-struct Saying {
+pub(crate) struct Saying {
     place: String,
-    name: String,
+    pub(crate) name: String,
+    /// The message, with an ellipsis for what is filled in.
+    pub(crate) text: Option<String>,
     level: &'static str,
     fields: BTreeSet<String>,
 }
 
 /// Every macro call that has a message id.
-fn sayings() -> Vec<Saying> {
+pub(crate) fn sayings() -> Vec<Saying> {
     let mut found = Vec::new();
     for (path, text) in sources("src") {
         for level in ["error", "warn", "info", "debug"] {
@@ -31,6 +33,7 @@ fn sayings() -> Vec<Saying> {
                     argument.split([' ', '=']).next().unwrap_or_default().to_owned()
                 };
                 found.push(Saying {
+                    text: message(&text[at + head.len()..]),
                     place: path.clone(),
                     name: id.trim_start_matches("message_ids::").to_owned(),
                     level,
@@ -40,6 +43,27 @@ fn sayings() -> Vec<Saying> {
         }
     }
     found
+}
+
+/// The message of such a call: the first text that is an argument by itself.
+fn message(call: &str) -> Option<String> {
+    let mut depth = 0;
+    let mut is_first = true;
+    let start = call.char_indices().find_map(|(at, char)| {
+        let is_message = char == '"' && depth == 0 && is_first;
+        is_first = char == ',' && depth == 0 || char.is_whitespace() && is_first;
+        depth += i32::from("([{".contains(char)) - i32::from(")]}".contains(char));
+        (is_message || depth < 0).then_some((at, is_message))
+    });
+    let (start, _) = start.filter(|(_, is_message)| *is_message)?;
+    let text = call[start + 1..].split_once('"')?.0;
+    // A line that goes on in the next one, without its indentation.
+    let lines: Vec<&str> = text.split("\\\n").map(str::trim_start).collect();
+    let mut plain = String::new();
+    for (at, part) in lines.concat().split(['{', '}']).enumerate() {
+        plain.push_str(if at % 2 == 0 { part } else { "…" });
+    }
+    Some(plain)
 }
 
 /// The arguments of a macro before its message.

@@ -24,7 +24,7 @@ impl Printer {
 
     /// Writes a key that is not set as a comment that says what holds instead: TOML has no null.
     pub(crate) fn unset(&mut self, name: &str, instead: &str) {
-        let _ = writeln!(self.0, "# {name} is not set: {instead}");
+        let _ = writeln!(self.0, "# {name}: not set, {instead}");
     }
 }
 

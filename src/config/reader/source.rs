@@ -65,12 +65,26 @@ impl<'a> Source<'a> {
 
     /// One problem per line: the parser goes on after a mistake, and its next ones are echoes of it.
     fn report_syntax(&self, error: &Error) {
-        let (line, column) = self.place(error.span().map_or(0, |span| span.start));
+        let at_byte = error.span().map_or(0, |span| span.start);
+        let (line, column) = self.place(at_byte);
+        let what = match self.bare_word(at_byte) {
+            Some(word) => format!("text needs quotes: {word:?}"),
+            None => error.message().to_owned(),
+        };
         let mut problems = self.problems.borrow_mut();
         if problems.iter().all(|known| known.line != line) {
-            let message = format!("column {column}: not TOML: {}", error.message());
+            let message = format!("column {column}: not TOML: {what}");
             problems.push(Problem { line, key: String::new(), message });
         }
+    }
+
+    /// A word that stands alone behind `=` at this byte: a text without its quotes.
+    fn bare_word(&self, at_byte: usize) -> Option<&str> {
+        let before = self.text.get(..at_byte)?.trim_end_matches(' ');
+        let line = self.text.get(at_byte..)?.lines().next()?.trim_end();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:".contains(c);
+        let is_word = line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '/');
+        (before.ends_with('=') && is_word && line.chars().all(plain)).then_some(line)
     }
 
     /// Line and column, from one; the column counts characters, as editors do.

@@ -103,9 +103,14 @@ impl Books {
     }
 
     /// Returns the first number at or after `from` that is neither delivered nor lost.
-    pub fn first_pending(&self, delivered: &IntervalSet, from: u64) -> u64 {
-        let next = self.damaged.first_gap(self.evicted.first_gap(delivered.first_gap(from)));
-        if next == from { from } else { self.first_pending(delivered, next) }
+    pub fn first_pending(&self, delivered: &IntervalSet, mut from: u64) -> u64 {
+        loop {
+            let next = self.damaged.first_gap(self.evicted.first_gap(delivered.first_gap(from)));
+            if next == from {
+                return from;
+            }
+            from = next;
+        }
     }
 
     /// Sorts the stored readings into classes. `sinks` are those that every reading has to reach.

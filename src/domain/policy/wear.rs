@@ -30,8 +30,8 @@ pub struct Load {
 }
 
 impl Load {
-    /// The highest load: one commit per interval, whatever the commits hold.
-    pub fn busiest(commit_interval_s: f64) -> Self {
+    /// The load of one commit per interval, without the readings in the commits.
+    pub fn of_commits(commit_interval_s: f64) -> Self {
         Self { commits_per_s: per_second(commit_interval_s), body_bytes_per_s: 0.0 }
     }
 
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_commit_a_second_wears_its_constant_out() {
-        let bytes = Load::busiest(1.0).bytes_per_day();
+        let bytes = Load::of_commits(1.0).bytes_per_day();
         assert!(close(bytes, 86_400.0 * BYTES_PER_COMMIT), "{bytes}");
         let years = Flash::default().years(bytes).expect("something is written");
         assert!(close(years, 8e9 * 3_000.0 / (bytes * 365.25)), "{years}");
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn ten_times_the_interval_lasts_ten_times_as_long() {
-        let years = |interval| Flash::default().years(Load::busiest(interval).bytes_per_day());
+        let years = |interval| Flash::default().years(Load::of_commits(interval).bytes_per_day());
         assert!(close(years(10.0).expect("some"), 10.0 * years(1.0).expect("some")));
     }
 

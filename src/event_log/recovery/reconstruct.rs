@@ -53,7 +53,6 @@ pub(crate) fn replay(carving: &Carving) -> Aggregates {
         events.truncate(unbroken.count());
         let version = events
             .last()
-            .or(None)
             .map_or_else(|| snapshot.as_ref().map_or(0, |row| row.version), |row| row.version);
         if stream.has_aggregate() {
             let before = aggregates.clone();

@@ -41,7 +41,7 @@ settings! {
         /// Character between columns.
         pub(super) delimiter: u8 = default(b',', delimiter()).only_if("format", "csv").example("\";\"");
 
-        /// Longest line in bytes. A longer one is counted and skipped.
+        /// Longest line in bytes, with its line feed. A longer one is counted and skipped.
         // Shorter than 16 holds no reading; longer than 64 KiB is no line, but a missing newline.
         pub(super) line_max: usize = default(4096, integer(16..=65_536));
     }

@@ -8,7 +8,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use outstation_codec::{CHANNELS_MAX, Fault, NAME_MAX, TEXT_MAX, Value};
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize as _, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 
 use super::config::TimeUnit;
 
@@ -336,15 +338,29 @@ impl<'de> Visitor<'de> for Field<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
         for index in 0.. {
-            let more = match self.nested(index) {
-                Some(field) => items.next_element_seed(field)?.is_some(),
-                None => items.next_element::<IgnoredAny>()?.is_some(),
-            };
-            if !more {
+            if items.next_element_seed(Item { array: &mut self, index })?.is_none() {
                 break;
             }
         }
         Ok(())
+    }
+}
+
+/// One element of an array. Its name is looked up when there is an element, so that the end of an array takes
+/// no name.
+struct Item<'a, 'f> {
+    array: &'a mut Field<'f>,
+    index: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Item<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        match self.array.nested(self.index) {
+            Some(field) => field.deserialize(deserializer),
+            None => IgnoredAny::deserialize(deserializer).map(drop),
+        }
     }
 }
 

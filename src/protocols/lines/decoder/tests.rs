@@ -96,6 +96,13 @@ fn without_keys_the_port_is_the_sensor_and_arrival_is_the_time() {
 }
 
 #[test]
+fn an_array_takes_as_many_names_as_it_has_elements() {
+    let rig = Rig::new(&config(LineFormat::Json)).feed(b"{\"a\":[],\"v\":[1,2]}\n");
+    let names: Vec<&str> = rig.decoder.fields.names.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["a", "v", "v.0", "v.1"]);
+}
+
+#[test]
 fn nested_json_is_flattened_and_a_repeated_field_counts_once() {
     let mut rig = Rig::new(&config(LineFormat::Json))
         .feed(b"{\"a\":{\"b\":1,\"c\":[2,3]},\"d\":4,\"d\":5}\n");
