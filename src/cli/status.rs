@@ -117,8 +117,12 @@ fn port(port: &Value) -> String {
     let last = &port["last_reading_age_s"];
     let last =
         if last.is_null() { String::new() } else { format!(", last {} ago", duration(last)) };
+    let waiting = match port["waiting_frames"].as_u64() {
+        None | Some(0) => String::new(),
+        Some(count) => format!(", {count} frames wait until the sensor describes itself"),
+    };
     format!(
-        "port {name:<12} {state}{reason}  {} readings{last}{}",
+        "port {name:<12} {state}{reason}  {} readings{last}{waiting}{}",
         text(&port["accepted"]),
         if faults.is_empty() { String::new() } else { format!(", faults: {faults}") },
     )

@@ -124,6 +124,7 @@ fn show_port(page: &mut Exposition, now: &Snapshot, port: &PortStatus) {
     page.set_each(metric::PORT_OPEN, &labels, port.state == PortState::Open);
     page.set_each(metric::PORT_BYTES, &labels, port.received_bytes());
     page.set_each(metric::PORT_FRAMES, &labels, port.intake.frames);
+    page.set_each(metric::PORT_WAITING, &labels, port.partial.frames);
     page.set_each(metric::PORT_READINGS, &labels, port.intake.accepted);
     page.set_each(metric::PORT_RECOVERED, &labels, port.recovered);
     page.set_each(metric::PORT_UNRECORDED, &labels, port.unrecorded_bytes);

@@ -106,6 +106,8 @@ struct Port<'a> {
     opened_once: bool,
     bytes: u64,
     frames: u64,
+    /// Frames that wait until their sensor describes itself.
+    waiting_frames: u64,
     accepted: u64,
     overflow: u64,
     /// The part of the accepted readings that was recovered from the tail of a process that was killed or
@@ -130,6 +132,7 @@ impl<'a> Port<'a> {
             opened_once: port.opened_once,
             bytes: port.received_bytes(),
             frames: port.intake.frames,
+            waiting_frames: port.partial.frames,
             accepted: port.intake.accepted,
             overflow: port.intake.overflow,
             recovered: port.recovered,
@@ -351,8 +354,8 @@ mod tests {
             },
             "ports": [{
                 "name": "mcu", "path": "/dev/ttyUSB0", "state": "open", "reason": null,
-                "opened_once": true, "bytes": 120, "frames": 10, "accepted": 10, "overflow": 2,
-                "recovered": 0, "faults": {"crc": 1}, "last_reading_age_s": 1.5,
+                "opened_once": true, "bytes": 120, "frames": 10, "waiting_frames": 0,
+                "accepted": 10, "overflow": 2, "recovered": 0, "faults": {"crc": 1}, "last_reading_age_s": 1.5,
             }],
             "sinks": [sink],
             "ledger": {

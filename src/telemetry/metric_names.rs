@@ -64,6 +64,7 @@ table! {
     PORT_OPEN Gauge [port] "outstation_port_open" "Whether the port is open (1) or absent (0).",
     PORT_BYTES Counter [port] "outstation_port_received_bytes_total" "Bytes received from the port.",
     PORT_FRAMES Counter [port] "outstation_port_frames_total" "Whole frames or lines received from the port.",
+    PORT_WAITING Gauge [port] "outstation_port_waiting_frames" "Frames that wait until their sensor describes itself.",
     PORT_FAULTS Counter [port reason] "outstation_port_faults_total" "Faults in the bytes and frames received from the port, by reason.",
     PORT_READINGS Counter [port] "outstation_port_readings_total" "Readings decoded from the bytes of the port.",
     PORT_RECOVERED Counter [port] "outstation_port_recovered_readings_total" "Readings taken up from the crash tail of a process that was killed or crashed.",

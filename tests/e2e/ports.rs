@@ -138,7 +138,7 @@ fn samples_before_the_hello_are_held_until_it_comes() {
     mcu.send(&five);
     let held = |port: &Value| port["bytes"] == five.len();
     let port = eventually("five frames are in", || daemon.port("mcu"), held);
-    assert_eq!(port["accepted"], 0);
+    assert_eq!((&port["accepted"], &port["waiting_frames"]), (&json!(0), &json!(5)));
     mcu.send([hello(), sample(5)].concat());
     let status = daemon.delivered(6);
     assert_eq!(status["ledger"]["faults"], json!({}));

@@ -74,6 +74,7 @@ async fn values_are_those_of_the_statuses() {
         "outstation_build_info{version=\"0.1.0\"} 1",
         "outstation_log_bytes 8192",
         "outstation_port_open{port=\"mcu\"} 1",
+        "outstation_port_waiting_frames{port=\"mcu\"} 0",
         "outstation_port_readings_total{port=\"mcu\"} 10",
         "outstation_readings_accepted_total 10",
         "outstation_readings_lost_total{reason=\"overflow\"} 2",
