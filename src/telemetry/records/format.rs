@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::{Map, Value as Json};
 use tracing::Level;
 
-use super::record::{Record, Value};
+use super::record::{FieldValue, Record};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -35,7 +35,7 @@ fn text(record: &Record, colours: bool) -> String {
     for (name, value) in fields(record) {
         let _ = write!(line, " {name}=");
         match &value {
-            Value::Text(text) => line.push_str(&format!("{text:?}")),
+            FieldValue::Text(text) => line.push_str(&format!("{text:?}")),
             value => line.push_str(&harmless(&value.to_string(), "")),
         }
     }
@@ -80,12 +80,12 @@ fn json(record: &Record) -> String {
     format!("{}\n", Json::Object(object))
 }
 
-fn json_value(value: Value) -> Json {
+fn json_value(value: FieldValue) -> Json {
     match value {
-        Value::Text(text) | Value::Shown(text) => text.into(),
-        Value::Count(count) => count.into(),
-        Value::Number(number) => number.into(),
-        Value::Float(float) => float.into(),
+        FieldValue::Text(text) | FieldValue::Shown(text) => text.into(),
+        FieldValue::Count(count) => count.into(),
+        FieldValue::Number(number) => number.into(),
+        FieldValue::Float(float) => float.into(),
     }
 }
 
@@ -98,8 +98,8 @@ pub(super) fn message(record: &Record) -> String {
 }
 
 /// The fields of the event, and how many repeats the record stands for.
-pub(super) fn fields(record: &Record) -> impl Iterator<Item = (&'static str, Value)> {
-    let repeats = (record.repeats > 0).then_some(("repeats", Value::Count(record.repeats)));
+pub(super) fn fields(record: &Record) -> impl Iterator<Item = (&'static str, FieldValue)> {
+    let repeats = (record.repeats > 0).then_some(("repeats", FieldValue::Count(record.repeats)));
     record.fields.iter().cloned().chain(repeats)
 }
 

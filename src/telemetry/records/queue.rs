@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tracing::Level;
 
-use super::record::{Record, Value};
+use super::record::{FieldValue, Record};
 use crate::telemetry::events::message_ids;
 use crate::telemetry::metric_names;
 
@@ -68,7 +68,7 @@ fn gap(count: u64, errors: u64, wall_ms: i64) -> Record {
     let level = if errors > 0 { Level::ERROR } else { Level::WARN };
     let message = "records are missing here: they were not read in time, and there was no room to keep \
                    them; `outstation status` and the metrics count on";
-    let fields = vec![("count", Value::Count(count)), ("errors", Value::Count(errors))];
+    let fields = vec![("count", FieldValue::Count(count)), ("errors", FieldValue::Count(errors))];
     Record { fields, ..Record::new(level, message_ids::MESSAGES_DROPPED, message, wall_ms) }
 }
 
@@ -101,8 +101,8 @@ mod tests {
             assert_eq!(record.message, format!("record {}", n + 1));
         }
         let dropped = 10_000 - 1 - rest.len() as u64;
-        assert_eq!(gap.field("count"), Some(&Value::Count(dropped)));
-        assert_eq!(gap.field("errors"), Some(&Value::Count(1)));
+        assert_eq!(gap.field("count"), Some(&FieldValue::Count(dropped)));
+        assert_eq!(gap.field("errors"), Some(&FieldValue::Count(1)));
         assert_eq!((gap.level, since), (Level::ERROR, late));
         assert_eq!((queue.bytes, queue.is_empty()), (0, true));
     }

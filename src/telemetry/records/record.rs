@@ -10,7 +10,7 @@ use tracing::{Event, Level};
 const VALUE_BYTES_MAX: usize = 2048;
 
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Value {
+pub(crate) enum FieldValue {
     Text(String),
     /// Text that is shown without quotes.
     Shown(String),
@@ -19,7 +19,7 @@ pub(crate) enum Value {
     Float(f64),
 }
 
-impl fmt::Display for Value {
+impl fmt::Display for FieldValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Text(text) | Self::Shown(text) => f.write_str(text),
@@ -40,7 +40,7 @@ pub(crate) struct Record {
     /// Empty for events that are meant for developers only.
     pub(crate) message_id: String,
     pub(crate) message: String,
-    pub(crate) fields: Vec<(&'static str, Value)>,
+    pub(crate) fields: Vec<(&'static str, FieldValue)>,
     /// How many earlier records this one stands for.
     pub(crate) repeats: u64,
 }
@@ -71,15 +71,15 @@ impl Record {
         record
     }
 
-    pub(crate) fn field(&self, name: &str) -> Option<&Value> {
+    pub(crate) fn field(&self, name: &str) -> Option<&FieldValue> {
         self.fields.iter().find(|(of, _)| *of == name).map(|(_, value)| value)
     }
 
     /// About how much memory the record takes, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let fields = self.fields.iter().map(|(_, value)| match value {
-            Value::Text(text) | Value::Shown(text) => text.len(),
-            Value::Count(_) | Value::Number(_) | Value::Float(_) => 0,
+            FieldValue::Text(text) | FieldValue::Shown(text) => text.len(),
+            FieldValue::Count(_) | FieldValue::Number(_) | FieldValue::Float(_) => 0,
         });
         size_of::<Self>()
             + size_of_val(self.fields.as_slice())
@@ -100,19 +100,21 @@ impl Record {
             match (*name, value, before) {
                 (
                     "count" | "bytes" | "values" | "readings",
-                    Value::Count(now),
-                    Value::Count(more),
+                    FieldValue::Count(now),
+                    FieldValue::Count(more),
                 ) => {
                     *now += more;
                 }
-                ("faults", Value::Text(now), Value::Text(more)) => *now = add_up(now, more),
+                ("faults", FieldValue::Text(now), FieldValue::Text(more)) => {
+                    *now = add_up(now, more)
+                }
                 ("first_seq" | "from_ms", now, before) => now.clone_from(before),
                 _ => {}
             }
         }
     }
 
-    fn put(&mut self, field: &Field, value: Value) {
+    fn put(&mut self, field: &Field, value: FieldValue) {
         self.fields.push((field.name(), value));
     }
 }
@@ -122,7 +124,7 @@ impl Visit for Record {
         match field.name() {
             "message_id" => value.clone_into(&mut self.message_id),
             "message" => self.message = cut(value.to_owned()),
-            _ => self.put(field, Value::Text(cut(value.to_owned()))),
+            _ => self.put(field, FieldValue::Text(cut(value.to_owned()))),
         }
     }
 
@@ -130,20 +132,20 @@ impl Visit for Record {
         let text = cut(format!("{value:?}"));
         match field.name() {
             "message" => self.message = text,
-            _ => self.put(field, Value::Shown(text)),
+            _ => self.put(field, FieldValue::Shown(text)),
         }
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, Value::Count(value));
+        self.put(field, FieldValue::Count(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, Value::Number(value));
+        self.put(field, FieldValue::Number(value));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, Value::Float(value));
+        self.put(field, FieldValue::Float(value));
     }
 }
 

@@ -11,11 +11,11 @@ fn record() -> Record {
         message_id: "00ff".to_owned(),
         message: "sink refuses: bad\nthings\x1b[2J".to_owned(),
         fields: vec![
-            ("sink", Value::Text("a \"b\"".to_owned())),
-            ("path", Value::Shown("/var/log".to_owned())),
-            ("first_seq", Value::Count(5)),
-            ("since_ms", Value::Number(-1)),
-            ("retry_in_s", Value::Float(0.5)),
+            ("sink", FieldValue::Text("a \"b\"".to_owned())),
+            ("path", FieldValue::Shown("/var/log".to_owned())),
+            ("first_seq", FieldValue::Count(5)),
+            ("since_ms", FieldValue::Number(-1)),
+            ("retry_in_s", FieldValue::Float(0.5)),
         ],
         repeats: 2,
     }

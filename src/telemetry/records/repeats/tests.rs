@@ -1,7 +1,7 @@
 //! How many records are written of events that happen again and again.
 
 use super::*;
-use crate::telemetry::records::record::Value;
+use crate::telemetry::records::record::FieldValue;
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -16,9 +16,9 @@ fn record(message_id: &str, port: &str, count: u64) -> Record {
         message_id: message_id.to_owned(),
         message: "something happened".to_owned(),
         fields: vec![
-            ("port", Value::Text(port.to_owned())),
-            ("first_seq", Value::Count(count)),
-            ("count", Value::Count(count)),
+            ("port", FieldValue::Text(port.to_owned())),
+            ("first_seq", FieldValue::Count(count)),
+            ("count", FieldValue::Count(count)),
         ],
         repeats: 0,
     }
@@ -26,7 +26,7 @@ fn record(message_id: &str, port: &str, count: u64) -> Record {
 
 fn count(record: &Record) -> u64 {
     match record.field("count") {
-        Some(Value::Count(count)) => *count,
+        Some(FieldValue::Count(count)) => *count,
         other => panic!("{other:?}"),
     }
 }
@@ -60,7 +60,11 @@ fn a_flood_is_bounded_and_every_occurrence_of_it_is_counted() {
     let counted: u64 = written.iter().map(|(_, record)| count(record)).sum();
     assert_eq!(counted, (1..=60_000).sum::<u64>(), "what they count is exact");
     let held = &written[6].1;
-    assert_eq!(held.field("first_seq"), Some(&Value::Count(7)), "a range begins where it began");
+    assert_eq!(
+        held.field("first_seq"),
+        Some(&FieldValue::Count(7)),
+        "a range begins where it began"
+    );
 }
 
 #[test]
