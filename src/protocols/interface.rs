@@ -18,6 +18,19 @@ use super::partial::Partial;
 /// frames = accepted + control + faults of decoding + partial frames
 /// ```
 ///
+/// So each frame gives exactly one reading, or is a *control* frame, or is one fault of decoding
+/// ([`FaultStage::Decode`](outstation_codec::FaultStage::Decode)). A control frame gives no reading and is
+/// no fault: a sensor describes itself, or reports something in words. *Padding* are bytes between frames
+/// that mean nothing: a second delimiter, an empty line. Bytes that are no frame are counted with their
+/// fault ([`FaultStage::Framing`](outstation_codec::FaultStage::Framing)).
+///
+/// A byte 0xff neither ends a frame or line nor is valid content of one. In the tail it stands in place of
+/// each byte that was read and is not on record, and what such bytes were part of must be counted as one
+/// fault of its true length.
+///
+/// A protocol only listens, except for its greeting. It has no clock and no timer: it is called when bytes
+/// arrive and when the line was interrupted.
+///
 /// The caller counts `bytes`. A read of 4 KiB gives at most 2,048 readings, and a decoder holds at most
 /// [`HELD_READINGS_MAX`](super::outbox::HELD_READINGS_MAX). The outbox has room for as many.
 pub(crate) trait Protocol: Debug + Send {
@@ -45,7 +58,8 @@ pub(crate) trait Protocol: Debug + Send {
     /// must ignore what is not its own.
     fn learn(&mut self, _knowledge: &[u8]) {}
 
-    /// The byte to send after a port was opened, which makes a sensor introduce itself.
+    /// The byte to send after a port was opened, which makes a sensor introduce itself. Nothing else is ever
+    /// sent.
     fn greeting(&self) -> Option<u8> {
         None
     }

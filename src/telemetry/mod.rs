@@ -3,7 +3,6 @@
 //! Under systemd, log records go to journald with structured fields; elsewhere to stderr, as text for
 //! people or as JSON for machines. WARN: nothing was lost. ERROR: something was lost, or a person is
 //! needed.
-
 //!
 //! ```text
 //!  stages ──events──▶ tracing ──▶ records ──▶ journald or stderr
