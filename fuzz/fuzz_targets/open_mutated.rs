@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
 use outstation::clock::Clock;
-use outstation::config::Log;
+use outstation::config::EventLog;
 use outstation::event_log::actor::LogActor;
 use outstation::event_log::settings::{LogConfig, SinkRules};
 use outstation::event_log::{Append, Ask, Limits, LogHandle, LogStatus, Acknowledgement, channel};
@@ -78,7 +78,7 @@ fn runtime() -> Runtime {
 }
 
 fn config(folder: &Path) -> LogConfig {
-    let log = Log { path: folder.join("log.db"), max_bytes: 8 << 20, ..Log::default() };
+    let log = EventLog { path: folder.join("log.db"), max_bytes: 8 << 20, ..EventLog::default() };
     let sinks = vec![SinkRules::waited_for(SINK, true)];
     LogConfig { sinks, generation: (7, "fuzz"), ..LogConfig::new(&log, "d") }
 }
