@@ -91,7 +91,7 @@ pub(super) fn section() -> SectionKeys {
         name: "port",
         repeated: true,
         about: Port::ABOUT,
-        keys: table::keys::<Port>(),
+        keys: table::keys(Port::rows()),
         examples: &[],
         variants: Some(variants()),
     }
@@ -103,7 +103,7 @@ fn variants() -> Variants {
     let variant = |kind: &&ProtocolKind| Variant {
         name: kind.name,
         about: kind.table.about,
-        keys: (kind.table.keys)(),
+        keys: kind.table.keys(),
         examples: kind.examples,
     };
     Variants { chosen_by: CHOSEN_BY, variants: PROTOCOLS.iter().map(variant).collect() }

@@ -104,7 +104,7 @@ pub(super) fn section() -> SectionKeys {
         name: "sink",
         repeated: true,
         about: Sink::ABOUT,
-        keys: table::keys::<Sink>(),
+        keys: table::keys(Sink::rows()),
         examples: &[],
         variants: Some(variants()),
     }
@@ -115,7 +115,7 @@ const CHOSEN_BY: &str = "kind";
 fn variants() -> Variants {
     let variant = |(name, kind): (&'static str, &SinkKind)| {
         let address = AddressKeys::rows(kind.scheme).into_iter().map(|row| row.key);
-        let keys = address.chain((kind.table.keys)()).collect();
+        let keys = address.chain(kind.table.keys()).collect();
         Variant { name, about: kind.table.about, keys, examples: kind.examples }
     };
     Variants { chosen_by: CHOSEN_BY, variants: known().map(variant).collect() }

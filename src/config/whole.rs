@@ -65,7 +65,7 @@ impl Config {
     /// The keys that differ and that only a restart changes, such as `log.path`.
     #[must_use]
     pub fn restart_needed(&self, new: &Self) -> Vec<String> {
-        fn differing<T: Table + 'static>(section: &str, old: &T, new: &T) -> Vec<String> {
+        fn differing<T: Table>(section: &str, old: &T, new: &T) -> Vec<String> {
             let keys = table::restart_needed(old, new).into_iter();
             keys.map(|key| format!("{section}.{key}")).collect()
         }
@@ -105,7 +105,7 @@ impl Config {
     }
 }
 
-fn print<T: Table + 'static>(head: &str, settings: &T, to: &mut Printer) {
+fn print<T: Table>(head: &str, settings: &T, to: &mut Printer) {
     to.section(head);
     table::print(settings, to);
 }
@@ -113,8 +113,8 @@ fn print<T: Table + 'static>(head: &str, settings: &T, to: &mut Printer) {
 /// Every section of a configuration with its keys, in the order of the shipped file.
 #[must_use]
 pub fn sections() -> Vec<SectionKeys> {
-    fn one<T: Table + 'static>(name: &'static str) -> SectionKeys {
-        let keys = table::keys::<T>();
+    fn one<T: Table>(name: &'static str) -> SectionKeys {
+        let keys = table::keys(T::rows());
         SectionKeys { name, repeated: false, about: T::ABOUT, keys, examples: &[], variants: None }
     }
     vec![

@@ -85,7 +85,7 @@ impl Default for Url {
 
 impl AddressKeys {
     /// The table of a kind of sink whose addresses look like `scheme`.
-    pub(crate) fn rows(scheme: Scheme) -> Vec<Row<Self>> {
+    pub(crate) fn rows(scheme: Scheme) -> Vec<Row> {
         let url = Row::new(
             "url",
             "Where it is reached: an absolute URL without user or password. Several in a list, the preferred\n\
@@ -94,21 +94,21 @@ impl AddressKeys {
              local network, if the program was built with the feature `mdns`.",
             required(url_or_urls(scheme)).example(scheme.example),
             |keys: &Self| &keys.url,
-            |keys| &mut keys.url,
+            |keys: &mut Self| &mut keys.url,
         );
         let name = Row::new(
             "scheme",
             "Scheme of endpoints that are looked up.",
             optional("the url has it, or the first of those", scheme_name(scheme)),
             |keys: &Self| &keys.scheme,
-            |keys| &mut keys.scheme,
+            |keys: &mut Self| &mut keys.scheme,
         );
         let path = Row::new(
             "path",
             "Path of endpoints that are looked up.",
             optional("the url has it, or the usual one", absolute_path()),
             |keys: &Self| &keys.path,
-            |keys| &mut keys.path,
+            |keys: &mut Self| &mut keys.path,
         );
         vec![url, name, path]
     }
@@ -124,7 +124,8 @@ impl Addresses {
     }
 
     pub(in crate::config) fn read(from: &Section<'_>, scheme: Scheme) -> Self {
-        let keys = read_rows(&AddressKeys::rows(scheme), AddressKeys::default(), from);
+        let mut keys = AddressKeys::default();
+        read_rows(&AddressKeys::rows(scheme), &mut keys, from);
         match keys.url {
             Url::Fixed(urls) => {
                 for key in ["scheme", "path"].into_iter().filter(|key| from.has(key)) {

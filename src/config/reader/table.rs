@@ -1,6 +1,8 @@
 //! The table of a section: a row for each key, stated once. From it come reading, printing, messages, the
 //! shipped configuration, the reference page and the JSON Schema.
 
+use std::any::Any;
+
 use toml::de::DeValue;
 
 use super::field::Field;
@@ -10,25 +12,36 @@ use super::section::Section;
 use super::syntax::{Refusal, WriteOption, found};
 
 /// Settings that are read by a table. [`settings!`] makes one.
-pub(crate) trait Table: Default {
+pub(crate) trait Table: Default + Any {
     /// A description of the section or group, in sentences.
     const ABOUT: &str;
 
-    fn rows() -> Vec<Row<Self>>;
+    fn rows() -> Vec<Row>;
 }
 
-/// One key of settings `T`, with its place in them.
-pub(crate) struct Row<T> {
+/// One key, with its place in the settings of its table. The settings are behind [`Any`], so that there is
+/// one reader and one printer in the program and not one for each table.
+pub(crate) struct Row {
     pub(crate) key: Key,
-    read: Box<ReadInto<T>>,
-    write: Box<WriteOption<T>>,
+    read: Box<ReadInto>,
+    write: Box<WriteOption<dyn Any>>,
 }
 
 /// Reads a value into its place, if there are settings to read it into.
-type ReadInto<T> = dyn Fn(&DeValue<'_>, Option<&mut T>) -> Result<(), Refusal>;
+type ReadInto = dyn Fn(&DeValue<'_>, Option<&mut dyn Any>) -> Result<(), Refusal>;
 
-impl<T: 'static> Row<T> {
-    pub(crate) fn new<V: 'static>(
+const OWN: &str = "the rows of a table are used with its own settings";
+
+fn own<T: Any>(settings: &dyn Any) -> &T {
+    settings.downcast_ref().expect(OWN)
+}
+
+fn own_mut<T: Any>(settings: &mut dyn Any) -> &mut T {
+    settings.downcast_mut().expect(OWN)
+}
+
+impl Row {
+    pub(crate) fn new<T: Any, V: 'static>(
         name: &'static str,
         about: &'static str,
         field: Field<V>,
@@ -37,29 +50,33 @@ impl<T: 'static> Row<T> {
     ) -> Self {
         let key = field.key(name, about);
         let (read, write) = (field.read, field.write);
-        let read = move |value: &DeValue<'_>, into: Option<&mut T>| {
+        let read = move |value: &DeValue<'_>, into: Option<&mut dyn Any>| {
             let value = read(value)?;
             if let Some(into) = into {
-                *get_mut(into) = value;
+                *get_mut(own_mut(into)) = value;
             }
             Ok(())
         };
-        Self { key, read: Box::new(read), write: Box::new(move |of| write(get(of))) }
+        let write = move |of: &dyn Any| write(get(own(of)));
+        Self { key, read: Box::new(read), write: Box::new(write) }
     }
 
     /// Makes the same row for settings that contain `T`.
-    pub(crate) fn within<U: 'static>(
+    pub(crate) fn within<T: Any, U: Any>(
         self,
         get: fn(&U) -> &T,
         get_mut: fn(&mut U) -> &mut T,
-    ) -> Row<U> {
+    ) -> Self {
         let Self { key, read, write } = self;
-        let read = move |value: &DeValue<'_>, into: Option<&mut U>| read(value, into.map(get_mut));
-        Row { key, read: Box::new(read), write: Box::new(move |of| write(get(of))) }
+        let read = move |value: &DeValue<'_>, into: Option<&mut dyn Any>| {
+            read(value, into.map(|into| get_mut(own_mut(into)) as &mut dyn Any))
+        };
+        let write = move |of: &dyn Any| write(get(own(of)));
+        Self { key, read: Box::new(read), write: Box::new(write) }
     }
 
     /// Reads the key into the settings, or reports what is wrong with it.
-    fn read(&self, from: &Section<'_>, condition: Applies, into: &mut T) {
+    fn read(&self, from: &Section<'_>, condition: Applies, into: &mut dyn Any) {
         let name = self.key.name;
         let Some(value) = from.value(name) else {
             if matches!(self.key.without, Without::Required) && condition == Applies::Yes {
@@ -79,7 +96,7 @@ impl<T: 'static> Row<T> {
     }
 
     /// Judges a value, and reads it into its place if there is one. The message says what is wrong with it.
-    fn refusal(&self, value: &DeValue<'_>, into: Option<&mut T>) -> Option<String> {
+    fn refusal(&self, value: &DeValue<'_>, into: Option<&mut dyn Any>) -> Option<String> {
         match (self.read)(value, into) {
             Ok(()) => None,
             Err(Refusal::Because(message)) => Some(message),
@@ -100,7 +117,7 @@ enum Applies {
     No(String),
 }
 
-fn applies<T: 'static>(key: &Key, rows: &[Row<T>], from: &Section<'_>) -> Applies {
+fn applies(key: &Key, rows: &[Row], from: &Section<'_>) -> Applies {
     match key.condition {
         None => Applies::Yes,
         Some(Condition::With(keys)) if keys.iter().any(|key| from.has(key)) => Applies::Yes,
@@ -130,27 +147,26 @@ fn applies<T: 'static>(key: &Key, rows: &[Row<T>], from: &Section<'_>) -> Applie
 
 /// Reads the keys of a table. Each mistake is reported to the section; the settings then have what holds
 /// without the key, and the configuration is refused as a whole.
-pub(crate) fn read<T: Table + 'static>(from: &Section<'_>) -> T {
-    read_rows(&T::rows(), T::default(), from)
+pub(crate) fn read<T: Table>(from: &Section<'_>) -> T {
+    let mut settings = T::default();
+    read_rows(&T::rows(), &mut settings, from);
+    settings
 }
 
-pub(crate) fn read_rows<T: 'static>(rows: &[Row<T>], mut into: T, from: &Section<'_>) -> T {
+/// `into` is the settings of the table that the rows are of.
+pub(crate) fn read_rows(rows: &[Row], into: &mut dyn Any, from: &Section<'_>) {
     for row in rows {
-        row.read(from, applies(&row.key, rows, from), &mut into);
+        row.read(from, applies(&row.key, rows, from), into);
     }
-    into
-}
-
-pub(crate) fn keys<T: Table + 'static>() -> Vec<Key> {
-    T::rows().into_iter().map(|row| row.key).collect()
 }
 
 /// Writes the keys of a table, so that they can be read again.
-pub(crate) fn print<T: Table + 'static>(settings: &T, to: &mut Printer) {
+pub(crate) fn print<T: Table>(settings: &T, to: &mut Printer) {
     print_rows(&T::rows(), settings, to);
 }
 
-pub(crate) fn print_rows<T: 'static>(rows: &[Row<T>], settings: &T, to: &mut Printer) {
+/// `settings` are those of the table that the rows are of.
+pub(crate) fn print_rows(rows: &[Row], settings: &dyn Any, to: &mut Printer) {
     let written = |name: &str| {
         let row = rows.iter().find(|row| row.key.name == name);
         row.and_then(|row| (row.write)(settings))
@@ -170,30 +186,37 @@ pub(crate) fn print_rows<T: 'static>(rows: &[Row<T>], settings: &T, to: &mut Pri
 }
 
 /// The names of the keys that only a restart changes and that differ between two settings.
-pub(crate) fn restart_needed<T: Table + 'static>(old: &T, new: &T) -> Vec<&'static str> {
-    let rows = T::rows();
+pub(crate) fn restart_needed<T: Table>(old: &T, new: &T) -> Vec<&'static str> {
+    let (rows, old, new): (_, &dyn Any, &dyn Any) = (T::rows(), old, new);
     let fixed = rows.iter().filter(|row| row.key.restart);
     fixed.filter(|row| (row.write)(old) != (row.write)(new)).map(|row| row.key.name).collect()
 }
 
-/// A table behind functions, for lists of tables whose settings differ in type.
+pub(crate) fn keys(rows: Vec<Row>) -> Vec<Key> {
+    rows.into_iter().map(|row| row.key).collect()
+}
+
+/// A table whose settings are not named, for lists of tables.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AnyTable {
     pub(crate) about: &'static str,
-    pub(crate) keys: fn() -> Vec<Key>,
-    /// Judges the value of a key that is set; `None` if the table lacks the key.
-    judge: fn(&Section<'_>, &str) -> Option<Result<(), String>>,
+    rows: fn() -> Vec<Row>,
 }
 
 impl AnyTable {
-    pub(crate) const fn of<T: Table + 'static>() -> Self {
-        Self { about: T::ABOUT, keys: keys::<T>, judge: judge::<T> }
+    pub(crate) const fn of<T: Table>() -> Self {
+        Self { about: T::ABOUT, rows: T::rows }
     }
-}
 
-fn judge<T: Table + 'static>(from: &Section<'_>, name: &str) -> Option<Result<(), String>> {
-    let row = T::rows().into_iter().find(|row| row.key.name == name)?;
-    Some(row.refusal(from.value(name)?, None).map_or(Ok(()), Err))
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        keys((self.rows)())
+    }
+
+    /// Judges the value of a key that is set; `None` if the table lacks the key.
+    fn judge(&self, from: &Section<'_>, name: &str) -> Option<Result<(), String>> {
+        let row = (self.rows)().into_iter().find(|row| row.key.name == name)?;
+        Some(row.refusal(from.value(name)?, None).map_or(Ok(()), Err))
+    }
 }
 
 /// Reports the values that none of the tables would take, where it is not known which of them holds.
@@ -202,7 +225,7 @@ pub(crate) fn report_what_no_table_takes(
     tables: impl Iterator<Item = AnyTable> + Clone,
 ) {
     for name in from.names() {
-        let judged = tables.clone().filter_map(|table| (table.judge)(from, name));
+        let judged = tables.clone().filter_map(|table| table.judge(from, name));
         let refused: Result<Vec<String>, ()> =
             judged.map(|judged| judged.err().ok_or(())).collect();
         if let Some(message) = refused.unwrap_or_default().into_iter().next() {
@@ -244,7 +267,7 @@ macro_rules! settings {
         impl $crate::config::reader::table::Table for $name {
             const ABOUT: &str = concat!($($about, "\n"),+);
 
-            fn rows() -> Vec<$crate::config::reader::table::Row<Self>> {
+            fn rows() -> Vec<$crate::config::reader::table::Row> {
                 #[allow(unused_mut, reason = "not every table takes in another")]
                 let mut rows = vec![$(
                     $crate::config::reader::table::Row::new(
@@ -252,13 +275,13 @@ macro_rules! settings {
                         concat!($($doc, "\n"),+),
                         $crate::config::reader::field::Field::<$type>::from($field),
                         |settings: &Self| &settings.$key,
-                        |settings| &mut settings.$key,
+                        |settings: &mut Self| &mut settings.$key,
                     )
                 ),*];
                 $(
                     let taken_in = <$in_type as $crate::config::reader::table::Table>::rows();
                     rows.extend(taken_in.into_iter().map(|row| {
-                        row.within(|settings: &Self| &settings.$in, |settings| &mut settings.$in)
+                        row.within(|settings: &Self| &settings.$in, |settings: &mut Self| &mut settings.$in)
                     }));
                 )*
                 rows
