@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use crate::{ROOT, assert_none, relative, text};
+use crate::{ROOT, assert_none, files, text};
 
 /// Documents outside of `docs/`.
 const DOCUMENTS: [&str; 6] = [
@@ -24,19 +24,8 @@ const LINES_MAX: usize = 150;
 
 /// Every document: (path relative to the repository, text).
 fn documents() -> Vec<(String, String)> {
-    let mut found: Vec<(String, String)> =
-        DOCUMENTS.iter().map(|path| ((*path).to_owned(), text(path))).collect();
-    let mut folders = vec![Path::new(ROOT).join("docs")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("a readable folder") {
-            let path = entry.expect("a readable entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "md") {
-                found.push((relative(&path), fs::read_to_string(&path).expect("readable")));
-            }
-        }
-    }
+    let named = DOCUMENTS.iter().map(|path| ((*path).to_owned(), text(path)));
+    let mut found: Vec<(String, String)> = named.chain(files("docs", "md")).collect();
     found.sort();
     found
 }

@@ -19,6 +19,11 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Every Rust file below a folder: (path relative to the repository, text).
 fn sources(folder: &str) -> Vec<(String, String)> {
+    files(folder, "rs")
+}
+
+/// Every file below a folder whose name has this extension: (path relative to the repository, text).
+fn files(folder: &str, extension: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let mut folders = vec![Path::new(ROOT).join(folder)];
     while let Some(folder) = folders.pop() {
@@ -26,13 +31,13 @@ fn sources(folder: &str) -> Vec<(String, String)> {
             let path = entry.expect("a readable entry").path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else if path.extension().is_some_and(|found| found == extension) {
                 found.push((relative(&path), fs::read_to_string(&path).expect("readable")));
             }
         }
     }
     found.sort();
-    assert!(!found.is_empty(), "`{folder}` has sources");
+    assert!(!found.is_empty(), "`{folder}` has files in .{extension}");
     found
 }
 
